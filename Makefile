@@ -1,0 +1,61 @@
+# Every target sets up .venv by itself when it is missing, or when the lock file or pyproject.toml has changed since.
+SHELL := bash
+.SHELLFLAGS := -o pipefail -ec
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+JOBS ?= auto
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}; name another one: make PYTHON=python3.12 …")'
+	@echo "Setting up .venv: $$(grep -c == requirements.lock) packages, some two minutes"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --disable-pip-version-check -r requirements.lock 2>.venv/pip-errors.log \
+		| awk '/^(Collecting|Requirement already)/ { printf "\r  package %d", ++n; fflush() } /^Installing/ { printf "\n  installing\n"; fflush() }' \
+		|| { cat .venv/pip-errors.log >&2; exit 1; }
+	@$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable . 2>>.venv/pip-errors.log \
+		|| { cat .venv/pip-errors.log >&2; exit 1; }
+	@touch $@
+
+.PHONY: help setup demo test test-all lint format lab bench lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+setup: $(READY) ## only set up .venv
+
+demo: $(READY) ## ten topics of 1,000 NeurIPS papers, as an HTML report
+	@$(BIN)/minillm demo
+
+test: $(READY) ## the tests, without the slow ones
+	@$(BIN)/pytest -n $(JOBS)
+
+test-all: $(READY) ## all tests
+	@$(BIN)/pytest -n $(JOBS) -m "slow or not slow"
+
+lint: $(READY) ## ruff and mypy
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+format: $(READY) ## put the code into the house format
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+lab: $(READY) ## JupyterLab
+	@$(BIN)/jupyter lab
+
+bench: $(READY) ## side by side with the peers: tables, and JSON under results/
+	@for script in benchmarks/*.py; do $(BIN)/python $$script; done
+
+lock: ## resolve pyproject.toml anew and rewrite requirements.lock
+	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	@.venv-lock/bin/pip install --disable-pip-version-check --quiet "torch==2.13.0" ".[course,test]"
+	@{ sed -n '/^#/p' requirements.lock; .venv-lock/bin/pip freeze --all --exclude minillm-lib --exclude pip | sed 's/+cpu$$//'; } > requirements.lock.new
+	@mv requirements.lock.new requirements.lock && rm -rf .venv-lock
+
+clean: ## remove .venv and caches
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
