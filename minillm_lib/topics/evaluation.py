@@ -1,0 +1,201 @@
+"""How good are the topics? Held-out perplexity, coherence, convergence, and the choice of their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse, stats
+
+from minillm_lib.topics import kernels
+from minillm_lib.topics.gibbs_sampler import FloatArray, Tokens
+
+CoherenceMeasure = Literal["u_mass", "c_npmi", "c_v"]
+# gensim's defaults, in terms; and its guard against the logarithm of zero.
+_WINDOW_SIZES = {"c_npmi": 10, "c_v": 110}
+_EPSILON = 1e-12
+
+
+def split_tokens(tokens: Tokens, seed: int) -> tuple[Tokens, Tokens]:
+    """Deal each document's tokens at random into an observed and a hidden half (the odd one is hidden).
+
+    The draw depends on ``seed`` and the document's own contents, never on its neighbours.
+    """
+    observed = np.zeros(len(tokens), dtype=bool)
+    for first, last in zip(tokens.starts[:-1], tokens.starts[1:], strict=True):
+        contents = np.frombuffer(tokens.terms[first:last].tobytes(), dtype=np.uint32)
+        rng = np.random.default_rng([seed, last - first, *contents])
+        observed[first + rng.permutation(last - first)[: (last - first) // 2]] = True
+    return _take(tokens, observed), _take(tokens, ~observed)
+
+
+def _take(tokens: Tokens, chosen: npt.NDArray[np.bool_]) -> Tokens:
+    starts = np.concatenate([[0], np.cumsum(chosen)])[tokens.starts]
+    weights = None if tokens.weights is None else tokens.weights[chosen]
+    return Tokens(tokens.terms[chosen], starts, weights, tokens.n_terms)
+
+
+def completion_perplexity(doc_topic: FloatArray, topic_word: FloatArray, hidden: Tokens) -> float:
+    """Perplexity of ``hidden`` tokens under ``doc_topic`` (n_documents, n_topics) and ``topic_word``."""
+    if not len(hidden):
+        raise ValueError("the held-out documents have no token to predict")
+    by_token = np.einsum("ik,ki->i", doc_topic[hidden.documents], topic_word[:, hidden.terms])
+    weights = np.ones(len(hidden)) if hidden.weights is None else hidden.weights
+    return float(np.exp(-(weights * np.log(by_token)).sum() / weights.sum()))
+
+
+def left_to_right_perplexity(
+    tokens: Tokens, topic_word: FloatArray, alpha: FloatArray, *, n_particles: int = 20, seed: int = 0
+) -> float:
+    """Perplexity of whole documents by the left-to-right estimator (Wallach et al. 2009)."""
+    if not len(tokens):
+        raise ValueError("the held-out documents have no token to predict")
+    log_probabilities = np.empty(tokens.n_documents)
+    term_topic = np.ascontiguousarray(topic_word.T)
+    kernels.left_to_right(
+        tokens.starts, tokens.terms, term_topic, alpha, n_particles, np.uint64(seed), log_probabilities
+    )
+    return float(np.exp(-log_probabilities.sum() / len(tokens)))
+
+
+def coherence(
+    topics: Sequence[Sequence[Any]],
+    documents: Any,
+    *,
+    vocabulary: Sequence[Any] | None = None,
+    measure: CoherenceMeasure = "c_npmi",
+    window_size: int | None = None,
+) -> FloatArray:
+    """Coherence of each topic, (n_topics,): do its terms keep company in the documents?
+
+    ``u_mass`` (Mimno et al. 2011) counts documents; ``c_npmi`` (Aletras & Stevenson 2013) and ``c_v`` (Röder, Both &
+    Hinneburg 2015) count windows of ``window_size`` terms, by default 10 and 110. The values are those of gensim's
+    ``CoherenceModel`` on the same input.
+
+    Parameters
+    ----------
+    topics : for each topic its terms, most probable first; two terms or more.
+    documents : lists of terms in reading order; or a document–term matrix with ``vocabulary``. The matrix knows no
+        order, so that there a whole document is one window.
+    vocabulary : the term of each column, where ``documents`` is a matrix.
+
+    Raises
+    ------
+    ValueError
+        for an unknown measure, a topic of fewer than two terms or with a term that no document holds.
+    """
+    if measure not in get_args(CoherenceMeasure):
+        raise ValueError(f"measure={measure!r} is not one of {', '.join(get_args(CoherenceMeasure))}")
+    if short := [i for i, topic in enumerate(topics) if len(topic) < 2]:
+        raise ValueError(f"topic {short[0]} has fewer than two terms, so there is no pair to compare")
+    terms = sorted({term for topic in topics for term in topic})
+    if sparse.issparse(documents) or isinstance(documents, np.ndarray):
+        presence = _presence_in_rows(documents, terms, vocabulary)
+    else:
+        window = None if measure == "u_mass" else window_size or _WINDOW_SIZES[measure]
+        presence = _presence_in_windows(documents, terms, window)
+    together = (presence.T @ presence).toarray().astype(np.float64)
+    if (absent := np.flatnonzero(together.diagonal() == 0)).size:
+        raise ValueError(f"no document holds the term {terms[absent[0]]!r}")
+    confirm = {"u_mass": _u_mass, "c_npmi": _c_npmi, "c_v": _c_v}[measure]
+    place = {term: i for i, term in enumerate(terms)}
+    n_windows = presence.shape[0]
+    return np.array(
+        [
+            confirm(together[np.ix_(rows, rows)], n_windows)
+            for rows in ([place[t] for t in topic] for topic in topics)
+        ]
+    )
+
+
+def _presence_in_rows(
+    documents: Any, terms: Sequence[Any], vocabulary: Sequence[Any] | None
+) -> sparse.csr_matrix:
+    matrix = sparse.csc_matrix(documents)
+    if vocabulary is None or len(vocabulary) != matrix.shape[1]:
+        size = "none" if vocabulary is None else len(vocabulary)
+        raise ValueError(
+            f"a matrix of {matrix.shape[1]} columns needs a vocabulary of as many terms; got {size}"
+        )
+    column = {term: i for i, term in enumerate(vocabulary)}
+    if unknown := [term for term in terms if term not in column]:
+        raise ValueError(f"no document holds the term {unknown[0]!r}")
+    return sparse.csr_matrix(matrix[:, [column[term] for term in terms]] > 0, dtype=np.int64)
+
+
+def _presence_in_windows(
+    documents: Iterable[Sequence[Any]], terms: Sequence[Any], window_size: int | None
+) -> sparse.csr_matrix:
+    """Which of ``terms`` stand in each window, (n_windows, n_terms); whole documents if ``window_size`` is ``None``.
+
+    As a window slides on, gensim strikes out the term that leaves it, even if a second copy stays inside; so that the
+    figures compare with published ones, so do we.
+    """
+    place = {term: i for i, term in enumerate(terms)}
+    rows: list[list[int]] = []
+    for document in documents:
+        found = [place.get(term, -1) for term in document]
+        size = window_size or len(found)
+        inside = set(found[:size])
+        rows.append(sorted(inside - {-1}))
+        for leaving, entering in zip(found, found[size:], strict=False):
+            inside.discard(leaving)
+            inside.add(entering)
+            rows.append(sorted(inside - {-1}))
+    starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+    columns = np.fromiter((i for row in rows for i in row), dtype=np.int64, count=int(starts[-1]))
+    return sparse.csr_matrix(
+        (np.ones(len(columns), dtype=np.int64), columns, starts), shape=(len(rows), len(terms))
+    )
+
+
+def _u_mass(together: FloatArray, n_windows: int) -> float:
+    """Mean log-probability of a term's document given that of each more probable term."""
+    later, earlier = np.tril_indices(len(together), -1)
+    alone = together[earlier, earlier] / n_windows
+    return float(np.log((together[later, earlier] / n_windows + _EPSILON) / alone).mean())
+
+
+def _npmi(together: FloatArray, n_windows: int) -> FloatArray:
+    """Normalised pointwise mutual information of all pairs, (n_terms, n_terms)."""
+    joint = together / n_windows
+    alone = joint.diagonal()
+    return np.log((joint + _EPSILON) / np.outer(alone, alone)) / -np.log(joint + _EPSILON)
+
+
+def _c_npmi(together: FloatArray, n_windows: int) -> float:
+    npmi = _npmi(together, n_windows)
+    return float(npmi[~np.eye(len(npmi), dtype=bool)].mean())
+
+
+def _c_v(together: FloatArray, n_windows: int) -> float:
+    """Mean cosine between each term's vector of NPMIs and the sum of all the vectors."""
+    vectors = _npmi(together, n_windows)
+    whole = vectors.sum(axis=0)
+    cosines = vectors @ whole / (np.linalg.norm(vectors, axis=1) * np.linalg.norm(whole))
+    return float(cosines.mean())
+
+
+def r_hat(traces: Sequence[npt.ArrayLike]) -> float:
+    """Rank-normalised split R-hat (Vehtari et al. 2021) of ``n_chains`` traces of equal length.
+
+    It compares the spread between chains with the spread within them, each chain cut in two so that a drift shows
+    too. Below 1.01 the chains agree; far above, more sweeps are needed, or the chains found different modes.
+    """
+    chains = np.array([np.asarray(trace, dtype=np.float64) for trace in traces])
+    if chains.ndim != 2 or len(chains) < 2 or chains.shape[1] < 4:
+        raise ValueError(f"R-hat needs two chains or more, of four values or more each; got {chains.shape}")
+    half = chains.shape[1] // 2
+    halves = np.concatenate([chains[:, :half], chains[:, -half:]])
+    ranks = stats.rankdata(halves, axis=None).reshape(halves.shape)
+    folded = stats.rankdata(np.abs(halves - np.median(halves)), axis=None).reshape(halves.shape)
+    return max(_plain_r_hat(stats.norm.ppf((r - 0.375) / (halves.size + 0.25))) for r in (ranks, folded))
+
+
+def _plain_r_hat(chains: FloatArray) -> float:
+    n = chains.shape[1]
+    within = chains.var(axis=1, ddof=1).mean()
+    between = n * chains.mean(axis=1).var(ddof=1)
+    return float(np.sqrt((n - 1) / n + between / (n * within))) if within > 0 else 1.0

@@ -1,0 +1,230 @@
+"""The inner loops of Gibbs sampling for LDA, compiled with numba.
+
+Notation of Griffiths & Steyvers (2004): a corpus of ``n_tokens`` tokens, token *i* of term ``terms[i]`` in document
+*d*, assigned to topic ``topics[i]``. Three tables count the assignments and are kept up to date token by token:
+``doc_topic`` (n_documents, width), ``term_topic`` (n_terms, width) and ``topic_totals`` (width,). ``width`` is the
+number of topics rounded up to whole SIMD registers (see :func:`padded_width`); the columns beyond ``n_topics`` hold
+zeros, so that they are never drawn.
+
+Where tokens carry weights (Wilson & Chew 2010) the tables hold sums of weights in float64. Otherwise ``weights`` is
+``None``, numba removes the branch when it compiles, and the tables hold whole numbers in float32.
+
+Every function releases the GIL, so that threads run side by side, and draws from its own counter-based generator
+(SplitMix64: Steele, Lea & Flood 2014), whose state is one ``uint64`` in an array of length one.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+_GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_LANES = 8
+
+
+def padded_width(n_topics: int) -> int:
+    """Number of columns of a count table: ``n_topics`` rounded up to a multiple of eight."""
+    return -(-n_topics // _LANES) * _LANES
+
+
+@numba.njit(inline="always")
+def _mix(state):
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return state ^ (state >> np.uint64(31))
+
+
+@numba.njit(inline="always")
+def _uniform(state):
+    """A number in [0, 1) of 53 random bits."""
+    return (_mix(state) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+
+
+@numba.njit(inline="always")
+def _draw(cumulative, threshold, n_topics):
+    """The first index whose cumulative weight exceeds ``threshold``; rounding never leads past the last topic."""
+    topic = 0
+    while topic < n_topics - 1 and cumulative[topic] <= threshold:
+        topic += 1
+    return topic
+
+
+@numba.njit(nogil=True, cache=True, fastmath=True)
+def sweep(
+    segment_documents,
+    segment_starts,
+    terms,
+    weights,
+    topics,
+    doc_topic,
+    term_topic,
+    topic_totals,
+    alpha,
+    beta,
+    n_topics,
+    generator,
+):
+    """Resample the topic of every token once, given all the others.
+
+    Segment *s* holds the tokens ``segment_starts[s]`` to ``segment_starts[s + 1]``, all of document
+    ``segment_documents[s]``. The draw is from equation 5 of Griffiths & Steyvers (2004)::
+
+        p(z_i = k | z_-i, w)  ∝  (n_dk + alpha_k) (n_kw + beta) / (n_k + n_terms beta)
+    """
+    width = term_topic.shape[1]
+    real = term_topic.dtype.type
+    prior = real(beta)
+    prior_total = beta * term_topic.shape[0]
+    inverse_totals = np.zeros(width, dtype=term_topic.dtype)
+    for k in range(n_topics):
+        inverse_totals[k] = 1.0 / (topic_totals[k] + prior_total)
+    cumulative = np.empty(width, dtype=term_topic.dtype)
+    weight = real(1.0)
+    state = generator[0]
+    for segment in range(segment_documents.shape[0]):
+        in_document = doc_topic[segment_documents[segment]]
+        for i in range(segment_starts[segment], segment_starts[segment + 1]):
+            of_term = term_topic[terms[i]]
+            if weights is not None:
+                weight = weights[i]
+
+            old = topics[i]
+            in_document[old] -= weight
+            of_term[old] -= weight
+            topic_totals[old] -= weight
+            inverse_totals[old] = 1.0 / (topic_totals[old] + prior_total)
+
+            for k in range(width):
+                cumulative[k] = (in_document[k] + alpha[k]) * (of_term[k] + prior) * inverse_totals[k]
+            total = real(0.0)
+            for k in range(width):
+                total += cumulative[k]
+                cumulative[k] = total
+            state += _GOLDEN_GAMMA
+            new = _draw(cumulative, real(_uniform(state)) * total, n_topics)
+
+            topics[i] = new
+            in_document[new] += weight
+            of_term[new] += weight
+            topic_totals[new] += weight
+            inverse_totals[new] = 1.0 / (topic_totals[new] + prior_total)
+    generator[0] = state
+
+
+@numba.njit(nogil=True, cache=True)
+def count(segment_documents, segment_starts, terms, weights, topics, doc_topic, term_topic, topic_totals):
+    """Add every token's assignment to the three tables."""
+    weight = 1.0
+    for segment in range(segment_documents.shape[0]):
+        document = segment_documents[segment]
+        for i in range(segment_starts[segment], segment_starts[segment + 1]):
+            if weights is not None:
+                weight = weights[i]
+            doc_topic[document, topics[i]] += weight
+            term_topic[terms[i], topics[i]] += weight
+            topic_totals[topics[i]] += weight
+
+
+@numba.njit(nogil=True, cache=True)
+def log_rising(table, prior, n_topics):
+    """Sum over a count table of ``log Γ(n + prior_k) − log Γ(prior_k)``; zero counts add nothing."""
+    total = 0.0
+    at_zero = np.empty(n_topics)
+    for k in range(n_topics):
+        at_zero[k] = math.lgamma(prior[k])
+    for row in range(table.shape[0]):
+        for k in range(n_topics):
+            if table[row, k] > 0:
+                total += math.lgamma(table[row, k] + prior[k]) - at_zero[k]
+    return total
+
+
+@numba.njit(inline="always")
+def _document_state(terms, weights, first, last, seed):
+    """A generator state that depends on the seed and on what the document contains, on nothing else."""
+    state = seed
+    for i in range(first, last):
+        state = _mix(state + _GOLDEN_GAMMA * (np.uint64(terms[i]) + np.uint64(1)))
+        if weights is not None:
+            state = _mix(state + np.uint64(np.int64(weights[i] * 4294967296.0)))
+    return state
+
+
+@numba.njit(inline="always")
+def _cumulate(in_document, alpha, of_term, cumulative):
+    """Cumulative ``(n_dk + alpha_k) phi_kw``; returns its total."""
+    total = 0.0
+    for k in range(cumulative.shape[0]):
+        total += (in_document[k] + alpha[k]) * of_term[k]
+        cumulative[k] = total
+    return total
+
+
+@numba.njit(nogil=True, cache=True)
+def fold_in(starts, terms, weights, term_topic, alpha, n_sweeps, burn_in, seed, mean_counts):
+    """Gibbs sampling of new documents under fixed topics.
+
+    ``term_topic`` (n_terms, n_topics) holds phi, the probability of each term under each topic. The counts of
+    topics in each document, averaged over the sweeps after ``burn_in``, are written to ``mean_counts``
+    (n_documents, n_topics).
+    """
+    n_topics = term_topic.shape[1]
+    cumulative = np.empty(n_topics)
+    in_document = np.empty(n_topics)
+    weight = 1.0
+    for document in range(starts.shape[0] - 1):
+        first, last = starts[document], starts[document + 1]
+        state = _document_state(terms, weights, first, last, seed)
+        topics = np.full(last - first, -1, dtype=np.int32)
+        in_document[:] = 0.0
+        for step in range(n_sweeps):
+            for i in range(first, last):
+                if weights is not None:
+                    weight = weights[i]
+                if topics[i - first] >= 0:
+                    in_document[topics[i - first]] -= weight
+                total = _cumulate(in_document, alpha, term_topic[terms[i]], cumulative)
+                state += _GOLDEN_GAMMA
+                new = _draw(cumulative, _uniform(state) * total, n_topics)
+                topics[i - first] = new
+                in_document[new] += weight
+            if step >= burn_in:
+                for k in range(n_topics):
+                    mean_counts[document, k] += in_document[k] / (n_sweeps - burn_in)
+
+
+@numba.njit(nogil=True, cache=True)
+def left_to_right(starts, terms, term_topic, alpha, n_particles, seed, log_probabilities):
+    """Log-probability of each document by the left-to-right estimator (Wallach et al. 2009, algorithm 3).
+
+    Each particle walks the document from its first token to its last, resamples all the topics behind it at every
+    step, and predicts the next token. The mean over the particles of each prediction is multiplied up. Writes
+    nats to ``log_probabilities`` (n_documents,).
+    """
+    n_topics = term_topic.shape[1]
+    alpha_total = alpha.sum()
+    cumulative = np.empty(n_topics)
+    in_document = np.empty(n_topics)
+    for document in range(starts.shape[0] - 1):
+        first, last = starts[document], starts[document + 1]
+        length = last - first
+        state = _document_state(terms, None, first, last, seed)
+        predictions = np.zeros(length)
+        topics = np.empty(length, dtype=np.int32)
+        for _ in range(n_particles):
+            in_document[:] = 0.0
+            for position in range(length):
+                for behind in range(position):
+                    in_document[topics[behind]] -= 1.0
+                    total = _cumulate(in_document, alpha, term_topic[terms[first + behind]], cumulative)
+                    state += _GOLDEN_GAMMA
+                    topics[behind] = _draw(cumulative, _uniform(state) * total, n_topics)
+                    in_document[topics[behind]] += 1.0
+                total = _cumulate(in_document, alpha, term_topic[terms[first + position]], cumulative)
+                predictions[position] += total / (alpha_total + position)
+                state += _GOLDEN_GAMMA
+                topics[position] = _draw(cumulative, _uniform(state) * total, n_topics)
+                in_document[topics[position]] += 1.0
+        log_probabilities[document] = np.log(predictions / n_particles).sum()

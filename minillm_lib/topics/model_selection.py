@@ -1,0 +1,84 @@
+"""How many topics? Held-out perplexity and coherence, side by side, for each candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.model_selection import KFold
+
+from minillm_lib.topics.evaluation import coherence
+from minillm_lib.topics.gibbs_lda import GibbsLDA
+
+
+@dataclass(frozen=True)
+class TopicCountScore:
+    """One candidate: held-out perplexity (lower is better) and mean NPMI coherence (higher is better) over the folds.
+
+    The standard errors are those of the mean over the folds.
+    """
+
+    n_topics: int
+    perplexity: float
+    perplexity_error: float
+    coherence: float
+    coherence_error: float
+
+
+def compare_topic_counts(
+    X: Any,
+    candidates: Sequence[int] = (5, 10, 20, 40),
+    *,
+    estimator: GibbsLDA | None = None,
+    n_folds: int = 3,
+    random_state: int = 0,
+    progress: Callable[[TopicCountScore], None] | None = None,
+) -> list[TopicCountScore]:
+    """Cross-validate ``estimator`` with each number of topics on ``X`` (n_documents, n_terms).
+
+    Every candidate sees the same folds. Perplexity is that of document completion on the fold left out; coherence is
+    the NPMI of the topics' ten most probable terms in the documents of that fold which the topics never saw, so that
+    neither score rewards learning the training documents by heart. Perplexity tends to favour more topics than a
+    person finds readable; coherence tends to favour fewer: read the two together.
+
+    Raises
+    ------
+    ValueError
+        for no candidates, or more folds than documents.
+    """
+    counts = sparse.csr_matrix(X)
+    if not candidates:
+        raise ValueError("candidates is empty; name at least one number of topics, such as [5, 10, 20]")
+    if not 2 <= n_folds <= counts.shape[0]:
+        raise ValueError(
+            f"n_folds={n_folds} must lie between 2 and the number of documents, {counts.shape[0]}"
+        )
+    folds = list(KFold(n_folds, shuffle=True, random_state=random_state).split(counts))
+    scores = []
+    for n_topics in candidates:
+        perplexities, coherences = [], []
+        for fitted_on, held_out in folds:
+            model = clone(estimator or GibbsLDA()).set_params(n_topics=n_topics, random_state=random_state)
+            model.fit(counts[fitted_on])
+            perplexities.append(model.perplexity(counts[held_out]))
+            coherences.append(_coherence_where_seen(model, counts[held_out]))
+        score = TopicCountScore(n_topics, *_mean_and_error(perplexities), *_mean_and_error(coherences))
+        scores.append(score)
+        if progress is not None:
+            progress(score)
+    return scores
+
+
+def _coherence_where_seen(model: GibbsLDA, counts: sparse.csr_matrix, n_terms: int = 10) -> float:
+    """Mean coherence in ``counts`` of each topic's most probable terms among those that occur there."""
+    seen = np.flatnonzero(counts.getnnz(axis=0))
+    best = np.argsort(-model.topic_word_[:, seen], axis=1, kind="stable")[:, :n_terms]
+    return float(coherence(seen[best].tolist(), counts, vocabulary=range(counts.shape[1])).mean())
+
+
+def _mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+    return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))

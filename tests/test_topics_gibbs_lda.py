@@ -1,0 +1,312 @@
+"""The estimator: what it recovers, what it equals, what it does not depend on, and what it refuses."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import tomotopy
+from lda import LDA
+from lda.datasets import load_reuters, load_reuters_vocab
+from scipy import sparse
+from scipy.optimize import linear_sum_assignment
+from scipy.special import gammaln
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from minillm_lib import GibbsLDA
+from minillm_lib.topics.model_selection import compare_topic_counts
+
+
+def bars(n_documents=1_000, length=100, seed=0):
+    """The ten bars of Griffiths & Steyvers (2004): topics are rows and columns of a 5 x 5 picture."""
+    rng = np.random.default_rng(seed)
+    phi = np.zeros((10, 5, 5))
+    for i in range(5):
+        phi[i, i, :] = phi[5 + i, :, i] = 0.2
+    phi = phi.reshape(10, 25)
+    theta = rng.dirichlet(np.full(10, 0.2), size=n_documents)
+    return np.array([rng.multinomial(length, p) for p in theta @ phi]), phi
+
+
+def matched_cosines(found, truth):
+    """Cosines between topics and their counterparts, under the best one-to-one match."""
+    unit = [m / np.linalg.norm(m, axis=1, keepdims=True) for m in (found, truth)]
+    cosines = unit[0] @ unit[1].T
+    return cosines[linear_sum_assignment(-cosines)]
+
+
+def joint_log_likelihood(doc_topic, topic_word, alpha=0.1, beta=0.01):
+    """log p(w, z) of count tables, from any package: equations 2 and 3 of Griffiths & Steyvers (2004)."""
+
+    def rows(n, prior):
+        size = n.shape[1]
+        return (gammaln(n + prior).sum(axis=1) - gammaln(n.sum(axis=1) + size * prior)).sum() + len(n) * (
+            gammaln(size * prior) - size * gammaln(prior)
+        )
+
+    return rows(doc_topic, alpha) + rows(topic_word, beta)
+
+
+@parametrize_with_checks([GibbsLDA(n_sweeps=20, n_threads=2)])
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+def test_the_bars_are_recovered():
+    X, phi = bars()
+    lda = GibbsLDA(10, n_sweeps=300, alpha=0.2, n_chains=2, random_state=0).fit(X)
+    assert matched_cosines(lda.topic_word_, phi).min() > 0.98
+
+
+@pytest.fixture(scope="module")
+def reuters():
+    return load_reuters()
+
+
+def test_log_likelihood_on_reuters_is_that_of_lda_and_tomotopy(reuters):
+    """After the same 300 sweeps the three samplers stand within 1 %; each is scored by the same independent formula."""
+    logging.getLogger("lda").setLevel(logging.WARNING)
+    n_topics, n_sweeps = 20, 300
+    ours, theirs, tomotopys = [], [], []
+    for seed in range(2):
+        model = GibbsLDA(n_topics, n_sweeps=n_sweeps, n_threads=1, random_state=seed).fit(reuters)
+        documents = np.repeat(np.arange(len(reuters)), reuters.sum(axis=1))
+        terms = np.concatenate([np.repeat(np.arange(reuters.shape[1]), row) for row in reuters])
+        doc_topic, topic_word = np.zeros((len(reuters), n_topics)), np.zeros((n_topics, reuters.shape[1]))
+        np.add.at(doc_topic, (documents, model.z_), 1)
+        np.add.at(topic_word, (model.z_, terms), 1)
+        ours.append(joint_log_likelihood(doc_topic, topic_word))
+        assert model.log_likelihoods_[-1] * reuters.sum() == pytest.approx(ours[-1], rel=1e-9)
+
+        peer = LDA(n_topics, n_iter=n_sweeps, alpha=0.1, eta=0.01, random_state=seed).fit(reuters)
+        theirs.append(joint_log_likelihood(peer.ndz_.astype(float), peer.nzw_.astype(float)))
+
+        tomo = tomotopy.LDAModel(k=n_topics, alpha=0.1, eta=0.01, seed=seed + 1)
+        for row in reuters:
+            tomo.add_doc([str(t) for t in np.repeat(np.arange(reuters.shape[1]), row)])
+        tomo.optim_interval = 0
+        tomo.train(n_sweeps, workers=1)
+        column = np.array([int(v) for v in tomo.used_vocabs])
+        doc_topic, topic_word = np.zeros((len(reuters), n_topics)), np.zeros((n_topics, reuters.shape[1]))
+        for d, document in enumerate(tomo.docs):
+            np.add.at(doc_topic, (d, list(document.topics)), 1)
+            np.add.at(topic_word, (list(document.topics), column[list(document.words)]), 1)
+        tomotopys.append(joint_log_likelihood(doc_topic, topic_word))
+    assert np.mean(ours) == pytest.approx(np.mean(theirs), rel=0.01)
+    assert np.mean(ours) == pytest.approx(np.mean(tomotopys), rel=0.01)
+
+
+def test_blocks_on_several_threads_sample_as_well_as_one_thread(reuters):
+    one, four = (
+        np.mean(
+            [GibbsLDA(20, n_threads=n, random_state=s).fit(reuters).log_likelihoods_[-50:] for s in range(3)]
+        )
+        for n in (1, 4)
+    )
+    assert four == pytest.approx(one, rel=0.005)
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_the_same_seed_gives_the_same_topics_bit_for_bit(reuters, n_threads):
+    fits = [GibbsLDA(8, n_sweeps=30, n_threads=n_threads, random_state=4).fit(reuters) for _ in range(2)]
+    for name in ("topic_word_", "doc_topic_", "z_", "log_likelihoods_"):
+        np.testing.assert_array_equal(getattr(fits[0], name), getattr(fits[1], name))
+    other = GibbsLDA(8, n_sweeps=30, n_threads=n_threads, random_state=5).fit(reuters)
+    assert (other.z_ != fits[0].z_).any()
+
+
+def test_several_chains_do_not_depend_on_the_number_of_threads(reuters):
+    one, three = (
+        GibbsLDA(8, n_sweeps=20, n_chains=3, n_threads=n, random_state=1).fit(reuters) for n in (1, 3)
+    )
+    np.testing.assert_array_equal(one.topic_word_, three.topic_word_)
+    assert one.best_chain_ == three.best_chain_
+    assert len({chain.log_likelihoods[-1] for chain in one.chains_}) == 3
+
+
+def test_order_of_documents_and_names_of_terms_do_not_matter():
+    X, _ = bars(seed=1)
+    rng = np.random.default_rng(2)
+    documents, terms = rng.permutation(X.shape[0]), rng.permutation(X.shape[1])
+    plain, shuffled = (
+        GibbsLDA(10, n_sweeps=300, alpha=0.2, n_chains=2, random_state=3).fit(m)
+        for m in (X, X[documents][:, terms])
+    )
+    assert shuffled.log_likelihoods_[-100:].mean() == pytest.approx(
+        plain.log_likelihoods_[-100:].mean(), rel=0.002
+    )
+    assert matched_cosines(shuffled.topic_word_, plain.topic_word_[:, terms]).min() > 0.98
+
+
+def test_transform_looks_at_one_document_at_a_time(reuters):
+    lda = GibbsLDA(6, n_sweeps=30, random_state=0).fit(reuters[:200])
+    new = reuters[200:260]
+    together = lda.transform(new)
+    np.testing.assert_allclose(together.sum(axis=1), 1)
+    np.testing.assert_array_equal(lda.transform(new[::-1]), together[::-1])
+    np.testing.assert_array_equal(lda.transform(new[17:18])[0], together[17])
+    np.testing.assert_array_equal(lda.set_params(n_threads=3).transform(sparse.csc_matrix(new)), together)
+
+
+def test_transform_approaches_the_exact_posterior_mean():
+    """Two topics and five tokens: theta's posterior mean by enumeration against the fold-in."""
+    X, _ = bars(200)
+    lda = GibbsLDA(2, n_sweeps=20, alpha=[0.4, 1.1], n_transform_sweeps=40_000, random_state=0).fit(X)
+    row = np.zeros((1, 25), dtype=int)
+    row[0, [0, 3, 12]] = 2, 1, 2
+    words = np.repeat(np.arange(25), row[0])
+    theta, total = np.zeros(2), 0.0
+    for z in np.ndindex(*(2,) * 5):
+        n = np.bincount(z, minlength=2)
+        p = np.exp(gammaln(lda.alpha_ + n).sum()) * lda.topic_word_[list(z), words].prod()
+        theta, total = theta + p * (n + lda.alpha_) / (5 + lda.alpha_.sum()), total + p
+    np.testing.assert_allclose(lda.transform(row)[0], theta / total, atol=0.01)
+
+
+def test_perplexity_ranks_the_truth_between_less_and_nothing():
+    """Held-out documents: the fitted topics predict better than one topic, not better than the true model."""
+    X, phi = bars(1_200)
+    held_out = X[1_000:]
+    fitted = GibbsLDA(10, n_sweeps=200, alpha=0.2, n_chains=2, random_state=0).fit(X[:1_000])
+    single = GibbsLDA(1, n_sweeps=2, random_state=0).fit(X[:1_000])
+    for method in ("document_completion", "left_to_right"):
+        ours = fitted.perplexity(held_out, method=method)
+        assert ours < 0.9 * single.perplexity(held_out, method=method)
+        truth = GibbsLDA(10, n_sweeps=1, alpha=0.2, random_state=0).fit(X)
+        truth.topic_word_ = np.maximum(phi, 1e-12)
+        assert truth.perplexity(held_out, method=method) * 0.995 < ours
+    assert fitted.score(held_out) == pytest.approx(-np.log(fitted.perplexity(held_out)))
+
+
+def test_averages_are_taken_over_the_samples_after_burn_in():
+    X, _ = bars(100)
+    seen = []
+    lda = GibbsLDA(3, n_sweeps=20, burn_in=12, thin=3, n_threads=1, random_state=0)
+    for (sampler,) in lda.iter_sweeps(X):
+        seen.append((sampler.topic_word(), sampler.doc_topic(), sampler.topic_word_counts + 0.01))
+    for i, name in enumerate(("topic_word_", "doc_topic_", "components_")):
+        np.testing.assert_allclose(
+            getattr(lda, name), np.mean([seen[sweep - 1][i] for sweep in (15, 18)], axis=0), rtol=1e-5
+        )
+
+
+def test_watching_a_fit_does_not_change_it():
+    X, _ = bars(100)
+    heights = []
+    watched = GibbsLDA(
+        3, n_sweeps=15, random_state=0, callback=lambda sampler: heights.append(sampler.log_likelihoods[-1])
+    )
+    watched.fit(X)
+    plain = GibbsLDA(3, n_sweeps=15, random_state=0).fit(X)
+    np.testing.assert_array_equal(heights, plain.log_likelihoods_)
+    np.testing.assert_array_equal(watched.z_, plain.z_)
+
+    stopped = GibbsLDA(3, n_sweeps=15, random_state=0)
+    for number, _ in enumerate(stopped.iter_sweeps(X), 1):
+        if number == 7:
+            break
+    np.testing.assert_array_equal(stopped.log_likelihoods_, plain.log_likelihoods_[:7])
+
+
+def test_learned_asymmetric_alpha_raises_the_likelihood(reuters):
+    fixed = GibbsLDA(20, n_threads=1, random_state=0).fit(reuters)
+    learned = GibbsLDA(20, n_threads=1, random_state=0, learn_alpha=True, learn_beta=True).fit(reuters)
+    assert learned.log_likelihoods_[-20:].mean() > fixed.log_likelihoods_[-20:].mean()
+    assert np.ptp(learned.alpha_) > 0
+    assert learned.beta_ != fixed.beta_
+    np.testing.assert_array_equal(fixed.alpha_, np.full(20, 0.1))
+
+
+def test_r_hat_tells_a_converged_fit_from_one_stopped_early(reuters):
+    X = np.random.default_rng(0).poisson(0.5, size=(20, 12))
+    mixed = GibbsLDA(2, n_sweeps=2_000, alpha=1, beta=1, n_chains=4, random_state=1).fit(X)
+    assert mixed.r_hat_ < 1.05
+    assert GibbsLDA(20, n_sweeps=20, n_chains=4, random_state=1).fit(reuters).r_hat_ > 1.2
+    with pytest.raises(ValueError, match="two chains or more"):
+        _ = GibbsLDA(2, n_sweeps=20).fit(X).r_hat_
+
+
+@pytest.mark.parametrize(
+    "convert", [np.asarray, sparse.csr_matrix, sparse.csc_matrix, sparse.coo_array, sparse.lil_matrix]
+)
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int32, np.int64, np.float32, np.float64])
+def test_every_container_and_dtype_gives_the_same_fit(convert, dtype):
+    X = (bars(20)[0] > 3).astype(np.int64)
+    expected = GibbsLDA(2, n_sweeps=3, random_state=0).fit(X).z_
+    np.testing.assert_array_equal(
+        GibbsLDA(2, n_sweeps=3, random_state=0).fit(convert(X.astype(dtype))).z_, expected
+    )
+
+
+def test_empty_documents_get_the_prior():
+    X = np.array([[3, 1, 0], [0, 0, 0], [0, 2, 4]])
+    lda = GibbsLDA(2, n_sweeps=5, alpha=[1.0, 3.0], random_state=0).fit(X)
+    np.testing.assert_allclose(lda.doc_topic_[1], [0.25, 0.75])
+    np.testing.assert_allclose(lda.transform([[0, 0, 0]]), [[0.25, 0.75]])
+
+
+def test_more_topics_than_terms_and_a_single_topic_work():
+    X = np.array([[3, 1], [0, 2]])
+    assert GibbsLDA(7, n_sweeps=5, random_state=0).fit(X).topic_word_.shape == (7, 2)
+    single = GibbsLDA(1, n_sweeps=5, random_state=0).fit(X)
+    np.testing.assert_allclose(single.topic_word_, (X.sum(axis=0) + 0.01)[None] / (X.sum() + 0.02))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "X", "message"),
+    [
+        ({}, np.zeros((3, 4)), "no token in any"),
+        ({}, np.empty((0, 4)), "0 sample"),
+        ({}, [[1, -1]], "Negative values"),
+        ({}, [[1, np.nan]], "NaN"),
+        ({}, [[1, np.inf]], "infinity"),
+        ({}, [[1e12, 1]], "at most 2147483647"),
+        ({"n_topics": 0}, [[1, 2]], "'n_topics'.*Got 0"),
+        ({"n_topics": 2.5}, [[1, 2]], "'n_topics'.*Got 2.5"),
+        ({"alpha": 0}, [[1, 2]], "'alpha'.*Got 0"),
+        ({"alpha": [0.1, 0.1]}, [[1, 2]], r"n_topics=10 of them; got shape \(2,\)"),
+        ({"alpha": [0.1] * 9 + [-1]}, [[1, 2]], "smallest -1"),
+        ({"beta": -1}, [[1, 2]], "'beta'.*Got -1"),
+        ({"burn_in": 200}, [[1, 2]], "burn_in=200 leaves no sweep"),
+        ({"n_threads": 0}, [[1, 2]], "'n_threads'.*Got 0"),
+    ],
+)
+def test_bad_input_is_named(parameters, X, message):
+    with pytest.raises(ValueError, match=message):
+        GibbsLDA(**parameters).fit(X)
+
+
+def test_misuse_after_the_fit_is_named():
+    lda = GibbsLDA(2, n_sweeps=3, random_state=0).fit([[1, 2, 3], [3, 0, 1]])
+    with pytest.raises(ValueError, match="expecting 3 features"):
+        lda.transform([[1, 2, 3, 4]])
+    with pytest.raises(ValueError, match="'bayes' is not one of"):
+        lda.perplexity([[1, 2, 3]], method="bayes")
+    with pytest.raises(ValueError, match="whole counts"):
+        lda.perplexity([[0.5, 2, 3]], method="left_to_right")
+    with pytest.raises(ValueError, match="no token to predict"):
+        lda.perplexity([[0, 0, 0]])
+    with pytest.raises(ValueError, match="vocabulary has 2 terms, the model 3"):
+        lda.coherence([["a", "b"]], vocabulary=["a", "b"])
+
+
+def test_coherence_by_matrix_and_by_texts_agree(reuters):
+    vocabulary = list(load_reuters_vocab())
+    lda = GibbsLDA(5, n_sweeps=30, random_state=0).fit(reuters)
+    texts = [[vocabulary[t] for t in np.repeat(np.arange(len(vocabulary)), row)] for row in reuters]
+    by_texts = lda.coherence(texts, vocabulary=vocabulary, window_size=10**6)
+    np.testing.assert_allclose(lda.coherence(reuters), by_texts)
+
+
+def test_comparing_topic_counts_finds_the_number_that_made_the_data():
+    X, _ = bars(600, length=60)
+    scores = compare_topic_counts(X, [2, 10], estimator=GibbsLDA(n_sweeps=150, alpha=0.2), n_folds=2)
+    two, ten = scores
+    assert ten.n_topics == 10
+    assert ten.perplexity + ten.perplexity_error < two.perplexity
+    assert ten.coherence > two.coherence
+    with pytest.raises(ValueError, match="candidates is empty"):
+        compare_topic_counts(X, [])
+    with pytest.raises(ValueError, match="n_folds=1"):
+        compare_topic_counts(X, [2], n_folds=1)
