@@ -1,0 +1,288 @@
+"""NeurIPS papers of any years, from the proceedings site or from the public per-year lists."""
+
+from __future__ import annotations
+
+import json
+import operator
+import re
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date
+from functools import partial
+from typing import Any, Literal
+
+import pypdfium2
+from tqdm.auto import tqdm
+
+from minillm_lib.corpora.document import Document
+from minillm_lib.corpora.download import Downloader, FetchError
+from minillm_lib.corpora.neurips_pages import (
+    LayoutChanged,
+    clean_abstract,
+    parse_list_page,
+    parse_paper_page,
+    split_names,
+)
+
+FIRST_YEAR = 1987
+PROCEEDINGS = "https://papers.nips.cc"
+LISTS = "https://raw.githubusercontent.com/papercopilot/paperlists/main"
+
+# GitHub serves a large file at another address, and at the usual one only a pointer to it.
+_RAW_FILES = "https://raw.githubusercontent.com/"
+_LARGE_FILES = "https://media.githubusercontent.com/media/"
+_POINTER = b"version https://git-lfs"
+
+_NOT_ACCEPTED = re.compile("reject|withdr|retract|active", re.IGNORECASE)
+_pdfium_lock = threading.Lock()  # PDFium is not thread-safe
+
+
+@dataclass
+class FetchReport:
+    """How many papers the source lists, and what became of them. ``failed`` maps an address to the reason."""
+
+    listed: int = 0
+    fetched: int = 0
+    without_abstract: int = 0
+    not_accepted: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        summary = (
+            f"{self.fetched} of {self.listed} papers fetched; {self.without_abstract} have no abstract, "
+            f"{self.not_accepted} were not accepted, {len(self.failed)} failed"
+        )
+        return "\n  ".join([summary, *self.failed.values()])
+
+
+class FetchedPapers(list[Document]):
+    """Papers in the order in which the source lists them; ``report`` counts what was left out and why."""
+
+    def __init__(self, papers: Iterable[Document], report: FetchReport) -> None:
+        super().__init__(papers)
+        self.report = report
+
+
+def fetch_neurips(
+    years: int | Iterable[int],
+    source: Literal["proceedings", "lists"] = "proceedings",
+    *,
+    full_text: bool = False,
+    base_url: str | None = None,
+    progress: bool = True,
+    refresh: bool = False,
+    max_failed_share: float = 0.05,
+    **downloader_options: Any,
+) -> FetchedPapers:
+    """Fetch the NeurIPS papers of the given years; the text of each document is the abstract.
+
+    ``meta`` holds ``venue``, ``year``, ``title``, ``authors`` (a list of names, given name first), ``address``,
+    ``pdf`` and ``track``, and for lists also ``status``. Papers without an abstract are left out and counted.
+    All that arrives is cached: after an interruption, only what is missing is asked for.
+
+    Parameters
+    ----------
+    years : one year or several, from 1987 on
+    source : "proceedings" reads the official site, one page a paper (but not the site of its own that the
+        track on data sets and benchmarks had in 2021); "lists" reads one public JSON list a year
+    full_text : take the text from the PDF, and keep the abstract in ``meta["abstract"]``
+    base_url : another server with the same layout
+    refresh : ask for the lists of papers again; papers that are in the cache are kept
+    max_failed_share : share of papers that may fail, with a warning, before it is an error
+    downloader_options : ``cache_dir``, ``delay``, ``max_connections`` and others, see ``Downloader``
+
+    Raises ``ValueError`` for a year or a source that does not exist, ``DownloadError`` if the server cannot be
+    reached or does not have the year, ``LayoutChanged`` if its pages can no longer be read.
+    """
+    wanted = check_years(years)
+    if source not in ("proceedings", "lists"):
+        raise ValueError(f"source must be 'proceedings' or 'lists', got {source!r}")
+    if source == "lists":
+        return fetch_papers(
+            "nips",
+            wanted,
+            full_text=full_text,
+            base_url=base_url,
+            progress=progress,
+            refresh=refresh,
+            max_failed_share=max_failed_share,
+            **downloader_options,
+        )
+    report = FetchReport()
+    jobs = []
+    with Downloader(**downloader_options) as downloader:
+        for year in wanted:
+            start = f"{(base_url or PROCEEDINGS).rstrip('/')}/paper_files/paper/{year}"
+            for address in _list_proceedings(downloader, start, year, report, refresh):
+                jobs.append(partial(_fetch_from_page, downloader, address, year, full_text))
+        return _collect(jobs, downloader, report, max_failed_share, progress)
+
+
+def fetch_papers(
+    venue: str,
+    years: int | Iterable[int],
+    *,
+    full_text: bool = False,
+    base_url: str | None = None,
+    progress: bool = True,
+    refresh: bool = False,
+    max_failed_share: float = 0.05,
+    accepted_only: bool = True,
+    **downloader_options: Any,
+) -> FetchedPapers:
+    """Fetch the papers of a venue ("icml", "iclr", "aistats", …) from lists ``<venue>/<venue><year>.json``.
+
+    ``accepted_only`` leaves out, and counts, papers whose status says rejected, withdrawn or under review.
+    The rest is as in ``fetch_neurips``.
+    """
+    if not re.fullmatch(r"[a-z0-9]+", venue):
+        raise ValueError(
+            f"venue must be a short name in small letters such as 'nips' or 'icml', got {venue!r}"
+        )
+    report = FetchReport()
+    jobs = []
+    wanted = check_years(years)
+    with Downloader(**downloader_options) as downloader:
+        for year in wanted:
+            address = f"{(base_url or LISTS).rstrip('/')}/{venue}/{venue}{year}.json"
+            for row in _read_list(downloader, address, refresh):
+                report.listed += 1
+                if accepted_only and _NOT_ACCEPTED.search(row.get("status") or ""):
+                    report.not_accepted += 1
+                else:
+                    jobs.append(partial(_fetch_from_row, downloader, row, venue, year, full_text))
+        return _collect(jobs, downloader, report, max_failed_share, progress)
+
+
+def check_years(years: int | Iterable[int]) -> list[int]:
+    """Return the years in the order given, each once. Raises ``ValueError`` unless all are from 1987 to today."""
+    last = date.today().year
+    try:
+        wanted = [operator.index(year) for year in (years if isinstance(years, Iterable) else [years])]
+    except TypeError:
+        wanted = []
+    if not wanted or not all(FIRST_YEAR <= year <= last for year in wanted):
+        raise ValueError(
+            f"years must be whole numbers from {FIRST_YEAR} to {last}, at least one; got {years!r}"
+        )
+    return list(dict.fromkeys(wanted))
+
+
+def _list_proceedings(
+    downloader: Downloader, start: str, year: int, report: FetchReport, refresh: bool
+) -> list[str]:
+    """The addresses of a year's papers, from the list at ``start`` and all volumes that it leads to."""
+    lists, papers = [start], dict[str, None]()
+    for address in lists:
+        parse = partial(parse_list_page, address=address, year=year)
+        page = parse(downloader.get(address, validate=parse, refresh=refresh))
+        papers |= dict.fromkeys(page.papers)
+        lists += [volume for volume in page.volumes if volume not in lists]
+        if page.stated not in (None, len(page.papers)):
+            report.failed[address] = f"{address}: states {page.stated} papers but links to {len(page.papers)}"
+    report.listed += len(papers)
+    return list(papers)
+
+
+def _fetch_from_page(downloader: Downloader, address: str, year: int, full_text: bool) -> Document:
+    parse = partial(parse_paper_page, address=address, year=year)
+    paper = parse(downloader.get(address, validate=parse))
+    return _with_full_text(downloader, paper) if full_text else paper
+
+
+def _read_list(downloader: Downloader, address: str, refresh: bool) -> list[dict[str, Any]]:
+    def parse(content: bytes) -> list[dict[str, Any]] | None:
+        if content.startswith(_POINTER):
+            return None
+        rows = json.loads(content)
+        if not isinstance(rows, list) or not all(isinstance(row, dict) and "title" in row for row in rows):
+            raise LayoutChanged(address, "a list of papers with titles")
+        return rows
+
+    rows = parse(downloader.get(address, validate=parse, refresh=refresh))
+    if rows is not None:
+        return rows
+    if not address.startswith(_RAW_FILES):
+        raise LayoutChanged(address, "the list itself, instead of a Git LFS pointer to it,")
+    return _read_list(downloader, address.replace(_RAW_FILES, _LARGE_FILES, 1), refresh)
+
+
+def _fetch_from_row(
+    downloader: Downloader, row: Mapping[str, Any], venue: str, year: int, full_text: bool
+) -> Document:
+    meta = {
+        "venue": venue,
+        "year": year,
+        "title": " ".join((row["title"] or "").split()),
+        "authors": split_names(row.get("author") or ""),
+        "address": row.get("oa") or row.get("site") or "",
+        "pdf": row.get("pdf") or "",
+        "track": row.get("track") or "main",
+        "status": row.get("status") or "",
+    }
+    paper = Document(clean_abstract(row.get("abstract") or ""), f"{venue} {year}", meta)
+    return _with_full_text(downloader, paper) if full_text else paper
+
+
+def _with_full_text(downloader: Downloader, paper: Document) -> Document:
+    address = paper.meta["pdf"]
+    if not address:
+        raise FetchError(paper.meta["address"], f"no PDF is listed for {paper.meta['title']!r}")
+    text = _pdf_text(downloader.get(address, validate=_check_pdf), address)
+    return Document(text, paper.source, {**paper.meta, "abstract": paper.text})
+
+
+def _check_pdf(content: bytes) -> None:
+    if not content.startswith(b"%PDF-"):
+        raise ValueError(f"not a PDF but {content[:20]!r}")
+
+
+def _pdf_text(content: bytes, address: str) -> str:
+    try:
+        with _pdfium_lock, pypdfium2.PdfDocument(content) as document:
+            text = "\n".join(page.get_textpage().get_text_range() for page in document)
+    except pypdfium2.PdfiumError as error:
+        raise FetchError(address, f"the PDF cannot be read ({error})") from error
+    if not text.strip():
+        raise FetchError(address, "the PDF has no text; it may be a scan")
+    return "\n".join(text.splitlines())
+
+
+def _collect(
+    jobs: list[partial[Document]],
+    downloader: Downloader,
+    report: FetchReport,
+    max_failed_share: float,
+    progress: bool,
+) -> FetchedPapers:
+    """Run the jobs over the downloader's connections and keep the papers in the order of the jobs."""
+    papers = []
+    pool = ThreadPoolExecutor(downloader.max_connections)
+    try:
+        outcomes = pool.map(_paper_or_error, jobs)
+        for outcome in tqdm(outcomes, total=len(jobs), unit=" papers", disable=not progress):
+            if isinstance(outcome, Document):
+                report.without_abstract += not outcome.meta.get("abstract", outcome.text)
+                if outcome.text:
+                    papers.append(outcome)
+                    report.fetched += 1
+                continue
+            report.failed[outcome.url] = str(outcome)
+            if len(report.failed) > max_failed_share * len(jobs):
+                outcome.add_note(f"Failures are more than {max_failed_share:.0%} of the papers.\n{report}")
+                raise outcome
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    if report.failed:
+        warnings.warn(str(report), stacklevel=3)
+    return FetchedPapers(papers, report)
+
+
+def _paper_or_error(job: Callable[[], Document]) -> Document | FetchError:
+    try:
+        return job()
+    except FetchError as error:
+        return error

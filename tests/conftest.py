@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from local_server import Answer, LocalServer
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., LocalServer]]:
+    """Start a server on the loopback interface that gives these answers to the path /page, one after the other."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with ExitStack() as running:
+
+        def start(*answers: Answer, **more: Answer) -> LocalServer:
+            paths = {f"/{name}": [answer] for name, answer in more.items()}
+            return running.enter_context(LocalServer({"/page": list(answers), **paths}))
+
+        yield start
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Callable[..., Any]:
+    """Make a downloader that does not wait long, with its cache in ``tmp_path / "cache"``."""
+    from minillm_lib.corpora.download import Downloader
+
+    def make(**options: Any) -> Downloader:
+        quick: dict[str, Any] = {"delay": 0, "backoff": 0.001, "timeout": 0.3, "retries": 3}
+        return Downloader(tmp_path / "cache", **quick | options)
+
+    return make
