@@ -1,0 +1,278 @@
+"""What a fitted topic model found, in words: top terms, shares, typical documents, similar topics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from rich.markup import escape
+from rich.table import Table
+from scipy.special import rel_entr
+
+if TYPE_CHECKING:
+    from minillm_lib.corpora.bag_of_words import BagOfWords
+    from minillm_lib.topics.gibbs_lda import GibbsLDA
+
+N_LABEL_TERMS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TypicalDocument:
+    """A document that a topic speaks in; ``weight`` is the topic's share of the document, from 0 to 1."""
+
+    index: int
+    weight: float
+    title: str
+    year: int | None = None
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSummary:
+    """One topic, as a reader wants to see it.
+
+    ``topic`` is the model's own number (its row in ``topic_word_``), ``share`` the fraction of all tokens
+    that it explains, ``terms`` its most relevant terms, best first, with their ``probabilities`` in the
+    topic, and ``label`` the first three of them.
+    """
+
+    topic: int
+    share: float
+    label: str
+    terms: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    documents: tuple[TypicalDocument, ...]
+
+
+def relevance(
+    topic_word: ArrayLike, term_frequency: ArrayLike, relevance_lambda: float = 0.6
+) -> NDArray[np.float64]:
+    """How telling each term is for each topic: ``lambda * log p(w|k) + (1 - lambda) * log(p(w|k) / p(w))``.
+
+    With ``relevance_lambda`` 1 the most probable terms of a topic win, with 0 those that are rare elsewhere;
+    Sievert and Shirley found 0.6 to serve readers best. A term that is never used has relevance ``-inf``.
+
+    ``topic_word`` is ``(n_topics, n_terms)`` with rows that sum to 1, ``term_frequency`` is ``(n_terms,)``:
+    counts, or anything proportional to them. The result is ``(n_topics, n_terms)``, in nats.
+
+    Raises ``ValueError`` when the shapes disagree, no term is used, or ``relevance_lambda`` is not from 0 to 1.
+
+    Source: Sievert and Shirley, "LDAvis: A method for visualizing and interpreting topics" (2014), section 3.1.
+    """
+    topic_word = np.asarray(topic_word, dtype=np.float64)
+    frequency = np.asarray(term_frequency, dtype=np.float64)
+    if topic_word.ndim != 2 or frequency.shape != topic_word.shape[1:]:
+        raise ValueError(
+            f"term_frequency has shape {frequency.shape}, but topic_word has shape {topic_word.shape}; "
+            "(n_terms,) and (n_topics, n_terms) are needed"
+        )
+    if not 0 <= relevance_lambda <= 1:
+        raise ValueError(f"relevance_lambda is {relevance_lambda}; it must be from 0 to 1")
+    if not frequency.sum() > 0:
+        raise ValueError("term_frequency sums to 0: no term is used, so there is no relevance")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_probability = np.log(topic_word)
+        log_lift = log_probability - np.log(frequency / frequency.sum())
+        result = relevance_lambda * log_probability + (1 - relevance_lambda) * log_lift
+    return np.where((topic_word > 0) & (frequency > 0), result, -np.inf)
+
+
+def top_terms(
+    topic_word: ArrayLike,
+    term_frequency: ArrayLike,
+    vocabulary: ArrayLike,
+    n_terms: int = 10,
+    relevance_lambda: float = 0.6,
+) -> list[list[str]]:
+    """Give the ``n_terms`` most relevant terms of each topic, best first; see :func:`relevance`.
+
+    Terms that are never used are left out, so a list can be shorter than ``n_terms``.
+    Raises ``ValueError`` when ``vocabulary`` does not hold one string for each column of ``topic_word``.
+    """
+    terms, ranking = np.asarray(vocabulary), _ranking(topic_word, term_frequency, n_terms, relevance_lambda)
+    n_columns = np.shape(topic_word)[1]
+    if terms.shape != (n_columns,):
+        raise ValueError(f"vocabulary has shape {terms.shape}; topic_word has {n_columns} columns")
+    return [[str(term) for term in terms[best]] for best in ranking]
+
+
+def _ranking(
+    topic_word: ArrayLike, term_frequency: ArrayLike, n_terms: int, relevance_lambda: float
+) -> list[NDArray[np.int64]]:
+    """Give the column numbers of each topic's most relevant terms, best first."""
+    scores = relevance(topic_word, term_frequency, relevance_lambda)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :n_terms]
+    return [best[row[best] > -np.inf] for best, row in zip(order, scores, strict=True)]
+
+
+def topic_shares(doc_topic: ArrayLike, doc_lengths: ArrayLike) -> NDArray[np.float64]:
+    """Give the fraction of all tokens that each topic explains, ``(n_topics,)``; it sums to 1.
+
+    ``doc_topic`` is ``(n_documents, n_topics)`` with rows that sum to 1, ``doc_lengths`` the tokens in each
+    document. Raises ``ValueError`` when the shapes disagree or there is no token at all.
+    """
+    doc_topic = np.asarray(doc_topic, dtype=np.float64)
+    lengths = np.asarray(doc_lengths, dtype=np.float64)
+    if doc_topic.ndim != 2 or lengths.shape != doc_topic.shape[:1]:
+        raise ValueError(
+            f"doc_lengths has shape {lengths.shape}, but doc_topic has shape {doc_topic.shape}; "
+            "(n_documents,) and (n_documents, n_topics) are needed"
+        )
+    if not lengths.sum() > 0:
+        raise ValueError("doc_lengths sums to 0: documents without tokens have no topic shares")
+    return lengths @ doc_topic / lengths.sum()
+
+
+def topic_shares_by_year(
+    doc_topic: ArrayLike, doc_lengths: ArrayLike, years: Sequence[int | None]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Give the years that have tokens, ascending, and the topic shares in each, ``(n_years, n_topics)``.
+
+    ``years`` holds one year a document; documents whose year is None are left out.
+    Raises ``ValueError`` when ``years`` has another length than ``doc_lengths``.
+    """
+    doc_topic, lengths = np.asarray(doc_topic, dtype=np.float64), np.asarray(doc_lengths)
+    if len(years) != len(lengths):
+        raise ValueError(f"there are {len(years)} years for {len(lengths)} documents")
+    year_of = np.array([-1 if year is None else int(year) for year in years], dtype=np.int64)
+    found = np.unique(year_of[(year_of >= 0) & (lengths > 0)])
+    shares = [topic_shares(doc_topic[year_of == year], lengths[year_of == year]) for year in found]
+    return found, np.array(shares).reshape(len(found), doc_topic.shape[1])
+
+
+def typical_documents(
+    doc_topic: ArrayLike, doc_lengths: ArrayLike, n_documents: int = 3, min_tokens: int | None = None
+) -> list[NDArray[np.int64]]:
+    """Give, for each topic, the documents in which it has the largest share, best first.
+
+    Only documents of at least ``min_tokens`` tokens count, since a few words say little about a document's
+    topics; by default that is half the median length of the documents that are not empty.
+    """
+    doc_topic, lengths = np.asarray(doc_topic), np.asarray(doc_lengths)
+    if min_tokens is None:
+        min_tokens = int(np.median(lengths[lengths > 0]) / 2) if np.any(lengths > 0) else 1
+    candidates = np.flatnonzero(lengths >= max(min_tokens, 1))
+    ranking = np.argsort(-doc_topic[candidates], axis=0, kind="stable")[:n_documents]
+    return [candidates[column] for column in ranking.T]
+
+
+def jensen_shannon_divergence(topic_word: ArrayLike) -> NDArray[np.float64]:
+    """Give the Jensen–Shannon divergence between every two rows, ``(n_topics, n_topics)``, in bits (0 to 1).
+
+    Its square root is a Euclidean distance, so topics can be laid out on a map without distortion other than
+    from leaving dimensions out. Source: Fuglede and Topsøe, "Jensen–Shannon divergence and Hilbert space
+    embedding" (2004).
+    """
+    topic_word = np.asarray(topic_word, dtype=np.float64)
+    n_topics = len(topic_word)
+    divergence = np.zeros((n_topics, n_topics))
+    for k in range(n_topics):
+        middle = (topic_word[k] + topic_word[k + 1 :]) / 2
+        to_middle = rel_entr(topic_word[k], middle) + rel_entr(topic_word[k + 1 :], middle)
+        divergence[k, k + 1 :] = to_middle.sum(axis=1) / (2 * np.log(2))
+    return np.clip(divergence + divergence.T, 0, 1)
+
+
+def topic_similarity(topic_word: ArrayLike) -> NDArray[np.float64]:
+    """Give how alike every two topics are, ``(n_topics, n_topics)``: 1 for equal, 0 for no word in common.
+
+    It is one minus the Jensen–Shannon distance, the root of :func:`jensen_shannon_divergence`.
+    """
+    return 1 - np.sqrt(jensen_shannon_divergence(topic_word))
+
+
+def document_lengths(model: GibbsLDA, bag: BagOfWords) -> NDArray[np.float64]:
+    """Give the tokens in each document, ``(n_documents,)``, once sure that ``model`` was fitted on ``bag``.
+
+    Raises ``ValueError`` naming the numbers of documents and terms when they disagree.
+    """
+    fitted = (len(model.doc_topic_), model.topic_word_.shape[1])
+    if fitted != bag.counts.shape or len(bag.vocabulary) != fitted[1]:
+        raise ValueError(
+            f"the model was fitted on {fitted[0]} documents and {fitted[1]} terms, but the bag of words "
+            f"has counts of shape {bag.counts.shape} and a vocabulary of {len(bag.vocabulary)}; "
+            "give the bag that the model was fitted on"
+        )
+    return np.asarray(bag.counts.sum(axis=1), dtype=np.float64).ravel()
+
+
+def expected_term_frequency(model: GibbsLDA, doc_lengths: ArrayLike) -> NDArray[np.float64]:
+    """Give how often the model expects each term: tokens of each topic times its term probabilities.
+
+    The result is ``(n_terms,)``. pyLDAvis takes this as a term's overall frequency (rather than the count),
+    so the ranking of terms in a table and in pyLDAvis is the same when both use it.
+    """
+    return np.asarray(doc_lengths, dtype=np.float64) @ model.doc_topic_ @ model.topic_word_
+
+
+def summarize_topics(
+    model: GibbsLDA,
+    bag: BagOfWords,
+    *,
+    n_terms: int = 10,
+    n_documents: int = 3,
+    relevance_lambda: float = 0.6,
+) -> list[TopicSummary]:
+    """Describe every topic of ``model``, in the model's own order.
+
+    A document without a title in ``bag.meta`` is called by its number.
+    Raises ``ValueError`` when ``bag`` is not the one that the model was fitted on.
+    """
+    lengths = document_lengths(model, bag)
+    frequency = expected_term_frequency(model, lengths)
+    ranking = _ranking(model.topic_word_, frequency, max(n_terms, N_LABEL_TERMS), relevance_lambda)
+    shares = topic_shares(model.doc_topic_, lengths)
+    documents = typical_documents(model.doc_topic_, lengths, n_documents)
+    return [
+        TopicSummary(
+            topic=k,
+            share=float(shares[k]),
+            label=" · ".join(bag.vocabulary[ranking[k][:N_LABEL_TERMS]]),
+            terms=tuple(bag.vocabulary[ranking[k][:n_terms]].tolist()),
+            probabilities=tuple(model.topic_word_[k, ranking[k][:n_terms]].tolist()),
+            documents=tuple(_typical_document(model, bag, int(d), k) for d in documents[k]),
+        )
+        for k in range(len(shares))
+    ]
+
+
+def _typical_document(model: GibbsLDA, bag: BagOfWords, document: int, topic: int) -> TypicalDocument:
+    facts = bag.meta[document]
+    return TypicalDocument(
+        index=document,
+        weight=float(model.doc_topic_[document, topic]),
+        title=str(facts.get("title") or f"document {document}"),
+        year=_year(facts),
+        address=facts.get("address"),
+    )
+
+
+def document_years(bag: BagOfWords) -> list[int | None]:
+    """Give the year of each document, None where ``bag.meta`` does not know it."""
+    return [_year(facts) for facts in bag.meta]
+
+
+def _year(facts: Mapping[str, Any]) -> int | None:
+    year = str(facts.get("year"))
+    return int(year) if year.isdecimal() else None
+
+
+def topic_table(summaries: Sequence[TopicSummary]) -> Table:
+    """Lay ``summaries`` out as a table for the terminal; print it with ``rich.print``."""
+    table = Table(title="Topics", show_lines=True)
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("Share", justify="right", no_wrap=True)
+    table.add_column("Most relevant terms", ratio=2)
+    table.add_column("Most typical documents", ratio=3)
+    for summary in summaries:
+        papers = (f"{d.year} {d.title}" if d.year is not None else d.title for d in summary.documents)
+        table.add_row(
+            str(summary.topic),
+            f"{summary.share:.1%}",
+            escape(", ".join(summary.terms)),
+            escape("\n".join(papers)),
+        )
+    return table

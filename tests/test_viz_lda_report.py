@@ -1,0 +1,329 @@
+"""The report: one file, nothing to load, true to the model, and usable in a browser."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import string
+import warnings
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import open_browser, visit
+from known_model import known_model
+
+from minillm_lib import GibbsLDA, load_neurips
+from minillm_lib.corpora.cleaning import CleaningReport
+from minillm_lib.topics.summary import summarize_topics
+from minillm_lib.viz.lda_report import (
+    ReportError,
+    check_report_path,
+    is_web_address,
+    lda_report_html,
+    write_lda_report,
+)
+from minillm_lib.viz.lda_report_words import WORDS
+
+HOSTILE = "</title></script><script>document.body.remove()</script>\" onload='x' &amp; <b>bold</b>"
+
+
+class _Page(HTMLParser):
+    """The elements of a page, its links, and the text that a reader sees."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.text: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {key: value or "" for key, value in attrs}))
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def with_years(n_topics: int = 4, **meta):
+    return known_model(n_topics, year=[2013 + d % 5 for d in range(40)], **meta)
+
+
+@pytest.fixture(scope="module")
+def neurips():
+    bag = load_neurips()
+    model = GibbsLDA(10, n_sweeps=30, n_chains=2, n_threads=1, random_state=0).fit(bag.counts)
+    return model, bag
+
+
+@pytest.fixture(scope="module")
+def report(neurips, tmp_path_factory) -> Path:
+    return write_lda_report(tmp_path_factory.mktemp("report") / "report.html", *neurips, seconds=1.5)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with open_browser() as browser:
+        yield browser
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_ten_circles_a_click_that_changes_the_bars_and_no_request(browser, report, neurips, offline):
+    with visit(browser, report, offline=offline) as opened:
+        inside = opened.page.frame_locator("iframe")
+        assert inside.locator("circle.dot").count() == 10
+        before = inside.locator(".terms").all_text_contents()
+        circle = inside.locator("#ldavis-topic3")
+        circle.scroll_into_view_if_needed()
+        circle.click(force=True)
+        after = inside.locator(".terms").all_text_contents()
+        assert after != before
+        title = inside.locator(".bubble-tool").text_content()
+        chosen = int(re.search(r"Topic (\d+)", title).group(1))
+        assert inside.locator("#ldavis-topic").input_value() == str(chosen)
+        assert after[:10] == list(summarize_topics(*neurips)[chosen].terms)
+        assert opened.page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+        assert opened.requests_to_outside == []
+        assert opened.errors == []
+
+
+def test_the_numbers_of_the_table_are_those_of_pyldavis(browser, report):
+    with visit(browser, report) as opened:
+        inside = opened.page.frame_locator("iframe")
+        rows = opened.page.locator("#topics tbody tr")
+        for topic in range(10):
+            inside.locator(f"#ldavis-topic{topic}").dispatch_event("click")
+            number, label_and_share = rows.nth(topic).locator("td").all_inner_texts()[:2]
+            share = re.search(r"([\d.]+) %", label_and_share).group(1)
+            assert number == str(topic)
+            title = inside.locator(".bubble-tool").text_content()
+            assert title == f"Top-30 Most Relevant Terms for Topic {topic} ({float(share):g}% of tokens)"
+
+
+@pytest.mark.parametrize("width", [1280, 768, 400])
+def test_the_page_fits_its_window(browser, report, width):
+    with visit(browser, report, width=width) as opened:
+        assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        frame = opened.page.frames[1]
+        assert frame.evaluate("document.documentElement.scrollHeight <= innerHeight + 1")
+
+
+def test_hostile_titles_and_terms_are_only_text(browser, tmp_path):
+    model, bag = with_years(title=[HOSTILE] * 40, address=["javascript:document.body.remove()"] * 40)
+    bag.vocabulary = np.array([f"{HOSTILE}{i}" for i in range(60)])
+    bag.report = CleaningReport()
+    bag.report.record(HOSTILE, HOSTILE, HOSTILE, 1, 2, [HOSTILE])
+    page = lda_report_html(model, bag, title=HOSTILE)
+    assert _Page(page).all("a") == []
+    assert "".join(_Page(page).text).count(HOSTILE) > 3 * 4
+    path = tmp_path / "hostile.html"
+    path.write_text(page, encoding="utf-8")
+    with visit(browser, path) as opened:
+        assert opened.page.title() == HOSTILE
+        assert opened.page.locator("b").count() == 4
+        assert opened.page.frame_locator("iframe").locator("circle.dot").count() == 4
+        assert opened.errors == []
+
+
+def test_very_long_terms_and_titles_fit_a_telephone(browser, tmp_path):
+    model, bag = with_years(title=["x" * 300] * 40)
+    bag.vocabulary = np.array([f"{'antidisestablishmentarianism' * 4}{i}" for i in range(60)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        path = write_lda_report(tmp_path / "long.html", model, bag, title="y" * 200)
+    with visit(browser, path, width=400) as opened:
+        assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize(
+    "address", ["javascript:alert(1)", " javascript:alert(1)", "data:text/html,x", "", None, 3]
+)
+def test_only_web_addresses_become_links(address):
+    assert not is_web_address(address)
+    assert is_web_address("HTTPS://papers.nips.cc/paper")
+
+
+def test_titles_are_links_to_the_papers(neurips, report):
+    links = _Page(report.read_text(encoding="utf-8")).all("a")
+    papers = [document.address for summary in summarize_topics(*neurips) for document in summary.documents]
+    assert [link["href"] for link in links] == papers
+
+
+def test_the_page_is_semantic_and_names_nothing_to_load(report):
+    page = _Page(report.read_text(encoding="utf-8"))
+    assert page.all("html") == [{"lang": "en"}]
+    assert page.elements[0][0] == "html"
+    [icon] = page.all("link")
+    assert icon["rel"] == "icon"
+    assert icon["href"].startswith("data:")
+    assert page.all("script") == []
+    images = page.all("img")
+    assert len(images) == 4
+    assert all(image["src"].startswith("data:image/svg+xml") and len(image["alt"]) > 20 for image in images)
+    assert page.all("iframe")[0]["title"]
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    headings = [tag for tag, _ in page.elements if re.fullmatch(r"h\d", tag)]
+    assert headings == ["h1"] + ["h2"] * (len(headings) - 1)
+
+
+def test_the_file_is_smaller_than_3_mb(report):
+    assert report.stat().st_size < 3_000_000
+
+
+def test_the_facts_are_those_of_the_run(neurips, report):
+    _, bag = neurips
+    text = _Page(report.read_text(encoding="utf-8")).text
+    facts = dict(pairwise(text))
+    assert facts["Documents"] == "1,000"
+    assert facts["Years"] == "2013–2017"
+    assert facts["Terms"] == f"{bag.counts.shape[1]:,}"
+    assert facts["Tokens"] == f"{bag.counts.sum():,}"
+    assert facts["Sweeps"] == "2 chains of 30"
+    assert (facts["Alpha"], facts["Beta"], facts["Seed"]) == ("0.1", "0.01", "0")
+    assert facts["Sampling time"] == "1.5 s"
+
+
+def test_learned_priors_and_a_free_seed_are_told_as_such():
+    model, bag = with_years()
+    model.alpha_ = np.array([0.05, 0.1, 0.2, 0.4])
+    model.random_state = None
+    text = "".join(_Page(lda_report_html(model, bag)).text)
+    assert "0.05–0.4" in text
+    assert "not fixed" in text
+
+
+def test_what_cleaning_dropped_is_told(report, neurips):
+    text = "".join(_Page(report.read_text(encoding="utf-8")).text)
+    assert neurips[1].report.steps
+    for step in neurips[1].report.steps:
+        assert f"{step.affected:,} of {step.total:,} {step.unit}" in text
+        assert step.why in text
+
+
+def test_the_sentence_on_the_years_names_the_topic_that_grew_most():
+    model, bag = with_years()
+    year = np.array([facts["year"] for facts in bag.meta])
+    model.doc_topic_[:] = 0.25
+    model.doc_topic_[year == 2017] = [0.05, 0.25, 0.6, 0.1]
+    text = "".join(_Page(lda_report_html(model, bag)).text)
+    assert (
+        "Topic 2 grew most, from 25.0% to 60.0% of the tokens; topic 0 shrank most, from 25.0% to 5.0%."
+        in text
+    )
+
+
+def test_the_sentence_on_similarity_names_the_two_most_alike():
+    model, bag = known_model()
+    model.topic_word_[3] = 0.9 * model.topic_word_[1] + 0.1 * model.topic_word_[0]
+    assert "Most alike are topics 1 and 3" in "".join(_Page(lda_report_html(model, bag)).text)
+
+
+def test_documents_without_years_have_no_figure_of_years():
+    page = lda_report_html(*known_model())
+    assert "over_the_years" not in page
+    assert len(_Page(page).all("img")) == 3
+    assert "Years" not in _Page(page).text
+
+
+def test_a_single_topic_has_a_report():
+    page = _Page(lda_report_html(*with_years(1)))
+    assert len(page.all("img")) == 2
+
+
+def test_a_fit_that_was_stopped_early_has_a_report():
+    bag = known_model()[1]
+    model = GibbsLDA(3, n_sweeps=100, n_threads=1, random_state=0)
+    sweeps = model.iter_sweeps(bag.counts)
+    next(sweeps)
+    sweeps.close()
+    assert "in 1 sweeps" in lda_report_html(model, bag)
+
+
+def test_figures_follow_the_readers_dark_mode(report):
+    for image in _Page(report.read_text(encoding="utf-8")).all("img"):
+        svg = base64.b64decode(image["src"].partition("base64,")[2]).decode("utf-8")
+        assert "prefers-color-scheme: dark" in svg
+        assert "var(--ink)" in svg
+
+
+def test_both_languages_have_the_same_sentences_with_the_same_gaps():
+    def gaps(sentence: str) -> set[str]:
+        return {name for _, name, _, _ in string.Formatter().parse(sentence) if name}
+
+    assert WORDS["en"].keys() == WORDS["zh"].keys()
+    for key, sentence in WORDS["en"].items():
+        assert gaps(sentence) == gaps(WORDS["zh"][key]), key
+
+
+def test_a_chinese_report_is_chinese():
+    model, bag = with_years()
+    bag.vocabulary = np.array([f"词语{i}" for i in range(60)])
+    page = _Page(lda_report_html(model, bag, language="zh"))
+    assert page.all("html") == [{"lang": "zh"}]
+    text = "".join(page.text)
+    assert "40 篇文档中的 4 个主题" in text
+    assert "词语" in text
+    left = [
+        words for key, words in WORDS["en"].items() if len(words) > 12 and "{" not in words and words in text
+    ]
+    assert left == []
+
+
+def test_an_unknown_language_is_refused():
+    with pytest.raises(ValueError, match="language is 'fr'; it must be one of 'en', 'zh'"):
+        lda_report_html(*known_model(), language="fr")
+
+
+def test_the_same_model_gives_the_same_file(tmp_path):
+    first = write_lda_report(tmp_path / "1.html", *with_years())
+    second = write_lda_report(tmp_path / "2.html", *with_years())
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_missing_folder_is_made(tmp_path):
+    path = write_lda_report(str(tmp_path / "not" / "yet" / "report.html"), *known_model())
+    assert path == tmp_path / "not" / "yet" / "report.html"
+    assert path.is_file()
+
+
+def test_a_folder_is_no_place_for_a_file(tmp_path):
+    with pytest.raises(ReportError, match="it is a folder; name a file"):
+        write_lda_report(tmp_path, *known_model())
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ReportError, match="file is a file, not a folder"):
+        check_report_path(tmp_path / "file" / "deeper" / "report.html")
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="everything is writable for this user")
+def test_a_folder_that_is_not_writable_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(ReportError, match="is not writable"):
+        check_report_path(tmp_path / "report.html")
+
+
+def test_asking_for_a_path_writes_nothing(tmp_path):
+    check_report_path(tmp_path / "a" / "report.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_the_old_report(tmp_path, monkeypatch):
+    path = tmp_path / "report.html"
+    path.write_text("old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ReportError, match=r"report\.html: No space left on device"):
+        write_lda_report(path, *known_model())
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
+    assert path.read_text() == "old"

@@ -1,0 +1,168 @@
+"""The figures show the numbers that they are given, in any script, and leave matplotlib as it was."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from known_model import known_model
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from minillm_lib.topics.summary import summarize_topics
+from minillm_lib.viz import style
+from minillm_lib.viz.topic_plots import (
+    plot_convergence,
+    plot_top_terms,
+    plot_topic_shares,
+    plot_topic_similarity,
+)
+
+SWEEPS = np.arange(1, 21)
+CHAINS = [-np.geomspace(9, 7, 20), -np.geomspace(9, 6.5, 20), -np.geomspace(9, 8, 20)]
+
+
+def summaries(n_topics: int = 4, **options):
+    return summarize_topics(*known_model(n_topics, **options))
+
+
+def draw(figure: Figure) -> None:
+    figure.savefig(io.BytesIO(), format="png")
+
+
+def all_figures(n_topics: int = 4, **options) -> list[Figure]:
+    found = summaries(n_topics, **options)
+    shares = np.random.default_rng(0).dirichlet(np.ones(n_topics), 5)
+    return [
+        plot_convergence(SWEEPS, CHAINS, burn_in=10),
+        plot_topic_shares(range(2013, 2018), shares, found),
+        plot_topic_similarity(np.full((n_topics, n_topics), 0.3), found),
+        plot_top_terms(found),
+    ]
+
+
+def texts(figure: Figure) -> set[str]:
+    return {text.get_text() for text in figure.findobj(matplotlib.text.Text)}
+
+
+def test_every_chain_is_drawn_and_the_best_one_is_blue():
+    ax = plot_convergence(SWEEPS, CHAINS, best=1, burn_in=10).axes[0]
+    curves = [line for line in ax.lines if len(line.get_xdata()) == 20]
+    for curve, chain in zip(curves, CHAINS, strict=True):
+        np.testing.assert_array_equal(curve.get_ydata(), chain)
+    assert [to_hex(curve.get_color()) == style.BLUE for curve in curves] == [False, True, False]
+    assert ax.get_xlabel() == "sweep"
+    assert "nats" in ax.get_ylabel()
+
+
+def test_no_chain_is_refused():
+    with pytest.raises(ValueError, match="no chain"):
+        plot_convergence(SWEEPS, [])
+
+
+def test_each_panel_follows_its_own_topic():
+    shares = np.random.default_rng(0).dirichlet(np.ones(4), 5)
+    found = summaries()
+    figure = plot_topic_shares(range(2013, 2018), shares, found)
+    assert len(figure.axes) == 4
+    for panel, summary in zip(figure.axes, found, strict=True):
+        [own] = [line for line in panel.lines if to_hex(line.get_color()) == style.BLUE]
+        np.testing.assert_array_equal(own.get_ydata(), shares[:, summary.topic])
+        assert panel.get_title(loc="left").startswith(f"{summary.topic}: ")
+    assert {"year", "share of tokens"} <= texts(figure)
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (5, 3)])
+def test_shares_of_other_years_or_topics_are_refused(shape):
+    with pytest.raises(ValueError, match=rf"shares has shape \({shape[0]}, {shape[1]}\)"):
+        plot_topic_shares(range(2013, 2013 + shape[0]), np.zeros(shape), summaries())
+
+
+def test_similar_topics_stand_side_by_side_with_their_own_numbers():
+    group = np.arange(6) % 2
+    similarity = np.where(group[:, None] == group, 0.8, 0.1) + 0.01 * np.add.outer(range(6), range(6))
+    figure = plot_topic_similarity(similarity, summaries(6))
+    ax = figure.axes[0]
+    order = [int(label.get_text()) for label in ax.get_xticklabels()]
+    assert sorted(order) == list(range(6))
+    assert len(set(group[order[:3]])) == len(set(group[order[3:]])) == 1
+    shown = {(int(text.get_position()[1]), int(text.get_position()[0])): text.get_text() for text in ax.texts}
+    assert shown == {
+        (row, column): f"{similarity[order[row], order[column]]:.2f}"
+        for row in range(6)
+        for column in range(6)
+        if row != column
+    }
+    assert ax.get_xlabel() == ax.get_ylabel() == "topic"
+
+
+def test_bars_are_as_long_as_the_probabilities_with_the_most_relevant_term_on_top():
+    found = summaries()
+    figure = plot_top_terms(found)
+    for panel, summary in zip(figure.axes, found, strict=True):
+        assert tuple(bar.get_width() for bar in panel.patches) == summary.probabilities
+        assert tuple(label.get_text() for label in panel.get_yticklabels()) == summary.terms
+        assert panel.yaxis_inverted()
+
+
+@pytest.mark.parametrize("n_topics", [1, 2, 7, 20])
+def test_any_number_of_topics_can_be_drawn(n_topics):
+    for figure in all_figures(n_topics):
+        draw(figure)
+
+
+def test_given_axes_are_drawn_on():
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    assert plot_convergence(SWEEPS, CHAINS, ax=left) is figure
+    assert plot_topic_similarity(np.eye(4), summaries(), ax=right) is figure
+    assert left.lines
+    assert right.texts
+
+
+def test_matplotlib_is_left_as_it_was():
+    before = dict(matplotlib.rcParams)
+    for figure in all_figures():
+        draw(figure)
+    assert plt.get_fignums() == []
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_a_notebook_can_show_a_figure():
+    assert plot_convergence(SWEEPS, CHAINS)._repr_png_().startswith(b"\x89PNG")
+
+
+def test_a_dollar_sign_in_a_term_is_drawn_as_it_is():
+    vocabulary = [f"$x_{i}^{{$" for i in range(60)]
+    for figure in all_figures(vocabulary=vocabulary):
+        draw(figure)
+
+
+@pytest.mark.parametrize("font_is_installed", [True, False])
+def test_chinese_terms_are_drawn_without_a_warning(monkeypatch, font_is_installed):
+    families = style.font_families()
+    if not font_is_installed:
+        monkeypatch.setattr(style, "font_families", lambda: families[:1])
+    elif len(families) == 1:
+        pytest.skip("no font with Chinese characters is installed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for figure in all_figures(vocabulary=[f"主题{i}" for i in range(60)]):
+            draw(figure)
+            figure.savefig(io.BytesIO(), format="svg")
+
+
+def test_a_font_with_chinese_characters_draws_them_as_different_glyphs():
+    if len(style.font_families()) == 1:
+        pytest.skip("no font with Chinese characters is installed")
+    images = []
+    for character in "主题":
+        figure = style.StyledFigure(1, 1)
+        with style.style():
+            figure.text(0.3, 0.3, character, fontsize=30)
+        images.append(figure._repr_png_())
+    assert images[0] != images[1]
