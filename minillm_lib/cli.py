@@ -1,0 +1,212 @@
+"""The ``minillm`` command. Each subcommand calls a few public functions; heavy imports wait until one is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from minillm_lib.corpora.bag_of_words import BagOfWords
+    from minillm_lib.topics.gibbs_lda import GibbsLDA
+    from minillm_lib.topics.model_selection import TopicCountScore
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="From topic models to language models: LDA by Gibbs sampling, and a decoder small enough to be taught.",
+)
+console = Console()
+
+_REPORT = Path("lda-report.html")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from minillm_lib import __version__
+
+        console.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_print_version),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def lda(
+    text: Annotated[
+        Path | None,
+        typer.Option(help="Your own documents: a text file, or a folder with one document a file."),
+    ] = None,
+    jsonl: Annotated[
+        Path | None,
+        typer.Option(help='Your own documents as JSON lines: {"text": …, "title": …, "year": …}.'),
+    ] = None,
+    text_key: Annotated[str, typer.Option(help="Key of the text in the JSON lines.")] = "text",
+    topics: Annotated[int, typer.Option("--topics", "-k", help="Number of topics.")] = 10,
+    sweeps: Annotated[int, typer.Option(help="How often every token's topic is drawn anew.")] = 1000,
+    chains: Annotated[int, typer.Option(help="Independent chains; the likeliest is kept.")] = 4,
+    alpha: Annotated[float, typer.Option(help="Prior weight of each topic in a document.")] = 0.1,
+    beta: Annotated[float, typer.Option(help="Prior weight of each term in a topic.")] = 0.01,
+    learn_priors: Annotated[bool, typer.Option(help="Fit alpha and beta too (Minka's fixed point).")] = False,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same topics.")] = 0,
+    threads: Annotated[int | None, typer.Option(help="Threads; all cores if not given.")] = None,
+    min_df: Annotated[int, typer.Option(help="Drop terms of fewer documents than this (own documents).")] = 2,
+    language: Annotated[
+        Literal["auto", "en", "zh"], typer.Option(help="Language of your own documents.")
+    ] = "auto",
+    compare: Annotated[
+        str | None,
+        typer.Option(help="Compare numbers of topics first, e.g. 5,10,20: perplexity and coherence."),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the HTML report goes.")] = _REPORT,
+    report_language: Annotated[Literal["en", "zh"], typer.Option(help="Language of the report.")] = "en",
+    open_report: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
+) -> None:
+    """Find topics by LDA: in 1,000 NeurIPS papers, or in your own documents.
+
+    Prints the topics and writes a self-contained HTML report with pyLDAvis inside.
+    """
+    from minillm_lib.topics.gibbs_lda import GibbsLDA
+    from minillm_lib.topics.summary import summarize_topics, topic_table
+    from minillm_lib.viz.lda_report import check_report_path, write_lda_report
+
+    if text is not None and jsonl is not None:
+        raise ValueError("--text and --jsonl exclude each other: name one")
+    check_report_path(output)
+    bag = _bag(text or jsonl, min_df=min_df, language=language, text_key=text_key)
+    n_documents, n_terms = bag.counts.shape
+    console.print(f"{n_documents:,} documents, {n_terms:,} terms, {bag.counts.sum():,} tokens")
+
+    model = GibbsLDA(
+        topics,
+        n_sweeps=sweeps,
+        alpha=alpha,
+        beta=beta,
+        learn_alpha=learn_priors,
+        learn_beta=learn_priors,
+        n_chains=chains,
+        n_threads=threads,
+        random_state=seed,
+    )
+    if compare is not None:
+        _print_comparison(model, bag, compare)
+    seconds = _fit(model, bag)
+    console.print(topic_table(summarize_topics(model, bag)))
+    title = None
+    if text is None and jsonl is None:
+        title = {
+            "en": f"{topics} topics of 1,000 NeurIPS papers, 2013–2017",
+            "zh": f"1,000 篇 NeurIPS 论文（2013–2017）的 {topics} 个主题",
+        }[report_language]
+    path = write_lda_report(output, model, bag, title=title, seconds=seconds, language=report_language)
+    console.print(
+        f"The report, with pyLDAvis inside: [bold]{path}[/bold] ({path.stat().st_size / 2**20:.1f} MiB)"
+    )
+    if open_report:
+        webbrowser.open(path.resolve().as_uri())
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the HTML report goes.")] = _REPORT,
+    open_report: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
+) -> None:
+    """The main job: ten topics of 1,000 NeurIPS papers, as an HTML report."""
+    lda(output=output, open_report=open_report)
+
+
+@app.command()
+def doctor() -> None:
+    """What this machine offers, and what each model preset would take on it."""
+    from minillm_lib.doctor import examine_machine
+
+    with console.status("Measuring a matrix product …"):
+        report = examine_machine()
+    console.print(report)
+
+
+def _bag(
+    path: Path | None, *, min_df: int, language: Literal["auto", "en", "zh"], text_key: str
+) -> BagOfWords:
+    from minillm_lib.corpora.bag_of_words import bag_of_words
+    from minillm_lib.corpora.reading import read_documents
+    from minillm_lib.corpora.shipped_neurips import load_neurips
+
+    if path is None:
+        return load_neurips()
+    with console.status(f"Reading and cleaning {path} …"):
+        bag = bag_of_words(read_documents(path, text_key=text_key), language=language, min_df=min_df)
+    console.print(str(bag.report), highlight=False, markup=False)
+    return bag
+
+
+def _fit(model: GibbsLDA, bag: BagOfWords) -> float:
+    """Fit with a progress bar that shows the log-likelihood; returns the seconds that it took."""
+    from tqdm.auto import tqdm
+
+    start = time.perf_counter()
+    with tqdm(total=model.n_sweeps, unit="sweep", desc="Gibbs sampling", file=sys.stderr) as bar:
+        for samplers in model.iter_sweeps(bag.counts):
+            bar.set_postfix_str(
+                f"log-likelihood {max(s.log_likelihoods[-1] for s in samplers):.4f}/token", refresh=False
+            )
+            bar.update()
+    return time.perf_counter() - start
+
+
+def _print_comparison(model: GibbsLDA, bag: BagOfWords, candidates: str) -> None:
+    from rich.table import Table
+
+    from minillm_lib.topics.model_selection import compare_topic_counts
+
+    try:
+        counts = [int(count) for count in candidates.split(",")]
+    except ValueError:
+        raise ValueError(
+            f"--compare {candidates!r}: give whole numbers with commas between, such as 5,10,20"
+        ) from None
+    table = Table(
+        "topics", "held-out perplexity", "coherence (NPMI)", title="How many topics?", title_justify="left"
+    )
+    with console.status("Comparing …") as status:
+
+        def show(score: TopicCountScore) -> None:
+            status.update(f"Comparing … {score.n_topics} topics done")
+            table.add_row(
+                str(score.n_topics),
+                f"{score.perplexity:,.0f} ± {score.perplexity_error:.0f}",
+                f"{score.coherence:.3f} ± {score.coherence_error:.3f}",
+            )
+
+        compare_topic_counts(bag.counts, counts, estimator=model, progress=show)
+    console.print(table)
+
+
+def main() -> None:
+    """Run the command; a user's mistake ends in one line, not in a traceback (set MINILLM_DEBUG=1 to see it)."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        if os.environ.get("MINILLM_DEBUG"):
+            raise
+        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

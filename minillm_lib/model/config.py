@@ -1,0 +1,285 @@
+"""The shape of a decoder, as one typed and validated value.
+
+This module does not import torch, so that ``minillm doctor`` and configuration files can be checked at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+
+class StrictConfig(BaseModel):
+    """A frozen pydantic model that answers an unknown key with the keys that exist."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            for key in values:
+                if key not in cls.model_fields:
+                    close = difflib.get_close_matches(str(key), cls.model_fields, n=1)
+                    hint = f"; did you mean {close[0]!r}?" if close else ""
+                    allowed = f"the keys are {', '.join(cls.model_fields)}"
+                    raise ValueError(f"unknown key {key!r} (value {values[key]!r}){hint}; {allowed}")
+        return values
+
+    def replace(self, **changes: Any) -> Self:
+        """The configuration with some keys changed, validated anew; derived defaults follow the change."""
+        explicit = {key: getattr(self, key) for key in self.model_fields_set}
+        return type(self).model_validate({**explicit, **changes})
+
+
+class LinearScaling(StrictConfig):
+    """Position interpolation: frequencies are divided by ``factor`` (Chen et al. 2023, arXiv:2306.15595)."""
+
+    rope_type: Literal["linear"] = "linear"
+    factor: float = Field(ge=1)
+
+
+class DynamicScaling(StrictConfig):
+    """NTK-aware scaling of the base that grows with the sequence once it exceeds ``max_seq_len``.
+
+    As in ``transformers``, ``max_seq_len`` of the model is the *trained* length, and ``factor`` says how far
+    beyond it the context may go. Source: Peng et al. 2023, arXiv:2309.00071, section 3.1 and appendix B.
+    """
+
+    rope_type: Literal["dynamic"] = "dynamic"
+    factor: float = Field(ge=1)
+
+
+class YarnScaling(StrictConfig):
+    """YaRN: stretch slow frequencies, keep fast ones, sharpen attention (Peng et al. 2023, arXiv:2309.00071).
+
+    A frequency that turns more than ``beta_fast`` times within the original context is kept; one that turns
+    less than ``beta_slow`` times is divided by ``factor``; between them the two are blended, and
+    ``truncate`` rounds the bounds of the blend outwards to whole dimensions. ``attention_factor``
+    multiplies rotated queries and keys alike; by default it is ``0.1 ln(factor) + 1``, or the ratio of two
+    such terms, the logarithm weighted by ``mscale`` and ``mscale_all_dim``, where both are given.
+    """
+
+    rope_type: Literal["yarn"] = "yarn"
+    factor: float = Field(ge=1)
+    original_max_position_embeddings: PositiveInt | None = None
+    attention_factor: PositiveFloat | None = None
+    beta_fast: PositiveFloat = 32.0
+    beta_slow: PositiveFloat = 1.0
+    mscale: PositiveFloat | None = None
+    mscale_all_dim: PositiveFloat | None = None
+    truncate: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.beta_fast < self.beta_slow:
+            raise ValueError(f"beta_fast={self.beta_fast} must not be less than beta_slow={self.beta_slow}")
+        return self
+
+
+class Llama3Scaling(StrictConfig):
+    """Llama 3.1's rule: short wavelengths stay, long ones stretch by ``factor`` (arXiv:2407.21783).
+
+    Short and long are measured against the original context: wavelengths below
+    ``original / high_freq_factor`` are kept, those above ``original / low_freq_factor`` are stretched, and
+    those between are blended.
+    """
+
+    rope_type: Literal["llama3"] = "llama3"
+    factor: float = Field(ge=1)
+    low_freq_factor: PositiveFloat = 1.0
+    high_freq_factor: PositiveFloat = 4.0
+    original_max_position_embeddings: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.high_freq_factor <= self.low_freq_factor:
+            high, low = self.high_freq_factor, self.low_freq_factor
+            raise ValueError(f"high_freq_factor={high} must be greater than low_freq_factor={low}")
+        return self
+
+
+RopeScaling = LinearScaling | DynamicScaling | YarnScaling | Llama3Scaling
+
+
+class ModelConfig(StrictConfig):
+    """Everything that decides the shape and the arithmetic of a :class:`~minillm_lib.model.decoder.MiniLLM`.
+
+    Query heads share key–value heads in groups::
+
+        n_heads = 4   MHA: n_kv_heads = 4    GQA: n_kv_heads = 2    MQA: n_kv_heads = 1
+
+        keys, values     k k k k                 k     k                   k
+                         | | | |                / \\   / \\             / / \\ \\
+        queries          q q q q               q   q q   q           q  q   q  q
+
+    Parameters
+    ----------
+    vocab_size, hidden_size, n_layers
+        Number of pieces in the vocabulary, width of the residual stream, number of blocks.
+    n_heads, n_kv_heads, head_dim
+        Query heads, key–value heads (a divisor of ``n_heads``) and the width of each, by default
+        ``hidden_size / n_heads``.
+    intermediate_size
+        Width of the feed-forward layer.
+    max_seq_len
+        Context length in tokens. Learned positions end there; rotary ones can be run beyond it.
+    positions, rope_theta, rope_scaling
+        ``"rope"`` with its base and, for long context, one of four scalings; or ``"learned"`` absolute ones.
+    norm, norm_eps, qk_norm
+        ``"rms"`` or ``"layer"``; the constant under the root; RMSNorm of each query and key before rotation.
+    feed_forward, attention_bias, mlp_bias
+        ``"swiglu"`` or ``"gelu"``; whether the projections carry biases.
+    tied_embeddings
+        Whether the output head is the transposed input embedding.
+    dropout
+        Rate for embeddings, attention weights and both residual branches, while training.
+    initializer_range, scale_residual_init
+        Standard deviation of the initial weights; whether the two projections that write to the residual
+        stream start smaller by ``1 / sqrt(2 n_layers)`` (Radford et al. 2019, section 2.3).
+    activation_checkpointing
+        Recompute each block in the backward pass instead of keeping its activations: less memory, more time.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        A ``ValueError`` that names the key, the value and what is allowed.
+    """
+
+    vocab_size: PositiveInt = 6400
+    hidden_size: PositiveInt = 512
+    n_layers: PositiveInt = 8
+    n_heads: PositiveInt = 8
+    n_kv_heads: PositiveInt = 2
+    head_dim: PositiveInt = Field(default_factory=lambda values: values["hidden_size"] // values["n_heads"])
+    intermediate_size: PositiveInt = 1408
+    max_seq_len: PositiveInt = 2048
+
+    positions: Literal["rope", "learned"] = "rope"
+    rope_theta: float = Field(default=10_000.0, gt=1)
+    rope_scaling: Annotated[RopeScaling, Field(discriminator="rope_type")] | None = None
+
+    norm: Literal["rms", "layer"] = "rms"
+    norm_eps: PositiveFloat = 1e-5
+    qk_norm: bool = False
+    feed_forward: Literal["swiglu", "gelu"] = "swiglu"
+    attention_bias: bool = False
+    mlp_bias: bool = False
+    tied_embeddings: bool = True
+
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    initializer_range: PositiveFloat = 0.02
+    scale_residual_init: bool = True
+    activation_checkpointing: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.hidden_size % self.n_heads:
+            raise ValueError(f"hidden_size={self.hidden_size} must be a multiple of n_heads={self.n_heads}")
+        if self.n_heads % self.n_kv_heads:
+            divisors = [n for n in range(1, self.n_heads + 1) if self.n_heads % n == 0]
+            raise ValueError(
+                f"n_kv_heads={self.n_kv_heads} must divide n_heads={self.n_heads}; allowed: {divisors}"
+            )
+        if self.positions == "rope" and self.head_dim % 2:
+            raise ValueError(f"head_dim={self.head_dim} must be even: rotary positions turn pairs of numbers")
+        if self.positions == "learned" and self.rope_scaling is not None:
+            kind = self.rope_scaling.rope_type
+            raise ValueError(f"rope_scaling={kind!r} needs positions='rope', not positions='learned'")
+        if isinstance(self.rope_scaling, DynamicScaling) and self.head_dim <= 2:
+            raise ValueError(f"head_dim={self.head_dim} must be more than 2 for rope_scaling 'dynamic'")
+        return self
+
+    @classmethod
+    def from_preset(cls, name: str, **overrides: Any) -> ModelConfig:
+        """A named configuration, with any keys overridden; the names are the keys of :data:`PRESETS`."""
+        if name not in PRESETS:
+            raise ValueError(f"unknown preset {name!r}; there are {', '.join(PRESETS)}")
+        return cls.model_validate({**PRESETS[name], **overrides})
+
+    def with_rope_scaling(self, scaling: RopeScaling | Mapping[str, Any]) -> ModelConfig:
+        """The configuration that runs the same weights on a context ``factor`` times the trained length.
+
+        ``max_seq_len`` becomes that longer context, and ``yarn`` and ``llama3`` remember the trained
+        length. For ``dynamic`` it is the trained length itself, which that scaling starts from. The trained
+        length is the scaling's ``original_max_position_embeddings``, else the one of the present scaling,
+        else ``max_seq_len``.
+        """
+        new = self.replace(rope_scaling=scaling).rope_scaling
+        assert new is not None
+        lengths = (
+            getattr(each, "original_max_position_embeddings", None) for each in (new, self.rope_scaling)
+        )
+        trained = next((length for length in lengths if length), self.max_seq_len)
+        if isinstance(new, DynamicScaling):
+            return self.replace(rope_scaling=new, max_seq_len=trained)
+        if isinstance(new, YarnScaling | Llama3Scaling):
+            new = new.replace(original_max_position_embeddings=trained)
+        return self.replace(rope_scaling=new, max_seq_len=int(trained * new.factor))
+
+    @property
+    def context_length(self) -> int:
+        """The longest sequence that the model is meant for, in tokens."""
+        if isinstance(self.rope_scaling, DynamicScaling):
+            return int(self.max_seq_len * self.rope_scaling.factor)
+        return self.max_seq_len
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of trainable numbers, a shared embedding counted once."""
+        query_width, kv_width = self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim
+        norm = self.hidden_size * (1 if self.norm == "rms" else 2)
+        attention_biases = self.attention_bias * (query_width + 2 * kv_width + self.hidden_size)
+        n_wide = 2 if self.feed_forward == "swiglu" else 1
+        mlp_biases = self.mlp_bias * (n_wide * self.intermediate_size + self.hidden_size)
+        vectors = 2 * norm + attention_biases + mlp_biases + self.qk_norm * 2 * self.head_dim
+        embeddings = self.vocab_size * self.hidden_size * (1 if self.tied_embeddings else 2)
+        learned_positions = self.max_seq_len * self.hidden_size if self.positions == "learned" else 0
+        return embeddings + learned_positions + self.n_layers * (self._block_weights + vectors) + norm
+
+    @property
+    def _block_weights(self) -> int:
+        """Entries of the matrices of one block."""
+        attention = 2 * self.hidden_size * self.head_dim * (self.n_heads + self.n_kv_heads)
+        n_matrices = 3 if self.feed_forward == "swiglu" else 2
+        return attention + n_matrices * self.hidden_size * self.intermediate_size
+
+    def kv_cache_bytes(self, batch_size: int, seq_len: int, bytes_per_value: int = 2) -> int:
+        """Bytes of the keys and values of ``batch_size`` sequences of ``seq_len`` tokens; 2 for bfloat16."""
+        per_token = 2 * self.n_layers * self.n_kv_heads * self.head_dim
+        return per_token * batch_size * seq_len * bytes_per_value
+
+    def flops_per_token(self, seq_len: int, *, training: bool = True) -> int:
+        """Floating-point operations of the matrix products for one token of a sequence of ``seq_len`` tokens.
+
+        Two per weight forward, and four more backward; attention is counted as the full square, as is usual
+        (Chowdhery et al. 2022, appendix B), though a causal kernel needs about half of it.
+        """
+        weights = self.n_layers * self._block_weights + self.vocab_size * self.hidden_size
+        attention = 2 * self.n_layers * self.n_heads * self.head_dim * seq_len
+        forward = 2 * (weights + attention)
+        return 3 * forward if training else forward
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "nano": {"hidden_size": 64, "n_layers": 4, "n_heads": 4, "intermediate_size": 192, "max_seq_len": 512},
+    "tiny": {"hidden_size": 192, "n_layers": 4, "n_heads": 6, "intermediate_size": 512, "max_seq_len": 512},
+    "26m": {},
+    "104m": {"hidden_size": 768, "n_layers": 16, "intermediate_size": 2048},
+    # The GPT-2 block with biases everywhere. Its feed-forward layer is narrowed from the usual 4 x 512 to
+    # 1600: that pays for full-width keys and values, the biases and the position table, and leaves 0.16 %
+    # more than 26m.
+    "26m-classic": {
+        "n_kv_heads": 8,
+        "intermediate_size": 1600,
+        "positions": "learned",
+        "norm": "layer",
+        "feed_forward": "gelu",
+        "attention_bias": True,
+        "mlp_bias": True,
+    },
+}
+"""Shapes for a vocabulary of 6400: 0.6, 2.8, 25.8, 104.0 million parameters; the classic block has 25.9."""
