@@ -106,6 +106,9 @@ def lda(
     if compare is not None:
         _print_comparison(model, bag, compare)
     seconds = _fit(model, bag)
+    if chains > 1 and sweeps >= 8:
+        verdict = "they agree" if model.r_hat_ < 1.05 else "they found different modes"
+        console.print(f"R-hat over {chains} chains: {model.r_hat_:.2f} ({verdict}); the likeliest chain is kept")
     console.print(topic_table(summarize_topics(model, bag)))
     title = None
     if text is None and jsonl is None:

@@ -59,8 +59,8 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         :class:`~minillm_lib.topics.gibbs_sampler.GibbsSampler`); several chains run side by side, each exactly as on
         one thread.
     callback : called with each chain's :class:`~minillm_lib.topics.gibbs_sampler.GibbsSampler` after each sweep.
-    random_state : seed. The same seed gives the same topics bit for bit at the same ``n_threads``; with
-        ``n_threads=1`` or several chains also on any other machine's number of cores.
+    random_state : seed. On one kind of processor the same seed gives the same topics bit for bit at the same
+        ``n_threads``; several chains do so at any ``n_threads``.
 
     Attributes
     ----------
