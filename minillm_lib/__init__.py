@@ -12,31 +12,48 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME_OF = {
-    "Document": "minillm_lib.corpora.document",
-    "BagOfWords": "minillm_lib.corpora.bag_of_words",
     "bag_of_words": "minillm_lib.corpora.bag_of_words",
+    "BagOfWords": "minillm_lib.corpora.bag_of_words",
+    "Document": "minillm_lib.corpora.document",
+    "Grammar": "minillm_lib.corpora.grammar",
+    "load_grammar": "minillm_lib.corpora.grammar",
     "fetch_neurips": "minillm_lib.corpora.neurips",
     "load_neurips": "minillm_lib.corpora.shipped_neurips",
     "GibbsLDA": "minillm_lib.topics.gibbs_lda",
+    "Tokenizer": "minillm_lib.tokenizer",
     "ModelConfig": "minillm_lib.model.config",
+    "MiniLLM": "minillm_lib.model.decoder",
+    "best_device": "minillm_lib.model.devices",
+    "perplexity_by_position": "minillm_lib.model.perplexity",
 }
 
 if TYPE_CHECKING:
     from minillm_lib.corpora.bag_of_words import BagOfWords, bag_of_words
     from minillm_lib.corpora.document import Document
+    from minillm_lib.corpora.grammar import Grammar, load_grammar
     from minillm_lib.corpora.neurips import fetch_neurips
     from minillm_lib.corpora.shipped_neurips import load_neurips
     from minillm_lib.model.config import ModelConfig
+    from minillm_lib.model.decoder import MiniLLM
+    from minillm_lib.model.devices import best_device
+    from minillm_lib.model.perplexity import perplexity_by_position
+    from minillm_lib.tokenizer import Tokenizer
     from minillm_lib.topics.gibbs_lda import GibbsLDA
 
 __all__ = [
     "BagOfWords",
     "Document",
     "GibbsLDA",
+    "Grammar",
+    "MiniLLM",
     "ModelConfig",
+    "Tokenizer",
     "bag_of_words",
+    "best_device",
     "fetch_neurips",
+    "load_grammar",
     "load_neurips",
+    "perplexity_by_position",
 ]
 
 

@@ -46,7 +46,7 @@ class DynamicScaling(StrictConfig):
     """NTK-aware scaling of the base that grows with the sequence once it exceeds ``max_seq_len``.
 
     As in ``transformers``, ``max_seq_len`` of the model is the *trained* length, and ``factor`` says how far
-    beyond it the context may go. Source: Peng et al. 2023, arXiv:2309.00071, section 3.1 and appendix B.
+    beyond it the context may go. Source: Peng et al. 2023, arXiv:2309.00071, sections 3.1 and 3.3.
     """
 
     rope_type: Literal["dynamic"] = "dynamic"

@@ -1,0 +1,356 @@
+"""Models on disk: a directory in the Hugging Face shape, or a single ``.pt`` file.
+
+Tensors are read from safetensors or by ``torch.load(weights_only=True)``, which runs no code from the file.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import secrets
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from minillm_lib.corpora.atomic_write import write_atomically
+from minillm_lib.model.config import ModelConfig, RopeScaling
+from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.model.hugging_face import from_hugging_face, to_hugging_face
+from minillm_lib.model.rope import RotaryEmbedding
+from minillm_lib.tokenizer import Tokenizer
+
+SINGLE_FILE_SUFFIXES = (".pt", ".pth")
+_WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read or must not be replaced; the message names the file and what is wrong."""
+
+
+def save_checkpoint(model: MiniLLM, path: str | os.PathLike[str], tokenizer: Tokenizer | None = None) -> Path:
+    """Save a model, and its tokenizer if there is one, so that an interruption leaves the earlier checkpoint whole.
+
+    A path ending in ``.pt`` or ``.pth`` becomes one file; any other becomes a directory with
+    ``config.json`` and ``model.safetensors`` named as in Hugging Face's Llama, and the tokenizer's files.
+    ``AutoModelForCausalLM`` and ``AutoTokenizer`` of transformers open the directory, except where
+    :func:`~minillm_lib.model.hugging_face.model_type` is ``"minillm"``.
+
+    Parameters
+    ----------
+    tokenizer
+        By default ``model.tokenizer``.
+
+    Raises
+    ------
+    CheckpointError
+        If ``path`` is a directory with something other than a checkpoint in it, which would be lost.
+    """
+    path = Path(path)
+    if tokenizer is None:
+        tokenizer = model.tokenizer
+    if path.suffix in SINGLE_FILE_SUFFIXES:
+        _write_single_file(model, path, tokenizer)
+    else:
+        with atomic_directory(path) as folder:
+            write_checkpoint(model, folder, tokenizer)
+    return path
+
+
+def load_checkpoint(
+    path: str | os.PathLike[str],
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    rope_scaling: RopeScaling | Mapping[str, Any] | None = None,
+) -> MiniLLM:
+    """Load a checkpoint of :func:`save_checkpoint`, or a Llama or Qwen3 directory of Hugging Face's, in eval mode.
+
+    Parameters
+    ----------
+    path
+        A directory with ``config.json`` and its tensors, in one file or in shards; or a ``.pt`` file.
+    device, dtype
+        Where the parameters go and in which type; by default they keep the type they were saved in.
+    rope_scaling
+        A scaling for a longer context than the model was trained on, as in
+        :meth:`~minillm_lib.model.config.ModelConfig.with_rope_scaling`.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing, truncated, foreign or refused, or a tensor is missing, unexpected or
+        misshapen. The message names the file, the tensor, the shape found and the shape expected.
+    """
+    path = _present_or_previous(Path(path))
+    if path.is_dir():
+        config, file = _read_config(path / "config.json"), _weights_file(path)
+        tensors, tokenizer = _read_tensors(file), _read_tokenizer(path / "tokenizer.model")
+    else:
+        file, (config, tensors, tokenizer) = path, _read_single_file(path)
+    if rope_scaling is not None:
+        config = config.with_rope_scaling(rope_scaling)
+    model = _assemble(config, tensors, file, dtype).to(device)
+    model.tokenizer = tokenizer
+    return model.eval()
+
+
+def write_checkpoint(model: MiniLLM, folder: Path, tokenizer: Tokenizer | None = None) -> None:
+    """Write the files of a checkpoint into an existing directory, such as one of :func:`atomic_directory`."""
+    config = _config_json(model, tokenizer)
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    save_file(_named_tensors(model), folder / "model.safetensors", metadata={"format": "pt"})
+    if tokenizer is not None:
+        tokenizer.save_hugging_face(folder)
+
+
+@contextmanager
+def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give an empty directory to fill, which takes the place of ``path`` only when the block has succeeded.
+
+    The earlier directory is moved aside to ``.NAME.previous`` for the moment of the exchange and then
+    removed. If the machine stops in that moment, :func:`load_checkpoint` finds it there.
+    """
+    path = Path(os.path.realpath(path))
+    _refuse_foreign(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    temporary.mkdir(parents=True)
+    previous = _previous(path)
+    try:
+        yield temporary
+        _flush_to_disk(temporary)
+        if path.exists():
+            shutil.rmtree(previous, ignore_errors=True)
+            os.rename(path, previous)
+        os.rename(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if previous.exists() and not path.exists():
+            os.rename(previous, path)
+        raise
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+def _previous(path: Path) -> Path:
+    return path.with_name(f".{path.name}.previous")
+
+
+def _present_or_previous(path: Path) -> Path:
+    """``path``, or what :func:`atomic_directory` had moved aside when it was cut off."""
+    previous = _previous(Path(os.path.realpath(path)))
+    if not path.exists() and not previous.exists():
+        raise CheckpointError(f"{path}: there is nothing here; expected a checkpoint directory or a .pt file")
+    return path if path.exists() else previous
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Never replace what is not a checkpoint."""
+    if path.is_file():
+        raise CheckpointError(f"{path}: this is a file, and a directory of this name cannot be made")
+    content = sorted(entry.name for entry in path.iterdir()) if path.exists() else []
+    if content and not ("config.json" in content and any(name in content for name in _WEIGHTS)):
+        shown = ", ".join(content[:3])
+        raise CheckpointError(f"{path}: not replaced, because it is no checkpoint; it holds {shown}")
+
+
+def _flush_to_disk(folder: Path) -> None:
+    """``fsync`` every file, so that the rename cannot reach the disk before the content does."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with file.open("rb+") as opened:
+                os.fsync(opened.fileno())
+
+
+def _config_json(model: MiniLLM, tokenizer: Tokenizer | None) -> dict[str, Any]:
+    """The configuration with what a reader needs beside the shape: the dtype and the special tokens."""
+    values = to_hugging_face(model.config)
+    values["torch_dtype"] = str(model.embed_tokens.weight.dtype).removeprefix("torch.")
+    values["bos_token_id"] = tokenizer.bos_id if tokenizer else None
+    values["eos_token_id"] = [tokenizer.eos_id, tokenizer.end_of_turn_id] if tokenizer else None
+    values["pad_token_id"] = tokenizer.pad_id if tokenizer else None
+    return values
+
+
+def _named_tensors(model: MiniLLM) -> dict[str, Tensor]:
+    """The state of a model under Hugging Face's names, on the CPU."""
+    state = model.state_dict()
+    return {_their_name(name): tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+
+
+def _their_name(name: str) -> str:
+    return name if name.startswith("lm_head.") else f"model.{name}"
+
+
+def _write_single_file(model: MiniLLM, path: Path, tokenizer: Tokenizer | None) -> None:
+    content: dict[str, Any] = {"config": _config_json(model, tokenizer), "model": _named_tensors(model)}
+    if tokenizer is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            content["tokenizer"] = torch.frombuffer(
+                bytearray(tokenizer.save(folder).read_bytes()), dtype=torch.uint8
+            )
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def _read_single_file(path: Path) -> tuple[ModelConfig, dict[str, Tensor], Tokenizer | None]:
+    content = _torch_load(path)
+    if not isinstance(content, dict) or not {"config", "model"} <= content.keys():
+        found = [str(key) for key in content][:4] if isinstance(content, dict) else type(content).__name__
+        raise CheckpointError(
+            f"{path}: not a checkpoint of this package; expected the keys 'config' and 'model', found {found}"
+        )
+    config, tensors = _config(path, content["config"]), _tensors(path, content["model"])
+    tokenizer = content.get("tokenizer")
+    return config, tensors, _tokenizer(path, bytes(tokenizer.tolist())) if tokenizer is not None else None
+
+
+def _torch_load(path: Path) -> Any:
+    """``torch.load`` of tensors only, with errors that say what is wrong with the file."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError:
+        raise
+    except Exception as error:
+        if match := re.search(r"GLOBAL (\S+)", str(error)):
+            raise CheckpointError(
+                f"{path}: refused, because it holds {match[1]}, which is no tensor and could run any code"
+            ) from None
+        raise CheckpointError(f"{path}: truncated, or not a file of tensors written by torch.save") from error
+
+
+def _read_config(path: Path) -> ModelConfig:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: missing; a checkpoint directory needs it") from None
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not JSON: {error}") from error
+    return _config(path, values)
+
+
+def _config(path: Path, values: Any) -> ModelConfig:
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path}: the configuration is no mapping of keys to values")
+    try:
+        return from_hugging_face(values)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def _weights_file(folder: Path) -> Path:
+    """The file that holds the tensors of a directory, or the index of its shards."""
+    for name in _WEIGHTS:
+        if (folder / name).is_file():
+            return folder / name
+    raise CheckpointError(f"{folder}: no tensors; expected one of {', '.join(_WEIGHTS)}")
+
+
+def _read_tensors(file: Path) -> dict[str, Tensor]:
+    """All tensors by Hugging Face's names, from one file or from the shards that an index names."""
+    if not file.name.endswith(".index.json"):
+        return _read_tensor_file(file)
+    try:
+        shards = sorted(set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{file}: no 'weight_map' from tensors to files in this index") from error
+    tensors: dict[str, Tensor] = {}
+    for shard in shards:
+        if Path(shard).name != shard:
+            raise CheckpointError(f"{file}: the shard {shard!r} lies outside the checkpoint")
+        tensors |= _read_tensor_file(file.with_name(shard))
+    return tensors
+
+
+def _read_tensor_file(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: missing, though the index names it")
+    if path.suffix == ".bin":
+        return _tensors(path, _torch_load(path))
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: truncated, or not a safetensors file: {error}") from error
+
+
+def _tensors(path: Path, content: Any) -> dict[str, Tensor]:
+    """What came out of a pickle, if it is tensors by name."""
+    if isinstance(content, dict) and all(isinstance(value, Tensor) for value in content.values()):
+        return content
+    raise CheckpointError(f"{path}: expected tensors by name, found something else among them")
+
+
+def _read_tokenizer(path: Path) -> Tokenizer | None:
+    return _tokenizer(path, path.read_bytes()) if path.is_file() else None
+
+
+def _tokenizer(path: Path, model: bytes) -> Tokenizer | None:
+    """The tokenizer of a checkpoint; ``None``, with a warning, if the file is another program's or damaged."""
+    try:
+        return Tokenizer(model)
+    except ValueError as error:
+        warnings.warn(f"{path}: {error}; the model is loaded without a tokenizer", stacklevel=3)
+        return None
+
+
+def _assemble(
+    config: ModelConfig, tensors: Mapping[str, Tensor], path: Path, dtype: torch.dtype | None
+) -> MiniLLM:
+    """A model whose parameters are the tensors, each of which must fit the configuration."""
+    with torch.device("meta"):
+        model = MiniLLM(config)
+    found = {name: tensor for name, tensor in tensors.items() if not name.endswith("rotary_emb.inv_freq")}
+    if config.tied_embeddings:
+        _drop_tied_head(found, path)
+    expected = {_their_name(name): tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    _check_tensors(found, expected, path)
+    dtype = dtype or found["model.embed_tokens.weight"].dtype
+    state = {name: found[_their_name(name)].to(dtype) for name in model.state_dict()}
+    model.load_state_dict(state, assign=True)
+    if model.rotary is not None:
+        model.rotary = RotaryEmbedding(config)  # its frequencies are not in the file
+    return model
+
+
+def _drop_tied_head(found: dict[str, Tensor], path: Path) -> None:
+    """A tied head may be stored as well, as long as it is the embedding."""
+    head, embedding = found.pop("lm_head.weight", None), found.get("model.embed_tokens.weight")
+    if head is not None and embedding is not None and not torch.equal(head, embedding):
+        raise CheckpointError(
+            f"{path}: the configuration ties lm_head.weight to the embedding, but they differ"
+        )
+
+
+def _check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], path: Path) -> None:
+    """Exactly the expected tensors, in the expected shapes, of floating point."""
+    for name, shape in expected.items():
+        if name not in found:
+            raise CheckpointError(f"{path}: tensor {name} is missing; the configuration makes it {shape}")
+        has, dtype = tuple(found[name].shape), found[name].dtype
+        if has != shape:
+            raise CheckpointError(
+                f"{path}: tensor {name} has the shape {has}, but the configuration makes it {shape}"
+            )
+        if not dtype.is_floating_point:
+            raise CheckpointError(f"{path}: tensor {name} holds {dtype}, but weights are floating point")
+    if unexpected := sorted(found.keys() - expected.keys()):
+        name, others = unexpected[0], len(unexpected) - 1
+        raise CheckpointError(
+            f"{path}: tensor {name} of shape {tuple(found[name].shape)} is unexpected, and {others} others; "
+            "the configuration has no place for them"
+        )

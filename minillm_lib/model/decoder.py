@@ -1,0 +1,278 @@
+"""The decoder: embeddings, a stack of blocks, a norm and the output head."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+from torch.utils.checkpoint import checkpoint
+
+from minillm_lib.model.attention import GroupedQueryAttention, causal_mask
+from minillm_lib.model.config import ModelConfig, RopeScaling
+from minillm_lib.model.feed_forward import GELUFeedForward, SwiGLU
+from minillm_lib.model.kv_cache import KVCache
+from minillm_lib.model.loss import linear_cross_entropy
+from minillm_lib.model.rms_norm import RMSNorm
+from minillm_lib.model.rope import RotaryEmbedding
+
+if TYPE_CHECKING:
+    from minillm_lib.tokenizer import Tokenizer
+
+
+def make_norm(config: ModelConfig) -> nn.Module:
+    """The normalisation that the configuration names, over vectors of ``hidden_size``."""
+    layer = RMSNorm if config.norm == "rms" else nn.LayerNorm
+    return layer(config.hidden_size, config.norm_eps)
+
+
+class DecoderBlock(nn.Module):
+    """Attention, then a feed-forward layer, each reading a normalised copy of the stream and adding to it.
+
+    Source: the pre-norm block of Xiong et al. 2020, arXiv:2002.04745, as in Llama (Touvron et al. 2023,
+    arXiv:2302.13971).
+    """
+
+    def __init__(self, config: ModelConfig, layer: int = 0) -> None:
+        super().__init__()
+        self.input_layernorm = make_norm(config)
+        self.self_attn = GroupedQueryAttention(config, layer)
+        self.post_attention_layernorm = make_norm(config)
+        self.mlp = SwiGLU(config) if config.feed_forward == "swiglu" else GELUFeedForward(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        rotation: tuple[Tensor, Tensor] | None = None,
+        mask: Tensor | None = None,
+        cache: KVCache | None = None,
+    ) -> Tensor:
+        """``(batch, seq, hidden)`` in and out; the other arguments are those of the attention."""
+        x = x + self.dropout(self.self_attn(self.input_layernorm(x), rotation, mask, cache))
+        return x + self.dropout(self.mlp(self.post_attention_layernorm(x)))
+
+
+class MiniLLM(nn.Module):
+    """A decoder-only language model.
+
+    >>> from minillm_lib.model.decoder import MiniLLM
+    >>> model = MiniLLM.from_preset("nano")
+    >>> model(torch.tensor([[1, 2, 3]])).shape
+    torch.Size([1, 3, 6400])
+
+    Modules carry the names of Hugging Face's Llama, so that its checkpoints read the same.
+
+    Parameters
+    ----------
+    config
+        The shape of the model; :class:`~minillm_lib.model.config.ModelConfig` documents every key.
+
+    Attributes
+    ----------
+    tokenizer
+        The tokenizer that the model was trained with, where it is known: a checkpoint brings its own.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.tokenizer: Tokenizer | None = None
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.embed_positions: nn.Embedding | None = None
+        self.rotary: RotaryEmbedding | None = None
+        if config.positions == "learned":
+            self.embed_positions = nn.Embedding(config.max_seq_len, config.hidden_size)
+        else:
+            self.rotary = RotaryEmbedding(config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(DecoderBlock(config, layer) for layer in range(config.n_layers))
+        self.norm = make_norm(config)
+        self.lm_head: nn.Linear | None = None
+        if not config.tied_embeddings:
+            self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self._initialise()
+
+    @classmethod
+    def from_preset(cls, name: str, **overrides: Any) -> Self:
+        """A freshly initialised model of a named shape; ``overrides`` are keys of the configuration."""
+        return cls(ModelConfig.from_preset(name, **overrides))
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        *,
+        attention_mask: Tensor | None = None,
+        positions: Tensor | None = None,
+        cache: KVCache | None = None,
+    ) -> Tensor:
+        """Scores of every piece as the next token, ``(batch, seq, vocab)``; see :meth:`hidden_states`."""
+        hidden = self.hidden_states(
+            input_ids, attention_mask=attention_mask, positions=positions, cache=cache
+        )
+        return linear(hidden, self.output_weight)  # (batch, seq, vocab)
+
+    def hidden_states(
+        self,
+        input_ids: Tensor,
+        *,
+        attention_mask: Tensor | None = None,
+        positions: Tensor | None = None,
+        cache: KVCache | None = None,
+    ) -> Tensor:
+        """What the output head reads, ``(batch, seq, hidden)``.
+
+        Parameters
+        ----------
+        input_ids
+            ``(batch, seq)`` piece numbers.
+        attention_mask
+            ``(batch, seq)``, true for tokens, false for padding; without it all are tokens.
+        positions
+            ``(batch, seq)``; by default each row counts its tokens from 0, or on from what its cache holds.
+        cache
+            The past of these rows; the new tokens are appended to it.
+
+        Raises
+        ------
+        ValueError
+            If learned positions or the cache do not reach far enough.
+        """
+        batch, seq = input_ids.shape
+        past = 0 if cache is None else cache.length
+        is_token = None if attention_mask is None else attention_mask.bool()
+        if cache is not None:
+            is_token = cache.extend(batch, seq, is_token)  # (batch, past + seq)
+        if positions is None:
+            positions = count_positions(past, seq, is_token, input_ids.device)  # (batch or 1, seq)
+        if self.embed_positions is not None and past + seq > self.config.max_seq_len:
+            self._check_learned_positions(positions, past, cache)
+        mask = causal_mask(past, seq, is_token, input_ids.device)
+
+        x = self.embed_tokens(input_ids)  # (batch, seq, hidden)
+        if self.embed_positions is not None:
+            x = x + self.embed_positions(positions)
+        rotation = None if self.rotary is None else self.rotary(positions)
+        x = self.dropout(x)
+        recompute = self.config.activation_checkpointing and self.training and torch.is_grad_enabled()
+        for block in self.layers:
+            if recompute:
+                x = checkpoint(block, x, rotation, mask, cache, use_reentrant=False)
+            else:
+                x = block(x, rotation, mask, cache)
+        return self.norm(x)
+
+    def loss(
+        self,
+        input_ids: Tensor,
+        labels: Tensor,
+        *,
+        attention_mask: Tensor | None = None,
+        positions: Tensor | None = None,
+        ignore_index: int = -100,
+        reduction: Literal["mean", "sum"] = "mean",
+    ) -> Tensor:
+        """Cross-entropy in nats, where ``labels[b, t]`` is the piece that follows ``input_ids[b, t]``.
+
+        Both are ``(batch, seq)``. The labels of a text are thus its tokens from the second on,
+        ``loss(text[:, :-1], text[:, 1:])``; nothing is shifted here. The logits are never held all at once:
+        :func:`~minillm_lib.model.loss.linear_cross_entropy`.
+        """
+        hidden = self.hidden_states(input_ids, attention_mask=attention_mask, positions=positions)
+        return linear_cross_entropy(
+            hidden.flatten(0, 1),
+            self.output_weight,
+            labels.flatten(),
+            ignore_index=ignore_index,
+            reduction=reduction,
+        )
+
+    def save(self, path: str | os.PathLike[str], tokenizer: Tokenizer | None = None) -> None:
+        """Write a checkpoint: see :func:`~minillm_lib.model.checkpoint.save_checkpoint`."""
+        from minillm_lib.model.checkpoint import save_checkpoint
+
+        save_checkpoint(self, path, tokenizer)
+
+    @staticmethod
+    def load_from_checkpoint(
+        path: str | os.PathLike[str],
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+        rope_scaling: RopeScaling | Mapping[str, Any] | None = None,
+    ) -> MiniLLM:
+        """Read a checkpoint: see :func:`~minillm_lib.model.checkpoint.load_checkpoint`."""
+        from minillm_lib.model.checkpoint import load_checkpoint
+
+        return load_checkpoint(path, device=device, dtype=dtype, rope_scaling=rope_scaling)
+
+    # Generation is a room below this one: only these three reach down, and only when they are called.
+
+    def generate(self, prompts: str | Tensor | Sequence[Any], **options: Any) -> list[Any]:
+        """Continue prompts: see :func:`~minillm_lib.generation.generate.generate`."""
+        return import_module("minillm_lib.generation.generate").generate(self, prompts, **options)
+
+    def stream(self, prompt: str | Sequence[int], **options: Any) -> Iterator[str]:
+        """Continue one prompt, piece by piece: see :func:`~minillm_lib.generation.streaming.stream`."""
+        return import_module("minillm_lib.generation.streaming").stream(self, prompt, **options)
+
+    def chat(self, text: str, **options: Any) -> str:
+        """Reply to a message: see :func:`~minillm_lib.generation.chat.chat`."""
+        return import_module("minillm_lib.generation.chat").chat(self, text, **options)
+
+    @property
+    def output_weight(self) -> Tensor:
+        """The output head, ``(vocab, hidden)``: its own matrix, or the embedding when the two are tied."""
+        return self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.embed_tokens.weight.device
+
+    def new_cache(self, batch_size: int = 1, max_len: int | None = None) -> KVCache:
+        """An empty cache of the model's device and dtype; ``max_len`` defaults to the context length."""
+        weight = self.embed_tokens.weight
+        return KVCache(self.config, batch_size, max_len, device=weight.device, dtype=weight.dtype)
+
+    def cuda(self, device: int | torch.device | None = None) -> Self:
+        """Move to a CUDA device, or say what to write where there is none."""
+        if not torch.cuda.is_available():
+            raise RuntimeError(
+                "this machine has no CUDA device (torch.cuda.is_available() is False): leave .cuda() out to stay "
+                "on the CPU, or write model.to(best_device()) to take the best device there is"
+            )
+        return super().cuda(device)
+
+    def _check_learned_positions(self, positions: Tensor, past: int, cache: KVCache | None) -> None:
+        """Refuse positions beyond the table; slots may outnumber it, as far as they are padding."""
+        n_tokens, limit = int(positions.max()) + 1, self.config.max_seq_len
+        if n_tokens > limit:
+            if cache is not None:
+                cache.length = past
+            raise ValueError(
+                f"{n_tokens} tokens do not fit the model's learned positions, max_seq_len={limit}"
+            )
+
+    def _initialise(self) -> None:
+        """Normal weights, zero biases; what writes to the residual stream smaller, as configured."""
+        std = self.config.initializer_range
+        residual_std = std / math.sqrt(2 * self.config.n_layers) if self.config.scale_residual_init else std
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                writes_residual = name.endswith(("o_proj", "down_proj"))
+                nn.init.normal_(module.weight, std=residual_std if writes_residual else std)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def count_positions(past: int, seq: int, is_token: Tensor | None, device: torch.device) -> Tensor:
+    """Positions of the newest ``seq`` slots, ``(batch or 1, seq)``: each row counts its own tokens from 0."""
+    if is_token is None:
+        return torch.arange(past, past + seq, device=device)[None]
+    return (is_token.cumsum(dim=-1) - 1).clamp(min=0)[:, past:]

@@ -1,0 +1,116 @@
+"""A model configuration as the ``config.json`` of Hugging Face's transformers, and back.
+
+Rotary positions, RMSNorm and SwiGLU make a Llama, and with query–key norm a Qwen3: both open in
+``AutoModelForCausalLM`` without code of ours. Any other block (LayerNorm, GELU or learned positions) has no
+counterpart there; it is written with the model type ``minillm``, which transformers refuses and this
+package reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from minillm_lib.model.config import ModelConfig
+
+_THEIR_KEYS = {
+    "vocab_size": "vocab_size",
+    "hidden_size": "hidden_size",
+    "n_layers": "num_hidden_layers",
+    "n_heads": "num_attention_heads",
+    "n_kv_heads": "num_key_value_heads",
+    "head_dim": "head_dim",
+    "intermediate_size": "intermediate_size",
+    "max_seq_len": "max_position_embeddings",
+    "norm_eps": "rms_norm_eps",
+    "attention_bias": "attention_bias",
+    "mlp_bias": "mlp_bias",
+    "tied_embeddings": "tie_word_embeddings",
+    "dropout": "attention_dropout",
+    "initializer_range": "initializer_range",
+}
+_REQUIRED = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+_REQUIRED_BY_QWEN3 = ("num_key_value_heads", "head_dim")  # what Qwen3 takes these for is not what Llama does
+_THEIR_DEFAULTS = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "tie_word_embeddings": False}
+
+
+def model_type(config: ModelConfig) -> Literal["llama", "qwen3", "minillm"]:
+    """The architecture of transformers that computes the same function, or ``"minillm"`` where there is none."""
+    if (config.norm, config.feed_forward, config.positions) != ("rms", "swiglu", "rope"):
+        return "minillm"
+    if not config.qk_norm:
+        return "llama"
+    return "minillm" if config.mlp_bias else "qwen3"
+
+
+def to_hugging_face(config: ModelConfig) -> dict[str, Any]:
+    """The content of ``config.json``, in the layout that transformers 4 and 5 both read.
+
+    A Llama has dropout in its attention only, so ``dropout`` is written as that. What matters to the first
+    initialisation or to memory alone (``scale_residual_init``, ``activation_checkpointing``) is left out.
+    """
+    kind = model_type(config)
+    if kind == "minillm":
+        return {"model_type": kind, "architectures": ["MiniLLM"], "minillm": config.model_dump(mode="json")}
+    values = {theirs: getattr(config, ours) for ours, theirs in _THEIR_KEYS.items()}
+    scaling = config.rope_scaling
+    return {
+        "model_type": kind,
+        "architectures": ["LlamaForCausalLM" if kind == "llama" else "Qwen3ForCausalLM"],
+        **values,
+        "hidden_act": "silu",
+        "rope_theta": config.rope_theta,
+        "rope_scaling": None if scaling is None else scaling.model_dump(mode="json", exclude_none=True),
+    }
+
+
+def from_hugging_face(values: Mapping[str, Any]) -> ModelConfig:
+    """Read a ``config.json`` of type ``llama``, ``qwen3`` or ``minillm``.
+
+    Rotary parameters are understood both as ``rope_theta`` with ``rope_scaling`` (transformers 4) and as
+    ``rope_parameters`` (transformers 5).
+
+    Raises
+    ------
+    ValueError
+        For another model type, a missing key, or an option that this package does not compute.
+    """
+    kind = values.get("model_type")
+    if kind == "minillm":
+        return ModelConfig.model_validate(values.get("minillm"))
+    if kind not in ("llama", "qwen3"):
+        raise ValueError(f"model_type is {kind!r}; this package reads 'llama', 'qwen3' and 'minillm'")
+    required = _REQUIRED + _REQUIRED_BY_QWEN3 * (kind == "qwen3")
+    if missing := [key for key in required if values.get(key) is None]:
+        raise ValueError(f"missing {', '.join(missing)}")
+    _refuse_unsupported(values)
+    given = {**_THEIR_DEFAULTS, **{key: value for key, value in values.items() if value is not None}}
+    given.setdefault("num_key_value_heads", given["num_attention_heads"])
+    ours = {our_key: given[their_key] for our_key, their_key in _THEIR_KEYS.items() if their_key in given}
+    return ModelConfig.model_validate({**ours, **_rope(given), "qk_norm": kind == "qwen3"})
+
+
+def _refuse_unsupported(values: Mapping[str, Any]) -> None:
+    """Options of transformers that would change the result silently."""
+    if values.get("hidden_act", "silu") != "silu":
+        raise ValueError(f"hidden_act is {values['hidden_act']!r}; only 'silu' is supported")
+    for key in ("quantization_config", "use_sliding_window"):
+        if values.get(key):
+            raise ValueError(f"{key} is {values[key]!r}; it is not supported")
+
+
+def _rope(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Base and scaling from either layout; a value inside the dictionary comes before one outside."""
+    parameters = dict(values.get("rope_scaling") or values.get("rope_parameters") or {})
+    theta = parameters.pop("rope_theta", None) or values.get("rope_theta", 10_000.0)
+    old_name = parameters.pop("type", None)
+    kind = parameters.pop("rope_type", None) or old_name or "default"
+    fraction = parameters.pop("partial_rotary_factor", values.get("partial_rotary_factor", 1.0))
+    if fraction != 1.0:
+        raise ValueError(f"partial_rotary_factor is {fraction}; only heads rotated as a whole are supported")
+    if kind == "default":
+        return {"rope_theta": theta, "rope_scaling": None}
+    if kind in ("yarn", "llama3") and "original_max_position_embeddings" in values:
+        parameters["original_max_position_embeddings"] = values["original_max_position_embeddings"]
+    scaling = {key: value for key, value in parameters.items() if value is not None}
+    return {"rope_theta": theta, "rope_scaling": {"rope_type": kind, **scaling}}

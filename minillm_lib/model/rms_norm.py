@@ -1,0 +1,27 @@
+"""Root-mean-square normalisation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class RMSNorm(nn.Module):
+    """Divide each vector by its root mean square and scale every coordinate by a learned weight.
+
+    ``y = weight * x / sqrt(mean(x^2) + eps)``. Unlike LayerNorm nothing is subtracted and nothing added, so
+    the direction of ``x`` is kept. The statistic is taken in float32 whatever the dtype of ``x``.
+
+    Source: Zhang & Sennrich 2019, "Root Mean Square Layer Normalization", arXiv:1910.07467, equation 4.
+    """
+
+    def __init__(self, size: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(..., size)`` in, the same shape and dtype out."""
+        wide = x.float()
+        mean_square = wide.square().mean(dim=-1, keepdim=True)  # (..., 1)
+        return self.weight * (wide * torch.rsqrt(mean_square + self.eps)).to(x.dtype)
