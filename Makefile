@@ -52,7 +52,7 @@ bench: $(READY) ## side by side with the peers: tables, and JSON under results/
 
 lock: ## resolve pyproject.toml anew and rewrite requirements.lock
 	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	@.venv-lock/bin/pip install --disable-pip-version-check --quiet "torch==2.13.0" ".[course,test]"
+	@.venv-lock/bin/pip install --disable-pip-version-check --quiet "torch==2.13.0" ".[course,files,test]"
 	@{ sed -n '/^#/p' requirements.lock; .venv-lock/bin/pip freeze --all --exclude minillm-lib --exclude pip | sed 's/+cpu$$//'; } > requirements.lock.new
 	@mv requirements.lock.new requirements.lock && rm -rf .venv-lock
 

@@ -14,10 +14,13 @@ __version__ = "0.1.0"
 _HOME_OF = {
     "bag_of_words": "minillm_lib.corpora.bag_of_words",
     "BagOfWords": "minillm_lib.corpora.bag_of_words",
+    "load_docstrings": "minillm_lib.corpora.docstrings",
     "Document": "minillm_lib.corpora.document",
+    "read_files": "minillm_lib.corpora.files",
     "Grammar": "minillm_lib.corpora.grammar",
     "load_grammar": "minillm_lib.corpora.grammar",
     "fetch_neurips": "minillm_lib.corpora.neurips",
+    "load_corpus": "minillm_lib.corpora.registry",
     "load_neurips": "minillm_lib.corpora.shipped_neurips",
     "GibbsLDA": "minillm_lib.topics.gibbs_lda",
     "Tokenizer": "minillm_lib.tokenizer",
@@ -25,35 +28,66 @@ _HOME_OF = {
     "MiniLLM": "minillm_lib.model.decoder",
     "best_device": "minillm_lib.model.devices",
     "perplexity_by_position": "minillm_lib.model.perplexity",
+    "ChatSession": "minillm_lib.generation.chat",
+    "generate": "minillm_lib.generation.generate",
+    "SamplingConfig": "minillm_lib.generation.sampling",
+    "stream": "minillm_lib.generation.streaming",
+    "pack": "minillm_lib.training.token_file",
+    "TokenFile": "minillm_lib.training.token_file",
+    "export_gguf": "minillm_lib.interop.gguf",
+    "load_minimind": "minillm_lib.interop.minimind",
+    "save_minimind": "minillm_lib.interop.minimind",
 }
 
 if TYPE_CHECKING:
     from minillm_lib.corpora.bag_of_words import BagOfWords, bag_of_words
+    from minillm_lib.corpora.docstrings import load_docstrings
     from minillm_lib.corpora.document import Document
+    from minillm_lib.corpora.files import read_files
     from minillm_lib.corpora.grammar import Grammar, load_grammar
     from minillm_lib.corpora.neurips import fetch_neurips
+    from minillm_lib.corpora.registry import load_corpus
     from minillm_lib.corpora.shipped_neurips import load_neurips
+    from minillm_lib.generation.chat import ChatSession
+    from minillm_lib.generation.generate import generate
+    from minillm_lib.generation.sampling import SamplingConfig
+    from minillm_lib.generation.streaming import stream
+    from minillm_lib.interop.gguf import export_gguf
+    from minillm_lib.interop.minimind import load_minimind, save_minimind
     from minillm_lib.model.config import ModelConfig
     from minillm_lib.model.decoder import MiniLLM
     from minillm_lib.model.devices import best_device
     from minillm_lib.model.perplexity import perplexity_by_position
     from minillm_lib.tokenizer import Tokenizer
     from minillm_lib.topics.gibbs_lda import GibbsLDA
+    from minillm_lib.training.token_file import TokenFile, pack
 
 __all__ = [
     "BagOfWords",
+    "ChatSession",
     "Document",
     "GibbsLDA",
     "Grammar",
     "MiniLLM",
     "ModelConfig",
+    "SamplingConfig",
+    "TokenFile",
     "Tokenizer",
     "bag_of_words",
     "best_device",
+    "export_gguf",
     "fetch_neurips",
+    "generate",
+    "load_corpus",
+    "load_docstrings",
     "load_grammar",
+    "load_minimind",
     "load_neurips",
+    "pack",
     "perplexity_by_position",
+    "read_files",
+    "save_minimind",
+    "stream",
 ]
 
 

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
+from minillm_lib.cli_data import data_app
+
 if TYPE_CHECKING:
     from minillm_lib.corpora.bag_of_words import BagOfWords
+    from minillm_lib.model.decoder import MiniLLM
     from minillm_lib.topics.gibbs_lda import GibbsLDA
     from minillm_lib.topics.model_selection import TopicCountScore
 
@@ -23,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="From topic models to language models: LDA by Gibbs sampling, and a decoder small enough to be taught.",
 )
+app.add_typer(data_app, name="data")
 console = Console()
 
 _REPORT = Path("lda-report.html")
@@ -108,7 +112,9 @@ def lda(
     seconds = _fit(model, bag)
     if chains > 1 and sweeps >= 8:
         verdict = "they agree" if model.r_hat_ < 1.05 else "they found different modes"
-        console.print(f"R-hat over {chains} chains: {model.r_hat_:.2f} ({verdict}); the likeliest chain is kept")
+        console.print(
+            f"R-hat over {chains} chains: {model.r_hat_:.2f} ({verdict}); the likeliest chain is kept"
+        )
     console.print(topic_table(summarize_topics(model, bag)))
     title = None
     if text is None and jsonl is None:
@@ -133,6 +139,112 @@ def demo(
     lda(output=output, open_report=open_report)
 
 
+_Checkpoint = Annotated[Path, typer.Option("--ckpt", help="A checkpoint: a directory, or a .pt file.")]
+_Temperature = Annotated[float, typer.Option(min=0, help="0 always takes the likeliest token.")]
+_TopK = Annotated[int | None, typer.Option(min=1, help="Draw among this many likeliest tokens.")]
+_TopP = Annotated[float, typer.Option(help="Draw among the likeliest tokens of this total probability.")]
+_MinP = Annotated[
+    float, typer.Option(help="Draw among tokens at least this share as likely as the likeliest.")
+]
+_RepetitionPenalty = Annotated[float, typer.Option(help="Above 1, tokens seen before become less likely.")]
+_MaxNewTokens = Annotated[int | None, typer.Option(min=1, help="Stop after this many tokens.")]
+_Seed = Annotated[int | None, typer.Option(help="The same seed writes the same text.")]
+_Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps …; the best one if not given.")]
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str, typer.Argument(help="The beginning of the text.")],
+    ckpt: _Checkpoint,
+    temperature: _Temperature = 0.8,
+    top_k: _TopK = None,
+    top_p: _TopP = 1.0,
+    min_p: _MinP = 0.0,
+    repetition_penalty: _RepetitionPenalty = 1.0,
+    max_new_tokens: _MaxNewTokens = 256,
+    stop: Annotated[list[str] | None, typer.Option(help="Stop before this text; may be given again.")] = None,
+    seed: _Seed = None,
+    device: _Device = None,
+) -> None:
+    """Continue a text with a trained model, as it is written."""
+    from minillm_lib.generation.sampling import SamplingConfig
+    from minillm_lib.generation.streaming import print_stream, stream
+
+    sampling = SamplingConfig(
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        max_new_tokens=max_new_tokens,
+        stop=tuple(stop or ()),
+        seed=seed,
+    )
+    pieces = stream(_load(ckpt, device), prompt, sampling)
+    print(prompt, end="")
+    print_stream(pieces)
+    if pieces.generation.finish_reason == "context":
+        Console(stderr=True).print("[dim]the context is full[/dim]")
+
+
+@app.command()
+def chat(
+    ckpt: _Checkpoint,
+    message: Annotated[str | None, typer.Argument(help="One message; a conversation if not given.")] = None,
+    system: Annotated[
+        str | None, typer.Option(help="What the model is told before the conversation.")
+    ] = None,
+    temperature: _Temperature = 0.8,
+    top_k: _TopK = None,
+    top_p: _TopP = 1.0,
+    min_p: _MinP = 0.0,
+    repetition_penalty: _RepetitionPenalty = 1.0,
+    max_new_tokens: _MaxNewTokens = 256,
+    seed: _Seed = None,
+    device: _Device = None,
+) -> None:
+    """Talk with a trained model, or ask it one thing."""
+    from minillm_lib.generation.chat import ChatSession, chat_in_terminal
+    from minillm_lib.generation.sampling import SamplingConfig
+    from minillm_lib.generation.streaming import print_stream
+
+    sampling = SamplingConfig(
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        max_new_tokens=max_new_tokens,
+        seed=seed,
+    )
+    model = _load(ckpt, device)
+    if message is None:
+        chat_in_terminal(model, system=system, sampling=sampling)
+    else:
+        print_stream(ChatSession(model, system=system, sampling=sampling).stream(message))
+
+
+@app.command()
+def export(
+    output: Annotated[
+        Path, typer.Argument(help="A .gguf file for llama.cpp, or a directory for transformers.")
+    ],
+    ckpt: _Checkpoint,
+    dtype: Annotated[
+        Literal["f32", "f16", "bf16"], typer.Option(help="Of the weights in a .gguf file.")
+    ] = "f16",
+) -> None:
+    """Write a checkpoint for other programs."""
+    from minillm_lib.interop.gguf import export_gguf
+
+    model = _load(ckpt, "cpu")
+    if output.suffix == ".gguf":
+        export_gguf(model, output, dtype=dtype)
+    else:
+        model.save(output)
+    console.print(f"written: [bold]{output}[/bold]")
+
+
 @app.command()
 def doctor() -> None:
     """What this machine offers, and what each model preset would take on it."""
@@ -141,6 +253,20 @@ def doctor() -> None:
     with console.status("Measuring a matrix product …"):
         report = examine_machine()
     console.print(report)
+
+
+def _load(ckpt: Path, device: str | None) -> MiniLLM:
+    import torch
+
+    from minillm_lib.model.decoder import MiniLLM
+    from minillm_lib.model.devices import best_device
+
+    try:
+        target = best_device() if device is None else torch.device(device)
+        torch.empty(0, device=target)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {device!r} is not to be had here: {str(error).splitlines()[0]}") from None
+    return MiniLLM.load_from_checkpoint(ckpt, device=target).eval()
 
 
 def _bag(
@@ -207,8 +333,18 @@ def main() -> None:
     except (ValueError, OSError) as error:
         if os.environ.get("MINILLM_DEBUG"):
             raise
-        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        print(f"error: {_in_words(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _in_words(error: Exception) -> str:
+    """The message; for a configuration that pydantic refuses, each key with its value and what is allowed."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return str(error)
+    faults = [(".".join(map(str, fault["loc"])), fault["input"], fault["msg"]) for fault in error.errors()]
+    return "; ".join(f"{key} is {value!r}: {message}" if key else message for key, value, message in faults)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,13 @@ import minillm_lib
 THEMES = ["river harbour boat anchor sailor tide", "bread flour oven yeast dough baker"]
 
 
-def minillm(*arguments, cwd=None, **environment):
+def minillm(*arguments, cwd=None, standard_input="", **environment):
     return subprocess.run(
         [sys.executable, "-m", "minillm_lib.cli", *arguments],
         capture_output=True,
         text=True,
+        input=standard_input,
+        encoding="utf-8",
         cwd=cwd,
         env={**os.environ, "COLUMNS": "120", "TERM": "dumb", **environment},
         check=False,
@@ -46,7 +48,7 @@ def own_documents(tmp_path_factory):
 def test_help_names_every_command():
     result = minillm("--help")
     assert result.returncode == 0
-    for command in ("lda", "demo", "doctor"):
+    for command in ("lda", "demo", "generate", "chat", "export", "data", "doctor"):
         assert re.search(rf"^\W*{command}\b", result.stdout, re.MULTILINE), command
     assert minillm("--version").stdout.strip() == minillm_lib.__version__
 
@@ -115,3 +117,60 @@ def test_doctor_prints_machine_and_presets():
     assert result.returncode == 0, result.stderr
     for expected in ("cores", "memory", "torch", "widgets", "browser", "26m-classic", "25,829,888"):
         assert expected in result.stdout
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """An untrained model with a small tokenizer: it writes nonsense, but the same nonsense for the same seed."""
+    import torch
+
+    torch.manual_seed(0)
+    tokenizer = minillm_lib.Tokenizer.train(["a river, a harbour, a boat " * 20], vocab_size=305)
+    model = minillm_lib.MiniLLM.from_preset("nano", vocab_size=tokenizer.vocab_size)
+    path = tmp_path_factory.mktemp("models") / "nano"
+    model.save(path, tokenizer)
+    return path
+
+
+def test_generate_writes_what_the_library_writes(checkpoint):
+    model = minillm_lib.MiniLLM.load_from_checkpoint(checkpoint)
+    (expected,) = model.generate("a river", max_new_tokens=12, seed=3)
+    options = ["--ckpt", str(checkpoint), "--max-new-tokens", "12", "--seed", "3", "--device", "cpu"]
+    result = minillm("generate", "a river", *options, PYTHONIOENCODING="utf-8")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"a river{expected.text}\n"
+
+
+def test_chat_answers_one_message_or_holds_a_conversation(checkpoint):
+    model = minillm_lib.MiniLLM.load_from_checkpoint(checkpoint)
+    expected = model.chat("a boat?", max_new_tokens=12, seed=5)
+    assert expected.strip()
+    options = ["--ckpt", str(checkpoint), "--max-new-tokens", "12", "--seed", "5", "--device", "cpu"]
+    result = minillm("chat", "a boat?", *options, PYTHONIOENCODING="utf-8")
+    assert result.stdout == f"{expected}\n"
+    talk = minillm("chat", *options, standard_input="a boat?\n/reset\na boat?\n", PYTHONIOENCODING="utf-8")
+    assert talk.returncode == 0, talk.stderr
+    assert talk.stdout.count(expected) == 2
+
+
+def test_export_writes_for_llama_cpp_and_for_transformers(checkpoint, tmp_path):
+    for name in ("model.gguf", "folder"):
+        assert minillm("export", str(tmp_path / name), "--ckpt", str(checkpoint)).returncode == 0
+    assert (tmp_path / "model.gguf").read_bytes()[:4] == b"GGUF"
+    assert (tmp_path / "folder" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--ckpt", "nowhere"], "nowhere"),
+        (["--top-p", "2"], "top_p is 2.0: Input should be less than or equal to 1"),
+        (["--device", "cuda:7"], "--device 'cuda:7' is not to be had here"),
+        (["--device", "tpu9"], "--device 'tpu9' is not to be had here"),
+    ],
+)
+def test_generation_mistakes_are_named(checkpoint, tmp_path, options, message):
+    result = minillm("generate", "a", "--ckpt", str(checkpoint), *options, cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -29,7 +30,7 @@ def pins():
 
 def declared():
     extras = PROJECT["optional-dependencies"]
-    return [Requirement(line) for line in [*PROJECT["dependencies"], *extras["course"], *extras["test"]]]
+    return [Requirement(line) for line in [*PROJECT["dependencies"], *itertools.chain(*extras.values())]]
 
 
 def test_the_lock_pins_a_version_that_each_declared_range_admits():
@@ -62,10 +63,10 @@ def test_conda_users_get_the_locked_packages():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     conda = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
     (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
-    assert pip == ["-r requirements.lock", "-e .[course,test]"]
+    assert pip == ["-r requirements.lock", "-e .[course,files,test]"]
     (python,) = [entry.split("=")[1] for entry in conda if entry.startswith("python=")]
     assert SpecifierSet(PROJECT["requires-python"]).contains(python)
-    assert set(PROJECT["optional-dependencies"]) == {"course", "test"}
+    assert set(PROJECT["optional-dependencies"]) == {"course", "files", "test"}
 
 
 @pytest.mark.parametrize("name", NAMED_BY_THE_COURSE)

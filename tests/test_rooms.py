@@ -23,6 +23,7 @@ ROOMS = [
     "viz",
     "checks",
     "doctor",
+    "cli_data",
     "cli",
 ]
 

@@ -99,13 +99,13 @@ def load_checkpoint(
     """
     path = _present_or_previous(Path(path))
     if path.is_dir():
-        config, file = _read_config(path / "config.json"), _weights_file(path)
-        tensors, tokenizer = _read_tensors(file), _read_tokenizer(path / "tokenizer.model")
+        config, file = _read_config(path / "config.json"), weights_file(path)
+        tensors, tokenizer = read_tensors(file), _read_tokenizer(path / "tokenizer.model")
     else:
         file, (config, tensors, tokenizer) = path, _read_single_file(path)
     if rope_scaling is not None:
         config = config.with_rope_scaling(rope_scaling)
-    model = _assemble(config, tensors, file, dtype).to(device)
+    model = assemble(config, tensors, file, dtype).to(device)
     model.tokenizer = tokenizer
     return model.eval()
 
@@ -209,7 +209,7 @@ def _write_single_file(model: MiniLLM, path: Path, tokenizer: Tokenizer | None) 
 
 
 def _read_single_file(path: Path) -> tuple[ModelConfig, dict[str, Tensor], Tokenizer | None]:
-    content = _torch_load(path)
+    content = torch_load(path)
     if not isinstance(content, dict) or not {"config", "model"} <= content.keys():
         found = [str(key) for key in content][:4] if isinstance(content, dict) else type(content).__name__
         raise CheckpointError(
@@ -220,7 +220,7 @@ def _read_single_file(path: Path) -> tuple[ModelConfig, dict[str, Tensor], Token
     return config, tensors, _tokenizer(path, bytes(tokenizer.tolist())) if tokenizer is not None else None
 
 
-def _torch_load(path: Path) -> Any:
+def torch_load(path: Path) -> Any:
     """``torch.load`` of tensors only, with errors that say what is wrong with the file."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -253,7 +253,7 @@ def _config(path: Path, values: Any) -> ModelConfig:
         raise CheckpointError(f"{path}: {error}") from error
 
 
-def _weights_file(folder: Path) -> Path:
+def weights_file(folder: Path) -> Path:
     """The file that holds the tensors of a directory, or the index of its shards."""
     for name in _WEIGHTS:
         if (folder / name).is_file():
@@ -261,7 +261,7 @@ def _weights_file(folder: Path) -> Path:
     raise CheckpointError(f"{folder}: no tensors; expected one of {', '.join(_WEIGHTS)}")
 
 
-def _read_tensors(file: Path) -> dict[str, Tensor]:
+def read_tensors(file: Path) -> dict[str, Tensor]:
     """All tensors by Hugging Face's names, from one file or from the shards that an index names."""
     if not file.name.endswith(".index.json"):
         return _read_tensor_file(file)
@@ -281,7 +281,7 @@ def _read_tensor_file(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"{path}: missing, though the index names it")
     if path.suffix == ".bin":
-        return _tensors(path, _torch_load(path))
+        return _tensors(path, torch_load(path))
     try:
         return load_file(path)
     except SafetensorError as error:
@@ -308,7 +308,7 @@ def _tokenizer(path: Path, model: bytes) -> Tokenizer | None:
         return None
 
 
-def _assemble(
+def assemble(
     config: ModelConfig, tensors: Mapping[str, Tensor], path: Path, dtype: torch.dtype | None
 ) -> MiniLLM:
     """A model whose parameters are the tensors, each of which must fit the configuration."""

@@ -1,0 +1,356 @@
+"""Reading the user's own files as a stream: text, Markdown, JSON lines and Parquet, plain or compressed.
+
+A file of any size is read in pieces, and what is broken in it is counted and named by file and line
+(:class:`ReadReport`), tolerated up to a set share, and above it an error. For small folders that should be taken apart
+into paragraphs, see :func:`~minillm_lib.corpora.reading.read_documents`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import glob
+import gzip
+import importlib
+import json
+import os
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from minillm_lib.corpora.document import Document
+
+TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown")
+JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
+PARQUET_SUFFIXES = (".parquet",)
+COMPRESSED_SUFFIXES = (".gz", ".zst")
+
+_KNOWN = ", ".join((*TEXT_SUFFIXES, *JSON_LINES_SUFFIXES, *PARQUET_SUFFIXES))
+_SHOWN_FAULTS = 20
+_LEAST_RECORDS = 100
+_CHUNK = 1 << 20
+
+
+class ReadError(ValueError):
+    """Too much of the input is broken, or it cannot be read at all."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One record that could not be used: ``place`` is its file and line, ``kind`` the reason in general."""
+
+    place: str
+    kind: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.kind}" + (f" ({self.detail})" if self.detail else "")
+
+
+@dataclass
+class ReadReport:
+    """What was read and what was not; complete once the documents have been read to the end.
+
+    ``by_kind`` counts the faults, ``faults`` holds the first twenty. ``passed_over`` names the files of a folder that
+    are of another kind, and ``empty_files`` those without content.
+    """
+
+    files: int = 0
+    documents: int = 0
+    by_kind: Counter[str] = field(default_factory=Counter)
+    faults: list[Fault] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
+    empty_files: list[str] = field(default_factory=list)
+
+    @property
+    def n_faulty(self) -> int:
+        """How many records could not be used."""
+        return self.by_kind.total()
+
+    @property
+    def faulty_share(self) -> float:
+        """Their share of all records."""
+        return self.n_faulty / max(self.n_faulty + self.documents, 1)
+
+    def add(self, fault: Fault) -> None:
+        """Count a fault, and keep it if it is one of the first."""
+        self.by_kind[fault.kind] += 1
+        if len(self.faults) < _SHOWN_FAULTS:
+            self.faults.append(fault)
+
+    def __str__(self) -> str:
+        lines = [f"{self.documents:,} documents from {self.files:,} files"]
+        if self.n_faulty:
+            kinds = ", ".join(f"{number:,} {kind}" for kind, number in self.by_kind.most_common())
+            lines.append(f"{self.n_faulty:,} records ({self.faulty_share:.2%}) could not be used: {kinds}")
+            lines += [f"  {fault}" for fault in self.faults]
+            more = self.n_faulty - len(self.faults)
+            lines += [f"  … and {more:,} more"] * (more > 0)
+        for what, paths in (("empty", self.empty_files), ("passed over", self.passed_over)):
+            if paths:
+                lines.append(f"{len(paths):,} files {what}: {', '.join(paths[:5])}" + " …" * (len(paths) > 5))
+        return "\n".join(lines)
+
+
+def read_files(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    text_key: str = "text",
+    separator: str | None = None,
+    encoding: str = "utf-8",
+    max_record_bytes: int = 1 << 24,
+    max_faulty_share: float = 0.01,
+    report: ReadReport | None = None,
+) -> Iterator[Document]:
+    """Read documents from files, folders and globs, one at a time.
+
+    - A **text or Markdown file** is one document, or as many as ``separator`` (such as ``"<|endoftext|>"`` or an
+      empty line, ``"\\n\\n"``) divides it into.
+    - A **JSON lines file** (``.jsonl``) has one document a line: an object with its text under ``text_key``, or with
+      ``"conversations": [{"role": …, "content": …}, …]``, whose text is that of its turns. The other keys are
+      ``meta``; the conversation is there under ``conversations``.
+    - A **Parquet file** has one document a row; it needs the package ``pyarrow``.
+    - Any of these may be compressed by gzip (``.gz``) or zstd (``.zst``, which needs the package ``zstandard``).
+    - A **folder** is searched at any depth, hidden files left out; its files are read in order of their paths.
+
+    ``source`` of a document is its file, with the line (in Parquet the row) where it begins.
+
+    Args:
+        max_record_bytes: longest line, row or text that is read.
+        max_faulty_share: share of records that may be broken before it is an error; up to it, a warning says
+            which. The share is judged from one hundred records on, and at the end.
+        report: filled in while the documents are read.
+
+    Raises:
+        FileNotFoundError: if there is nothing at one of the paths, or nothing that matches.
+        ReadError: if too many records are broken, for a file of an unknown kind that was named itself, and where
+            a package is missing; with the first documents, not at the call.
+    """
+    report = ReadReport() if report is None else report
+    if not 0 <= max_faulty_share <= 1:
+        raise ValueError(f"max_faulty_share is {max_faulty_share}; allowed is a share from 0 to 1")
+    try:
+        codecs.lookup(encoding)
+    except LookupError:
+        raise ValueError(f"encoding is {encoding!r}; allowed are the encodings that Python knows") from None
+    files = list(_files(paths, report))
+    return _documents(files, text_key, separator, encoding, max_record_bytes, max_faulty_share, report)
+
+
+def _files(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], report: ReadReport
+) -> Iterator[Path]:
+    for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
+        if Path(path).is_dir():
+            for file in sorted(Path(path).rglob("*")):
+                hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
+                if file.is_file() and not hidden:
+                    if _kind(file):
+                        yield file
+                    else:
+                        report.passed_over.append(str(file))
+            continue
+        found = [path] if Path(path).exists() else sorted(glob.glob(os.fspath(path), recursive=True))
+        if not found:
+            raise FileNotFoundError(f"there is no file or folder {path}, and nothing that matches it")
+        for file in map(Path, found):
+            if file.is_file():
+                if not _kind(file):
+                    raise ReadError(f"cannot read {file}: allowed are {_KNOWN}, also with .gz or .zst behind")
+                yield file
+
+
+def _kind(path: Path) -> str:
+    """The suffix that tells how to read a file, without that of its compression; empty if it is none of ours."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in COMPRESSED_SUFFIXES:
+        suffixes.pop()
+    known = (*TEXT_SUFFIXES, *JSON_LINES_SUFFIXES, *PARQUET_SUFFIXES)
+    return suffixes[-1] if suffixes and suffixes[-1] in known else ""
+
+
+def _documents(
+    files: Iterable[Path],
+    text_key: str,
+    separator: str | None,
+    encoding: str,
+    max_record_bytes: int,
+    max_faulty_share: float,
+    report: ReadReport,
+) -> Iterator[Document]:
+    def check(final: bool = False) -> None:
+        enough = final or report.n_faulty + report.documents >= _LEAST_RECORDS
+        if enough and report.faulty_share > max_faulty_share:
+            raise ReadError(f"more than {max_faulty_share:.2%} of the records are broken\n{report}")
+
+    for path in files:
+        report.files += 1
+        if path.stat().st_size == 0:
+            report.empty_files.append(str(path))
+            continue
+        suffix = _kind(path)
+        if suffix in PARQUET_SUFFIXES:
+            found = _read_parquet(path, text_key)
+        else:
+            is_json = suffix in JSON_LINES_SUFFIXES
+            divider = "\n" if is_json else separator
+            records = _read_records(
+                path, divider.encode(encoding) if divider else None, encoding, max_record_bytes
+            )
+            found = _from_json(records, text_key) if is_json else _from_text(records)
+        for item in found:
+            if isinstance(item, Fault):
+                report.add(item)
+                check()
+            else:
+                report.documents += 1
+                yield item
+    check(final=True)
+    if report.n_faulty:
+        warnings.warn(str(report), stacklevel=2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    place: str
+    text: str
+
+
+def _read_records(
+    path: Path, separator: bytes | None, encoding: str, limit: int
+) -> Iterator[_Record | Fault]:
+    """The decoded pieces of a file between one separator and the next, but for those of white space alone."""
+    try:
+        with _opened(path) as stream:
+            for line, content in _pieces(stream, separator, limit):
+                place = f"{path}:{line}"
+                if content is None:
+                    yield Fault(
+                        place, "record too long", f"more than {limit:,} bytes; raise max_record_bytes"
+                    )
+                    continue
+                try:
+                    text = content.decode(encoding).removeprefix("\ufeff")
+                except UnicodeDecodeError as error:
+                    bad_line = line + content[: error.start].count(b"\n")
+                    detail = f"byte 0x{content[error.start]:02X} is no {encoding}"
+                    yield Fault(f"{path}:{bad_line}", "wrong encoding", detail)
+                    continue
+                if text.strip():
+                    yield _Record(place, text)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        yield Fault(str(path), "damaged archive", str(error))
+
+
+def _pieces(stream: IO[bytes], separator: bytes | None, limit: int) -> Iterator[tuple[int, bytes | None]]:
+    """Cut a stream at the separators: the line where each piece begins, and the piece, or None if it is too long."""
+    line, rest, skipped_lines, is_too_long = 1, b"", 0, False
+
+    def piece(content: bytes) -> tuple[int, bytes | None]:
+        return line, None if is_too_long or len(content) > limit else content
+
+    while chunk := stream.read(_CHUNK):
+        *complete, rest = (rest + chunk).split(separator) if separator else [rest + chunk]
+        for content in complete:
+            yield piece(content)
+            line += skipped_lines + content.count(b"\n") + (separator or b"").count(b"\n")
+            skipped_lines, is_too_long = 0, False
+        if len(rest) > limit:
+            kept = rest[len(rest) - len(separator or b"") + 1 :] if separator else b""
+            is_too_long = True
+            skipped_lines += rest[: len(rest) - len(kept)].count(b"\n")
+            rest = kept
+    if rest or is_too_long:
+        yield piece(rest)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
+        with gzip.open(path, "rb") as stream:
+            yield stream  # type: ignore[misc]
+    elif suffix == ".zst":
+        zstandard = _needed("zstandard", path)
+        with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as stream:
+            try:
+                yield stream
+            except zstandard.ZstdError as error:
+                raise zlib.error(str(error)) from error
+    else:
+        with path.open("rb") as stream:
+            yield stream
+
+
+def _needed(package: str, path: Path) -> Any:
+    try:
+        return importlib.import_module(package)
+    except ImportError:
+        name = package.partition(".")[0]
+        raise ReadError(f"to read {path}, install the package {name}: pip install {name}") from None
+
+
+def _from_text(records: Iterable[_Record | Fault]) -> Iterator[Document | Fault]:
+    for record in records:
+        if isinstance(record, Fault):
+            yield record
+        else:
+            yield Document(record.text.replace("\r\n", "\n").strip(), record.place)
+
+
+def _from_json(records: Iterable[_Record | Fault], text_key: str) -> Iterator[Document | Fault]:
+    for record in records:
+        if isinstance(record, Fault):
+            yield record
+            continue
+        try:
+            value = json.loads(record.text)
+        except (ValueError, RecursionError) as error:
+            yield Fault(record.place, "malformed JSON", str(error))
+            continue
+        yield _from_object(value, text_key, record.place)
+
+
+def _from_object(value: Any, text_key: str, place: str) -> Document | Fault:
+    if not isinstance(value, dict):
+        return Fault(place, "no object", f"it is a JSON {type(value).__name__}")
+    if text_key not in value and "conversations" in value:
+        turns = value["conversations"]
+        if not _is_conversation(turns):
+            return Fault(place, "malformed conversation", "a list of objects with role and content is needed")
+        return Document("\n\n".join(turn["content"] for turn in turns), place, value)
+    if text_key not in value:
+        return Fault(place, "missing key", f"no {text_key!r}; its keys are {sorted(value)}")
+    text = value.pop(text_key)
+    if not isinstance(text, str):
+        return Fault(place, "no text", f"{text_key!r} is a {type(text).__name__}")
+    if not text.strip():
+        return Fault(place, "empty text")
+    return Document(text, place, value)
+
+
+def _is_conversation(turns: Any) -> bool:
+    return (
+        isinstance(turns, list)
+        and bool(turns)
+        and all(
+            isinstance(turn, Mapping) and isinstance(turn.get("content"), str) and "role" in turn
+            for turn in turns
+        )
+    )
+
+
+def _read_parquet(path: Path, text_key: str) -> Iterator[Document | Fault]:
+    parquet = _needed("pyarrow.parquet", path)
+    row = 0
+    try:
+        for batch in parquet.ParquetFile(path).iter_batches(batch_size=1024):
+            for value in batch.to_pylist():
+                row += 1
+                yield _from_object(value, text_key, f"{path}:{row}")
+    except (OSError, ValueError) as error:
+        yield Fault(f"{path}:{row + 1}", "damaged file", str(error))

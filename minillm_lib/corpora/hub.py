@@ -1,0 +1,212 @@
+"""Corpora that are fetched from Hugging Face or ModelScope, or read from a local file of the same shape.
+
+The hub is asked for the file's size and SHA-256, the file is downloaded with
+:class:`~minillm_lib.corpora.download.Downloader` (resumed, verified) into the cache, and then read as a stream.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+from minillm_lib.corpora.document import Document
+from minillm_lib.corpora.download import Downloader, FetchError
+from minillm_lib.corpora.files import read_files
+
+Hub = Literal["huggingface", "modelscope"]
+HUBS: Mapping[Hub, str] = {"huggingface": "https://huggingface.co", "modelscope": "https://www.modelscope.cn"}
+
+
+@dataclass(frozen=True)
+class HubCorpus:
+    """Where a corpus lies on the hubs.
+
+    ``repositories`` gives its repository on each hub that has it; ``files``, for each split, the names under which
+    its file has been published, newest first; the first that the repository holds is taken.
+    """
+
+    repositories: Mapping[Hub, str]
+    files: Mapping[str, Sequence[str]]
+    separator: str | None = None
+
+
+_MINIMIND: Mapping[Hub, str] = {
+    "huggingface": "jingyaogong/minimind_dataset",
+    "modelscope": "gongjy/minimind_dataset",
+}
+HUB_CORPORA: Mapping[str, HubCorpus] = {
+    "tinystories": HubCorpus(
+        {"huggingface": "roneneldan/TinyStories", "modelscope": "AI-ModelScope/TinyStories"},
+        {
+            "train": ("TinyStoriesV2-GPT4-train.txt", "TinyStories-train.txt"),
+            "validation": ("TinyStoriesV2-GPT4-valid.txt", "TinyStories-valid.txt"),
+        },
+        separator="<|endoftext|>",
+    ),
+    "minimind-pretrain": HubCorpus(_MINIMIND, {"all": ("pretrain_t2t_mini.jsonl", "pretrain_hq.jsonl")}),
+    "minimind-sft": HubCorpus(_MINIMIND, {"all": ("sft_t2t_mini.jsonl", "sft_mini_512.jsonl")}),
+}
+
+
+class NotOnHubError(FetchError):
+    """A repository that does not hold the file, or whose list of files cannot be understood."""
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file of a repository: path, address, size in bytes, and its SHA-256 where the hub tells it."""
+
+    path: str
+    url: str
+    size: int
+    sha256: str | None
+
+
+def list_hub_files(
+    downloader: Downloader,
+    repository: str,
+    *,
+    hub: Hub = "huggingface",
+    revision: str | None = None,
+    base_url: str | None = None,
+) -> dict[str, HubFile]:
+    """The files at the top of a dataset repository, by name.
+
+    Args:
+        revision: branch, tag or commit; the hub's main branch if None.
+        base_url: another server with the same interface, such as a mirror.
+
+    Raises:
+        ValueError: for an unknown hub.
+        NotOnHubError: if the answer is no list of files.
+        DownloadError: if the hub cannot be reached or has no such repository.
+    """
+    if hub not in HUBS:
+        raise ValueError(f"hub is {hub!r}; allowed are {', '.join(map(repr, HUBS))}")
+    base = (base_url or HUBS[hub]).rstrip("/")
+    revision = quote(revision or ("main" if hub == "huggingface" else "master"), safe="")
+    if hub == "huggingface":
+        address = f"{base}/api/datasets/{repository}/tree/{revision}"
+        prefix = f"{base}/datasets/{repository}/resolve/{revision}/"
+    else:
+        api = f"{base}/api/v1/datasets/{repository}/repo"
+        address = f"{api}/tree?Revision={revision}"
+        prefix = f"{api}?Revision={revision}&FilePath="
+    answer = json.loads(downloader.get(address, validate=json.loads, refresh=True))
+    try:
+        rows = answer if hub == "huggingface" else answer["Data"]["Files"]
+        files = [_hub_file(row, prefix) for row in rows]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise NotOnHubError(address, f"the answer is no list of files of a repository ({error!r})") from error
+    return {file.path: file for file in files if file is not None}
+
+
+def _hub_file(row: Mapping[str, Any], prefix: str) -> HubFile | None:
+    """A row of either hub's list; None for a folder.
+
+    Hugging Face: ``{"type", "path", "size", "lfs": {"oid"}}`` (the last for large files only); ModelScope:
+    ``{"Type", "Path", "Size", "Sha256"}``.
+    """
+    facts = {name.lower(): value for name, value in row.items()}
+    if facts["type"] in ("directory", "tree"):
+        return None
+    sha256 = facts.get("sha256") or (facts.get("lfs") or {}).get("oid")
+    path = str(facts["path"])
+    sha256 = sha256.removeprefix("sha256:") if sha256 else None
+    return HubFile(path, prefix + quote(path), int(facts["size"]), sha256)
+
+
+def fetch_hub_corpus(
+    name: str,
+    *,
+    split: str = "train",
+    hub: Hub = "huggingface",
+    file: str | None = None,
+    revision: str | None = None,
+    base_url: str | None = None,
+    progress: bool = True,
+    **downloader_options: Any,
+) -> Path:
+    """Download the file of a corpus into the cache, unless it is there already, and return its path.
+
+    An interrupted download goes on where it stopped. A file in the cache is compared with the size and SHA-256 that
+    the hub names; without a network it is used as it is.
+
+    Args:
+        name: one of :data:`HUB_CORPORA`.
+        split: the published split; corpora that are published in one piece have only ``"all"``.
+        hub: ``"huggingface"`` or ``"modelscope"``.
+        file: another file of the repository.
+        revision: branch, tag or commit of the repository.
+        base_url: another server with the hub's interface.
+        downloader_options: see :class:`~minillm_lib.corpora.download.Downloader`.
+
+    Raises:
+        ValueError: for an unknown corpus, split or hub.
+        NotOnHubError: if the repository does not hold the file.
+        DownloadError: if the hub cannot be reached and the file is not in the cache, or what arrives is not what
+            the hub promised.
+    """
+    corpus = _corpus(name)
+    wanted = [file] if file is not None else _published(name, split)
+    if hub not in HUBS:
+        raise ValueError(f"hub is {hub!r}; allowed are {', '.join(map(repr, HUBS))}")
+    repository = corpus.repositories[hub]
+    with Downloader(**downloader_options) as downloader:
+        folder = downloader.cache_dir / "hub" / hub / repository.replace("/", "--") / (revision or "latest")
+        try:
+            listed = list_hub_files(downloader, repository, hub=hub, revision=revision, base_url=base_url)
+        except FetchError:
+            if there := [folder / path for path in wanted if (folder / path).exists()]:
+                return there[0]
+            raise
+        found = next((listed[path] for path in wanted if path in listed), None)
+        if found is None:
+            names = ", ".join(sorted(listed)) or "nothing"
+            message = f"the repository holds no {' or '.join(wanted)}; it holds {names}"
+            raise NotOnHubError(f"{base_url or HUBS[hub]}/datasets/{repository}", message)
+        return downloader.download_file(
+            found.url, folder / found.path, size=found.size, sha256=found.sha256, progress=progress
+        )
+
+
+def load_hub_corpus(
+    name: str,
+    *,
+    split: str = "train",
+    path: str | os.PathLike[str] | None = None,
+    max_faulty_share: float = 0.01,
+    **options: Any,
+) -> Iterator[Document]:
+    """The documents of a corpus, as a stream, from the cache, the hub, or a local file.
+
+    Args:
+        path: a local file, folder or glob of the published shape; nothing is fetched then. JSON lines
+            (``{"text": …}`` or ``{"conversations": [{"role": …, "content": …}, …]}``), or, of TinyStories, text with
+            ``<|endoftext|>`` between the stories.
+        max_faulty_share: see :func:`~minillm_lib.corpora.files.read_files`.
+        options: see :func:`fetch_hub_corpus`.
+    """
+    corpus = _corpus(name)
+    if path is None:
+        path = fetch_hub_corpus(name, split=split, **options)
+    return read_files(path, separator=corpus.separator, max_faulty_share=max_faulty_share)
+
+
+def _corpus(name: str) -> HubCorpus:
+    if name not in HUB_CORPORA:
+        raise ValueError(f"there is no corpus {name!r} on the hubs; there are {', '.join(HUB_CORPORA)}")
+    return HUB_CORPORA[name]
+
+
+def _published(name: str, split: str) -> Sequence[str]:
+    files = _corpus(name).files
+    if split not in files:
+        allowed = ", ".join(map(repr, files))
+        raise ValueError(f"{name} is not published with a split {split!r}; allowed is {allowed}")
+    return files[split]

@@ -1,0 +1,112 @@
+"""Text that can be read while it is being written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
+
+from minillm_lib.generation.generate import (
+    Generation,
+    as_prompts,
+    configured,
+    find_stop,
+    generation_steps,
+    tokenizer_of,
+)
+from minillm_lib.generation.sampling import SamplingConfig
+from minillm_lib.model.decoder import MiniLLM
+
+
+class TextStream(Iterator[str]):
+    """The pieces of one text as the model writes it; joined, they are the text.
+
+    No piece ends within a character, and none holds a part of a stop string.
+
+    Attributes
+    ----------
+    generation
+        What is written so far; once the pieces are exhausted, complete and with its ``finish_reason``.
+    """
+
+    def __init__(
+        self,
+        model: MiniLLM,
+        prompt: str | Sequence[int],
+        sampling: SamplingConfig | None = None,
+        *,
+        end_ids: Collection[int] | None = None,
+        **options: Any,
+    ) -> None:
+        tokenizer, sampling = tokenizer_of(model), configured(sampling, options)
+        self.generation = Generation()
+        steps = generation_steps(model, as_prompts(model, prompt), [self.generation], sampling, end_ids)
+        ids = _new_ids(steps, self.generation)
+        self._pieces = until_stop(tokenizer.decode_stream(ids), sampling.stop)
+
+    def __next__(self) -> str:
+        return next(self._pieces)
+
+
+def _new_ids(steps: Iterator[None], generation: Generation) -> Iterator[int]:
+    n_ids = 0
+    for _ in steps:
+        yield from generation.ids[n_ids:]
+        n_ids = len(generation.ids)
+
+
+def stream(
+    model: MiniLLM,
+    prompt: str | Sequence[int],
+    sampling: SamplingConfig | None = None,
+    *,
+    end_ids: Collection[int] | None = None,
+    **options: Any,
+) -> TextStream:
+    """Continue one prompt, piece by piece: ``for piece in stream(model, "Once upon a time"): …``.
+
+    The arguments are those of :func:`~minillm_lib.generation.generate.generate`, and the joined text is its text.
+
+    Raises
+    ------
+    ValueError
+        As :func:`~minillm_lib.generation.generate.generate` does, and where the model has no tokenizer.
+    """
+    return TextStream(model, prompt, sampling, end_ids=end_ids, **options)
+
+
+def until_stop(pieces: Iterable[str], stop: Sequence[str]) -> Iterator[str]:
+    """Pass text on up to a stop string, which may span pieces: what may be its beginning is held back."""
+    held = ""
+    for piece in pieces:
+        held += piece
+        if (end := find_stop(held, stop)) is not None:
+            held = held[:end]
+            break
+        n_safe = len(held) - _longest_beginning(held, stop)
+        if n_safe:
+            yield held[:n_safe]
+        held = held[n_safe:]
+    if held:
+        yield held
+
+
+def _longest_beginning(text: str, stop: Sequence[str]) -> int:
+    """How many characters at the end of ``text`` may be the beginning of a stop string."""
+    beginnings = (each[:length] for each in stop for length in range(1, len(each)))
+    return max((len(beginning) for beginning in beginnings if text.endswith(beginning)), default=0)
+
+
+def print_stream(pieces: Iterable[str]) -> str:
+    """Print pieces as they come, in a terminal or a notebook, and return the text.
+
+    Ctrl-C, or a notebook's stop button, ends the text where it is.
+    """
+    text = ""
+    try:
+        for piece in pieces:
+            print(piece, end="", flush=True)
+            text += piece
+    except KeyboardInterrupt:
+        pass
+    print()
+    return text

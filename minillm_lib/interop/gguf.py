@@ -1,0 +1,183 @@
+"""GGUF files, which llama.cpp runs: the model, its tokenizer and its chat template in one.
+
+Format: ggml-org/ggml, docs/gguf.md, version 3, written by the ``gguf`` package of llama.cpp.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType, RopeScalingType, TokenType
+from gguf.quants import quantize
+from torch import Tensor
+
+from minillm_lib.generation.generate import tokenizer_of
+from minillm_lib.model.config import DynamicScaling, LinearScaling, Llama3Scaling, ModelConfig, YarnScaling
+from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.model.hugging_face import model_type
+from minillm_lib.model.rope import attention_factor, inverse_frequencies, to_interleaved
+from minillm_lib.tokenizer import CHAT_TEMPLATE, SPECIAL_TOKENS, Tokenizer
+
+DType = Literal["f32", "f16", "bf16"]
+
+_FILE_TYPES = {
+    "f32": LlamaFileType.ALL_F32,
+    "f16": LlamaFileType.MOSTLY_F16,
+    "bf16": LlamaFileType.MOSTLY_BF16,
+}
+_NAMES = {
+    "embed_tokens": "token_embd",
+    "norm": "output_norm",
+    "lm_head": "output",
+    "input_layernorm": "attn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
+    "post_attention_layernorm": "ffn_norm",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+
+
+def export_gguf(model: MiniLLM, path: str | os.PathLike[str], *, dtype: DType = "f32") -> Path:
+    """Write a model and its tokenizer as one GGUF file that llama.cpp runs.
+
+    llama.cpp gives the same tokens for any text without the sign U+2581, which is a space there, and renders
+    conversations by the same template. A model with query–key norm is written as a Qwen3, any other as a Llama.
+
+    Parameters
+    ----------
+    dtype
+        Of the matrices; norms and biases are always float32. Smaller types are for ``llama-quantize`` to make.
+
+    Raises
+    ------
+    ValueError
+        If the model has no tokenizer or another vocabulary than it, or llama.cpp has no such model: one with a
+        unigram tokenizer, dynamic RoPE scaling, or blocks that are not a Llama's.
+    """
+    path, tokenizer, config = Path(path), tokenizer_of(model), model.config
+    _refuse_unknown_to_llama_cpp(config, tokenizer)
+    if dtype not in _FILE_TYPES:
+        raise ValueError(f"dtype is {dtype!r}; it must be one of {', '.join(_FILE_TYPES)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        writer = GGUFWriter(temporary, model_type(config))
+        writer.add_file_type(_FILE_TYPES[dtype])
+        _add_config(writer, config)
+        _add_tokenizer(writer, tokenizer)
+        for name, tensor in gguf_tensors(model):
+            kind = GGMLQuantizationType[dtype.upper() if tensor.dim() == 2 else "F32"]
+            writer.add_tensor(name, quantize(tensor.numpy(), kind), raw_dtype=kind)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def gguf_tensors(model: MiniLLM) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor in float32 on the CPU, under llama.cpp's name.
+
+    In a Llama file a rotated pair are neighbours, so queries and keys change their order; in a Qwen3 file they
+    are the halves, as here. ``rope_freqs`` holds what each frequency is divided by.
+    """
+    config = model.config
+    heads = {"attn_q": config.n_heads, "attn_k": config.n_kv_heads}
+    for name, tensor in model.state_dict().items():
+        module, _, kind = name.rpartition(".")
+        layer, module = module.split(".", 2)[1:] if module.startswith("layers.") else ("", module)
+        theirs, tensor = _NAMES[module], tensor.detach().float().cpu()
+        if theirs in heads and not config.qk_norm:
+            tensor = to_interleaved(tensor, heads[theirs])
+        yield f"blk.{layer}.{theirs}.{kind}" if layer else f"{theirs}.{kind}", tensor.contiguous()
+    if isinstance(config.rope_scaling, Llama3Scaling):
+        plain = inverse_frequencies(config.replace(rope_scaling=None))
+        yield "rope_freqs.weight", plain / inverse_frequencies(config)
+
+
+def _add_config(writer: GGUFWriter, config: ModelConfig) -> None:
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_context_length(config.context_length)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.n_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.n_heads)
+    writer.add_head_count_kv(config.n_kv_heads)
+    writer.add_key_length(config.head_dim)
+    writer.add_value_length(config.head_dim)
+    writer.add_layer_norm_rms_eps(config.norm_eps)
+    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_rope_freq_base(config.rope_theta)
+    match config.rope_scaling:
+        case LinearScaling(factor=factor):
+            writer.add_rope_scaling_type(RopeScalingType.LINEAR)
+            writer.add_rope_scaling_factor(factor)
+        case YarnScaling(factor=factor) as scaling:
+            writer.add_rope_scaling_type(RopeScalingType.YARN)
+            writer.add_rope_scaling_factor(factor)
+            original = scaling.original_max_position_embeddings or config.max_seq_len
+            writer.add_rope_scaling_orig_ctx_len(original)
+            # llama.cpp multiplies this by the paper's own factor.
+            usual = attention_factor(config.replace(rope_scaling=YarnScaling(factor=factor)))
+            writer.add_rope_scaling_attn_factors(attention_factor(config) / usual)
+
+
+def _add_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer) -> None:
+    """The vocabulary with scores that make llama.cpp merge in SentencePiece's order: the earliest learned first."""
+    n_special = len(SPECIAL_TOKENS)
+    n_learned = tokenizer.vocab_size - n_special - 256
+    kinds = [TokenType.CONTROL] * n_special + [TokenType.BYTE] * 256 + [TokenType.NORMAL] * n_learned
+    kinds[tokenizer.unk_id] = TokenType.UNKNOWN
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokenizer.vocabulary)
+    writer.add_token_scores([0.0] * (n_special + 256) + [-float(rank) for rank in range(n_learned)])
+    writer.add_token_types(kinds)
+    writer.add_pad_token_id(tokenizer.pad_id)
+    writer.add_unk_token_id(tokenizer.unk_id)
+    writer.add_bos_token_id(tokenizer.bos_id)
+    writer.add_eos_token_id(tokenizer.eos_id)
+    writer.add_eot_token_id(tokenizer.end_of_turn_id)
+    writer.add_add_bos_token(False)
+    writer.add_add_eos_token(False)
+    writer.add_add_space_prefix(False)
+    # The tags that mark the assistant's tokens are an extension of transformers.
+    writer.add_chat_template(re.sub(r"{%- (end)?generation %}", "", CHAT_TEMPLATE))
+
+
+def _refuse_unknown_to_llama_cpp(config: ModelConfig, tokenizer: Tokenizer) -> None:
+    scaling, n_pieces = config.rope_scaling, tokenizer.vocab_size
+    obstacles = {
+        f"its vocabulary of {config.vocab_size} is not that of the tokenizer, {n_pieces}": (
+            config.vocab_size != n_pieces
+        ),
+        "its blocks are not of RMSNorm, SwiGLU and rotary positions": model_type(config) == "minillm",
+        "it has biases beside query–key norm": config.qk_norm and config.attention_bias,
+        "its RoPE scaling 'llama3' stands beside query–key norm": (
+            config.qk_norm and isinstance(scaling, Llama3Scaling)
+        ),
+        "its RoPE scaling is 'dynamic'": isinstance(scaling, DynamicScaling),
+        "its YaRN has bounds other than the usual, which no file holds": (
+            isinstance(scaling, YarnScaling)
+            and (scaling.beta_fast, scaling.beta_slow, scaling.truncate) != (32, 1, True)
+        ),
+        "its tokenizer is unigram, which has no byte fallback there": tokenizer.model_type != "bpe",
+    }
+    for reason, applies in obstacles.items():
+        if applies:
+            raise ValueError(f"llama.cpp has no such model: {reason}")

@@ -1,0 +1,323 @@
+"""A corpus as one file of token ids, which training reads without loading it: :func:`pack` and :class:`TokenFile`.
+
+The file is a header of 1,024 bytes, the ids of all documents one after the other (uint16, or uint32 for vocabularies
+above 65,536), zeros up to a multiple of eight bytes, and the position of each document's first id (uint64), all
+little-endian. The header is the mark ``MINILLM-TOKENS`` and a JSON object.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+from array import array
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
+from contextlib import suppress
+from functools import lru_cache
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from joblib import cpu_count
+from joblib.externals.loky import get_reusable_executor
+from tqdm.auto import tqdm
+
+from minillm_lib.corpora.document import Document
+from minillm_lib.tokenizer import Tokenizer
+
+_MARK = b"MINILLM-TOKENS\n"
+_VERSION = 1
+_HEADER_BYTES = 1024
+_BATCH_BYTES = 1 << 20
+_LONGEST_REMEMBERED = 40
+_MOST_REMEMBERED = 1 << 18
+_Encoded = tuple[bytes, np.ndarray]
+_FIELDS = (
+    *("version", "dtype", "n_tokens", "n_documents", "vocab_size", "sha256", "tokenizer_sha256"),
+    *("corpus_sha256", "corpus_bytes", "add_bos", "add_eos"),
+)
+
+
+class TokenFileError(ValueError):
+    """A file that is no token file, is damaged, or belongs to another tokenizer."""
+
+
+def tokenizer_sha256(tokenizer: Tokenizer) -> str:
+    """The SHA-256 of a tokenizer's model, by which token files tell tokenizers apart."""
+    return hashlib.sha256(tokenizer._model).hexdigest()
+
+
+def pack(
+    documents: Iterable[Document | str],
+    tokenizer: Tokenizer,
+    path: str | os.PathLike[str],
+    *,
+    add_bos: bool = False,
+    add_eos: bool = True,
+    n_jobs: int | None = None,
+    progress: bool = True,
+) -> TokenFile:
+    """Encode documents into a token file, as a stream: memory holds some megabytes, whatever the corpus's size.
+
+    The same documents and tokenizer give the same bytes, on any number of processes. The file appears whole or not
+    at all. Documents without text are left out.
+
+    Args:
+        documents: documents or plain texts.
+        path: where the file goes; an earlier one there is replaced.
+        add_bos: begin each document with ``tokenizer.bos_id``.
+        add_eos: end each document with ``tokenizer.eos_id``.
+        n_jobs: processes that encode; one a core if None. A corpus below a megabyte is encoded in this process.
+
+    Returns:
+        The file, opened.
+
+    Raises:
+        ValueError: if there is no text at all, or for a text that cannot be encoded (lone surrogates).
+    """
+    if isinstance(documents, str | Document):
+        raise ValueError("documents is a single text; give an iterable of texts or of Documents")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    corpus = _Corpus(documents)
+    try:
+        with (
+            temporary.open("xb") as file,
+            tqdm(desc=f"packing {path.name}", unit="B", unit_scale=True, disable=not progress) as bar,
+        ):
+            encoded = _encoded(corpus, tokenizer, add_bos, add_eos, n_jobs or cpu_count())
+            facts = _write(file, encoded, tokenizer, corpus, bar)
+            facts |= {"add_bos": add_bos, "add_eos": add_eos}
+            header = _MARK + json.dumps(facts).encode()
+            file.seek(0)
+            file.write(header.ljust(_HEADER_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+    return TokenFile(path, tokenizer)
+
+
+class _Corpus:
+    """Documents as batches of about a megabyte of text; counts and hashes what has gone by."""
+
+    def __init__(self, documents: Iterable[Document | str]) -> None:
+        self._documents = documents
+        self._digest = hashlib.sha256()
+        self.n_bytes = 0
+
+    def __iter__(self) -> Iterator[list[str]]:
+        batch, size = list[str](), 0
+        for document in self._documents:
+            text = document if isinstance(document, str) else document.text
+            if not text:
+                continue
+            content = text.encode(errors="surrogatepass")
+            self._digest.update(len(content).to_bytes(8, "little") + content)
+            self.n_bytes += len(content)
+            batch.append(text)
+            size += len(content)
+            if size >= _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+
+    def sha256(self) -> str:
+        """The hash of all texts, each after its length in bytes."""
+        return self._digest.hexdigest()
+
+
+def _encoded(
+    batches: Iterable[list[str]], tokenizer: Tokenizer, add_bos: bool, add_eos: bool, n_jobs: int
+) -> Iterator[_Encoded]:
+    """The ids of each batch and the lengths of its documents, in order."""
+    batches = iter(batches)
+    first = list(islice(batches, 2))
+    dtype = _dtype(tokenizer.vocab_size)
+    before, after = (
+        np.array([special] * wanted, dtype=dtype).tobytes()
+        for special, wanted in ((tokenizer.bos_id, add_bos), (tokenizer.eos_id, add_eos))
+    )
+    options = (tokenizer._model, before, after, dtype.str)
+    if n_jobs == 1 or len(first) < 2:
+        yield from (_encode(batch, *options) for batch in chain(first, batches))
+        return
+    executor: Executor = get_reusable_executor(max_workers=n_jobs)
+    pending: deque[Any] = deque()
+    for batch in chain(first, batches):
+        pending.append(executor.submit(_encode, batch, *options))
+        if len(pending) > 2 * n_jobs:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+class _WordIds(dict[str, bytes]):
+    """The ids of a word as bytes, found once and remembered.
+
+    A word is a run of spaces with what follows up to the next space. No piece of the vocabulary reaches over its end,
+    so the words of a text can be encoded one by one: neither merges nor the likeliest segmentation cross from one
+    into the next.
+    """
+
+    def __init__(self, model: bytes, dtype: str) -> None:
+        super().__init__()
+        self._tokenizer = Tokenizer(model)
+        self._dtype = dtype
+        reaches_over = any(re.search("[^▁]▁", piece) for piece in self._tokenizer.vocabulary)
+        self.pattern = re.compile("(?s).+" if reaches_over else " *[^ ]+| +")
+
+    def __missing__(self, word: str) -> bytes:
+        ids = np.array(self._tokenizer.encode(word), dtype=self._dtype).tobytes()
+        if len(word) <= _LONGEST_REMEMBERED:
+            if len(self) >= _MOST_REMEMBERED:
+                self.clear()
+            self[word] = ids
+        return ids
+
+    def of_text(self, text: str) -> bytes:
+        """The ids of a text."""
+        return b"".join(map(self.__getitem__, self.pattern.findall(text)))
+
+
+_word_ids = lru_cache(maxsize=1)(_WordIds)
+
+
+def _encode(texts: list[str], model: bytes, before: bytes, after: bytes, dtype: str) -> _Encoded:
+    word_ids = _word_ids(model, dtype)
+    documents = [before + word_ids.of_text(text) + after for text in texts]
+    size = np.dtype(dtype).itemsize
+    return b"".join(documents), np.array([len(ids) // size for ids in documents])
+
+
+def _dtype(vocab_size: int) -> np.dtype[Any]:
+    return np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
+
+
+def _write(
+    file: IO[bytes],
+    encoded: Iterable[_Encoded],
+    tokenizer: Tokenizer,
+    corpus: _Corpus,
+    bar: tqdm[Any],
+) -> dict[str, Any]:
+    """Write ids and starts behind the place of the header; returns what the header says."""
+    digest, starts, n_tokens = hashlib.sha256(), array("Q"), 0
+    dtype = _dtype(tokenizer.vocab_size)
+    file.write(bytes(_HEADER_BYTES))
+    for ids, lengths in encoded:
+        file.write(ids)
+        digest.update(ids)
+        starts.extend((n_tokens + np.cumsum(lengths) - lengths).tolist())
+        n_tokens += int(lengths.sum())
+        bar.update(corpus.n_bytes - bar.n)
+    if not n_tokens:
+        raise ValueError("there is nothing to pack: no document has text")
+    tail = bytes(-n_tokens * dtype.itemsize % 8) + np.array(starts, dtype="<u8").tobytes()
+    file.write(tail)
+    digest.update(tail)
+    return {
+        "version": _VERSION,
+        "dtype": dtype.name,
+        "n_tokens": n_tokens,
+        "n_documents": len(starts),
+        "vocab_size": tokenizer.vocab_size,
+        "sha256": digest.hexdigest(),
+        "tokenizer_sha256": tokenizer_sha256(tokenizer),
+        "corpus_sha256": corpus.sha256(),
+        "corpus_bytes": corpus.n_bytes,
+    }
+
+
+class TokenFile:
+    """A token file, memory-mapped: opening one takes no time and no memory, whatever its size.
+
+    Args:
+        path: a file that :func:`pack` wrote.
+        tokenizer: the tokenizer that the ids are meant for; if given, another one is an error.
+
+    Attributes:
+        tokens: the ids of all documents, ``(n_tokens,)``, uint16 or uint32, read-only.
+        document_starts: the position of each document's first id, ``(n_documents,)``, uint64, read-only.
+        vocab_size: size of the tokenizer's vocabulary.
+        facts: the whole header.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        TokenFileError: if it is no token file, is of another version, is cut short or too long, or belongs to another
+            tokenizer. Altered bytes are found by :meth:`verify`, which reads it all.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], tokenizer: Tokenizer | None = None) -> None:
+        self.path = Path(path)
+        self.facts = self._read_header()
+        self.vocab_size: int = self.facts["vocab_size"]
+        n_tokens, n_documents = self.facts["n_tokens"], self.facts["n_documents"]
+        dtype = np.dtype(self.facts["dtype"]).newbyteorder("<")
+        starts_at = -(-(_HEADER_BYTES + n_tokens * dtype.itemsize) // 8) * 8
+        size, expected = self.path.stat().st_size, starts_at + 8 * n_documents
+        if size != expected:
+            raise TokenFileError(
+                f"{self.path} is damaged: it has {size:,} bytes, and by its header {expected:,}"
+            )
+        if tokenizer is not None and tokenizer_sha256(tokenizer) != self.facts["tokenizer_sha256"]:
+            raise TokenFileError(
+                f"{self.path} was packed with another tokenizer (of {self.vocab_size} ids); pack the corpus again"
+            )
+        self.tokens: np.ndarray = np.memmap(self.path, dtype, "r", _HEADER_BYTES, (n_tokens,))
+        self.document_starts: np.ndarray = np.memmap(self.path, "<u8", "r", starts_at, (n_documents,))
+
+    def _read_header(self) -> dict[str, Any]:
+        with self.path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+        if not header.startswith(_MARK):
+            raise TokenFileError(f"{self.path} is no token file: it does not begin with {_MARK.decode()!r}")
+        try:
+            facts: dict[str, Any] = json.loads(header[len(_MARK) :])
+            missing = [name for name in _FIELDS if name not in facts]
+        except ValueError as error:
+            raise TokenFileError(f"{self.path} is damaged: its header is cut short or no JSON") from error
+        if facts.get("version") != _VERSION:
+            raise TokenFileError(
+                f"{self.path} is a token file of version {facts.get('version')}; allowed is {_VERSION}"
+            )
+        if missing or facts["dtype"] not in ("uint16", "uint32"):
+            raise TokenFileError(f"{self.path} is damaged: its header has no {', '.join(missing) or 'dtype'}")
+        return facts
+
+    def verify(self) -> None:
+        """Read the whole file and compare it with the hash in its header.
+
+        Raises:
+            TokenFileError: if a byte was altered.
+        """
+        with self.path.open("rb") as file:
+            file.seek(_HEADER_BYTES)
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != self.facts["sha256"]:
+            raise TokenFileError(f"{self.path} is damaged: its content does not have the hash of its header")
+
+    def document(self, index: int) -> np.ndarray:
+        """The ids of one document, with its special tokens."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"there is no document {index}; allowed is 0 to {len(self) - 1}")
+        start = int(self.document_starts[index])
+        end = int(self.document_starts[index + 1]) if index + 1 < len(self) else len(self.tokens)
+        return self.tokens[start:end]
+
+    def __len__(self) -> int:
+        """The number of documents."""
+        return len(self.document_starts)
+
+    def __repr__(self) -> str:
+        return f"TokenFile({str(self.path)!r}: {len(self.tokens):,} tokens in {len(self):,} documents)"
