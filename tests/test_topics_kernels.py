@@ -63,4 +63,6 @@ def test_log_rising_is_the_logarithm_of_a_product():
     table = np.array([[3.0, 0.0, 9.0], [0.0, 2.0, 9.0]])
     prior = np.array([0.5, 2.0])
     expected = math.log(0.5 * 1.5 * 2.5) + math.log(2.0 * 3.0)
-    assert kernels.log_rising(table, prior, 2) == pytest.approx(expected)
+    for size in (0, 3, 9):
+        lookup = np.array([[math.lgamma(n + p) - math.lgamma(p) for n in range(size)] for p in prior])
+        assert kernels.log_rising(table, prior, lookup.reshape(2, size), 2) == pytest.approx(expected)

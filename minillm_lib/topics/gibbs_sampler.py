@@ -17,6 +17,7 @@ from minillm_lib.topics import kernels
 FloatArray = npt.NDArray[np.floating]
 # float32 counts whole numbers exactly up to here; larger corpora are counted in float64.
 _EXACT_IN_FLOAT32 = 2**24
+_LOOKED_UP = 256
 
 
 @dataclass(frozen=True)
@@ -182,15 +183,20 @@ class GibbsSampler:
 
         Equations 2 and 3 of Griffiths & Steyvers (2004), with theta and phi integrated out.
         """
-        beta = np.full(self.n_topics, self.beta)
         lengths = self.doc_topic_counts.sum(axis=1, dtype=np.float64)
-        value = kernels.log_rising(self._doc_topic, self.alpha, self.n_topics)
+        value = self._log_rising(self._doc_topic, self.alpha)
         value -= (gammaln(lengths + self.alpha.sum()) - gammaln(self.alpha.sum())).sum()
-        value += kernels.log_rising(self._term_topic, beta, self.n_topics)
+        value += self._log_rising(self._term_topic, np.full(self.n_topics, self.beta))
         value -= (
             gammaln(self.topic_totals + self.n_terms * self.beta) - gammaln(self.n_terms * self.beta)
         ).sum()
         return float(value / self._total_weight)
+
+    def _log_rising(self, table: FloatArray, prior: FloatArray) -> float:
+        # Most counts are small whole numbers: their values are looked up, not computed anew for each.
+        small = np.arange(_LOOKED_UP if self._weights is None else 0)
+        lookup = gammaln(prior[:, None] + small) - gammaln(prior)[:, None]
+        return float(kernels.log_rising(table, prior, lookup, self.n_topics))
 
     def update_alpha(self) -> None:
         """One step of Minka's (2000) fixed point towards the most likely asymmetric alpha."""

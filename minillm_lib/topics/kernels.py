@@ -128,16 +128,21 @@ def count(segment_documents, segment_starts, terms, weights, topics, doc_topic, 
 
 
 @numba.njit(nogil=True, cache=True)
-def log_rising(table, prior, n_topics):
-    """Sum over a count table of ``log Γ(n + prior_k) − log Γ(prior_k)``; zero counts add nothing."""
+def log_rising(table, prior, lookup, n_topics):
+    """Sum over a count table of ``log Γ(n + prior_k) − log Γ(prior_k)``; zero counts add nothing.
+
+    ``lookup`` (n_topics, any length) holds the summand for the whole numbers from 0, as far as it reaches; it is
+    empty where the counts are sums of weights.
+    """
     total = 0.0
-    at_zero = np.empty(n_topics)
-    for k in range(n_topics):
-        at_zero[k] = math.lgamma(prior[k])
     for row in range(table.shape[0]):
         for k in range(n_topics):
-            if table[row, k] > 0:
-                total += math.lgamma(table[row, k] + prior[k]) - at_zero[k]
+            n = table[row, k]
+            if n > 0:
+                if n < lookup.shape[1]:
+                    total += lookup[k, int(n)]
+                else:
+                    total += math.lgamma(n + prior[k]) - math.lgamma(prior[k])
     return total
 
 
