@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from minillm_lib.cli_data import data_app
+from minillm_lib.cli_tokenizer import tokenizer_app
 
 if TYPE_CHECKING:
     from minillm_lib.corpora.bag_of_words import BagOfWords
@@ -27,6 +28,7 @@ app = typer.Typer(
     help="From topic models to language models: LDA by Gibbs sampling, and a decoder small enough to be taught.",
 )
 app.add_typer(data_app, name="data")
+app.add_typer(tokenizer_app, name="tokenizer")
 console = Console()
 
 _REPORT = Path("lda-report.html")

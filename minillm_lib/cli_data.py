@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import islice
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -87,6 +88,40 @@ def stats(
     table.add_section()
     table.add_row(*total)
     console.print(table)
+
+
+@data_app.command()
+def clean(
+    name: _Name,
+    output: Annotated[Path, typer.Argument(help="Where the cleaned documents go, as JSON lines.")],
+    split: _Split = "train",
+    step: Annotated[
+        list[str] | None, typer.Option(help="A step to take, in this order; may be repeated. All by default.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Drop what shares a long n-gram with this split, such as test.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Processes; -1 for one a core.")] = -1,
+    option: _Options = None,
+) -> None:
+    """Clean a corpus: a table and a plot of what each step removed, with examples."""
+    from tqdm.auto import tqdm
+
+    from minillm_lib.corpora.pipeline import DEFAULT_STEPS, clean_corpus
+    from minillm_lib.corpora.registry import load_corpus
+    from minillm_lib.viz.cleaning_plots import plot_cleaning
+
+    parsed = _parsed(option)
+    held_out = () if against is None else load_corpus(name, split=against, **parsed)
+    documents = tqdm(load_corpus(name, split=split, **parsed), unit=" documents", desc="Cleaning")
+    report = clean_corpus(
+        documents, output, steps=step or DEFAULT_STEPS, test_documents=held_out, n_jobs=jobs
+    )
+    console.print(report.table())
+    console.print(report.examples_table())
+    report.save(output.with_suffix(".report.json"))
+    plot_cleaning(report).savefig(output.with_suffix(".report.png"), dpi=150)
+    console.print(f"written: {output}, and beside it {output.stem}.report.json and {output.stem}.report.png")
 
 
 def _parsed(options: list[str] | None) -> dict[str, Any]:

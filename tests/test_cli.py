@@ -48,7 +48,7 @@ def own_documents(tmp_path_factory):
 def test_help_names_every_command():
     result = minillm("--help")
     assert result.returncode == 0
-    for command in ("lda", "demo", "generate", "chat", "export", "data", "doctor"):
+    for command in ("lda", "demo", "generate", "chat", "export", "data", "tokenizer", "doctor"):
         assert re.search(rf"^\W*{command}\b", result.stdout, re.MULTILINE), command
     assert minillm("--version").stdout.strip() == minillm_lib.__version__
 

@@ -24,6 +24,7 @@ ROOMS = [
     "checks",
     "doctor",
     "cli_data",
+    "cli_tokenizer",
     "cli",
 ]
 

@@ -1,0 +1,108 @@
+"""Removing what a page or a file has around its text: licences, menus, cookie notices, calls to share."""
+
+from __future__ import annotations
+
+import re
+
+# How the paragraphs of the common licences begin (MIT, BSD, Apache, GPL), and notices of copyright.
+_NOTICE_OF_COPYRIGHT = r"(?:(?:copyright|©)\s*(?:\(c\)|©|\d{4})|\(c\) \d{4})"
+_LICENCE_BEGINNINGS = (
+    r"all rights reserved",
+    r"SPDX-License-Identifier:",
+    r"licensed under the .{0,40}\blicen[cs]e\b",
+    r"permission is hereby granted, free of charge",
+    r"(?:the )?above copyright notice and this permission",
+    r"the software is provided [\"“]as is",
+    r"this software is provided by the copyright",
+    r"redistribution and use in source and binary forms",
+    r"redistributions (?:of|in) (?:source|binary)",
+    r"neither the names? of .{0,80}\bnor the names",
+    r"unless required by applicable law or agreed",
+    r"you may obtain a copy of the licen[cs]e",
+    r"you should have received a copy of the (?:gnu|licen[cs]e)",
+    r"this (?:program|file|library) is (?:free software|distributed in the hope)",
+    r"版权所有|版权声明[:：]|保留所有权利",
+    r"未经(?:许可|授权|允许)[,，]?(?:不得|禁止|严禁)转载",
+)
+_COMMENT_MARK = r"#+|//+|/?\*+|--|;+|%+"
+_MARK = rf"(?P<indent>[ \t]*)(?P<mark>{_COMMENT_MARK}|)[ \t]*"
+_NOTICE = re.compile(_MARK + _NOTICE_OF_COPYRIGHT, re.IGNORECASE)
+_LICENCE = re.compile(rf"{_MARK}(?:\d\. )?(?:{'|'.join(_LICENCE_BEGINNINGS)})", re.IGNORECASE)
+_BARE_COMMENT = re.compile(r"[ \t]*(?:#+|//+|\*+/?|--|;+|%+)[ \t]*")
+
+_MENU_ITEM = (
+    r"(?:home|about(?: us)?|contact(?: us)?|blog|faq|help|news|search|menu|login|log in|sign in|sign up|register"
+    r"|site ?map|privacy(?: policy)?|terms(?: of (?:use|service))?|cookies?(?: policy)?|products|shop|cart|next"
+    r"|prev(?:ious)?|首页|关于我们|联系我们|登录|注册|网站地图|隐私政策|服务条款|新闻|产品|帮助|搜索)"
+)
+_NETWORKS = r"(?:facebook|twitter|x|linkedin|reddit|whatsapp|instagram|youtube|mastodon|e-?mail)"
+_ARROW = r"(?:\s*[»›→>]+)?"
+# Each is the pattern of a whole line.
+_LINES = (
+    # menus and navigation
+    rf"{_MENU_ITEM}(?:\s*[|•·›»>/]\s*{_MENU_ITEM})+",
+    r"skip to (?:main )?(?:content|navigation)|jump to navigation|toggle (?:navigation|menu)",
+    r"(?:[←^↑]\s*)?(?:back|return) to (?:the )?top",
+    rf"(?:[«‹←]\s*)?(?:previous|next) (?:page|post|article){_ARROW}",
+    r"返回顶部|回到顶部|跳转到主要内容|[上下]一[篇页](?:[:：].{0,40})?",
+    # cookies
+    r"(?:we|(?:this|our) (?:web)?site) uses? (?:\w+ ){0,3}cookies?\b.{0,200}|accept (?:all )?cookies|cookie settings",
+    r"by (?:continuing to (?:use|browse)|using) (?:this|our) (?:web)?site,? you (?:agree|consent|accept)\b.{0,200}",
+    r"(?:本站|本网站|我们)(?:会)?使用\s*cookies?.{0,100}|接受(?:所有|全部)?\s*cookies?",
+    # calls to share, follow and subscribe
+    rf"share (?:this(?: (?:post|page|article|story))?|(?:this )?(?:on|via) {_NETWORKS}.{{0,40}})",
+    rf"(?:follow|like|find) us on {_NETWORKS}.{{0,60}}|tweet(?: this)?|print this page",
+    r"subscribe (?:to our|now|today)\b.{0,60}|sign up (?:for|to) our\b.{0,60}newsletter.{0,20}",
+    r"分享到[:：]?\s*(?:微信|微博|朋友圈|QQ).{0,20}|关注我们(?:[:：].{0,30})?|(?:微信)?扫[码一].{0,10}关注.{0,30}",
+    r"长按.{0,10}二维码.{0,30}",
+    # what a browser without scripts is shown
+    r"(?:please )?(?:enable|turn on) java ?script\b.{0,100}",
+    r"java ?script is (?:disabled|required|not enabled)\b.{0,100}|(?:loading|加载中)(?:\.{2,}|…+)",
+    # links to the rest
+    rf"(?:read|show|load|view|click (?:here )?(?:for|to read)) more(?:\s*(?:\.{{3}}|…))?{_ARROW}",
+    rf"(?:点击)?(?:查看|阅读|加载)更多(?:\s*(?:\.{{3}}|…+))?{_ARROW}|阅读全文",
+    # the registration of Chinese sites
+    r".{0,20}ICP\s*备\s*\d+\s*号.{0,40}|.{0,10}公网安备\s*\d+\s*号.{0,20}",
+)
+_LINE = re.compile(rf"(?:{'|'.join(_LINES)})[ .!。！]*", re.IGNORECASE)
+_LONGEST_LINE = 300
+_MARKS_AND_BLANKS = " \t#/*-;%"
+
+
+def remove_boilerplate(text: str) -> str:
+    """Remove the lines that a page or file has around its text: licences, menus, cookie notices, calls to share.
+
+    A *licence* goes by the paragraph: from a notice of copyright, or where a paragraph begins as those of the common
+    licences do, to the next empty line (in a comment, to the end of the comment's paragraph). All else goes by the
+    line, and only where the *whole* line is of a known pattern (menus, navigation, cookies, sharing, scripts, "read
+    more", Chinese site registration), in English or Chinese. A sentence of prose that has more in it stays.
+    """
+    kept: list[str] = []
+    lines = text.split("\n")
+    position = 0
+    while position < len(lines):
+        line = lines[position]
+        starts_paragraph = position == 0 or not lines[position - 1].strip(_MARKS_AND_BLANKS)
+        licence = _NOTICE.match(line) or (_LICENCE.match(line) if starts_paragraph else None)
+        position += 1
+        if licence:
+            while position < len(lines) and _goes_on(lines[position], licence):
+                position += 1
+            while licence["mark"] and position < len(lines) and _BARE_COMMENT.fullmatch(lines[position]):
+                position += 1
+        elif not _is_boilerplate(line):
+            kept.append(line)
+    return "\n".join(kept)
+
+
+def _goes_on(line: str, licence: re.Match[str]) -> bool:
+    """Whether a line belongs to the paragraph of a licence: a comment with the same mark, or indented under it."""
+    bare = line.lstrip()
+    is_within = bare.startswith(licence["mark"].lstrip("/") if "*" in licence["mark"] else licence["mark"])
+    is_under = len(line) - len(bare) > len(licence["indent"])
+    return bool(bare) and (is_within or is_under) and not _BARE_COMMENT.fullmatch(line)
+
+
+def _is_boilerplate(line: str) -> bool:
+    bare = line.strip()
+    return 0 < len(bare) <= _LONGEST_LINE and _LINE.fullmatch(bare) is not None

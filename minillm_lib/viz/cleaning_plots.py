@@ -1,0 +1,56 @@
+"""A figure of a cleaning: what each step left of the documents and of their characters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+from minillm_lib.corpora.cleaning_report import PipelineReport
+from minillm_lib.viz.style import BLUE, ORANGE, StyledFigure, style
+
+
+def plot_cleaning(report: PipelineReport) -> Figure:
+    """Draw, step by step from the top, how many documents and how many characters were left.
+
+    A bar is blue for what was left and orange for what the step took away; the number behind it is what it took (of
+    the characters also what edits added).
+
+    Raises ``ValueError`` for a report of no documents.
+    """
+    if not report.documents_read:
+        raise ValueError("the report counts no documents: read the documents that clean() yields, then draw")
+    names = ["read", *(step.name for step in report.steps)]
+    documents = [report.documents_read, *(step.documents_left for step in report.steps)]
+    characters = [report.characters_read, *(step.characters_left for step in report.steps)]
+    with style():
+        figure = StyledFigure(9.0, 1.0 + 0.32 * len(names))
+        left, right = figure.subplots(1, 2, sharey=True)
+        _draw_bars(left, names, documents, "documents left")
+        _draw_bars(right, names, characters, "characters left")
+        left.set_ylabel("after the step")
+        left.invert_yaxis()
+    return figure
+
+
+def _draw_bars(ax: Axes, names: Sequence[str], left: Sequence[int], xlabel: str) -> None:
+    before = [left[0], *left[:-1]]
+    taken = [max(earlier - now, 0) for earlier, now in zip(before, left, strict=True)]
+    ax.barh(names, left, color=BLUE)
+    ax.barh(names, taken, left=left, color=ORANGE)
+    for row, (earlier, now) in enumerate(zip(before, left, strict=True)):
+        if now != earlier:
+            ax.annotate(
+                f"{now - earlier:+,}".replace("-", "−"),
+                (max(earlier, now), row),
+                xytext=(3, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8.5,
+            )
+    ax.set(xlabel=xlabel, xlim=(0, 1.18 * max(*left, 1)))
+    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    ax.grid(axis="y", visible=False)
