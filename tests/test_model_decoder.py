@@ -377,3 +377,18 @@ def test_compiled_decoding_gives_the_same_logits():
     parts = tokens.split([6, 1, 1, 1, 3], dim=1)
     logits = torch.cat([compiled(part, cache=cache) for part in parts], dim=1)
     torch.testing.assert_close(logits, model(tokens), atol=1e-4, rtol=1e-4)
+
+
+def test_texts_packed_into_one_row_do_not_see_one_another():
+    torch.manual_seed(0)
+    model = MiniLLM.from_preset("nano").eval()
+    first, second = torch.randint(6400, (1, 5)), torch.randint(6400, (1, 7))
+    together = model.hidden_states(
+        torch.cat([first, second], dim=1),
+        positions=torch.cat([torch.arange(5), torch.arange(7)])[None],
+        segment_ids=torch.tensor([[0] * 5 + [1] * 7]),
+    )
+    torch.testing.assert_close(together[:, :5], model.hidden_states(first))
+    torch.testing.assert_close(together[:, 5:], model.hidden_states(second))
+    with pytest.raises(ValueError, match="segment_ids and a cache exclude each other"):
+        model.hidden_states(first, segment_ids=torch.zeros(1, 5), cache=model.new_cache())

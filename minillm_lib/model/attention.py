@@ -87,17 +87,22 @@ def attend(
     )
 
 
-def causal_mask(past: int, seq: int, is_token: Tensor | None, device: torch.device) -> Tensor | None:
+def causal_mask(
+    past: int, seq: int, is_token: Tensor | None, device: torch.device, segment_ids: Tensor | None = None
+) -> Tensor | None:
     """Which slots each of ``seq`` new tokens may look at: ``(batch or 1, 1, seq, past + seq)``, true for yes.
 
     A token looks at itself and at the tokens before it, never at padding (false in ``is_token``,
-    ``(batch, past + seq)``). ``None`` where :func:`attend` needs no mask to do so.
+    ``(batch, past + seq)``), and where ``segment_ids``, ``(batch, seq)``, tell the texts of a row apart, only
+    within its own text. ``None`` where :func:`attend` needs no mask to do so.
     """
-    if is_token is None and (past == 0 or seq == 1):
+    if is_token is None and segment_ids is None and (past == 0 or seq == 1):
         return None
     slots = torch.arange(past + seq, device=device)
     ages = slots[past:, None] - slots  # (seq, past + seq)
     visible = (ages >= 0)[None]
+    if segment_ids is not None:
+        visible = visible & (segment_ids[:, :, None] == segment_ids[:, None, :])  # (batch, seq, seq)
     if is_token is not None:
         # Padding may look at itself: a softmax over nothing would be undefined.
         visible = visible & is_token[:, None, :] | (ages == 0)

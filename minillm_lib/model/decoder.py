@@ -124,6 +124,7 @@ class MiniLLM(nn.Module):
         attention_mask: Tensor | None = None,
         positions: Tensor | None = None,
         cache: KVCache | None = None,
+        segment_ids: Tensor | None = None,
     ) -> Tensor:
         """What the output head reads, ``(batch, seq, hidden)``.
 
@@ -137,12 +138,17 @@ class MiniLLM(nn.Module):
             ``(batch, seq)``; by default each row counts its tokens from 0, or on from what its cache holds.
         cache
             The past of these rows; the new tokens are appended to it.
+        segment_ids
+            ``(batch, seq)`` numbers that tell apart the texts packed into a row, which then do not see one another;
+            ``positions`` should restart with each. Not together with a cache.
 
         Raises
         ------
         ValueError
-            If learned positions or the cache do not reach far enough.
+            If learned positions or the cache do not reach far enough, or for ``segment_ids`` with a cache.
         """
+        if segment_ids is not None and cache is not None:
+            raise ValueError("segment_ids and a cache exclude each other: decode one text a row")
         batch, seq = input_ids.shape
         past = 0 if cache is None else cache.length
         is_token = None if attention_mask is None else attention_mask.bool()
@@ -152,7 +158,7 @@ class MiniLLM(nn.Module):
             positions = count_positions(past, seq, is_token, input_ids.device)  # (batch or 1, seq)
         if self.embed_positions is not None and past + seq > self.config.max_seq_len:
             self._check_learned_positions(positions, past, cache)
-        mask = causal_mask(past, seq, is_token, input_ids.device)
+        mask = causal_mask(past, seq, is_token, input_ids.device, segment_ids)
 
         x = self.embed_tokens(input_ids)  # (batch, seq, hidden)
         if self.embed_positions is not None:
@@ -174,6 +180,7 @@ class MiniLLM(nn.Module):
         *,
         attention_mask: Tensor | None = None,
         positions: Tensor | None = None,
+        segment_ids: Tensor | None = None,
         ignore_index: int = -100,
         reduction: Literal["mean", "sum"] = "mean",
     ) -> Tensor:
@@ -183,7 +190,9 @@ class MiniLLM(nn.Module):
         ``loss(text[:, :-1], text[:, 1:])``; nothing is shifted here. The logits are never held all at once:
         :func:`~minillm_lib.model.loss.linear_cross_entropy`.
         """
-        hidden = self.hidden_states(input_ids, attention_mask=attention_mask, positions=positions)
+        hidden = self.hidden_states(
+            input_ids, attention_mask=attention_mask, positions=positions, segment_ids=segment_ids
+        )
         return linear_cross_entropy(
             hidden.flatten(0, 1),
             self.output_weight,
