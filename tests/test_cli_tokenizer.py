@@ -23,7 +23,16 @@ def run(*arguments):
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tokenizers")
     for model_type in ("bpe", "unigram"):
-        options = ["--corpus", "grammar", "--documents", 200, "--vocab-size", 1200, "--model-type", model_type]
+        options = [
+            "--corpus",
+            "grammar",
+            "--documents",
+            200,
+            "--vocab-size",
+            1200,
+            "--model-type",
+            model_type,
+        ]
         run("tokenizer", "train", folder / f"{model_type}.model", *options)
     return folder
 

@@ -1,0 +1,233 @@
+"""Conversations to learn from, and the three formats in which they are published."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from minillm_lib.corpora.files import Fault, ReadError, ReadReport
+
+Format = Literal["auto", "conversations", "alpaca", "sharegpt"]
+FORMATS: tuple[Format, ...] = ("auto", "conversations", "alpaca", "sharegpt")
+
+_MAY_FOLLOW = {
+    None: ("system", "user"),
+    "system": ("user",),
+    "user": ("assistant",),
+    "assistant": ("user",),
+}
+_SHAREGPT_ROLES = {"system": "system", "human": "user", "gpt": "assistant"}
+_LEAST_RECORDS = 100
+
+
+class ConversationError(ValueError):
+    """Something that is no conversation; the message says where and why."""
+
+
+class Turn(NamedTuple):
+    """What one side says; ``role`` is ``"system"``, ``"user"`` or ``"assistant"``."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A question, its answer, and perhaps more of both.
+
+    There may be one system turn, at the beginning; then user and assistant take turns, and the assistant has the last
+    word. No turn is empty. ``source`` and ``meta`` are as in :class:`~minillm_lib.corpora.document.Document`.
+
+    Raises:
+        ConversationError: if the turns are not in this order, or a turn has no text.
+
+    >>> Conversation.of("What is LDA?", "A topic model.").messages
+    [{'role': 'user', 'content': 'What is LDA?'}, {'role': 'assistant', 'content': 'A topic model.'}]
+    """
+
+    turns: tuple[Turn, ...]
+    source: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        previous = None
+        for index, (role, content) in enumerate(self.turns):
+            if role not in _MAY_FOLLOW[previous]:
+                allowed = " or ".join(map(repr, _MAY_FOLLOW[previous]))
+                place = f"after {previous!r}" if previous else "at the beginning"
+                raise ConversationError(f"turn {index} has role {role!r}; {place} only {allowed} is allowed")
+            if not isinstance(content, str) or not content.strip():
+                raise ConversationError(f"turn {index} has content {content!r}; it must be text, not empty")
+            previous = role
+        if previous != "assistant":
+            raise ConversationError(f"the last turn is that of {previous!r}; it must be the assistant's")
+
+    @classmethod
+    def of(
+        cls, question: str, answer: str, source: str = "", meta: Mapping[str, Any] | None = None
+    ) -> Conversation:
+        """A single question and its answer."""
+        return cls((Turn("user", question), Turn("assistant", answer)), source, meta or {})
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The turns as :meth:`~minillm_lib.tokenizer.Tokenizer.apply_chat_template` takes them."""
+        return [turn._asdict() for turn in self.turns]
+
+
+def read_conversations(
+    path: str | os.PathLike[str],
+    format: Format = "auto",
+    *,
+    max_faulty_share: float = 0.0,
+    report: ReadReport | None = None,
+) -> Iterator[Conversation]:
+    """Read conversations from a file, one at a time.
+
+    - ``conversations``, as MiniMind publishes them:
+      ``{"conversations": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}``.
+    - ``alpaca``: ``{"instruction": "…", "input": "…", "output": "…"}``; an input, where there is one, follows the
+      instruction after an empty line.
+    - ``sharegpt``: ``{"conversations": [{"from": "human", "value": "…"}, {"from": "gpt", "value": "…"}]}``.
+    - ``auto`` takes each record for what its keys say.
+
+    The file is JSON lines, read as a stream, or one JSON array, held in memory; either may be compressed by gzip.
+    Other keys of a record become ``meta``, other keys of a turn are left out. ``source`` is the file and line, or the
+    file and the index in the array.
+
+    Args:
+        max_faulty_share: share of records that may be broken before it is an error; up to it, a warning says
+            which. The share is judged from one hundred records on, and at the end; with 0 the first is an error.
+        report: filled in while the conversations are read.
+
+    Raises:
+        ValueError: for an unknown format or a share that is none.
+        FileNotFoundError: if there is no such file.
+        ReadError: if too many records are broken; it names them by file, line and key.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"format is {format!r}; allowed are {', '.join(map(repr, FORMATS))}")
+    if not 0 <= max_faulty_share <= 1:
+        raise ValueError(f"max_faulty_share is {max_faulty_share}; allowed is a share from 0 to 1")
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    report = ReadReport() if report is None else report
+    return _conversations(path, format, max_faulty_share, report)
+
+
+def _conversations(
+    path: Path, format: Format, max_faulty_share: float, report: ReadReport
+) -> Iterator[Conversation]:
+    def check(enough: bool) -> None:
+        if enough and report.faulty_share > max_faulty_share:
+            raise ReadError(f"more than {max_faulty_share:.2%} of the records are broken\n{report}")
+
+    report.files += 1
+    for place, record in _records(path):
+        try:
+            conversation = _conversation(json.loads(record) if isinstance(record, bytes) else record, format)
+        except (ValueError, RecursionError) as error:
+            kind = "malformed conversation" if isinstance(error, ConversationError) else "malformed JSON"
+            report.add(Fault(place, kind, str(error)))
+            check(max_faulty_share == 0 or report.n_faulty + report.documents >= _LEAST_RECORDS)
+        else:
+            report.documents += 1
+            yield Conversation(conversation.turns, place, conversation.meta)
+    if not report.documents + report.n_faulty:
+        report.empty_files.append(str(path))
+    check(True)
+    if report.n_faulty:
+        warnings.warn(str(report), stacklevel=2)
+
+
+def _records(path: Path) -> Iterator[tuple[str, Any]]:
+    """The place of each record, and its line, still to be parsed, or its value in an array."""
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    with opened(path, "rb") as file:
+        lines = (
+            (f"{path}:{number}", line.removeprefix(b"\xef\xbb\xbf")) for number, line in enumerate(file, 1)
+        )
+        filled = ((place, line) for place, line in lines if line.strip())
+        for place, line in filled:
+            if not line.lstrip().startswith(b"["):
+                yield place, line
+                continue
+            try:
+                values = json.loads(line + b"".join(rest for _, rest in filled))
+            except ValueError as error:
+                raise ReadError(f"{path}: malformed JSON array: {error}") from error
+            yield from ((f"{path}[{index}]", value) for index, value in enumerate(values))
+
+
+def _conversation(record: Any, format: Format) -> Conversation:
+    if not isinstance(record, dict):
+        raise ConversationError(f"the record is a JSON {type(record).__name__}; it must be an object")
+    return _READERS[_format_of(record) if format == "auto" else format](dict(record))
+
+
+def _format_of(record: Mapping[str, Any]) -> str:
+    if "conversations" in record:
+        turns = record["conversations"]
+        is_sharegpt = isinstance(turns, list) and turns and isinstance(turns[0], dict) and "from" in turns[0]
+        return "sharegpt" if is_sharegpt else "conversations"
+    if "instruction" in record:
+        return "alpaca"
+    raise ConversationError(f"its keys are {sorted(record)}; 'conversations' or 'instruction' must be there")
+
+
+def _from_conversations(record: dict[str, Any]) -> Conversation:
+    turns = tuple(
+        _turn(*item, "role", "content") for item in enumerate(_taken(record, "conversations", list))
+    )
+    return Conversation(turns, meta=record)
+
+
+def _from_sharegpt(record: dict[str, Any]) -> Conversation:
+    turns = []
+    for item in enumerate(_taken(record, "conversations", list)):
+        role, content = _turn(*item, "from", "value")
+        if role not in _SHAREGPT_ROLES:
+            allowed = ", ".join(map(repr, _SHAREGPT_ROLES))
+            raise ConversationError(f"turn {item[0]} is from {role!r}; allowed are {allowed}")
+        turns.append(Turn(_SHAREGPT_ROLES[role], content))
+    return Conversation(tuple(turns), meta=record)
+
+
+def _from_alpaca(record: dict[str, Any]) -> Conversation:
+    question, answer = _taken(record, "instruction", str), _taken(record, "output", str)
+    context = _taken(record, "input", str) if record.get("input") is not None else ""
+    record.pop("input", None)
+    return Conversation.of(f"{question}\n\n{context}" if context.strip() else question, answer, meta=record)
+
+
+_READERS: dict[str, Callable[[dict[str, Any]], Conversation]] = {
+    "conversations": _from_conversations,
+    "alpaca": _from_alpaca,
+    "sharegpt": _from_sharegpt,
+}
+
+
+def _taken(record: dict[str, Any], key: str, kind: type) -> Any:
+    """The value of a key, which is taken out of the record."""
+    name = "a string" if kind is str else "a list"
+    if key not in record:
+        raise ConversationError(
+            f"there is no {key!r}; its keys are {sorted(record)}, and {name} is needed there"
+        )
+    if not isinstance(value := record.pop(key), kind):
+        raise ConversationError(f"{key!r} is a {type(value).__name__}; it must be {name}")
+    return value
+
+
+def _turn(index: int, turn: Any, role_key: str, content_key: str) -> Turn:
+    if not isinstance(turn, dict) or not {role_key, content_key} <= turn.keys():
+        found = f"has the keys {sorted(turn)}" if isinstance(turn, dict) else f"is a {type(turn).__name__}"
+        raise ConversationError(f"turn {index} {found}; {role_key!r} and {content_key!r} must be there")
+    return Turn(str(turn[role_key]), turn[content_key])

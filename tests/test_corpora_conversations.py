@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from minillm_lib.corpora.conversations import Conversation, ConversationError, Turn, read_conversations
+from minillm_lib.corpora.files import ReadError, ReadReport
+
+CONVERSATIONS = {
+    "conversations": [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "什么是 LDA？"},
+        {"role": "assistant", "content": "一种主题模型。"},
+    ]
+}
+ALPACA = {"instruction": "Translate.", "input": "topic", "output": "主题", "year": 2024}
+SHAREGPT = {
+    "id": "x1",
+    "conversations": [{"from": "human", "value": "Hello"}, {"from": "gpt", "value": "Hi"}],
+}
+
+
+def write(path, records):
+    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), "utf-8")
+    return path
+
+
+def test_the_three_published_formats_say_the_same_in_our_words(tmp_path):
+    file = write(tmp_path / "mixed.jsonl", [CONVERSATIONS, ALPACA, SHAREGPT])
+    first, second, third = read_conversations(file)
+    assert first.turns == (
+        Turn("system", "Be brief."),
+        Turn("user", "什么是 LDA？"),
+        Turn("assistant", "一种主题模型。"),
+    )
+    assert second.turns == (Turn("user", "Translate.\n\ntopic"), Turn("assistant", "主题"))
+    assert second.meta == {"year": 2024}
+    assert third == Conversation.of("Hello", "Hi", f"{file}:3", {"id": "x1"})
+
+
+def test_an_empty_alpaca_input_adds_nothing(tmp_path):
+    records = [
+        {"instruction": "Hi", "output": "Hello"},
+        {"instruction": "Hi", "input": "", "output": "Hello"},
+    ]
+    for conversation in read_conversations(write(tmp_path / "a.jsonl", records), "alpaca"):
+        assert conversation.turns[0].content == "Hi"
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_array_is_read_like_lines(tmp_path, indent):
+    (tmp_path / "array.json").write_text(json.dumps([ALPACA, SHAREGPT], indent=indent), "utf-8")
+    lines = write(tmp_path / "lines.jsonl", [ALPACA, SHAREGPT])
+    array = list(read_conversations(tmp_path / "array.json"))
+    assert [each.turns for each in array] == [each.turns for each in read_conversations(lines)]
+    assert array[1].source.endswith("array.json[1]")
+
+
+def test_compression_a_byte_order_mark_and_empty_lines_make_no_difference(tmp_path):
+    file = tmp_path / "c.jsonl.gz"
+    content = b"\xef\xbb\xbf" + json.dumps(ALPACA).encode() + b"\r\n\r\n" + json.dumps(SHAREGPT).encode()
+    file.write_bytes(gzip.compress(content))
+    assert [each.source for each in read_conversations(file)] == [f"{file}:1", f"{file}:3"]
+
+
+def test_lines_are_read_only_as_they_are_asked_for(tmp_path):
+    file = tmp_path / "broken_later.jsonl"
+    file.write_text(json.dumps(ALPACA) + "\n{broken\n", "utf-8")
+    conversations = read_conversations(file)
+    assert next(conversations).turns[1].content == "主题"
+    with pytest.raises(ReadError, match=r"broken_later\.jsonl:2: malformed JSON"):
+        next(conversations)
+
+
+@pytest.mark.parametrize(
+    ("record", "complaint"),
+    [
+        ({"text": "no turns"}, r"its keys are \['text'\]; 'conversations' or 'instruction' must be there"),
+        ([1], "the record is a JSON int"),
+        ({"conversations": "none"}, "'conversations' is a str; it must be a list"),
+        ({"instruction": "Hi"}, "there is no 'output'"),
+        ({"instruction": "Hi", "output": 3}, "'output' is a int; it must be a string"),
+        ({"conversations": [{"role": "user"}]}, r"turn 0 has the keys \['role'\]; 'role' and 'content' must"),
+        ({"conversations": ["Hi"]}, "turn 0 is a str"),
+        (
+            {"conversations": [{"from": "bard", "value": "Hi"}]},
+            "turn 0 is from 'bard'; allowed are 'system', 'human', 'gpt'",
+        ),
+        ({"conversations": []}, "the last turn is that of None"),
+    ],
+)
+def test_an_error_names_file_line_key_and_what_is_allowed(tmp_path, record, complaint):
+    text = json.dumps(record) if isinstance(record, dict) else json.dumps([record[0]])
+    (tmp_path / "bad.jsonl").write_text(text, "utf-8")
+    with pytest.raises(ReadError, match=complaint) as caught:
+        list(read_conversations(tmp_path / "bad.jsonl"))
+    assert "bad.jsonl:1:" in str(caught.value) or "bad.jsonl[0]:" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("turns", "complaint"),
+    [
+        ([("assistant", "Hi")], "turn 0 has role 'assistant'; at the beginning only 'system' or 'user'"),
+        ([("user", "Hi")], "the last turn is that of 'user'"),
+        ([("system", "S"), ("assistant", "A")], "after 'system' only 'user' is allowed"),
+        ([("user", "Q"), ("user", "Q"), ("assistant", "A")], "after 'user' only 'assistant' is allowed"),
+        ([("user", "Q"), ("assistant", "A"), ("system", "S")], "after 'assistant' only 'user'"),
+        ([("tool", "Q"), ("assistant", "A")], "turn 0 has role 'tool'"),
+        ([("user", " \n"), ("assistant", "A")], "turn 0 has content ' .n'; it must be text, not empty"),
+        ([("user", "Q"), ("assistant", None)], "turn 1 has content None"),
+    ],
+)
+def test_turns_out_of_order_or_empty_are_no_conversation(turns, complaint):
+    with pytest.raises(ConversationError, match=complaint):
+        Conversation(tuple(Turn(*turn) for turn in turns))
+
+
+def test_a_small_share_of_broken_records_is_counted_and_warned_of(tmp_path):
+    file = write(tmp_path / "almost.jsonl", [ALPACA] * 150 + [{"instruction": "Hi"}] + [ALPACA] * 49)
+    report = ReadReport()
+    with pytest.warns(UserWarning, match=r"almost\.jsonl:151: malformed conversation .*no 'output'"):
+        assert len(list(read_conversations(file, max_faulty_share=0.01, report=report))) == 199
+    assert (report.documents, report.n_faulty) == (199, 1)
+    with pytest.raises(ReadError, match=r"more than 0\.10% of the records are broken"):
+        list(read_conversations(file, max_faulty_share=0.001))
+
+
+def test_bad_arguments_are_refused_at_the_call(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        read_conversations(tmp_path / "none.jsonl")
+    file = write(tmp_path / "a.jsonl", [ALPACA])
+    with pytest.raises(ValueError, match="format is 'chatml'; allowed are 'auto', 'conversations'"):
+        read_conversations(file, "chatml")
+    with pytest.raises(ValueError, match="max_faulty_share is 2"):
+        read_conversations(file, max_faulty_share=2)
+
+
+def test_a_truncated_array_is_an_error(tmp_path):
+    (tmp_path / "cut.json").write_text(json.dumps([ALPACA, SHAREGPT])[:-9], "utf-8")
+    with pytest.raises(ReadError, match=r"cut\.json: malformed JSON array"):
+        list(read_conversations(tmp_path / "cut.json"))
