@@ -36,7 +36,7 @@ def test_both_readmes_show_the_same_commands_code_and_figures():
 
 def test_the_example_runs():
     text = READMES[0].read_text(encoding="utf-8")
-    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    block, decoder = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     offline, fetching = block.split("papers = ")
     names: dict[str, object] = {}
     exec(offline.replace("n_chains=4", "n_sweeps=20"), names)
@@ -48,3 +48,5 @@ def test_the_example_runs():
     }
     assert {"fetch_neurips", "bag_of_words"} <= called
     assert {"fetch_neurips", "bag_of_words"} <= set(minillm_lib.__all__)
+    for method in re.findall(r"\b(?:model|MiniLLM)\.(\w+)\(", decoder):
+        assert callable(getattr(minillm_lib.MiniLLM, method)), method
