@@ -4,7 +4,7 @@ Both encode the same text (the docstrings of the installed packages) with BPE vo
 same number of cores, alternating, and both end with the ids in a file. Peer one is Hugging Face's usual tokenizer, a
 byte-level BPE trained on the same text; peer two is our own vocabulary exported to ``tokenizers``.
 
-    python benchmarks/tokenizer.py [--megabytes 10] [--repeats 5] [--output results/tokenizer.json]
+    python benchmarks/tokenizer.py [--megabytes 10] [--repeats 5]
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from minillm_lib.corpora.docstrings import load_docstrings
 from minillm_lib.tokenizer import Tokenizer
 from minillm_lib.training.token_file import pack
 
+ROOT = Path(__file__).parent.parent
 VOCAB_SIZE = 6400
 CHUNK = 2000
 
@@ -64,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--megabytes", type=float, default=10)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--output", type=Path, default=Path("results/tokenizer.json"))
+    parser.add_argument("--output", type=Path, default=ROOT / "results" / "benchmarks" / "tokenizer.json")
     arguments = parser.parse_args()
 
     texts = read_texts(arguments.megabytes)
@@ -91,7 +92,7 @@ def main() -> None:
                 seconds[name].append(time.perf_counter() - start)
 
     print(
-        f"{len(texts):,} documents, {n_bytes / 1e6:.1f} MB, vocabulary of {VOCAB_SIZE}, medians of {arguments.repeats}"
+        f"{len(texts):,} documents, {n_bytes / 1e6:.1f} MB, {VOCAB_SIZE} pieces, medians of {arguments.repeats}"
     )
     print(f"{'':28}{'s':>8}{'MB/s':>8}{'bytes/token':>13}")
     rows = []
@@ -108,7 +109,8 @@ def main() -> None:
         print(f"{name:28}{median:8.2f}{row['megabytes_per_second']:8.2f}{row['bytes_per_token']:13.2f}")
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     facts = {"documents": len(texts), "bytes": n_bytes, "vocab_size": VOCAB_SIZE, "rows": rows}
-    arguments.output.write_text(json.dumps(facts, indent=1) + "\n")
+    arguments.output.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    print(f"written to {arguments.output}")
 
 
 if __name__ == "__main__":

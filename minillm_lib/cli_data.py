@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import json
+import warnings
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
-data_app = typer.Typer(no_args_is_help=True, help="Corpora: what there is, and what is in it.")
+
+def show_warnings_plainly() -> None:
+    """A warning is for the user, who need not see the line of code that gave it."""
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+
+
+data_app = typer.Typer(
+    no_args_is_help=True, help="Corpora: what there is, and what is in it.", callback=show_warnings_plainly
+)
 console = Console()
 
 _Name = Annotated[str, typer.Argument(help="The corpus; `minillm data list` names them.", metavar="CORPUS")]
 _Split = Annotated[str, typer.Option(help="train, validation, test or all.")]
-_Options = Annotated[
+CorpusOptions = Annotated[
     list[str] | None,
     typer.Option(
         "--option",
         "-o",
-        help="An option of the corpus, such as years=2017,2018 or paths=my/folder. May be repeated.",
+        help="An option of the corpus, such as n=500 or years=2017,2018; `minillm data list` names them.",
         metavar="NAME=VALUE",
     ),
 ]
@@ -32,19 +43,21 @@ def list_corpora() -> None:
     """The corpora: licence, size, language, and whether they need a network."""
     from minillm_lib.corpora.registry import CORPORA
 
-    table = Table(Column("corpus", no_wrap=True), "what it is", "licence", "size", "language", "network")
+    table = Table(Column(no_wrap=True), "", box=None, show_header=False, padding=(0, 2, 1, 0))
     for corpus in CORPORA.values():
-        network = "needed once" if corpus.needs_network else "not needed"
-        table.add_row(corpus.name, corpus.description, corpus.licence, corpus.size, corpus.language, network)
+        network = "fetched at first use" if corpus.needs_network else "needs no network"
+        facts = f"{corpus.size} · {corpus.language} · {network} · licence: {corpus.licence}"
+        options = f"options: {', '.join(corpus.options)}"
+        table.add_row(f"[bold]{corpus.name}[/bold]", f"{corpus.description}\n[dim]{facts}\n{options}[/dim]")
     console.print(table)
 
 
 @data_app.command()
-def fetch(name: _Name, option: _Options = None) -> None:
+def fetch(name: _Name, option: CorpusOptions = None) -> None:
     """Bring a corpus onto this machine; what is there already is not fetched again."""
     from minillm_lib.corpora.registry import fetch_corpus
 
-    console.print(fetch_corpus(name, **_parsed(option)), highlight=False, markup=False, soft_wrap=True)
+    _say(fetch_corpus(name, **parse_options(option)))
 
 
 @data_app.command()
@@ -53,14 +66,17 @@ def show(
     split: _Split = "train",
     n: Annotated[int, typer.Option("--number", "-n", min=1, help="How many documents.")] = 3,
     skip: Annotated[int, typer.Option(min=0, help="How many to pass over first.")] = 0,
-    option: _Options = None,
+    option: CorpusOptions = None,
 ) -> None:
     """Print documents of a corpus, with what is known about them."""
     from minillm_lib.corpora.registry import load_corpus
 
-    documents = load_corpus(name, split=split, **_parsed(option))
-    for document in islice(documents, skip, skip + n):
-        console.rule(document.source, align="left")
+    documents = load_corpus(name, split=split, **parse_options(option))
+    chosen = list(islice(documents, skip, skip + n))
+    if not chosen:
+        raise ValueError(f"{name} ({split}) has no more than {skip} documents")
+    for document in chosen:
+        console.rule(escape(document.source), align="left")
         facts = json.dumps(dict(document.meta), ensure_ascii=False, default=str)
         console.print(f"{document.text}\n", highlight=False, markup=False)
         console.print(facts, style="dim", highlight=False, markup=False)
@@ -73,14 +89,15 @@ def stats(
     group_by: Annotated[
         str | None, typer.Option(help="Count by this fact of the documents, such as package or year.")
     ] = None,
-    option: _Options = None,
+    option: CorpusOptions = None,
 ) -> None:
     """Count a corpus: documents, bytes, characters, words, and how long the documents are."""
     from minillm_lib.corpora.registry import corpus_stats, load_corpus
 
-    counted = corpus_stats(load_corpus(name, split=split, **_parsed(option)), group_by=group_by)
+    counted = corpus_stats(load_corpus(name, split=split, **parse_options(option)), group_by=group_by)
     header, *rows, total = counted.rows()
-    table = Table(title=f"{name} ({split}); the last columns are lengths in characters", title_justify="left")
+    title = f"{name} ({split}); the last columns are lengths in characters"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
     for number, column in enumerate(header):
         table.add_column(column, justify="right" if number else "left", no_wrap=True)
     for row in rows:
@@ -102,7 +119,7 @@ def clean(
         str | None, typer.Option(help="Drop what shares a long n-gram with this split, such as test.")
     ] = None,
     jobs: Annotated[int, typer.Option(help="Processes; -1 for one a core.")] = -1,
-    option: _Options = None,
+    option: CorpusOptions = None,
 ) -> None:
     """Clean a corpus: a table and a plot of what each step removed, with examples."""
     from tqdm.auto import tqdm
@@ -111,26 +128,32 @@ def clean(
     from minillm_lib.corpora.registry import load_corpus
     from minillm_lib.viz.cleaning_plots import plot_cleaning
 
-    parsed = _parsed(option)
-    held_out = () if against is None else load_corpus(name, split=against, **parsed)
-    documents = tqdm(load_corpus(name, split=split, **parsed), unit=" documents", desc="Cleaning")
-    report = clean_corpus(
-        documents, output, steps=step or DEFAULT_STEPS, test_documents=held_out, n_jobs=jobs
-    )
+    options = parse_options(option)
+    held_out = () if against is None else load_corpus(name, split=against, **options)
+    with tqdm(load_corpus(name, split=split, **options), unit=" documents", desc="Cleaning") as documents:
+        report = clean_corpus(
+            documents, output, steps=step or DEFAULT_STEPS, test_documents=held_out, n_jobs=jobs
+        )
     console.print(report.table())
-    console.print(report.examples_table())
-    report.save(output.with_suffix(".report.json"))
-    plot_cleaning(report).savefig(output.with_suffix(".report.png"), dpi=150)
-    console.print(f"written: {output}, and beside it {output.stem}.report.json and {output.stem}.report.png")
+    if any(step.examples for step in report.steps):
+        console.print(report.examples_table())
+    account, picture = output.with_suffix(".report.json"), output.with_suffix(".report.png")
+    report.save(account)
+    plot_cleaning(report).savefig(picture, dpi=150)
+    _say(f"written: {output}, and beside it {account.name} and {picture.name}")
 
 
-def _parsed(options: list[str] | None) -> dict[str, Any]:
-    """``["years=2017,2018", "hub=modelscope"]`` as keyword arguments; whole numbers become such, lists too."""
-    parsed: dict[str, Any] = {}
+def _say(text: str) -> None:
+    """Print a line that may hold paths: neither cut nor coloured, and brackets are brackets."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def parse_options(options: list[str] | None) -> dict[str, str | list[str]]:
+    """``["years=2017,2018", "hub=modelscope"]`` as keyword arguments; what has commas, or comes again, is a list."""
+    values: dict[str, list[str]] = {}
     for option in options or []:
         name, equals, value = option.partition("=")
         if not (name and equals):
             raise ValueError(f"--option {option!r}: give a name and a value, such as years=2017")
-        values = [int(part) if part.isdecimal() else part for part in value.split(",")]
-        parsed[name] = values if len(values) > 1 else values[0]
-    return parsed
+        values.setdefault(name, []).extend(value.split(","))
+    return {name: own if len(own) > 1 else own[0] for name, own in values.items()}

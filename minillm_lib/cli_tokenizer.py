@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-tokenizer_app = typer.Typer(no_args_is_help=True, help="Tokenizers: train, show, compare.")
+from minillm_lib.cli_data import CorpusOptions, parse_options, show_warnings_plainly
+
+if TYPE_CHECKING:
+    from minillm_lib.corpora.document import Document
+
+tokenizer_app = typer.Typer(
+    no_args_is_help=True, help="Tokenizers: train, show, compare.", callback=show_warnings_plainly
+)
 console = Console()
 
 _Corpus = Annotated[
     str, typer.Option(help="A corpus of `minillm data list`; may be several: docstrings,grammar.")
 ]
-_Documents = Annotated[int, typer.Option(min=1, help="At most this many documents of each corpus.")]
+_Documents = Annotated[int, typer.Option(min=1, help="At most this many documents of each corpus, sampled.")]
 _SHADES = ("on grey85", "on grey70")
 
 
@@ -31,16 +37,19 @@ def train(
         int, typer.Option(help="Number of ids, special tokens and bytes among them.")
     ] = 6400,
     model_type: Annotated[Literal["bpe", "unigram"], typer.Option(help="Merge pairs, or thin out.")] = "bpe",
+    option: CorpusOptions = None,
 ) -> None:
     """Learn a vocabulary from corpora."""
     from minillm_lib.tokenizer import Tokenizer
 
-    with console.status(f"Learning {vocab_size} pieces from {corpus} …"):
-        texts = [text for name in corpus.split(",") for text in _texts(name, "train", documents)]
+    texts = [each.text for name in corpus.split(",") for each in _sample(name, "train", documents, option)]
+    with console.status(f"Learning {vocab_size} pieces from {len(texts):,} documents …"):
         tokenizer = Tokenizer.train(texts, vocab_size=vocab_size, model_type=model_type)
     path = tokenizer.save(output)
     size = tokenizer.bytes_per_token(texts)
-    console.print(f"{len(texts):,} documents, {size:.2f} bytes a token; written: [bold]{path}[/bold]")
+    console.print(
+        f"{len(texts):,} documents, {size:.2f} bytes a token; written: [bold]{escape(str(path))}[/bold]"
+    )
 
 
 @tokenizer_app.command()
@@ -67,32 +76,35 @@ def compare(
     corpus: _Corpus = "docstrings,grammar",
     split: Annotated[str, typer.Option(help="train, validation, test or all.")] = "validation",
     documents: _Documents = 500,
+    option: CorpusOptions = None,
 ) -> None:
     """Bytes a token on each corpus, by language; more is denser."""
     from minillm_lib.tokenizer import Tokenizer
 
-    tokenizers = [Tokenizer.load(model) for model in models]
-    table = Table(
-        "corpus",
-        "language",
-        *(f"{m} ({t.model_type}, {len(t)})" for m, t in zip(models, tokenizers, strict=True)),
-    )
+    tokenizers = {escape(str(model)): Tokenizer.load(model) for model in models}
+    names = (f"{name} ({own.model_type}, {len(own)})" for name, own in tokenizers.items())
+    table = Table("corpus", "language", *names)
     for name in corpus.split(","):
         by_language: dict[str, list[str]] = {}
-        for language, text in _texts_by_language(name, split, documents):
-            by_language.setdefault(language, []).append(text)
+        for document in _sample(name, split, documents, option):
+            by_language.setdefault(_language(document, name), []).append(document.text)
         for language, texts in sorted(by_language.items()):
-            table.add_row(name, language, *(f"{t.bytes_per_token(texts):.2f}" for t in tokenizers))
+            sizes = (f"{own.bytes_per_token(texts):.2f}" for own in tokenizers.values())
+            table.add_row(name, language, *sizes)
     console.print(table)
 
 
-def _texts(corpus: str, split: str, most: int) -> Iterator[str]:
-    return (text for _, text in _texts_by_language(corpus, split, most))
+def _sample(corpus: str, split: str, most: int, option: list[str] | None) -> list[Document]:
+    from minillm_lib.corpora.registry import load_corpus
+    from minillm_lib.corpora.splits import sample
+
+    return sample(load_corpus(corpus, split=split, **parse_options(option)), most)
 
 
-def _texts_by_language(corpus: str, split: str, most: int) -> Iterator[tuple[str, str]]:
-    from minillm_lib.corpora.registry import find_corpus, load_corpus
+def _language(document: Document, corpus: str) -> str:
+    """What the document or its corpus says of it, or else what it looks like."""
+    from minillm_lib.corpora.language import identify_language
+    from minillm_lib.corpora.registry import find_corpus
 
-    default = find_corpus(corpus).language
-    for document in islice(load_corpus(corpus, split=split), most):
-        yield str(document.meta.get("language", default)), document.text
+    language = str(document.meta.get("language", find_corpus(corpus).language))
+    return language if language in ("en", "zh") else identify_language(document.text)

@@ -8,6 +8,7 @@ each of which has an id (byte fallback), so every text has ids, and they give ba
 from __future__ import annotations
 
 import codecs
+import hashlib
 import io
 import json
 import re
@@ -94,15 +95,19 @@ class Tokenizer:
 
     Attributes
     ----------
-    vocabulary : tuple of the pieces by id, in which ``▁`` is a space and ``<0x0A>`` a byte.
-    pad_id, unk_id, bos_id, eos_id : special tokens; ``unk_id`` never occurs, but file formats ask for one.
-    role_ids : the id that opens a turn, for each role.
-    end_of_turn_id : the id that closes a turn, and so where a chat model stops.
+    vocabulary
+        Tuple of the pieces by id, in which ``▁`` is a space and ``<0x0A>`` a byte.
+    pad_id, unk_id, bos_id, eos_id
+        Special tokens; ``unk_id`` never occurs, but file formats ask for one.
+    role_ids
+        The id that opens a turn, for each role.
+    end_of_turn_id
+        The id that closes a turn, and so where a chat model stops.
 
     Raises
     ------
     ValueError
-        if ``model`` is damaged, or was not made by :meth:`train`.
+        If ``model`` is damaged, or was not made by :meth:`train`.
 
     Examples
     --------
@@ -147,16 +152,20 @@ class Tokenizer:
 
         Parameters
         ----------
-        texts : the corpus; each text is a string.
-        vocab_size : number of ids, among them the 264 of special tokens and bytes.
-        model_type : ``"bpe"`` merges frequent pairs; ``"unigram"`` thins out a large vocabulary by likelihood.
-        character_coverage : share of the corpus's characters, repetitions counted, that are pieces, from 0.98
+        texts
+            The corpus; each text is a string.
+        vocab_size
+            Number of ids, among them the 264 of special tokens and bytes.
+        model_type
+            ``"bpe"`` merges frequent pairs; ``"unigram"`` thins out a large vocabulary by likelihood.
+        character_coverage
+            Share of the corpus's characters, repetitions counted, that are pieces, from 0.98
             to 1. The rare ones beyond it are left to byte fallback.
 
         Raises
         ------
         ValueError
-            for a ``vocab_size`` that the corpus cannot fill or that has no room for its characters (the message
+            For a ``vocab_size`` that the corpus cannot fill or that has no room for its characters (the message
             has the bound), for an unknown ``model_type``, for a corpus without text, and for lone surrogates.
         """
         if model_type not in MODEL_TYPES:
@@ -188,6 +197,16 @@ class Tokenizer:
         return len(self.vocabulary)
 
     @property
+    def sha256(self) -> str:
+        """The SHA-256 of the model, by which files and runs tell tokenizers apart."""
+        return hashlib.sha256(self._model).hexdigest()
+
+    @property
+    def byte_lengths(self) -> tuple[int, ...]:
+        """Bytes of UTF-8 that each id stands for; 0 for special tokens, which are no text."""
+        return (0,) * len(SPECIAL_TOKENS) + tuple(map(len, self._surfaces[len(SPECIAL_TOKENS) :]))
+
+    @property
     def model_type(self) -> str:
         """``"bpe"``, where scores number the merges 0, -1, -2, …, or ``"unigram"``, where they are log p."""
         return "bpe" if self._scores() == [-rank for rank in range(len(self._learned))] else "unigram"
@@ -201,7 +220,7 @@ class Tokenizer:
         Raises
         ------
         ValueError
-            for a lone surrogate, which is not text: UTF-8 has no bytes for it.
+            For a lone surrogate, which is not text: UTF-8 has no bytes for it.
         """
         parts = map(self._processor.Encode, _utf8(text).split(_SPACE.encode()))
         return self._joined(parts, add_bos, add_eos)
@@ -232,7 +251,7 @@ class Tokenizer:
         Raises
         ------
         ValueError
-            for an id outside the vocabulary.
+            For an id outside the vocabulary.
         """
         return b"".join(self._bytes_of(ids, skip_special_tokens)).decode(errors="replace")
 
@@ -275,13 +294,14 @@ class Tokenizer:
 
         Parameters
         ----------
-        messages : a mapping for each turn, with the keys ``"role"`` (system, user or assistant; system for the
+        messages
+            A mapping for each turn, with the keys ``"role"`` (system, user or assistant; system for the
             first only) and ``"content"`` (a string, which may be empty).
 
         Raises
         ------
         ValueError
-            for no messages; for other keys, roles or types of content; for a system message that is not first.
+            For no messages; for other keys, roles or types of content; for a system message that is not first.
         """
         ids, _ = self.chat_ids_and_mask(messages)
         return [*ids, self.role_ids["assistant"]] if add_generation_prompt else ids
@@ -314,9 +334,9 @@ class Tokenizer:
         Raises
         ------
         FileNotFoundError
-            if there is no such file.
+            If there is no such file.
         ValueError
-            if the file is truncated, or was not written by :meth:`save`.
+            If the file is truncated, or was not written by :meth:`save`.
         """
         path = Path(path)
         file = path / MODEL_FILE if path.is_dir() else path

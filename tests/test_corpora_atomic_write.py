@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from minillm_lib.corpora.atomic_write import write_atomically
+from minillm_lib.corpora.atomic_write import open_atomically, write_atomically
 
 
 def test_folders_are_made_and_the_file_looks_like_any_other(tmp_path):
@@ -35,6 +35,33 @@ def test_a_failure_leaves_what_was_there(tmp_path, monkeypatch):
         write_atomically(path, b"after")
     assert path.read_bytes() == b"before"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_block_that_fails_leaves_what_was_there_and_sees_it_until_the_end(tmp_path):
+    path = tmp_path / "file"
+    write_atomically(path, b"before")
+
+    def interrupted():
+        with open_atomically(path) as file:
+            file.write(b"half")
+            assert path.read_bytes() == b"before"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_bytes() == b"before"
+    with open_atomically(path) as file:
+        file.write(b"?nd")
+        file.seek(0)
+        file.write(b"a")
+    assert path.read_bytes() == b"and"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_is_no_file_to_write(tmp_path):
+    with pytest.raises(IsADirectoryError, match="is a folder; give the name of a file"):
+        write_atomically(tmp_path, b"content")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_writer_never_leaves_half_a_file(tmp_path):

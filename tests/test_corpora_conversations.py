@@ -78,12 +78,12 @@ def test_lines_are_read_only_as_they_are_asked_for(tmp_path):
     ("record", "complaint"),
     [
         ({"text": "no turns"}, r"its keys are \['text'\]; 'conversations' or 'instruction' must be there"),
-        ([1], "the record is a JSON int"),
-        ({"conversations": "none"}, "'conversations' is a str; it must be a list"),
+        ([1], "the record is of type int"),
+        ({"conversations": "none"}, "'conversations' is of type str; it must be a list"),
         ({"instruction": "Hi"}, "there is no 'output'"),
-        ({"instruction": "Hi", "output": 3}, "'output' is a int; it must be a string"),
+        ({"instruction": "Hi", "output": 3}, "'output' is of type int; it must be a string"),
         ({"conversations": [{"role": "user"}]}, r"turn 0 has the keys \['role'\]; 'role' and 'content' must"),
-        ({"conversations": ["Hi"]}, "turn 0 is a str"),
+        ({"conversations": ["Hi"]}, "turn 0 is of type str"),
         (
             {"conversations": [{"from": "bard", "value": "Hi"}]},
             "turn 0 is from 'bard'; allowed are 'system', 'human', 'gpt'",
@@ -125,6 +125,33 @@ def test_a_small_share_of_broken_records_is_counted_and_warned_of(tmp_path):
     assert (report.documents, report.n_faulty) == (199, 1)
     with pytest.raises(ReadError, match=r"more than 0\.10% of the records are broken"):
         list(read_conversations(file, max_faulty_share=0.001))
+
+
+def test_broken_lines_of_every_kind_are_counted_and_the_rest_is_read(tmp_path):
+    """A list among the lines is a broken line, not the beginning of an array."""
+    good = json.dumps(ALPACA).encode()
+    broken = [
+        (b'["a", "list"]', "malformed conversation"),
+        (b"{cut", "malformed JSON"),
+        ("问".encode("gbk"), "wrong encoding"),
+    ]
+    (tmp_path / "c.jsonl").write_bytes(b"\n".join([good, *(line for line, _ in broken), good]))
+    report = ReadReport()
+    with pytest.warns(UserWarning, match="3 records"):
+        assert len(list(read_conversations(tmp_path / "c.jsonl", max_faulty_share=1, report=report))) == 2
+    assert [(fault.place, fault.kind) for fault in report.faults] == [
+        (f"{tmp_path / 'c.jsonl'}:{number}", kind) for number, (_, kind) in enumerate(broken, start=2)
+    ]
+
+
+def test_a_damaged_archive_and_an_empty_file_are_errors_with_a_name(tmp_path):
+    content = gzip.compress("\n".join(json.dumps({**ALPACA, "id": i**5}) for i in range(9_000)).encode())
+    (tmp_path / "cut.jsonl.gz").write_bytes(content[:-2000])
+    with pytest.raises(ReadError, match=r"cut\.jsonl\.gz: damaged archive"):
+        list(read_conversations(tmp_path / "cut.jsonl.gz"))
+    (tmp_path / "empty.jsonl").write_text("\n\n")
+    with pytest.raises(ReadError, match="there is no document to read"):
+        list(read_conversations(tmp_path / "empty.jsonl"))
 
 
 def test_bad_arguments_are_refused_at_the_call(tmp_path):

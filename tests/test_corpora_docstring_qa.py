@@ -7,6 +7,7 @@ import pytest
 from minillm_lib.corpora.docstring_qa import (
     ANSWERS,
     MAX_QUOTE,
+    OBJECTS_PER_PACKAGE,
     QUESTIONS,
     Field,
     docstring_questions,
@@ -190,6 +191,20 @@ def test_what_is_drawn_depends_on_the_seed_and_the_object_alone():
         list(docstring_questions(documents, language="de"))
 
 
+def test_no_package_is_asked_about_more_than_the_bound_allows():
+    large = [document(NUMPY.replace("papers", f"papers{i}"), f"library.sort{i}") for i in range(40)]
+    small = [
+        document(NUMPY.replace("papers", f"books{i}"), f"shop.sort{i}", package="shop") for i in range(3)
+    ]
+    unanswerable = [document("x" * 50, f"library.odd{i}") for i in range(40)]
+    everything = list(docstring_questions(large + small + unanswerable))
+    bounded = list(docstring_questions(large + small + unanswerable, objects_per_package=7))
+    chosen = {package: {each.meta["object"] for each in bounded if each.meta["package"] == package}
+              for package in ("library", "shop")}  # fmt: skip
+    assert {package: len(own) for package, own in chosen.items()} == {"library": 7, "shop": 3}
+    assert bounded == [each for each in everything if each.meta["object"] in chosen[each.meta["package"]]]
+
+
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     """A real corpus, small enough to be built in a test: each split of the docstrings of two packages."""
@@ -236,6 +251,9 @@ def test_a_larger_number_adds_to_a_smaller_one(corpus, monkeypatch):
     few, more = (list(load_docstring_qa("train", n, seed=3)) for n in (7, 50))
     assert (len(few), len(more)) == (7, 50)
     assert more[:7] == few
-    assert list(load_docstring_qa("test")) == list(docstring_questions(corpus["test"]))
+    for split, bound in OBJECTS_PER_PACKAGE.items():
+        questions = list(load_docstring_qa(split))
+        assert questions == list(docstring_questions(corpus[split], objects_per_package=bound))
+        assert len({each.meta["object"] for each in questions if each.meta["package"] == "networkx"}) <= bound
     with pytest.raises(ValueError, match="n is -1"):
         next(load_docstring_qa("train", -1))

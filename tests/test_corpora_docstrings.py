@@ -216,6 +216,8 @@ unrelated("numpy", "text")
         ("Parameters\n%(params)s\n{input}\nx : int", "Parameters\nx : int"),
         ("The angle \alpha and \frac{1}{2}.", r"The angle \alpha and \frac{1}{2}."),
         (".. _label:\n\nText.", "Text."),
+        (".. contents:: On this page\n   :depth: 2\n\nText.", "Text."),
+        (".. math:: x^2\n\n.. plot:: figures/sine.py", "x^2"),
         ("Set {a, b} of Straße 中文.", "Set {a, b} of Straße 中文."),
     ],
 )

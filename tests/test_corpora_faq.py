@@ -6,6 +6,7 @@ import itertools
 import re
 import unicodedata
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import pytest
 
@@ -176,3 +177,18 @@ def test_the_defaults_that_answers_name_are_those_of_the_code():
     assert defaults(find_duplicates)["threshold"] == 0.8
     assert defaults(shingles)["size"] == 5
     assert defaults(GibbsLDA.perplexity)["method"] == "document_completion"
+
+
+def test_the_commands_and_targets_that_answers_name_exist():
+    from typer.main import get_command
+
+    from minillm_lib.cli import app
+
+    answers = " ".join(
+        turn.content for each in load_course_faq() for turn in each.turns if turn.role == "assistant"
+    )
+    commands = set(re.findall(r"\bminillm ([a-z]+)", answers))
+    assert {"lda", "doctor"} <= commands <= set(get_command(app).commands)
+    makefile = (Path(__file__).parent.parent / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"\bmake ([a-z]+)`", answers))
+    assert {"demo", "lab"} <= targets <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))

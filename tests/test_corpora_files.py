@@ -5,7 +5,6 @@ import importlib.util
 import json
 import sys
 import tracemalloc
-import warnings
 
 import pytest
 
@@ -34,7 +33,8 @@ def test_each_kind_of_file_gives_its_documents(tmp_path):
     (tmp_path / "deep" / "e.png").write_bytes(b"\x89PNG")
     (tmp_path / ".hidden.txt").write_text("hidden")
     report = ReadReport()
-    documents = list(read_files(tmp_path, report=report))
+    with pytest.warns(UserWarning, match=r"1 file passed over \(not \.txt, .*: .*e\.png"):
+        documents = list(read_files(tmp_path, report=report))
     assert [document.text for document in documents] == [
         "one\ntwo",
         "# Title\n\nText *kept* as it is.",
@@ -102,7 +102,7 @@ def test_every_kind_of_fault_is_counted_and_named_by_file_and_line(tmp_path):
 
 def test_faults_are_tolerated_up_to_the_set_share(tmp_path):
     (tmp_path / "t.jsonl").write_text(good_lines(99) + "broken\n")
-    with pytest.warns(UserWarning, match=r"1 records \(1\.00%\)"):
+    with pytest.warns(UserWarning, match=r"1 record \(1\.00%\)"):
         assert len(texts(tmp_path)) == 99
     with pytest.raises(ReadError, match=r"(?s)more than 0\.50% .*t\.jsonl:100: malformed JSON"):
         texts(tmp_path, max_faulty_share=0.005)
@@ -120,13 +120,15 @@ def test_a_hopeless_file_is_given_up_early(tmp_path):
     assert len(report.faults) == 20
 
 
-def test_empty_files_are_reported_and_are_no_error(tmp_path):
+def test_empty_files_are_reported_and_no_error_unless_there_is_nothing_else(tmp_path):
     (tmp_path / "empty.jsonl").touch()
     (tmp_path / "t.txt").write_text("text")
     report = ReadReport()
-    assert texts(tmp_path, report=report) == ["text"]
+    with pytest.warns(UserWarning, match=r"1 file empty: .*empty\.jsonl"):
+        assert texts(tmp_path, report=report) == ["text"]
     assert report.empty_files == [str(tmp_path / "empty.jsonl")]
-    assert "1 files empty" in str(report)
+    with pytest.raises(ReadError, match=r"(?s)there is no document to read.*1 file empty"):
+        texts(tmp_path / "empty.jsonl")
 
 
 def test_wrong_encoding_names_the_line_of_the_byte(tmp_path):
@@ -196,11 +198,11 @@ def test_what_is_wrong_is_named(tmp_path):
         texts(tmp_path / "nowhere*.txt")
     with pytest.raises(ReadError, match=r"cannot read .*t\.docx: allowed are \.txt"):
         texts(tmp_path / "t.docx")
-    with pytest.raises(ValueError, match="encoding is 'utf-9'"):
-        texts(tmp_path, encoding="utf-9")
+    for encoding in ("utf-9", "utf-16"):
+        with pytest.raises(ValueError, match=f"encoding is '{encoding}'"):
+            texts(tmp_path, encoding=encoding)
     with pytest.raises(ValueError, match=r"max_faulty_share is 2; allowed is a share from 0 to 1"):
         texts(tmp_path, max_faulty_share=2)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert texts(tmp_path) == []
+    with pytest.raises(ReadError, match=r"(?s)there is no document to read.*passed over .*t\.docx"):
+        texts(tmp_path)
     assert str(Fault("f:1", "empty text")) == "f:1: empty text"

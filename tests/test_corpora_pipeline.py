@@ -15,6 +15,7 @@ from minillm_lib.corpora.document import Document
 from minillm_lib.corpora.files import read_files
 from minillm_lib.corpora.filters import CorpusFilter, Edit, Filter, Removal, length_test
 from minillm_lib.corpora.pipeline import DEFAULT_STEPS, CleaningPipeline, clean, clean_corpus
+from minillm_lib.corpora.registry import load_corpus
 
 ENGLISH = [
     *("the", "of", "and", "to", "in", "is", "that", "for", "with", "as"),
@@ -265,6 +266,24 @@ def test_the_written_file_reads_back_as_what_was_cleaned(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["clean.jsonl"]
 
 
+def test_two_runs_write_the_same_bytes_on_any_number_of_processes(tmp_path):
+    for name, n_jobs in (("a", 1), ("b", 2)):
+        documents = load_corpus("grammar", n=400)
+        test_documents = load_corpus("grammar", n=400, split="test")
+        report = clean_corpus(documents, tmp_path / name, test_documents=test_documents, n_jobs=n_jobs)
+        report.save(tmp_path / f"{name}.json")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_nothing_to_clean_or_nowhere_to_write_is_an_error_that_leaves_no_file(tmp_path):
+    with pytest.raises(ValueError, match="there are no documents to clean"):
+        clean_corpus([], tmp_path / "clean.jsonl")
+    with pytest.raises(IsADirectoryError, match="is a folder; give the name of a file"):
+        clean_corpus([Document("a good document")], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_lone_surrogates_can_be_written(tmp_path):
     clean_corpus([Document("\ud800", "\udfff")], tmp_path / "clean.jsonl", steps=[])
     assert json.loads((tmp_path / "clean.jsonl").read_bytes()) == {"text": "\ud800", "source": "\udfff"}
@@ -288,7 +307,7 @@ def test_a_failure_leaves_the_old_file_as_it_was(tmp_path):
     [
         ({"steps": ["lenght"]}, r"unknown step 'lenght'; the steps are 'encoding', .*'near duplicates'"),
         ({"steps": ["length", "length"]}, "two steps are called 'length'"),
-        ({"n_jobs": 0}, "n_jobs is 0"),
+        ({"n_jobs": 0}, "n_jobs == 0"),
         ({"chunk_size": 0}, "chunk_size is 0"),
     ],
 )

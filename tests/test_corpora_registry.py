@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from inspect import signature
 from itertools import chain
 
 import pytest
@@ -8,15 +9,16 @@ from local_server import LocalServer, Reply
 from typer.testing import CliRunner
 
 from minillm_lib.cli_data import data_app
+from minillm_lib.corpora import registry
+from minillm_lib.corpora.docstrings import load_docstrings
 from minillm_lib.corpora.document import Document
-from minillm_lib.corpora.registry import (
-    CORPORA,
-    SPLITS,
-    corpus_stats,
-    fetch_corpus,
-    load_corpus,
-    split_of,
-)
+from minillm_lib.corpora.download import Downloader
+from minillm_lib.corpora.faq import faq_questions
+from minillm_lib.corpora.files import ReadError, read_files
+from minillm_lib.corpora.hub import fetch_hub_corpus, load_hub_corpus
+from minillm_lib.corpora.neurips import fetch_neurips, fetch_papers
+from minillm_lib.corpora.registry import CORPORA, corpus_stats, fetch_corpus, load_corpus
+from minillm_lib.corpora.splits import SPLITS, split_of
 
 
 @pytest.fixture
@@ -32,14 +34,14 @@ def run(*arguments):
 
 def test_every_corpus_says_what_it_is():
     assert set(CORPORA) >= {
-        *("docstrings", "grammar", "neurips", "icml", "iclr", "tinystories"),
+        *("docstrings", "grammar", "course-faq", "neurips", "icml", "iclr", "tinystories"),
         *("minimind-pretrain", "minimind-sft", "files"),
     }
     for name, corpus in CORPORA.items():
         assert corpus.name == name
         assert all((corpus.description, corpus.licence, corpus.size, corpus.language))
     offline = {name for name, corpus in CORPORA.items() if not corpus.needs_network}
-    assert offline == {"docstrings", "grammar", "files"}
+    assert offline == {"docstrings", "grammar", "course-faq", "files"}
 
 
 def test_the_splits_of_a_corpus_are_disjoint_and_make_up_the_whole(folder):
@@ -60,6 +62,61 @@ def test_the_grammar_is_a_corpus_in_two_languages():
     assert {d.meta["language"] for d in load_corpus("grammar", n=20, language="zh")} == {"zh"}
 
 
+def test_the_faq_is_a_corpus_and_no_question_is_in_two_splits():
+    parts = {split: {d.text for d in load_corpus("course-faq", split=split)} for split in SPLITS}
+    whole = [d.text for d in load_corpus("course-faq", split="all")]
+    assert sum(map(len, parts.values())) == len(set(whole)) == len(faq_questions())
+    assert all(parts.values())
+    assert {d.meta["language"] for d in load_corpus("course-faq", language="zh")} == {"zh"}
+
+
+def test_each_option_is_one_that_the_readers_take():
+    """What a corpus says it takes is a parameter of the function that reads it, or of the downloader."""
+    downloading = [*signature(Downloader).parameters]
+    readers = {
+        "docstrings": [load_docstrings],
+        "neurips": [fetch_neurips],
+        "icml": [fetch_papers],
+        "tinystories": [load_hub_corpus, fetch_hub_corpus],
+        "files": [read_files],
+    }
+    for name, functions in readers.items():
+        taken = {each for function in functions for each in signature(function).parameters}
+        assert CORPORA[name].options.keys() <= taken, name
+    assert registry._DOWNLOADING.keys() <= {*downloading, "base_url", "progress"}
+    assert registry._DOWNLOADING.keys() >= {*downloading}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("grammar", {"nn": 3}, "grammar has no option 'nn'; allowed: n, seed, language"),
+        ("docstrings", {"delay": 1}, "docstrings has no option 'delay'; allowed: packages, cache_dir"),
+        ("icml", {"yeras": 2017}, "icml has no option 'yeras'; allowed: years, .*accepted_only, .*retries"),
+        ("icml", {"years": "x"}, "icml: years is 'x'; input should be a valid integer"),
+        ("neurips", {"source": "web"}, "source is 'web'; input should be 'proceedings' or 'lists'"),
+        ("grammar", {"n": "many"}, "grammar: n is 'many'; input should be a valid integer"),
+        ("files", {"paths": ".", "max_faulty_share": "all"}, "max_faulty_share is 'all'; input should be a valid n"),
+    ],
+)  # fmt: skip
+def test_a_wrong_option_is_named_with_what_is_allowed(name, options, message):
+    for function in (load_corpus, fetch_corpus):
+        with pytest.raises(ValueError, match=message):
+            function(name, **options)
+
+
+def test_options_may_come_as_strings_and_none_is_no_option(folder):
+    assert list(load_corpus("grammar", n="3", seed="1")) == list(load_corpus("grammar", n=3, seed=1))
+    assert list(load_corpus("grammar", n=3, seed=None)) == list(load_corpus("grammar", n=3))
+    (folder / "broken.jsonl").write_text("{\n")
+    with pytest.raises(ReadError, match=r"broken\.jsonl:1"):
+        list(load_corpus("files", split="all", paths=str(folder), max_faulty_share="0"))
+    with pytest.warns(UserWarning, match=r"broken\.jsonl:1"):
+        assert (
+            len(list(load_corpus("files", split="all", paths=[str(folder)], max_faulty_share="0.5"))) == 400
+        )
+
+
 def test_a_venue_comes_from_the_public_lists(tmp_path, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     rows = [{"title": f"T{i}", "abstract": f"We study {i} topics.", "status": "Poster"} for i in range(30)]
@@ -78,7 +135,9 @@ def test_a_venue_comes_from_the_public_lists(tmp_path, monkeypatch):
 
 
 def test_what_is_wrong_is_named():
-    with pytest.raises(ValueError, match="there is no corpus 'c4'; there are docstrings, grammar, neurips"):
+    with pytest.raises(
+        ValueError, match="there is no corpus 'c4'; there are docstrings, grammar, course-faq, neurips"
+    ):
         load_corpus("c4")
     with pytest.raises(ValueError, match="split is 'dev'; allowed are 'train', 'validation', 'test', 'all'"):
         load_corpus("docstrings", split="dev")
@@ -103,7 +162,7 @@ def test_statistics_count_bytes_characters_and_words():
     assert (chinese.characters, chinese.bytes, chinese.words) == (4, 12, 4)
     assert stats.total.bytes == 28
     assert english.share + chinese.share == pytest.approx(1)
-    assert stats.total.quantiles[2] == 4
+    assert stats.total.quantiles == (3, 4, 4)
     table = str(stats).splitlines()
     assert table[0].split()[:3] == ["language", "documents", "MB"]
     assert table[-1].startswith("total")
@@ -122,6 +181,25 @@ def test_the_command_lists_shows_and_counts(folder, monkeypatch):
     assert "400" in counted
     assert "zh" in counted
     assert "nothing to fetch" in run("fetch", "grammar").output
+
+
+def test_the_command_takes_options_of_every_type(folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    (folder / "broken.jsonl").write_text("{\n")
+    paths = ["-o", f"paths={folder / 'mine.jsonl'}", "-o", f"paths={folder / 'broken.jsonl'}"]
+    with pytest.warns(UserWarning, match="1 record"):
+        counted = run("stats", "files", *paths, "-o", "max_faulty_share=0.01").output
+    assert "400" in counted
+    assert "…" not in counted, "80 columns are enough"
+    with pytest.raises(ReadError):
+        run("stats", "files", *paths, "-o", "max_faulty_share=0")
+
+
+def test_a_group_that_no_document_has_is_an_error():
+    with pytest.raises(ValueError, match="group_by is 'yaer', which no document has in its meta"):
+        corpus_stats([Document("a", meta={"year": 1})], group_by="yaer")
+    stats = corpus_stats([Document("a", meta={"year": 1}), Document("b")], group_by="year")
+    assert {group.name for group in stats.groups} == {"1", "?"}
 
 
 def test_the_command_refuses_what_is_no_option():

@@ -341,6 +341,7 @@ def test_a_tokenizer_is_its_file(tokenizer: Tokenizer, small: Tokenizer, tmp_pat
     in_folder, as_file = tokenizer.save(tmp_path / "checkpoint"), tokenizer.save(tmp_path / "my.model")
     assert in_folder == tmp_path / "checkpoint" / "tokenizer.model"
     assert as_file.read_bytes() == in_folder.read_bytes()
+    assert tokenizer.sha256 == hashlib.sha256(as_file.read_bytes()).hexdigest() != small.sha256
     others = (
         Tokenizer.load(in_folder.parent),
         Tokenizer.load(as_file),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import tracemalloc
 from functools import cache
 
@@ -67,14 +68,14 @@ def test_processes_and_kinds_of_input_do_not_change_the_bytes(tokenizer, tmp_pat
 )
 def test_words_encoded_one_by_one_are_the_whole_text_encoded(model_type, text):
     tokenizer = trained(model_type)
-    flat, lengths = _encode([text, text], tokenizer._model, b"", b"", "<u2")
+    flat, lengths = _encode(pickle.dumps(tokenizer), b"", b"", "<u2", [text, text])
     assert np.frombuffer(flat, "<u2").tolist() == tokenizer.encode(text) * 2
     assert lengths.tolist() == [len(tokenizer.encode(text))] * 2
 
 
 def test_memory_of_words_is_bounded(tokenizer, monkeypatch):
     monkeypatch.setattr("minillm_lib.training.token_file._MOST_REMEMBERED", 5)
-    words = _WordIds(tokenizer._model, "<u2")
+    words = _WordIds(tokenizer, "<u2")
     text = " ".join(map(str, range(100))) + " " + "long" * 50
     assert np.frombuffer(words.of_text(text), "<u2").tolist() == tokenizer.encode(text)
     assert len(words) <= 5

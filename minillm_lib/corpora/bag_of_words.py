@@ -28,14 +28,20 @@ _FORMAT = "minillm bag of words, version 1"
 class BagOfWords:
     """Documents as counts of terms.
 
-    Attributes:
-        counts: ``(n_documents, n_terms)`` ``csr_matrix`` of int32; rows in the order of the documents, column indices
-            sorted within a row.
-        vocabulary: ``(n_terms,)`` array of str, in alphabetical order; a phrase is written with spaces.
-        meta: for each row what is known of its document, such as ``title``, ``year`` and ``address``. A document
-            without a title is titled by its first words.
-        report: what was changed, dropped and why; ``print(bag.report)``.
-        recipe: the way from a text to its terms, which :meth:`encode` follows for new documents.
+    Attributes
+    ----------
+    counts
+        ``(n_documents, n_terms)`` ``csr_matrix`` of int32; rows in the order of the documents, column indices
+        sorted within a row.
+    vocabulary
+        ``(n_terms,)`` array of str, in alphabetical order; a phrase is written with spaces.
+    meta
+        For each row what is known of its document, such as ``title``, ``year`` and ``address``. A document
+        without a title is titled by its first words.
+    report
+        What was changed, dropped and why; ``print(bag.report)``.
+    recipe
+        The way from a text to its terms, which :meth:`encode` follows for new documents.
     """
 
     counts: csr_matrix
@@ -99,8 +105,10 @@ class BagOfWords:
     def load(cls, path: str | os.PathLike[str]) -> BagOfWords:
         """Read what :meth:`save` wrote.
 
-        Raises:
-            ValueError: if the file is not such a file, or not whole.
+        Raises
+        ------
+        ValueError
+            If the file is not such a file, or not whole.
         """
         header_line, _, body = Path(path).read_bytes().partition(b"\n")
         try:
@@ -155,27 +163,40 @@ def bag_of_words(
     spellings, join phrases, drop rare and ubiquitous terms, drop documents of which nothing is left. The ``report``
     of the result counts what each step did.
 
-    Args:
-        documents: documents, or plain texts.
-        language: ``"en"`` for English and other languages written with spaces; ``"zh"`` for Chinese, segmented by
-            jieba; ``"auto"`` chooses for each document by its share of Chinese characters.
-        lemmatize: count ``networks`` as ``network`` (see :func:`~minillm_lib.corpora.terms.lemma`).
-        stop_words: words to drop; ``"default"`` for the lists of the language with academic filler ("we propose a
-            novel approach"), ``None`` for none.
-        phrases: count ``neural network`` as one term where its words belong together: where they stand side by side
-            at least ``phrase_min_count`` times with a normalized pointwise mutual information (Bouma 2009) of at
-            least ``phrase_min_npmi``.
-        min_df, max_df: drop terms that occur in fewer, or in more, documents: a number of documents if an int, a
-            share of them if a float.
-        max_terms: keep only so many of the most frequent terms.
-        deduplicate: drop exact and near duplicates (see :mod:`minillm_lib.corpora.deduplication`).
-        repairs: the repairs to apply, of :data:`~minillm_lib.corpora.cleaning.REPAIRS`.
+    Parameters
+    ----------
+    documents
+        Documents, or plain texts.
+    language
+        ``"en"`` for English and other languages written with spaces; ``"zh"`` for Chinese, segmented by
+        jieba; ``"auto"`` chooses for each document by its share of Chinese characters.
+    lemmatize
+        Count ``networks`` as ``network`` (see :func:`~minillm_lib.corpora.terms.lemma`).
+    stop_words
+        Words to drop; ``"default"`` for the lists of the language with academic filler ("we propose a
+        novel approach"), ``None`` for none.
+    phrases
+        Count ``neural network`` as one term where its words belong together: where they stand side by side
+        at least ``phrase_min_count`` times with a normalized pointwise mutual information (Bouma 2009) of at
+        least ``phrase_min_npmi``.
+    min_df, max_df
+        Drop terms that occur in fewer, or in more, documents: a number of documents if an int, a
+        share of them if a float.
+    max_terms
+        Keep only so many of the most frequent terms.
+    deduplicate
+        Drop exact and near duplicates (see :mod:`minillm_lib.corpora.deduplication`).
+    repairs
+        The repairs to apply, of :data:`~minillm_lib.corpora.cleaning.REPAIRS`.
 
-    Raises:
-        ValueError: for a bad argument, an empty corpus, and when no term is left (the message says what took them).
+    Raises
+    ------
+    ValueError
+        For a bad argument, an empty corpus, and when no term is left (the message says what took them).
 
-    References:
-        G. Bouma (2009), Normalized (pointwise) mutual information in collocation extraction.
+    References
+    ----------
+    G. Bouma (2009), Normalized (pointwise) mutual information in collocation extraction.
     """
     if language not in ("en", "zh", "auto"):
         raise ValueError(f"language is {language!r}; allowed are 'en', 'zh' and 'auto'")

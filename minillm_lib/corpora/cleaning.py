@@ -201,8 +201,10 @@ def repair_text(text: str, *, steps: Sequence[str] = tuple(REPAIRS), changed: se
     what it touches, but for a few one-off spellings-out.) The names of the steps that changed something are added to
     ``changed`` if given.
 
-    Raises:
-        ValueError: for a step that is not in :data:`REPAIRS`.
+    Raises
+    ------
+    ValueError
+        For a step that is not in :data:`REPAIRS`.
 
     >>> repair_text("the classi(cid:12)cation prob(cid:173) lem of \\\\emph{$k$-means}")
     'the classification problem of k-means'

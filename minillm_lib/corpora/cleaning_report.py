@@ -128,22 +128,23 @@ class PipelineReport:
 
     def table(self) -> Table:
         """One row a step: the documents it changed and removed, and what was left after it."""
+        from rich import box
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table("step", "why")
-        for heading in ("changed", "removed", "documents left", "characters left", "share left"):
+        table = Table("step", box=box.SIMPLE, padding=(0, 1, 0, 0))
+        for heading in ("changed", "removed", "documents\nleft", "characters\nleft", "share"):
             table.add_column(heading, justify="right")
-        read = max(self.characters_read, 1)
-        table.add_row("read", "", "", "", f"{self.documents_read:,}", f"{self.characters_read:,}", "100.0%")
+        table.add_row("read", "", "", f"{self.documents_read:,}", f"{self.characters_read:,}", "100.0%")
         for step in self.steps:
+            share = step.characters_left / max(self.characters_read, 1)
             table.add_row(
-                step.name,
-                step.why,
+                Text.assemble(step.name, (f"\n{step.why}", "dim")),
                 f"{step.changed:,}",
                 f"{step.removed:,}",
                 f"{step.documents_left:,}",
                 f"{step.characters_left:,}",
-                f"{step.characters_left / read:.1%}",
+                f"{share:.1%}",
             )
         return table
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
-import warnings
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from minillm_lib.corpora.files import Fault, ReadError, ReadReport
+from minillm_lib.corpora.files import (
+    Fault,
+    ReadError,
+    ReadReport,
+    Record,
+    parse_json,
+    read_records,
+    without_faults,
+)
 
+Language = Literal["en", "zh"]
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
 Format = Literal["auto", "conversations", "alpaca", "sharegpt"]
 FORMATS: tuple[Format, ...] = ("auto", "conversations", "alpaca", "sharegpt")
 
@@ -23,7 +32,6 @@ _MAY_FOLLOW = {
     "assistant": ("user",),
 }
 _SHAREGPT_ROLES = {"system": "system", "human": "user", "gpt": "assistant"}
-_LEAST_RECORDS = 100
 
 
 class ConversationError(ValueError):
@@ -44,8 +52,10 @@ class Conversation:
     There may be one system turn, at the beginning; then user and assistant take turns, and the assistant has the last
     word. No turn is empty. ``source`` and ``meta`` are as in :class:`~minillm_lib.corpora.document.Document`.
 
-    Raises:
-        ConversationError: if the turns are not in this order, or a turn has no text.
+    Raises
+    ------
+    ConversationError
+        If the turns are not in this order, or a turn has no text.
 
     >>> Conversation.of("What is LDA?", "A topic model.").messages
     [{'role': 'user', 'content': 'What is LDA?'}, {'role': 'assistant', 'content': 'A topic model.'}]
@@ -97,78 +107,74 @@ def read_conversations(
     - ``sharegpt``: ``{"conversations": [{"from": "human", "value": "…"}, {"from": "gpt", "value": "…"}]}``.
     - ``auto`` takes each record for what its keys say.
 
-    The file is JSON lines, read as a stream, or one JSON array, held in memory; either may be compressed by gzip.
+    The file is JSON lines, read as a stream, or one JSON array, held in memory; either may be compressed by gzip
+    (``.gz``) or zstd (``.zst``, which needs the package ``zstandard``).
     Other keys of a record become ``meta``, other keys of a turn are left out. ``source`` is the file and line, or the
     file and the index in the array.
 
-    Args:
-        max_faulty_share: share of records that may be broken before it is an error; up to it, a warning says
-            which. The share is judged from one hundred records on, and at the end; with 0 the first is an error.
-        report: filled in while the conversations are read.
+    Parameters
+    ----------
+    max_faulty_share
+        Share of records that may be broken before it is an error; up to it, a warning says
+        which. The share is judged from one hundred records on, and at the end; with 0 the first is an error.
+    report
+        Filled in while the conversations are read.
 
-    Raises:
-        ValueError: for an unknown format or a share that is none.
-        FileNotFoundError: if there is no such file.
-        ReadError: if too many records are broken; it names them by file, line and key.
+    Raises
+    ------
+    ValueError
+        For an unknown format or a share that is none.
+    FileNotFoundError
+        If there is no such file.
+    ReadError
+        If too many records are broken; it names them by file, line and key.
     """
     if format not in FORMATS:
         raise ValueError(f"format is {format!r}; allowed are {', '.join(map(repr, FORMATS))}")
-    if not 0 <= max_faulty_share <= 1:
-        raise ValueError(f"max_faulty_share is {max_faulty_share}; allowed is a share from 0 to 1")
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     report = ReadReport() if report is None else report
-    return _conversations(path, format, max_faulty_share, report)
-
-
-def _conversations(
-    path: Path, format: Format, max_faulty_share: float, report: ReadReport
-) -> Iterator[Conversation]:
-    def check(enough: bool) -> None:
-        if enough and report.faulty_share > max_faulty_share:
-            raise ReadError(f"more than {max_faulty_share:.2%} of the records are broken\n{report}")
-
     report.files += 1
-    for place, record in _records(path):
+    return without_faults(_conversations(path, format), report, max_faulty_share)
+
+
+def _conversations(path: Path, format: Format) -> Iterator[Conversation | Fault]:
+    for item in _from_array(path) if _is_array(path) else parse_json(read_records(path, "\n")):
+        if isinstance(item, Fault):
+            yield item
+            continue
+        place, record = item
         try:
-            conversation = _conversation(json.loads(record) if isinstance(record, bytes) else record, format)
-        except (ValueError, RecursionError) as error:
-            kind = "malformed conversation" if isinstance(error, ConversationError) else "malformed JSON"
-            report.add(Fault(place, kind, str(error)))
-            check(max_faulty_share == 0 or report.n_faulty + report.documents >= _LEAST_RECORDS)
+            conversation = _conversation(record, format)
+        except ConversationError as error:
+            yield Fault(place, "malformed conversation", str(error))
         else:
-            report.documents += 1
             yield Conversation(conversation.turns, place, conversation.meta)
-    if not report.documents + report.n_faulty:
-        report.empty_files.append(str(path))
-    check(True)
-    if report.n_faulty:
-        warnings.warn(str(report), stacklevel=2)
 
 
-def _records(path: Path) -> Iterator[tuple[str, Any]]:
-    """The place of each record, and its line, still to be parsed, or its value in an array."""
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    with opened(path, "rb") as file:
-        lines = (
-            (f"{path}:{number}", line.removeprefix(b"\xef\xbb\xbf")) for number, line in enumerate(file, 1)
-        )
-        filled = ((place, line) for place, line in lines if line.strip())
-        for place, line in filled:
-            if not line.lstrip().startswith(b"["):
-                yield place, line
-                continue
-            try:
-                values = json.loads(line + b"".join(rest for _, rest in filled))
-            except ValueError as error:
-                raise ReadError(f"{path}: malformed JSON array: {error}") from error
-            yield from ((f"{path}[{index}]", value) for index, value in enumerate(values))
+def _is_array(path: Path) -> bool:
+    """Whether the first character of a file begins a JSON array."""
+    first = next(read_records(path, "\n", limit=sys.maxsize), None)
+    return isinstance(first, Record) and first.text.lstrip().startswith("[")
+
+
+def _from_array(path: Path) -> Iterator[tuple[str, Any] | Fault]:
+    """The place of each record of a JSON array, which is held in memory, and the record."""
+    for whole in read_records(path, None, limit=sys.maxsize):
+        if isinstance(whole, Fault):
+            yield whole
+            continue
+        try:
+            records = json.loads(whole.text)
+        except (ValueError, RecursionError) as error:
+            raise ReadError(f"{path}: malformed JSON array: {error}") from error
+        yield from ((f"{path}[{index}]", record) for index, record in enumerate(records))
 
 
 def _conversation(record: Any, format: Format) -> Conversation:
     if not isinstance(record, dict):
-        raise ConversationError(f"the record is a JSON {type(record).__name__}; it must be an object")
+        raise ConversationError(f"the record is of type {type(record).__name__}; it must be an object")
     return _READERS[_format_of(record) if format == "auto" else format](dict(record))
 
 
@@ -222,12 +228,14 @@ def _taken(record: dict[str, Any], key: str, kind: type) -> Any:
             f"there is no {key!r}; its keys are {sorted(record)}, and {name} is needed there"
         )
     if not isinstance(value := record.pop(key), kind):
-        raise ConversationError(f"{key!r} is a {type(value).__name__}; it must be {name}")
+        raise ConversationError(f"{key!r} is of type {type(value).__name__}; it must be {name}")
     return value
 
 
 def _turn(index: int, turn: Any, role_key: str, content_key: str) -> Turn:
     if not isinstance(turn, dict) or not {role_key, content_key} <= turn.keys():
-        found = f"has the keys {sorted(turn)}" if isinstance(turn, dict) else f"is a {type(turn).__name__}"
+        found = (
+            f"has the keys {sorted(turn)}" if isinstance(turn, dict) else f"is of type {type(turn).__name__}"
+        )
         raise ConversationError(f"turn {index} {found}; {role_key!r} and {content_key!r} must be there")
     return Turn(str(turn[role_key]), turn[content_key])

@@ -74,12 +74,17 @@ def find_duplicates(
     on, the index misses a pair that is exactly at the threshold with a probability below 1e-6, and more similar pairs
     less often still.
 
-    Args:
-        threshold: least Jaccard similarity of a near duplicate, in (0, 1].
-        shingle_size: words (Chinese characters) in a shingle.
+    Parameters
+    ----------
+    threshold
+        Least Jaccard similarity of a near duplicate, in (0, 1].
+    shingle_size
+        Words (Chinese characters) in a shingle.
 
-    Raises:
-        ValueError: for a threshold or shingle size out of range.
+    Raises
+    ------
+    ValueError
+        For a threshold or shingle size out of range.
     """
     from datasketch import MinHash, MinHashLSH
 

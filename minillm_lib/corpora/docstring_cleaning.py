@@ -23,28 +23,14 @@ _OPTION = re.compile(r"\s*:[\w -]+:(?!`).*")
 _LABEL = re.compile(r"\s*\.\. _[^:]+:\s*$")
 # These say when something changed, or hold nothing to read: gone with all that is indented under them.
 _GONE_WITH_CONTENT = {
-    *(
-        "versionadded",
-        "versionchanged",
-        "versionremoved",
-        "deprecated",
-        "currentmodule",
-        "module",
-        "autosummary",
-    ),
-    *("autofunction", "autoclass", "automodule", "automethod", "autodata", "autoenum", "toctree"),
-    *("index", "image", "figure", "only", "raw", "include", "literalinclude"),
-    *(
-        "highlight",
-        "sectionauthor",
-        "moduleauthor",
-        "testsetup",
-        "testcleanup",
-        "inheritance-diagram",
-        "tabularcolumns",
-    ),
-    *("contents"),
+    *("versionadded", "versionchanged", "versionremoved", "deprecated", "currentmodule", "module"),
+    *("autosummary", "autofunction", "autoclass", "automodule", "automethod", "autodata", "autoenum"),
+    *("toctree", "contents", "index", "image", "figure", "only", "raw", "include", "literalinclude"),
+    *("highlight", "sectionauthor", "moduleauthor", "testsetup", "testcleanup", "tabularcolumns"),
+    *("inheritance-diagram",),
 }
+# What stands behind these on their line names a language or a file.
+_CODE = {"code", "code-block", "sourcecode", "plot", "doctest", "testcode"}
 _ROLE = re.compile(r":(?:[a-z]+:)?[a-zA-Z][\w-]*:`(~)?!?([^`<]*?)(?:\s*<[^`>]*>)?`")
 _DOCTEST_OPTION = re.compile(r"\s*#\s*doctest:.*$")
 _PROMPT = re.compile(r"\s*(>>>|\.\.\.)( |$)")
@@ -104,16 +90,7 @@ def _without_directives(lines: Sequence[str]) -> Iterator[str]:
             continue
         depth = len(directive["indent"])
         gone = directive["name"].rpartition(":")[2] in _GONE_WITH_CONTENT
-        is_code = directive["name"] in (
-            "code",
-            "code-block",
-            "sourcecode",
-            "plot",
-            "doctest",
-            "math",
-            "testcode",
-        )
-        if not gone and directive["argument"] and (not is_code or directive["name"] == "math"):
+        if not gone and directive["argument"] and directive["name"] not in _CODE:
             yield directive["indent"] + directive["argument"]
         while position < len(lines) and _OPTION.match(lines[position]) and _indent(lines[position]) > depth:
             position += 1

@@ -16,21 +16,25 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from inspect import cleandoc
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Literal
 
-from minillm_lib.corpora.conversations import Conversation
-from minillm_lib.corpora.docstrings import Split, load_docstrings
+from minillm_lib.corpora.conversations import LANGUAGES, Conversation, Language
+from minillm_lib.corpora.docstrings import load_docstrings
 from minillm_lib.corpora.document import Document
+from minillm_lib.corpora.splits import Split
 
 Kind = Literal["purpose", "parameters", "parameter", "returns", "which"]
-Language = Literal["en", "zh"]
-LANGUAGES: tuple[Language, ...] = ("en", "zh")
 SOURCE = "docstring-qa"
 
 MAX_QUOTE = 300
 """Longest quotation in characters; a longer text is cut after a sentence."""
+
+OBJECTS_PER_PACKAGE: dict[Split, int] = {"train": 900, "validation": 50, "test": 50}
+"""At most so many objects of a package are asked about. Without a bound, one question in three would be about
+transformers (hundreds of models whose classes differ in little but the name), sympy or torch."""
 
 _MIN_SUMMARY = 15
 _MAX_PARAMETERS = 12
@@ -377,7 +381,11 @@ def _stated(value: Field) -> str:
 
 
 def docstring_questions(
-    documents: Iterable[Document], *, seed: int = 0, language: Language | None = None
+    documents: Iterable[Document],
+    *,
+    seed: int = 0,
+    language: Language | None = None,
+    objects_per_package: int | None = None,
 ) -> Iterator[Conversation]:
     """Ask about each public function, method and class among the documents of the ``docstrings`` corpus.
 
@@ -386,8 +394,12 @@ def docstring_questions(
     is so once, by ``purpose`` or ``which``. ``which`` is asked only where no other document has the same summary.
     Objects come in an order that is drawn too.
 
-    Args:
-        language: that of all questions; drawn for each if None.
+    Parameters
+    ----------
+    language
+        That of all questions; drawn for each if None.
+    objects_per_package
+        Ask about so many objects of each package only: the first in the order drawn.
     """
     if language not in (*LANGUAGES, None):
         raise ValueError(f"language is {language!r}; allowed are 'en', 'zh' and None")
@@ -395,10 +407,14 @@ def docstring_questions(
     by_name = {document.meta["object"]: document for document in reversed(list(documents))}
     parsed = [(document, parse_docstring(document.text)) for document in by_name.values()]
     occurrences = Counter(_words(each.summary) for _, each in parsed)
+    n_asked: Counter[str] = Counter()
     for document, each in sorted(parsed, key=lambda pair: _lot(seed, pair[0])):
-        if _is_public(document):
+        package = document.meta["package"]
+        if _is_public(document) and n_asked[package] != objects_per_package:
             is_unique = occurrences[_words(each.summary)] == 1
-            yield from _conversations(document, each, is_unique, seed, language)
+            conversations = list(_conversations(document, each, is_unique, seed, language))
+            n_asked[package] += bool(conversations)
+            yield from conversations
 
 
 def load_docstring_qa(
@@ -413,17 +429,19 @@ def load_docstring_qa(
     """Questions about the objects of one split of the ``docstrings`` corpus, all or the first ``n``.
 
     Splits are by object, as those of :func:`~minillm_lib.corpora.docstrings.load_docstrings`, so what is asked in
-    test is not answered in train. ``meta`` holds ``object``, ``package``, ``kind`` (of question), ``language`` and
-    ``quotes``. The same docstrings and the same seed give the same conversations in the same order; a larger ``n`` adds
-    to a smaller one. The text stays under the licence of its package.
+    test is not answered in train; of a package, at most :data:`OBJECTS_PER_PACKAGE` are asked about.
+
+    ``meta`` holds ``object``, ``package``, ``kind`` (of question), ``language`` and ``quotes``. The same docstrings and
+    the same seed give the same conversations in the same order; a larger ``n`` adds to a smaller one. The text stays
+    under the licence of its package.
     """
     if n is not None and n < 0:
         raise ValueError(f"n is {n}; it must be at least 0, or None for all")
     documents = load_docstrings(split, cache_dir=cache_dir, progress=progress)
-    for index, conversation in enumerate(docstring_questions(documents, seed=seed, language=language)):
-        if index == n:
-            return
-        yield conversation
+    questions = docstring_questions(
+        documents, seed=seed, language=language, objects_per_package=OBJECTS_PER_PACKAGE[split]
+    )
+    yield from islice(questions, n)
 
 
 def _is_public(document: Document) -> bool:

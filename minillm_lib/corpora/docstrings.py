@@ -22,9 +22,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from joblib import Parallel, delayed
 from scipy.cluster.hierarchy import DisjointSet
 from tqdm.auto import tqdm
 
@@ -33,10 +32,9 @@ from minillm_lib.corpora.docstring_cleaning import clean_docstring
 from minillm_lib.corpora.docstring_source import Docstring, ParsedModule, parse_module, public_names
 from minillm_lib.corpora.document import Document
 from minillm_lib.corpora.download import default_cache_dir
+from minillm_lib.corpora.parallel import parallel_map
 from minillm_lib.corpora.similar_pairs import similar_pairs
-
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+from minillm_lib.corpora.splits import SPLITS, Split, split_of
 
 STANDARD_LIBRARY = "python"
 DOCSTRING_PACKAGES: Mapping[str, tuple[str, ...]] = {
@@ -98,12 +96,12 @@ _NOT_PUBLIC = {
 # What decides on the corpus besides the versions: a change in one of these builds it anew.
 _PARTS = (
     *("cleaning.py", "deduplication.py", "docstring_cleaning.py", "docstring_source.py"),
-    *("docstrings.py", "similar_pairs.py"),
+    *("docstrings.py", "similar_pairs.py", "splits.py"),
 )
 
 
-class DocstringsError(RuntimeError):
-    """The corpus could not be built."""
+class DocstringsError(ValueError):
+    """None of the packages that the corpus is to be made from is installed."""
 
 
 def load_docstrings(
@@ -122,16 +120,24 @@ def load_docstrings(
 
     The same versions of Python and of the packages give the same documents in the same order on every machine.
 
-    Args:
-        split: ``"train"`` (about 90 % of the text), ``"validation"`` or ``"test"`` (5 % each).
-        packages: distributions and their top-level modules. Those that are not installed are left out, with
-            a note in the manifest.
-        cache_dir: where the built corpus lies; ``default_cache_dir()`` if None.
-        n_jobs: processes that build it; -1 for one a core.
+    Parameters
+    ----------
+    split
+        ``"train"`` (about 90 % of the text), ``"validation"`` or ``"test"`` (5 % each).
+    packages
+        Distributions and their top-level modules. Those that are not installed are left out, with
+        a note in the manifest.
+    cache_dir
+        Where the built corpus lies; ``default_cache_dir()`` if None.
+    n_jobs
+        Processes that build it; -1 for one a core.
 
-    Raises:
-        ValueError: for an unknown split.
-        DocstringsError: if none of the packages is installed.
+    Raises
+    ------
+    ValueError
+        For an unknown split.
+    DocstringsError
+        If none of the packages is installed.
     """
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}; allowed are {', '.join(map(repr, SPLITS))}")
@@ -226,9 +232,7 @@ def _collect(
         for module, path in source_files(package, modules)
     ]
     chunks = [files[start : start + 100] for start in range(0, len(files), 100)]
-    jobs = Parallel(n_jobs=n_jobs if len(chunks) > 1 else 1, return_as="generator")(
-        delayed(_parse)(chunk) for chunk in chunks
-    )
+    jobs = parallel_map(_parse, chunks, n_jobs=n_jobs)
     with tqdm(jobs, total=len(chunks), desc="reading docstrings", disable=not progress) as parsed:
         modules = [module for chunk in parsed for module in chunk]
     documents, counts = _documents(modules, [package for package, _, _ in files], versions)
@@ -306,20 +310,14 @@ def _divided(documents: Sequence[Document], n_jobs: int, progress: bool) -> tupl
     for pair in pairs:
         if not dropped & {pair.first, pair.second}:
             related.merge(own[pair.first], own[pair.second])
-    split_of: dict[str, Split] = {}
+    splits: dict[str, Split] = {}
     for group in related.subsets():
-        split_of.update(dict.fromkeys(group, _split_of(min(group))))
+        splits.update(dict.fromkeys(group, split_of(min(group))))
     divided = [
-        replace(documents[index], meta={**documents[index].meta, "split": split_of[own[index]]})
+        replace(documents[index], meta={**documents[index].meta, "split": splits[own[index]]})
         for index in kept
     ]
     return divided, len(dropped)
-
-
-def _split_of(name: str) -> Split:
-    """A split by the hash of a name: 90 % train, 5 % validation, 5 % test."""
-    place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
-    return "train" if place < 0.9 else "validation" if place < 0.95 else "test"
 
 
 def _write(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import random
 import re
@@ -37,9 +38,10 @@ _PASSING = (
     httpx.DecodingError,
 )
 _Result = TypeVar("_Result")
+_logger = logging.getLogger(__name__)
 
 
-class FetchError(RuntimeError):
+class FetchError(OSError):
     """Something on the network could not be had. ``url`` is its address."""
 
     def __init__(self, url: str, message: str) -> None:
@@ -84,14 +86,22 @@ class Downloader:
 
     Parameters
     ----------
-    cache_dir : folder of the cache; ``default_cache_dir()`` if None
-    delay : least time between the starts of two requests, over all threads, in seconds
-    max_connections : most connections open at a time
-    timeout : longest silence of the server, in seconds, before a request counts as failed
-    retries : how often a request is repeated after a failure (for a large file: that brought nothing new)
-    backoff : pause after the first failure in seconds; it doubles with each further one, up to a minute
-    max_retry_after : longest wait in seconds that is accepted when the server asks for one (``Retry-After``)
-    user_agent : how the client introduces itself
+    cache_dir
+        Folder of the cache; ``default_cache_dir()`` if None.
+    delay
+        Least time between the starts of two requests, over all threads, in seconds.
+    max_connections
+        Most connections open at a time.
+    timeout
+        Longest silence of the server, in seconds, before a request counts as failed.
+    retries
+        How often a request is repeated after a failure (for a large file: that brought nothing new).
+    backoff
+        Pause after the first failure in seconds; it doubles with each further one, up to a minute.
+    max_retry_after
+        Longest wait in seconds that is accepted when the server asks for one (``Retry-After``).
+    user_agent
+        How the client introduces itself.
     """
 
     def __init__(
@@ -245,7 +255,9 @@ class Downloader:
                 raise DownloadError(url, failure.reason, failure.advice, failures, failure.status)
             with self._turn:
                 self._next_start = max(self._next_start, monotonic() + failure.hold)
-            sleep(min(60.0, self._backoff * 2 ** (failures - 1)) * random.uniform(0.5, 1.0))
+            pause = min(60.0, self._backoff * 2 ** (failures - 1)) * random.uniform(0.5, 1.0)
+            _logger.warning("%s: %s; trying again in %.1f s", url, failure.reason, max(pause, failure.hold))
+            sleep(pause)
 
     def _wait_for_turn(self) -> None:
         with self._turn:

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from minillm_lib.corpora.conversations import Conversation, Turn
+from minillm_lib.corpora.conversations import LANGUAGES, Conversation, Language, Turn
 
-Language = Literal["en", "zh"]
-LANGUAGES: tuple[Language, ...] = ("en", "zh")
 SPLITS = ("train", "test")
 SOURCE = "course-faq"
 
@@ -92,7 +90,7 @@ def _meta(question_id: str, topic: str, language: Language, held_out: bool) -> d
 def _rows(*, multi_turn: bool) -> Iterator[dict[str, Any]]:
     for path in sorted(_FOLDER.glob("*.jsonl")):
         if path.name.startswith(_MULTI_TURN) == multi_turn:
-            yield from map(json.loads, path.read_text(encoding="utf-8").splitlines())
+            yield from map(json.loads, path.read_bytes().splitlines())
 
 
 def _check(name: str, value: object, allowed: tuple[object, ...]) -> None:

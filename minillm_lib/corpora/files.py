@@ -7,7 +7,6 @@ into paragraphs, see :func:`~minillm_lib.corpora.reading.read_documents`.
 
 from __future__ import annotations
 
-import codecs
 import glob
 import gzip
 import importlib
@@ -20,19 +19,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from minillm_lib.corpora.document import Document
 
-TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown")
+MARKDOWN_SUFFIXES = (".md", ".markdown")
+TEXT_SUFFIXES = (".txt", ".text", *MARKDOWN_SUFFIXES)
 JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
 PARQUET_SUFFIXES = (".parquet",)
 COMPRESSED_SUFFIXES = (".gz", ".zst")
+MAX_RECORD_BYTES = 1 << 24
 
 _KNOWN = ", ".join((*TEXT_SUFFIXES, *JSON_LINES_SUFFIXES, *PARQUET_SUFFIXES))
 _SHOWN_FAULTS = 20
 _LEAST_RECORDS = 100
 _CHUNK = 1 << 20
+_Found = TypeVar("_Found")
 
 
 class ReadError(ValueError):
@@ -72,9 +74,14 @@ class ReadReport:
         return self.by_kind.total()
 
     @property
+    def n_records(self) -> int:
+        """How many records there were, with and without a fault."""
+        return self.n_faulty + self.documents
+
+    @property
     def faulty_share(self) -> float:
-        """Their share of all records."""
-        return self.n_faulty / max(self.n_faulty + self.documents, 1)
+        """The share of records that could not be used."""
+        return self.n_faulty / max(self.n_records, 1)
 
     def add(self, fault: Fault) -> None:
         """Count a fault, and keep it if it is one of the first."""
@@ -82,18 +89,29 @@ class ReadReport:
         if len(self.faults) < _SHOWN_FAULTS:
             self.faults.append(fault)
 
+    def check(self, max_faulty_share: float) -> None:
+        """Raise :class:`ReadError` if a larger share of the records is broken."""
+        if self.faulty_share > max_faulty_share:
+            raise ReadError(f"more than {max_faulty_share:.2%} of the records are broken\n{self}")
+
     def __str__(self) -> str:
-        lines = [f"{self.documents:,} documents from {self.files:,} files"]
+        lines = [f"{_number(self.documents, 'document')} from {_number(self.files, 'file')}"]
         if self.n_faulty:
             kinds = ", ".join(f"{number:,} {kind}" for kind, number in self.by_kind.most_common())
-            lines.append(f"{self.n_faulty:,} records ({self.faulty_share:.2%}) could not be used: {kinds}")
+            records = f"{_number(self.n_faulty, 'record')} ({self.faulty_share:.2%})"
+            lines.append(f"{records} could not be used: {kinds}")
             lines += [f"  {fault}" for fault in self.faults]
             more = self.n_faulty - len(self.faults)
             lines += [f"  … and {more:,} more"] * (more > 0)
-        for what, paths in (("empty", self.empty_files), ("passed over", self.passed_over)):
+        for what, paths in (("empty", self.empty_files), (f"passed over (not {_KNOWN})", self.passed_over)):
             if paths:
-                lines.append(f"{len(paths):,} files {what}: {', '.join(paths[:5])}" + " …" * (len(paths) > 5))
+                names = ", ".join(paths[:5]) + " …" * (len(paths) > 5)
+                lines.append(f"{_number(len(paths), 'file')} {what}: {names}")
         return "\n".join(lines)
+
+
+def _number(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + "s" * (number != 1)
 
 
 def read_files(
@@ -102,7 +120,7 @@ def read_files(
     text_key: str = "text",
     separator: str | None = None,
     encoding: str = "utf-8",
-    max_record_bytes: int = 1 << 24,
+    max_record_bytes: int = MAX_RECORD_BYTES,
     max_faulty_share: float = 0.01,
     report: ReadReport | None = None,
 ) -> Iterator[Document]:
@@ -119,26 +137,76 @@ def read_files(
 
     ``source`` of a document is its file, with the line (in Parquet the row) where it begins.
 
-    Args:
-        max_record_bytes: longest line, row or text that is read.
-        max_faulty_share: share of records that may be broken before it is an error; up to it, a warning says
-            which. The share is judged from one hundred records on, and at the end.
-        report: filled in while the documents are read.
+    Parameters
+    ----------
+    max_record_bytes
+        Longest line, row or text that is read.
+    max_faulty_share
+        Share of records that may be broken before it is an error; up to it, a warning says
+        which. The share is judged from one hundred records on, and at the end.
+    report
+        Filled in while the documents are read.
 
-    Raises:
-        FileNotFoundError: if there is nothing at one of the paths, or nothing that matches.
-        ReadError: if too many records are broken, for a file of an unknown kind that was named itself, and where
-            a package is missing; with the first documents, not at the call.
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing at one of the paths, or nothing that matches.
+    ReadError
+        At the call, for a file of an unknown kind that was named itself; while reading, if too many records
+        are broken, if there is no document at all, and where a package is missing.
+    ValueError
+        For a share or an encoding that is none.
     """
-    report = ReadReport() if report is None else report
-    if not 0 <= max_faulty_share <= 1:
-        raise ValueError(f"max_faulty_share is {max_faulty_share}; allowed is a share from 0 to 1")
     try:
-        codecs.lookup(encoding)
+        is_cut_by_bytes = "\n".encode(encoding) == b"\n"
     except LookupError:
         raise ValueError(f"encoding is {encoding!r}; allowed are the encodings that Python knows") from None
+    if not is_cut_by_bytes:
+        raise ValueError(
+            f"encoding is {encoding!r}; a line must end in the byte 0x0A, as in 'utf-8' or 'gb18030'"
+        )
+    report = ReadReport() if report is None else report
     files = list(_files(paths, report))
-    return _documents(files, text_key, separator, encoding, max_record_bytes, max_faulty_share, report)
+    found = (
+        item
+        for path in files
+        for item in _read(path, text_key, separator, encoding, max_record_bytes, report)
+    )
+    return without_faults(found, report, max_faulty_share)
+
+
+def without_faults(
+    found: Iterable[_Found | Fault], report: ReadReport, max_faulty_share: float
+) -> Iterator[_Found]:
+    """What is no fault, as a stream; the report counts along, and a warning tells at the end what was left out.
+
+    Raises
+    ------
+    ValueError
+        At the call, if the share is none.
+    ReadError
+        While reading: as soon as a larger share than ``max_faulty_share`` is broken, judged from one hundred records
+        on (with 0, from the first) and at the end; and at the end if there was nothing to read.
+    """
+    if not 0 <= max_faulty_share <= 1:
+        raise ValueError(f"max_faulty_share is {max_faulty_share}; allowed is a share from 0 to 1")
+
+    def stream() -> Iterator[_Found]:
+        for item in found:
+            if not isinstance(item, Fault):
+                report.documents += 1
+                yield item
+                continue
+            report.add(item)
+            if max_faulty_share == 0 or report.n_records >= _LEAST_RECORDS:
+                report.check(max_faulty_share)
+        report.check(max_faulty_share)
+        if not report.documents:
+            raise ReadError(f"there is no document to read\n{report}")
+        if report.n_faulty or report.empty_files or report.passed_over:
+            warnings.warn(str(report), stacklevel=2)
+
+    return stream()
 
 
 def _files(
@@ -146,22 +214,26 @@ def _files(
 ) -> Iterator[Path]:
     for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
         if Path(path).is_dir():
-            for file in sorted(Path(path).rglob("*")):
-                hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
-                if file.is_file() and not hidden:
-                    if _kind(file):
-                        yield file
-                    else:
-                        report.passed_over.append(str(file))
+            yield from _files_in(Path(path), report)
             continue
         found = [path] if Path(path).exists() else sorted(glob.glob(os.fspath(path), recursive=True))
         if not found:
             raise FileNotFoundError(f"there is no file or folder {path}, and nothing that matches it")
-        for file in map(Path, found):
-            if file.is_file():
-                if not _kind(file):
-                    raise ReadError(f"cannot read {file}: allowed are {_KNOWN}, also with .gz or .zst behind")
-                yield file
+        for file in filter(Path.is_file, map(Path, found)):
+            if not _kind(file):
+                raise ReadError(f"cannot read {file}: allowed are {_KNOWN}, also with .gz or .zst behind")
+            yield file
+
+
+def _files_in(folder: Path, report: ReadReport) -> Iterator[Path]:
+    for file in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        if hidden or not file.is_file():
+            continue
+        if _kind(file):
+            yield file
+        else:
+            report.passed_over.append(str(file))
 
 
 def _kind(path: Path) -> str:
@@ -173,60 +245,41 @@ def _kind(path: Path) -> str:
     return suffixes[-1] if suffixes and suffixes[-1] in known else ""
 
 
-def _documents(
-    files: Iterable[Path],
-    text_key: str,
-    separator: str | None,
-    encoding: str,
-    max_record_bytes: int,
-    max_faulty_share: float,
-    report: ReadReport,
-) -> Iterator[Document]:
-    def check(final: bool = False) -> None:
-        enough = final or report.n_faulty + report.documents >= _LEAST_RECORDS
-        if enough and report.faulty_share > max_faulty_share:
-            raise ReadError(f"more than {max_faulty_share:.2%} of the records are broken\n{report}")
-
-    for path in files:
-        report.files += 1
-        if path.stat().st_size == 0:
-            report.empty_files.append(str(path))
-            continue
-        suffix = _kind(path)
-        if suffix in PARQUET_SUFFIXES:
-            found = _read_parquet(path, text_key)
-        else:
-            is_json = suffix in JSON_LINES_SUFFIXES
-            divider = "\n" if is_json else separator
-            records = _read_records(
-                path, divider.encode(encoding) if divider else None, encoding, max_record_bytes
-            )
-            found = _from_json(records, text_key) if is_json else _from_text(records)
-        for item in found:
-            if isinstance(item, Fault):
-                report.add(item)
-                check()
-            else:
-                report.documents += 1
-                yield item
-    check(final=True)
-    if report.n_faulty:
-        warnings.warn(str(report), stacklevel=2)
+def _read(
+    path: Path, text_key: str, separator: str | None, encoding: str, limit: int, report: ReadReport
+) -> Iterator[Document | Fault]:
+    report.files += 1
+    if path.stat().st_size == 0:
+        report.empty_files.append(str(path))
+    elif (suffix := _kind(path)) in PARQUET_SUFFIXES:
+        yield from _read_parquet(path, text_key)
+    elif suffix in JSON_LINES_SUFFIXES:
+        for line in parse_json(read_records(path, "\n", encoding, limit)):
+            yield line if isinstance(line, Fault) else _from_object(line[1], text_key, line[0])
+    else:
+        for part in read_records(path, separator, encoding, limit):
+            yield part if isinstance(part, Fault) else _from_text(part)
 
 
 @dataclass(frozen=True, slots=True)
-class _Record:
+class Record:
+    """A piece of a file; ``place`` is the file and the line where it begins."""
+
     place: str
     text: str
 
 
-def _read_records(
-    path: Path, separator: bytes | None, encoding: str, limit: int
-) -> Iterator[_Record | Fault]:
-    """The decoded pieces of a file between one separator and the next, but for those of white space alone."""
+def read_records(
+    path: Path, separator: str | None, encoding: str = "utf-8", limit: int = MAX_RECORD_BYTES
+) -> Iterator[Record | Fault]:
+    """The pieces of a file, plain or compressed, between one separator and the next, but for those of white space.
+
+    A piece of more than ``limit`` bytes, or wrong in the encoding, is a :class:`Fault`. Without a separator the whole
+    file is one piece.
+    """
     try:
         with _opened(path) as stream:
-            for line, content in _pieces(stream, separator, limit):
+            for line, content in _pieces(stream, separator.encode(encoding) if separator else None, limit):
                 place = f"{path}:{line}"
                 if content is None:
                     yield Fault(
@@ -241,7 +294,7 @@ def _read_records(
                     yield Fault(f"{path}:{bad_line}", "wrong encoding", detail)
                     continue
                 if text.strip():
-                    yield _Record(place, text)
+                    yield Record(place, text)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         yield Fault(str(path), "damaged archive", str(error))
 
@@ -294,30 +347,25 @@ def _needed(package: str, path: Path) -> Any:
         raise ReadError(f"to read {path}, install the package {name}: pip install {name}") from None
 
 
-def _from_text(records: Iterable[_Record | Fault]) -> Iterator[Document | Fault]:
-    for record in records:
-        if isinstance(record, Fault):
-            yield record
-        else:
-            yield Document(record.text.replace("\r\n", "\n").strip(), record.place)
+def _from_text(record: Record) -> Document:
+    return Document(record.text.replace("\r\n", "\n").strip(), record.place)
 
 
-def _from_json(records: Iterable[_Record | Fault], text_key: str) -> Iterator[Document | Fault]:
+def parse_json(records: Iterable[Record | Fault]) -> Iterator[tuple[str, Any] | Fault]:
+    """The place of each record, and its value as JSON."""
     for record in records:
         if isinstance(record, Fault):
             yield record
             continue
         try:
-            value = json.loads(record.text)
+            yield record.place, json.loads(record.text)
         except (ValueError, RecursionError) as error:
             yield Fault(record.place, "malformed JSON", str(error))
-            continue
-        yield _from_object(value, text_key, record.place)
 
 
 def _from_object(value: Any, text_key: str, place: str) -> Document | Fault:
     if not isinstance(value, dict):
-        return Fault(place, "no object", f"it is a JSON {type(value).__name__}")
+        return Fault(place, "no object", f"it is JSON of type {type(value).__name__}")
     if text_key not in value and "conversations" in value:
         turns = value["conversations"]
         if not _is_conversation(turns):
@@ -327,7 +375,7 @@ def _from_object(value: Any, text_key: str, place: str) -> Document | Fault:
         return Fault(place, "missing key", f"no {text_key!r}; its keys are {sorted(value)}")
     text = value.pop(text_key)
     if not isinstance(text, str):
-        return Fault(place, "no text", f"{text_key!r} is a {type(text).__name__}")
+        return Fault(place, "no text", f"{text_key!r} is of type {type(text).__name__}")
     if not text.strip():
         return Fault(place, "empty text")
     return Document(text, place, value)

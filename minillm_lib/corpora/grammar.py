@@ -53,26 +53,38 @@ class Alternative:
 class Grammar:
     """A probabilistic context-free grammar in which every text has exactly one derivation.
 
-    Args:
-        rules: for each symbol its alternatives, separated by ``|``. ``<name>`` stands for a symbol, and ``[3]`` in
-            front of an alternative is its weight, a whole number (1 where none is given). The first symbol is the
-            start, and its alternatives are the topics.
-        separator: what is written for white space in an alternative: ``" "``, or ``""`` for a language that is
-            written without spaces; there a space in a rule shows where a word ends.
-        language: noted in each document's ``meta``.
+    Parameters
+    ----------
+    rules
+        For each symbol its alternatives, separated by ``|``. ``<name>`` stands for a symbol, and ``[3]`` in
+        front of an alternative is its weight, a whole number (1 where none is given). The first symbol is the
+        start, and its alternatives are the topics.
+    separator
+        What is written for white space in an alternative: ``" "``, or ``""`` for a language that is
+        written without spaces; there a space in a rule shows where a word ends.
+    language
+        Noted in each document's ``meta``.
 
-    Attributes:
-        start: the start symbol.
-        rules: the :class:`Alternative` list of each symbol, such as ``rules["<document>"]``.
-        topics: ``(n_topics,)`` names: what follows ``@`` in a start alternative such as ``<abstract@vision>``, or the
-            alternative as it is written.
-        topic_weights: ``(n_topics,)`` probabilities of the topics.
-        vocabulary: the terms in alphabetical order: words with a letter in them, in lower case.
+    Attributes
+    ----------
+    start
+        The start symbol.
+    rules
+        The :class:`Alternative` list of each symbol, such as ``rules["<document>"]``.
+    topics
+        ``(n_topics,)`` names: what follows ``@`` in a start alternative such as ``<abstract@vision>``, or the
+        alternative as it is written.
+    topic_weights
+        ``(n_topics,)`` probabilities of the topics.
+    vocabulary
+        The terms in alphabetical order: words with a letter in them, in lower case.
 
-    Raises:
-        ValueError: for a weight that is no positive whole number, an empty alternative, a symbol that is undefined or
-            out of reach, a rule that leads back to itself before any word, rules whose expected length is infinite,
-            and two alternatives of a symbol with texts of which one begins the other.
+    Raises
+    ------
+    ValueError
+        For a weight that is no positive whole number, an empty alternative, a symbol that is undefined or
+        out of reach, a rule that leads back to itself before any word, rules whose expected length is infinite,
+        and two alternatives of a symbol with texts of which one begins the other.
 
     >>> coin = Grammar({"game": "[1] heads wins | [3] tails <game>"})
     >>> coin.log_probability("tails tails heads wins") == log(3 / 4 * 3 / 4 * 1 / 4)
@@ -121,8 +133,10 @@ class Grammar:
     def derivation(self, text: str) -> list[Alternative]:
         """The alternatives that were drawn to write a text, in the order of a derivation from the left.
 
-        Raises:
-            ValueError: if the grammar cannot write the text; the message shows where it departs.
+        Raises
+        ------
+        ValueError
+            If the grammar cannot write the text; the message shows where it departs.
         """
         furthest = 0
         # To be tried: a position in the text, the pieces that must follow there, and the alternatives that led there.

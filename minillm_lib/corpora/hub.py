@@ -77,14 +77,21 @@ def list_hub_files(
 ) -> dict[str, HubFile]:
     """The files at the top of a dataset repository, by name.
 
-    Args:
-        revision: branch, tag or commit; the hub's main branch if None.
-        base_url: another server with the same interface, such as a mirror.
+    Parameters
+    ----------
+    revision
+        Branch, tag or commit; the hub's main branch if None.
+    base_url
+        Another server with the same interface, such as a mirror.
 
-    Raises:
-        ValueError: for an unknown hub.
-        NotOnHubError: if the answer is no list of files.
-        DownloadError: if the hub cannot be reached or has no such repository.
+    Raises
+    ------
+    ValueError
+        For an unknown hub.
+    NotOnHubError
+        If the answer is no list of files.
+    DownloadError
+        If the hub cannot be reached or has no such repository.
     """
     if hub not in HUBS:
         raise ValueError(f"hub is {hub!r}; allowed are {', '.join(map(repr, HUBS))}")
@@ -137,20 +144,32 @@ def fetch_hub_corpus(
     An interrupted download goes on where it stopped. A file in the cache is compared with the size and SHA-256 that
     the hub names; without a network it is used as it is.
 
-    Args:
-        name: one of :data:`HUB_CORPORA`.
-        split: the published split; corpora that are published in one piece have only ``"all"``.
-        hub: ``"huggingface"`` or ``"modelscope"``.
-        file: another file of the repository.
-        revision: branch, tag or commit of the repository.
-        base_url: another server with the hub's interface.
-        downloader_options: see :class:`~minillm_lib.corpora.download.Downloader`.
+    Parameters
+    ----------
+    name
+        One of :data:`HUB_CORPORA`.
+    split
+        The published split; corpora that are published in one piece have only ``"all"``.
+    hub
+        ``"huggingface"`` or ``"modelscope"``.
+    file
+        Another file of the repository.
+    revision
+        Branch, tag or commit of the repository.
+    base_url
+        Another server with the hub's interface.
+    downloader_options
+        See :class:`~minillm_lib.corpora.download.Downloader`.
 
-    Raises:
-        ValueError: for an unknown corpus, split or hub.
-        NotOnHubError: if the repository does not hold the file.
-        DownloadError: if the hub cannot be reached and the file is not in the cache, or what arrives is not what
-            the hub promised.
+    Raises
+    ------
+    ValueError
+        For an unknown corpus, split or hub.
+    NotOnHubError
+        If the repository does not hold the file.
+    DownloadError
+        If the hub cannot be reached and the file is not in the cache, or what arrives is not what
+        the hub promised.
     """
     corpus = _corpus(name)
     wanted = [file] if file is not None else _published(name, split)
@@ -185,12 +204,16 @@ def load_hub_corpus(
 ) -> Iterator[Document]:
     """The documents of a corpus, as a stream, from the cache, the hub, or a local file.
 
-    Args:
-        path: a local file, folder or glob of the published shape; nothing is fetched then. JSON lines
-            (``{"text": …}`` or ``{"conversations": [{"role": …, "content": …}, …]}``), or, of TinyStories, text with
-            ``<|endoftext|>`` between the stories.
-        max_faulty_share: see :func:`~minillm_lib.corpora.files.read_files`.
-        options: see :func:`fetch_hub_corpus`.
+    Parameters
+    ----------
+    path
+        A local file, folder or glob of the published shape; nothing is fetched then. JSON lines
+        (``{"text": …}`` or ``{"conversations": [{"role": …, "content": …}, …]}``), or, of TinyStories, text with
+        ``<|endoftext|>`` between the stories.
+    max_faulty_share
+        See :func:`~minillm_lib.corpora.files.read_files`.
+    options
+        See :func:`fetch_hub_corpus`.
     """
     corpus = _corpus(name)
     if path is None:

@@ -85,14 +85,21 @@ def fetch_neurips(
 
     Parameters
     ----------
-    years : one year or several, from 1987 on
-    source : "proceedings" reads the official site, one page a paper (but not the site of its own that the
-        track on data sets and benchmarks had in 2021); "lists" reads one public JSON list a year
-    full_text : take the text from the PDF, and keep the abstract in ``meta["abstract"]``
-    base_url : another server with the same layout
-    refresh : ask for the lists of papers again; papers that are in the cache are kept
-    max_failed_share : share of papers that may fail, with a warning, before it is an error
-    downloader_options : ``cache_dir``, ``delay``, ``max_connections`` and others, see ``Downloader``
+    years
+        One year or several, from 1987 on.
+    source
+        "proceedings" reads the official site, one page a paper (but not the site of its own that the
+        track on data sets and benchmarks had in 2021); "lists" reads one public JSON list a year.
+    full_text
+        Take the text from the PDF, and keep the abstract in ``meta["abstract"]``.
+    base_url
+        Another server with the same layout.
+    refresh
+        Ask for the lists of papers again; papers that are in the cache are kept.
+    max_failed_share
+        Share of papers that may fail, with a warning, before it is an error.
+    downloader_options
+        ``cache_dir``, ``delay``, ``max_connections`` and others, see ``Downloader``.
 
     Raises ``ValueError`` for a year or a source that does not exist, ``DownloadError`` if the server cannot be
     reached or does not have the year, ``LayoutChanged`` if its pages can no longer be read.

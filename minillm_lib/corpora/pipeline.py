@@ -17,17 +17,16 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain, islice
-from pathlib import Path
+from itertools import tee
 from typing import Any, NamedTuple
 
-from joblib import Parallel, cpu_count, delayed
+from joblib import effective_n_jobs
 
+from minillm_lib.corpora.atomic_write import open_atomically
 from minillm_lib.corpora.boilerplate import remove_boilerplate
 from minillm_lib.corpora.cleaning_report import PipelineReport, around_first_difference
 from minillm_lib.corpora.corpus_filters import decontamination, exact_duplicates, near_duplicates
@@ -45,10 +44,9 @@ from minillm_lib.corpora.filters import (
     tidy_blank_lines,
     undo_mojibake,
 )
+from minillm_lib.corpora.parallel import parallel_map
 
 _CHUNK_CHARACTERS = 1 << 20
-_CHUNKS_A_PROCESS = 4
-
 
 _FIXED_STEPS: Mapping[str, Step] = {
     step.name: step
@@ -78,16 +76,23 @@ class CleaningPipeline:
 
     Cleaning what is clean changes nothing if, as in :data:`DEFAULT_STEPS`, the edits stand before the filters.
 
-    Args:
-        steps: names from :data:`DEFAULT_STEPS`, or steps of one's own: ``Filter("length", "…",
-            length_test(min_words=50))``.
-        test_documents: what the step "test text" keeps out of the training text; read once, here.
-        n_jobs: number of processes; -1 for one a core. The result does not depend on it.
-        chunk_size: number of documents that a process is given at once. At most four chunks a process, and two more,
-            are in memory. A chunk of over a million characters is cut shorter.
+    Parameters
+    ----------
+    steps
+        Names from :data:`DEFAULT_STEPS`, or steps of one's own: ``Filter("length", "…",
+        length_test(min_words=50))``.
+    test_documents
+        What the step "test text" keeps out of the training text; read once, here.
+    n_jobs
+        Number of processes; -1 for one a core. The result does not depend on it.
+    chunk_size
+        Number of documents that a process is given at once. At most two chunks a process, and two more,
+        are in memory. A chunk of over a million characters is cut shorter.
 
-    Raises:
-        ValueError: for an unknown step, two of the same name, or a number out of range.
+    Raises
+    ------
+    ValueError
+        For an unknown step, two of the same name, or a number out of range.
     """
 
     report: PipelineReport
@@ -101,8 +106,6 @@ class CleaningPipeline:
         n_jobs: int = -1,
         chunk_size: int = 256,
     ) -> None:
-        if n_jobs == 0 or n_jobs < -1:
-            raise ValueError(f"n_jobs is {n_jobs}; allowed are 1 and more, and -1 for one process a core")
         if chunk_size < 1:
             raise ValueError(f"chunk_size is {chunk_size}; allowed is 1 or more")
         self.steps = tuple(
@@ -111,7 +114,7 @@ class CleaningPipeline:
         names = [step.name for step in self.steps]
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"two steps are called {twice[0]!r}; each needs a name of its own")
-        self.n_jobs = cpu_count() if n_jobs == -1 else n_jobs
+        self.n_jobs = effective_n_jobs(n_jobs)
         self.chunk_size = chunk_size
         self.report = self._new_report()
 
@@ -150,19 +153,11 @@ class CleaningPipeline:
         return True
 
     def _traces(self, documents: Iterable[Document]) -> Iterator[tuple[Document, _Trace]]:
-        chunks = _chunks(documents, self.chunk_size)
-        first = list(islice(chunks, 2))
-        chunks = chain(first, chunks)
-        if self.n_jobs == 1 or len(first) < 2:
-            for chunk in chunks:
-                yield from ((document, _trace(document.text, self.steps)) for document in chunk)
-            return
-        with Parallel(n_jobs=self.n_jobs, return_as="generator") as run:
-            while window := list(islice(chunks, _CHUNKS_A_PROCESS * self.n_jobs)):
-                texts = [[document.text for document in chunk] for chunk in window]
-                results = run(delayed(_trace_all)(chunk, self.steps) for chunk in texts)
-                for chunk, traces in zip(window, results, strict=True):
-                    yield from zip(chunk, traces, strict=True)
+        chunks, again = tee(_chunks(documents, self.chunk_size))
+        texts = ([document.text for document in chunk] for chunk in again)
+        traces = parallel_map(partial(_trace_all, self.steps), texts, n_jobs=self.n_jobs)
+        for chunk, own in zip(chunks, traces, strict=True):
+            yield from zip(chunk, own, strict=True)
 
 
 def clean(
@@ -188,21 +183,18 @@ def clean_corpus(
 
     Each line is an object with the ``text``, the ``source``, and what ``meta`` holds under other keys. The file
     appears when it is complete; if anything fails before, what was there stays as it was.
+
+    Raises
+    ------
+    ValueError
+        For steps as :class:`CleaningPipeline` does, and if there are no documents.
     """
-    output = Path(output)
     pipeline = CleaningPipeline(steps, test_documents=test_documents, n_jobs=n_jobs)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(f".{output.name}.{secrets.token_hex(8)}")
-    try:
-        with temporary.open("xb") as file:
-            for document in pipeline.clean(documents):
-                file.write(_json_line(document))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, output)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with open_atomically(output) as file:
+        for document in pipeline.clean(documents):
+            file.write(_json_line(document))
+        if not pipeline.report.documents_read:
+            raise ValueError("there are no documents to clean")
     return pipeline.report
 
 
@@ -236,7 +228,7 @@ class _Trace(NamedTuple):
     outcomes: list[Any]
 
 
-def _trace_all(texts: Sequence[str], steps: Sequence[Step]) -> list[_Trace]:
+def _trace_all(steps: Sequence[Step], texts: Sequence[str]) -> list[_Trace]:
     return [_trace(text, steps) for text in texts]
 
 

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from minillm_lib.corpora.document import Document
+from minillm_lib.corpora.files import JSON_LINES_SUFFIXES, MARKDOWN_SUFFIXES, TEXT_SUFFIXES
 
-MARKDOWN_SUFFIXES = (".md", ".markdown")
-TEXT_SUFFIXES = (".txt", ".text", *MARKDOWN_SUFFIXES)
-JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
 _ALLOWED = ", ".join(TEXT_SUFFIXES + JSON_LINES_SUFFIXES)
 _SHOWN_FAULTS = 5
 
@@ -38,13 +36,18 @@ def read_documents(
     Markdown loses its markup and code blocks. ``source`` of a document is its file and, where it is a part of it, the
     number of its first line. Bytes that are wrong in the encoding become U+FFFD, and a warning says how many.
 
-    Args:
-        on_malformed: what to do with lines that are no JSON object with a text: ``"raise"`` an error that names them
-            by file and line, or ``"skip"`` them with a warning that does.
+    Parameters
+    ----------
+    on_malformed
+        What to do with lines that are no JSON object with a text: ``"raise"`` an error that names them
+        by file and line, or ``"skip"`` them with a warning that does.
 
-    Raises:
-        FileNotFoundError: if there is nothing at ``path``.
-        ValueError: for malformed lines, a file of another kind, and if there is no document at all.
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing at ``path``.
+    ValueError
+        For malformed lines, a file of another kind, and if there is no document at all.
     """
     path = Path(path)
     if on_malformed not in ("raise", "skip"):
@@ -123,7 +126,7 @@ def _read_json_lines(path: Path, text_key: str, encoding: str, faults: list[str]
         try:
             record: Any = json.loads(line)
             if not isinstance(record, dict):
-                raise ValueError(f"a JSON {type(record).__name__}, not an object")
+                raise ValueError(f"JSON of type {type(record).__name__}, not an object")
             if not isinstance(record.get(text_key), str):
                 raise ValueError(f"no text under {text_key!r}; its keys are {sorted(record)}")
         except (ValueError, RecursionError) as error:

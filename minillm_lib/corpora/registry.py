@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from minillm_lib.corpora.document import Document
+from minillm_lib.corpora.splits import SPLITS, split_of
 
-SPLITS = ("train", "validation", "test")
 _EVERYTHING = "all"
-_VALIDATION_SHARE = _TEST_SHARE = 0.05
-_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_QUANTILES = (0.05, 0.5, 0.95)
+_GROUPS = ("package", "language", "venue")
+_YEAR = 2023
+# What every corpus that needs a network also takes: see Downloader, and fetch_papers or fetch_hub_corpus.
+_DOWNLOADING: Mapping[str, Any] = {
+    "base_url": str,
+    "cache_dir": Path,
+    "progress": bool,
+    "user_agent": str,
+    "delay": float,
+    "timeout": float,
+    "backoff": float,
+    "max_retry_after": float,
+    "max_connections": int,
+    "retries": int,
+}
+
+
+def _nothing_to_fetch(**_: Any) -> str:
+    return "nothing to fetch: it is made or read where it is used"
 
 
 @dataclass(frozen=True)
 class Corpus:
     """What the registry knows of a corpus.
 
-    ``size`` is approximate; ``needs_network`` says whether the first use fetches it. ``load`` takes a split and the
-    options of the corpus; ``fetch`` brings what is needed onto this machine and says where or what that is.
+    ``size`` is approximate; ``needs_network`` says whether the first use fetches it. ``options`` are the names and
+    types of what :func:`load_corpus` takes for it, besides the settings of a download. ``load`` takes a split and the
+    options; ``fetch`` takes the options, brings what is needed onto this machine and says where or what that is.
     """
 
     name: str
@@ -33,24 +53,32 @@ class Corpus:
     size: str
     language: str
     needs_network: bool
+    options: Mapping[str, Any]
     load: Callable[..., Iterable[Document]] = field(repr=False)
-    fetch: Callable[..., str] = field(repr=False)
+    fetch: Callable[..., str] = field(repr=False, default=_nothing_to_fetch)
 
 
 def load_corpus(name: str, *, split: str = "train", **options: Any) -> Iterator[Document]:
     """The documents of a corpus, as a stream.
 
-    Args:
-        name: one of :data:`CORPORA`.
-        split: ``"train"``, ``"validation"``, ``"test"`` or ``"all"``. Where a corpus has no splits of its own, its
-            documents are divided by a hash of their text: 90 % train, 5 % validation, 5 % test.
-        options: those of the corpus: ``years`` for the venues; ``paths`` and others of
-            :func:`~minillm_lib.corpora.files.read_files` for ``files``; ``path``, ``hub`` and others of
-            :func:`~minillm_lib.corpora.hub.load_hub_corpus`; ``n``, ``seed`` and ``language`` for ``grammar``;
-            those of :func:`~minillm_lib.corpora.docstrings.load_docstrings`.
+    Parameters
+    ----------
+    name
+        One of :data:`CORPORA`.
+    split
+        ``"train"``, ``"validation"``, ``"test"`` or ``"all"``. Where a corpus has no splits of its own, its
+        documents are divided by a hash of their text (:func:`~minillm_lib.corpora.splits.split_of`).
+    options
+        Those of the corpus (``CORPORA[name].options``), explained at the function that reads it:
+        :func:`~minillm_lib.corpora.docstrings.load_docstrings`, :meth:`Grammar.generate
+        <minillm_lib.corpora.grammar.Grammar.generate>`, :func:`~minillm_lib.corpora.neurips.fetch_neurips`,
+        :func:`~minillm_lib.corpora.hub.load_hub_corpus`, :func:`~minillm_lib.corpora.files.read_files`. Strings
+        are read as what the option wants, so ``n="20"`` is as good as ``n=20``.
 
-    Raises:
-        ValueError: for an unknown corpus, split or option.
+    Raises
+    ------
+    ValueError
+        For an unknown corpus, split or option, or a value that the option does not allow.
 
     >>> next(load_corpus("grammar", language="en")).source
     'grammar'
@@ -59,7 +87,7 @@ def load_corpus(name: str, *, split: str = "train", **options: Any) -> Iterator[
     if split not in (*SPLITS, _EVERYTHING):
         allowed = ", ".join(map(repr, (*SPLITS, _EVERYTHING)))
         raise ValueError(f"split is {split!r}; allowed are {allowed}")
-    return iter(corpus.load(split, **options))
+    return iter(corpus.load(split, **_checked(corpus, options)))
 
 
 def fetch_corpus(name: str, **options: Any) -> str:
@@ -67,26 +95,39 @@ def fetch_corpus(name: str, **options: Any) -> str:
 
     What is fetched already is not fetched again. Raises as :func:`load_corpus`.
     """
-    return find_corpus(name).fetch(**options)
+    corpus = find_corpus(name)
+    return corpus.fetch(**_checked(corpus, options))
 
 
 def find_corpus(name: str) -> Corpus:
     """The entry of a corpus.
 
-    Raises:
-        ValueError: if there is none; the message lists the names.
+    Raises
+    ------
+    ValueError
+        If there is none; the message lists the names.
     """
     if name not in CORPORA:
         raise ValueError(f"there is no corpus {name!r}; there are {', '.join(CORPORA)}")
     return CORPORA[name]
 
 
-def split_of(text: str) -> str:
-    """The split of a text by its hash: stable, and the same for the same text wherever it stands."""
-    place = int.from_bytes(hashlib.sha256(text.encode(errors="surrogatepass")).digest()[:8], "big") / 2**64
-    if place < _TEST_SHARE:
-        return "test"
-    return "validation" if place < _TEST_SHARE + _VALIDATION_SHARE else "train"
+def _checked(corpus: Corpus, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given (not those that are None), as the types that the corpus wants."""
+    types = {**corpus.options, **(_DOWNLOADING if corpus.needs_network else {})}
+    checked = {}
+    for name, value in options.items():
+        if name not in types:
+            allowed = ", ".join(types) or "none"
+            raise ValueError(f"{corpus.name} has no option {name!r}; allowed: {allowed}")
+        if value is None:
+            continue
+        try:
+            checked[name] = TypeAdapter(types[name]).validate_python(value)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise ValueError(f"{corpus.name}: {name} is {value!r}; {reason[0].lower()}{reason[1:]}") from None
+    return checked
 
 
 def _of_split(documents: Iterable[Document], split: str) -> Iterator[Document]:
@@ -94,10 +135,9 @@ def _of_split(documents: Iterable[Document], split: str) -> Iterator[Document]:
 
 
 def _load_docstrings(split: str, **options: Any) -> Iterable[Document]:
-    from minillm_lib.corpora.docstrings import SPLITS as OWN_SPLITS
     from minillm_lib.corpora.docstrings import load_docstrings
 
-    wanted = [own for own in OWN_SPLITS if split in (_EVERYTHING, own)]
+    wanted = [own for own in SPLITS if split in (_EVERYTHING, own)]
     return chain.from_iterable(load_docstrings(own, **options) for own in wanted)
 
 
@@ -110,22 +150,27 @@ def _fetch_docstrings(**options: Any) -> str:
 
 
 def _load_grammar(
-    split: str, *, n: int = 10_000, seed: int = 0, language: str = "both", **options: Any
+    split: str, *, n: int = 10_000, seed: int = 0, language: str = "both"
 ) -> Iterable[Document]:
     from minillm_lib.corpora.grammar import load_grammar
 
-    if language not in ("en", "zh", "both"):
-        raise ValueError(f"language is {language!r}; allowed are 'en', 'zh' and 'both'")
-    if options:
-        raise ValueError(f"unknown option {next(iter(options))!r}; allowed are 'n', 'seed' and 'language'")
     grammars = [load_grammar("en")] * (language != "zh") + [load_grammar("zh")] * (language != "en")
-    # Documents of a grammar are independent draws, so the splits are ranges of one long sequence.
     documents = chain.from_iterable(zip(*(grammar.generate(n, seed) for grammar in grammars), strict=True))
     return _of_split(documents, split)
 
 
+def _load_course_faq(split: str, *, language: Literal["en", "zh"] | None = None) -> Iterable[Document]:
+    from minillm_lib.corpora.faq import SOURCE, faq_questions
+
+    return (
+        Document(f"{question.phrasings[0]}\n\n{question.answer}", SOURCE, {"language": question.language})
+        for question in faq_questions(language)
+        if split in (_EVERYTHING, split_of(question.id))
+    )
+
+
 def _venue(venue: str) -> Callable[..., Iterable[Document]]:
-    def load(split: str, *, years: int | Iterable[int] = (2023,), **options: Any) -> Iterable[Document]:
+    def load(split: str, *, years: int | Iterable[int] = _YEAR, **options: Any) -> Iterable[Document]:
         from minillm_lib.corpora.neurips import fetch_neurips, fetch_papers
 
         if venue == "nips":
@@ -149,7 +194,7 @@ def _hub(name: str) -> Callable[..., Iterable[Document]]:
         from minillm_lib.corpora.hub import HUB_CORPORA, load_hub_corpus
 
         published = HUB_CORPORA[name].files
-        if options.get("path") is not None or _EVERYTHING in published:
+        if "path" in options or _EVERYTHING in published:
             return _of_split(load_hub_corpus(name, split=_EVERYTHING, **options), split)
         wanted = published if split == _EVERYTHING else [split]
         return chain.from_iterable([load_hub_corpus(name, split=own, **options) for own in wanted])
@@ -158,9 +203,11 @@ def _hub(name: str) -> Callable[..., Iterable[Document]]:
 
 
 def _fetch_hub(name: str) -> Callable[..., str]:
-    def fetch(**options: Any) -> str:
+    def fetch(*, path: Any = None, max_faulty_share: float = 0, **options: Any) -> str:
         from minillm_lib.corpora.hub import HUB_CORPORA, fetch_hub_corpus
 
+        if path is not None:
+            return f"nothing to fetch: it is read from {path}"
         paths = [fetch_hub_corpus(name, split=split, **options) for split in HUB_CORPORA[name].files]
         return ", ".join(f"{path} ({path.stat().st_size / 1e6:,.1f} MB)" for path in paths)
 
@@ -175,101 +222,135 @@ def _load_files(split: str, *, paths: Any = None, **options: Any) -> Iterable[Do
     return _of_split(read_files(paths, **options), split)
 
 
-def _nothing_to_fetch(**_: Any) -> str:
-    return "nothing to fetch: it is made or read where it is used"
-
-
-_ABSTRACTS = "their authors'; for reading and research"
-CORPORA: Mapping[str, Corpus] = {
-    corpus.name: corpus
-    for corpus in (
-        Corpus(
-            "docstrings",
-            "documentation of Python and of the course's packages, as installed",
-            "that of each package (BSD, MIT, Apache-2.0, PSF)",
-            "39 MB",
-            "en",
-            False,
-            _load_docstrings,
-            _fetch_docstrings,
-        ),
-        Corpus(
-            "grammar",
-            "abstracts written by a grammar whose entropy is known",
-            "MIT (part of this package)",
-            "any; 20,000 documents",
-            "en, zh",
-            False,
-            _load_grammar,
-            _nothing_to_fetch,
-        ),
-        *(
-            Corpus(
-                name,
-                f"abstracts of {title} (option: years)",
-                _ABSTRACTS,
-                size,
-                "en",
-                True,
-                _venue(venue),
-                _fetch_venue(venue),
-            )
-            for name, venue, title, size in (
-                ("neurips", "nips", "NeurIPS, 1987 to today", "up to 6 MB a year"),
-                ("icml", "icml", "ICML", "up to 4 MB a year"),
-                ("iclr", "iclr", "ICLR", "up to 5 MB a year"),
-                ("aistats", "aistats", "AISTATS", "under 1 MB a year"),
-                ("colt", "colt", "COLT", "under 1 MB a year"),
-                ("uai", "uai", "UAI", "under 1 MB a year"),
-            )
-        ),
-        Corpus(
-            "tinystories",
-            "short stories in the words of small children (Eldan & Li 2023)",
-            "CDLA-Sharing-1.0",
-            "2.2 GB",
-            "en",
-            True,
-            _hub("tinystories"),
-            _fetch_hub("tinystories"),
-        ),
-        Corpus(
-            "minimind-pretrain",
-            "MiniMind's texts for pretraining",
-            "mixed, see the data set's page",
-            "1.2–1.6 GB",
-            "zh, en",
-            True,
-            _hub("minimind-pretrain"),
-            _fetch_hub("minimind-pretrain"),
-        ),
-        Corpus(
-            "minimind-sft",
-            "MiniMind's conversations for fine-tuning",
-            "mixed, see the data set's page",
-            "1.2–1.7 GB",
-            "zh, en",
-            True,
-            _hub("minimind-sft"),
-            _fetch_hub("minimind-sft"),
-        ),
-        Corpus(
-            "files",
-            "your own text, Markdown, JSON lines or Parquet (option: paths)",
-            "yours",
-            "any",
-            "any",
-            False,
-            _load_files,
-            _nothing_to_fetch,
-        ),
+def _venue_corpus(name: str, title: str, size: str, venue: str | None = None) -> Corpus:
+    only_here = {"accepted_only": bool} if venue is None else {"source": Literal["proceedings", "lists"]}
+    return Corpus(
+        name=name,
+        description=f"abstracts of {title} (those of {_YEAR} if no years are given)",
+        licence="the authors'; to read and study",
+        size=size,
+        language="en",
+        needs_network=True,
+        options={
+            "years": int | Sequence[int],
+            "full_text": bool,
+            "refresh": bool,
+            "max_failed_share": float,
+            **only_here,
+        },
+        load=_venue(venue or name),
+        fetch=_fetch_venue(venue or name),
     )
-}
+
+
+def _hub_corpus(name: str, description: str, licence: str, size: str, language: str) -> Corpus:
+    return Corpus(
+        name=name,
+        description=description,
+        licence=licence,
+        size=size,
+        language=language,
+        needs_network=True,
+        options={
+            "path": Path | Sequence[Path],
+            "hub": Literal["huggingface", "modelscope"],
+            "file": str,
+            "revision": str,
+            "max_faulty_share": float,
+        },
+        load=_hub(name),
+        fetch=_fetch_hub(name),
+    )
+
+
+_ALL = (
+    Corpus(
+        name="docstrings",
+        description="documentation of Python and of the course's packages, as installed",
+        licence="each package's own (BSD, MIT, Apache-2.0, PSF)",
+        size="39 MB",
+        language="en",
+        needs_network=False,
+        options={
+            "packages": Mapping[str, Sequence[str]],
+            "cache_dir": Path,
+            "n_jobs": int,
+            "progress": bool,
+        },
+        load=_load_docstrings,
+        fetch=_fetch_docstrings,
+    ),
+    Corpus(
+        name="grammar",
+        description="abstracts written by a grammar whose entropy is known",
+        licence="MIT, part of this package",
+        size="any; 20,000 documents",
+        language="en, zh",
+        needs_network=False,
+        options={"n": int, "seed": int, "language": Literal["en", "zh", "both"]},
+        load=_load_grammar,
+    ),
+    Corpus(
+        name="course-faq",
+        description="questions about this course's subjects with their answers, as text",
+        licence="MIT, part of this package",
+        size="0.2 MB",
+        language="en, zh",
+        needs_network=False,
+        options={"language": Literal["en", "zh"]},
+        load=_load_course_faq,
+    ),
+    _venue_corpus("neurips", "NeurIPS, 1987 to today", "up to 6 MB a year", venue="nips"),
+    _venue_corpus("icml", "ICML", "up to 4 MB a year"),
+    _venue_corpus("iclr", "ICLR", "up to 5 MB a year"),
+    _venue_corpus("aistats", "AISTATS", "under 1 MB a year"),
+    _venue_corpus("colt", "COLT", "under 1 MB a year"),
+    _venue_corpus("uai", "UAI", "under 1 MB a year"),
+    _hub_corpus(
+        "tinystories",
+        "short stories in the words of small children (Eldan & Li 2023)",
+        "CDLA-Sharing-1.0",
+        "2.2 GB",
+        "en",
+    ),
+    _hub_corpus(
+        "minimind-pretrain",
+        "MiniMind's texts for pretraining",
+        "mixed, see the data set's page",
+        "1.2–1.6 GB",
+        "zh, en",
+    ),
+    _hub_corpus(
+        "minimind-sft",
+        "MiniMind's conversations for fine-tuning",
+        "mixed, see the data set's page",
+        "1.2–1.7 GB",
+        "zh, en",
+    ),
+    Corpus(
+        name="files",
+        description="your own text, Markdown, JSON lines or Parquet",
+        licence="yours",
+        size="any",
+        language="any",
+        needs_network=False,
+        options={
+            "paths": Path | Sequence[Path],
+            "text_key": str,
+            "separator": str,
+            "encoding": str,
+            "max_record_bytes": int,
+            "max_faulty_share": float,
+        },
+        load=_load_files,
+    ),
+)
+CORPORA: Mapping[str, Corpus] = {corpus.name: corpus for corpus in _ALL}
 
 
 @dataclass(frozen=True)
 class GroupStats:
-    """Counts of a group of documents; ``quantiles`` are of the documents' lengths in characters."""
+    """Counts of a group of documents; ``quantiles`` (5 %, median, 95 %) are of the documents' lengths in characters."""
 
     name: str
     documents: int
@@ -289,8 +370,8 @@ class CorpusStats:
     group_by: str
 
     def rows(self) -> list[list[str]]:
-        """The cells of the table, its header first."""
-        header = [self.group_by, "documents", "MB", "share", "characters", "words"]
+        """The cells of the table, its header first; the last three columns are quantiles of lengths."""
+        header = [self.group_by, "documents", "MB", "share", "words"]
         header += [f"{quantile:.0%}" if quantile != 0.5 else "median" for quantile in _QUANTILES]
         return [header, *(_cells(group) for group in (*self.groups, self.total))]
 
@@ -302,46 +383,48 @@ class CorpusStats:
 
 
 def _cells(group: GroupStats) -> list[str]:
-    numbers = [f"{number:,}" for number in (group.characters, group.words, *group.quantiles)]
+    numbers = [f"{number:,}" for number in (group.words, *group.quantiles)]
     return [group.name, f"{group.documents:,}", f"{group.bytes / 1e6:,.2f}", f"{group.share:.1%}", *numbers]
 
 
 def corpus_stats(documents: Iterable[Document], *, group_by: str | None = None) -> CorpusStats:
     """Count documents, bytes (UTF-8), characters and words (Chinese: characters), in all and by group.
 
-    Args:
-        group_by: the key of ``meta`` that names the group; if None, the first of ``package``, ``language``, ``venue``
-            that the first document has, or else the whole corpus.
+    Parameters
+    ----------
+    group_by
+        The key of ``meta`` that names the group; documents without it are under ``"?"``. If None, the first
+        of ``package``, ``language``, ``venue`` that the first document has, or else all are one group.
 
-    Raises:
-        ValueError: if there are no documents.
+    Raises
+    ------
+    ValueError
+        If there are no documents, or none has ``group_by`` in its ``meta``.
     """
     from minillm_lib.corpora.deduplication import text_units
 
     lengths: dict[str, list[int]] = defaultdict(list)
-    sums: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(2, dtype=np.int64))
+    n_bytes: Counter[str] = Counter()
+    n_words: Counter[str] = Counter()
     for document in documents:
-        if group_by is None:
-            group_by = next(
-                (key for key in ("package", "language", "venue") if key in document.meta), "corpus"
-            )
-        name = str(document.meta.get(group_by, document.source.partition(":")[0] or "?"))
-        if group_by == "corpus":
-            name = "documents"
+        if not lengths and group_by is None:
+            group_by = next((key for key in _GROUPS if key in document.meta), None)
+        name = "documents" if group_by is None else str(document.meta.get(group_by, "?"))
         lengths[name].append(len(document.text))
-        n_bytes = len(document.text.encode(errors="surrogatepass"))
-        sums[name] += (n_bytes, len(text_units(document.text)))
-    if group_by is None or not lengths:
+        n_bytes[name] += len(document.text.encode(errors="surrogatepass"))
+        n_words[name] += len(text_units(document.text))
+    if not lengths:
         raise ValueError("there are no documents to count")
-    total_bytes = sum(int(n_bytes) for n_bytes, _ in sums.values())
+    if lengths.keys() == {"?"}:
+        raise ValueError(f"group_by is {group_by!r}, which no document has in its meta")
 
-    def stats(name: str, own: list[int], n_bytes: int, n_words: int) -> GroupStats:
-        quantiles = tuple(int(q) for q in np.quantile(own, _QUANTILES, method="lower"))
-        share = n_bytes / max(total_bytes, 1)
-        return GroupStats(name, len(own), n_bytes, sum(own), n_words, share, quantiles)
+    def stats(name: str, names: Sequence[str]) -> GroupStats:
+        own = list(chain.from_iterable(lengths[each] for each in names))
+        own_bytes, own_words = (sum(counts[each] for each in names) for counts in (n_bytes, n_words))
+        quantiles = tuple(int(quantile) for quantile in np.quantile(own, _QUANTILES, method="lower"))
+        share = own_bytes / max(n_bytes.total(), 1)
+        return GroupStats(name, len(own), own_bytes, sum(own), own_words, share, quantiles)
 
-    groups = [stats(name, lengths[name], *map(int, sums[name])) for name in lengths]
-    groups.sort(key=lambda group: (-group.bytes, group.name))
-    everything = list(chain.from_iterable(lengths.values()))
-    total = stats("total", everything, total_bytes, sum(group.words for group in groups))
-    return CorpusStats(total, tuple(groups), group_by)
+    largest_first = sorted(lengths, key=lambda name: (-n_bytes[name], name))
+    groups = tuple(stats(name, [name]) for name in largest_first)
+    return CorpusStats(stats("total", largest_first), groups, group_by or "corpus")

@@ -36,8 +36,10 @@ def load_neurips() -> BagOfWords:
     ``meta`` gives each paper's ``year``, ``title`` and ``address``. The papers are a sample stratified by year, drawn
     with a fixed seed; rows are ordered by year and title. Terms come from title and abstract.
 
-    Raises:
-        ValueError: if the shipped file is damaged.
+    Raises
+    ------
+    ValueError
+        If the shipped file is damaged.
 
     >>> load_neurips()
     BagOfWords(1,000 documents, 2,517 terms, 56,536 tokens)
@@ -48,8 +50,10 @@ def load_neurips() -> BagOfWords:
 def read_paper_list(path: Path, year: int) -> list[Document]:
     """The papers of a year's list that have an abstract, as documents of title and abstract.
 
-    Raises:
-        ValueError: if the file is not a list of papers.
+    Raises
+    ------
+    ValueError
+        If the file is not a list of papers.
     """
     try:
         papers = json.loads(path.read_text(encoding="utf-8"))
@@ -75,8 +79,10 @@ def read_paper_list(path: Path, year: int) -> list[Document]:
 def quotas(sizes: Mapping[int, int], total: int) -> dict[int, int]:
     """Share ``total`` among strata in proportion to their sizes, by the method of the largest remainder.
 
-    Raises:
-        ValueError: if there are fewer than ``total`` to draw from.
+    Raises
+    ------
+    ValueError
+        If there are fewer than ``total`` to draw from.
     """
     available = sum(sizes.values())
     if available < total:

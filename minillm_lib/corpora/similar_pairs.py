@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from datasketch import MinHash
-from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from minillm_lib.corpora.deduplication import shingles
+from minillm_lib.corpora.parallel import parallel_map
 
 _BANDS, _ROWS = 42, 3
 _N_PERMUTATIONS = _BANDS * _ROWS
@@ -49,22 +50,26 @@ def similar_pairs(
     The result depends on the texts alone. No pair is reported wrongly; a pair of similarity s is missed with
     probability (1 - s³)^42: 4e-5 at 0.6, 1e-13 at 0.8.
 
-    Args:
-        threshold: least similarity, from 0.6 to 1.
-        shingle_size: number of words in a shingle (see :func:`~minillm_lib.corpora.deduplication.shingles`).
-        n_jobs: number of processes; -1 for one a core.
+    Parameters
+    ----------
+    threshold
+        Least similarity, from 0.6 to 1.
+    shingle_size
+        Number of words in a shingle (see :func:`~minillm_lib.corpora.deduplication.shingles`).
+    n_jobs
+        Number of processes; -1 for one a core.
 
-    Raises:
-        ValueError: for a threshold out of range.
+    Raises
+    ------
+    ValueError
+        For a threshold out of range.
     """
     if not 0.6 <= threshold <= 1:
         raise ValueError(f"threshold is {threshold}; allowed is a similarity from 0.6 to 1")
     if len(texts) < 2:
         return []
     chunks = [texts[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK)]
-    jobs = Parallel(n_jobs=n_jobs if len(chunks) > 1 else 1, return_as="generator")(
-        delayed(_sketch)(chunk, shingle_size) for chunk in chunks
-    )
+    jobs = parallel_map(partial(_sketch, shingle_size), chunks, n_jobs=n_jobs)
     with tqdm(jobs, total=len(chunks), desc="looking for near-copies", disable=not progress) as sketched:
         parts = list(sketched)
     hashes = [hashed for part, _ in parts for hashed in part]
@@ -80,7 +85,7 @@ def similar_pairs(
     return found
 
 
-def _sketch(texts: Sequence[str], shingle_size: int) -> tuple[list[np.ndarray], np.ndarray]:
+def _sketch(shingle_size: int, texts: Sequence[str]) -> tuple[list[np.ndarray], np.ndarray]:
     """The hashed shingles of each text, sorted, and the signatures ``(texts, 126)``."""
     hashed, signatures = [], np.zeros((len(texts), _N_PERMUTATIONS), dtype=np.uint32)
     empty = MinHash(num_perm=_N_PERMUTATIONS, seed=_SEED, hashfunc=_lower_half)

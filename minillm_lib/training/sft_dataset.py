@@ -155,7 +155,7 @@ def first_fit_decreasing(lengths: Sequence[int] | IntArray, capacity: int) -> In
     Raises
     ------
     ValueError
-        if an item is empty, or longer than ``capacity``.
+        If an item is empty, or longer than ``capacity``.
     """
     sizes = np.asarray(lengths, dtype=np.int64)
     if len(sizes) and not 0 < sizes.min() <= sizes.max() <= capacity:

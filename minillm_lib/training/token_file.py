@@ -10,24 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 import re
-import secrets
 from array import array
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor
-from contextlib import suppress
-from functools import lru_cache
-from itertools import chain, islice
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import numpy as np
-from joblib import cpu_count
-from joblib.externals.loky import get_reusable_executor
 from tqdm.auto import tqdm
 
+from minillm_lib.corpora.atomic_write import open_atomically
 from minillm_lib.corpora.document import Document
+from minillm_lib.corpora.parallel import parallel_map
 from minillm_lib.tokenizer import Tokenizer
 
 _MARK = b"MINILLM-TOKENS\n"
@@ -47,11 +43,6 @@ class TokenFileError(ValueError):
     """A file that is no token file, is damaged, or belongs to another tokenizer."""
 
 
-def tokenizer_sha256(tokenizer: Tokenizer) -> str:
-    """The SHA-256 of a tokenizer's model, by which token files tell tokenizers apart."""
-    return hashlib.sha256(tokenizer._model).hexdigest()
-
-
 def pack(
     documents: Iterable[Document | str],
     tokenizer: Tokenizer,
@@ -59,7 +50,7 @@ def pack(
     *,
     add_bos: bool = False,
     add_eos: bool = True,
-    n_jobs: int | None = None,
+    n_jobs: int = -1,
     progress: bool = True,
 ) -> TokenFile:
     """Encode documents into a token file, as a stream: memory holds some megabytes, whatever the corpus's size.
@@ -67,43 +58,42 @@ def pack(
     The same documents and tokenizer give the same bytes, on any number of processes. The file appears whole or not
     at all. Documents without text are left out.
 
-    Args:
-        documents: documents or plain texts.
-        path: where the file goes; an earlier one there is replaced.
-        add_bos: begin each document with ``tokenizer.bos_id``.
-        add_eos: end each document with ``tokenizer.eos_id``.
-        n_jobs: processes that encode; one a core if None. A corpus below a megabyte is encoded in this process.
+    Parameters
+    ----------
+    documents
+        Documents or plain texts.
+    path
+        Where the file goes; an earlier one there is replaced.
+    add_bos
+        Begin each document with ``tokenizer.bos_id``.
+    add_eos
+        End each document with ``tokenizer.eos_id``.
+    n_jobs
+        Processes that encode; -1 for one a core. A corpus below a megabyte is encoded in this process.
 
-    Returns:
+    Returns
+    -------
+    TokenFile
         The file, opened.
 
-    Raises:
-        ValueError: if there is no text at all, or for a text that cannot be encoded (lone surrogates).
+    Raises
+    ------
+    ValueError
+        If there is no text at all, or for a text that cannot be encoded (lone surrogates).
     """
     if isinstance(documents, str | Document):
         raise ValueError("documents is a single text; give an iterable of texts or of Documents")
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     corpus = _Corpus(documents)
-    try:
-        with (
-            temporary.open("xb") as file,
-            tqdm(desc=f"packing {path.name}", unit="B", unit_scale=True, disable=not progress) as bar,
-        ):
-            encoded = _encoded(corpus, tokenizer, add_bos, add_eos, n_jobs or cpu_count())
-            facts = _write(file, encoded, tokenizer, corpus, bar)
-            facts |= {"add_bos": add_bos, "add_eos": add_eos}
-            header = _MARK + json.dumps(facts).encode()
-            file.seek(0)
-            file.write(header.ljust(_HEADER_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-        raise
+    with (
+        open_atomically(path) as file,
+        tqdm(desc=f"packing {path.name}", unit="B", unit_scale=True, disable=not progress) as bar,
+    ):
+        encoded = _encoded(corpus, tokenizer, add_bos, add_eos, n_jobs)
+        facts = _write(file, encoded, tokenizer, corpus, bar)
+        header = _MARK + json.dumps(facts | {"add_bos": add_bos, "add_eos": add_eos}).encode()
+        file.seek(0)
+        file.write(header.ljust(_HEADER_BYTES))
     return TokenFile(path, tokenizer)
 
 
@@ -141,25 +131,13 @@ def _encoded(
     batches: Iterable[list[str]], tokenizer: Tokenizer, add_bos: bool, add_eos: bool, n_jobs: int
 ) -> Iterator[_Encoded]:
     """The ids of each batch and the lengths of its documents, in order."""
-    batches = iter(batches)
-    first = list(islice(batches, 2))
     dtype = _dtype(tokenizer.vocab_size)
     before, after = (
         np.array([special] * wanted, dtype=dtype).tobytes()
         for special, wanted in ((tokenizer.bos_id, add_bos), (tokenizer.eos_id, add_eos))
     )
-    options = (tokenizer._model, before, after, dtype.str)
-    if n_jobs == 1 or len(first) < 2:
-        yield from (_encode(batch, *options) for batch in chain(first, batches))
-        return
-    executor: Executor = get_reusable_executor(max_workers=n_jobs)
-    pending: deque[Any] = deque()
-    for batch in chain(first, batches):
-        pending.append(executor.submit(_encode, batch, *options))
-        if len(pending) > 2 * n_jobs:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
+    encode = partial(_encode, pickle.dumps(tokenizer), before, after, dtype.str)
+    return parallel_map(encode, batches, n_jobs=n_jobs)
 
 
 class _WordIds(dict[str, bytes]):
@@ -170,11 +148,11 @@ class _WordIds(dict[str, bytes]):
     into the next.
     """
 
-    def __init__(self, model: bytes, dtype: str) -> None:
+    def __init__(self, tokenizer: Tokenizer, dtype: str) -> None:
         super().__init__()
-        self._tokenizer = Tokenizer(model)
+        self._tokenizer = tokenizer
         self._dtype = dtype
-        reaches_over = any(re.search("[^▁]▁", piece) for piece in self._tokenizer.vocabulary)
+        reaches_over = any(re.search("[^▁]▁", piece) for piece in tokenizer.vocabulary)
         self.pattern = re.compile("(?s).+" if reaches_over else " *[^ ]+| +")
 
     def __missing__(self, word: str) -> bytes:
@@ -190,11 +168,14 @@ class _WordIds(dict[str, bytes]):
         return b"".join(map(self.__getitem__, self.pattern.findall(text)))
 
 
-_word_ids = lru_cache(maxsize=1)(_WordIds)
+@lru_cache(maxsize=1)
+def _word_ids(pickled: bytes, dtype: str) -> _WordIds:
+    return _WordIds(pickle.loads(pickled), dtype)
 
 
-def _encode(texts: list[str], model: bytes, before: bytes, after: bytes, dtype: str) -> _Encoded:
-    word_ids = _word_ids(model, dtype)
+def _encode(pickled: bytes, before: bytes, after: bytes, dtype: str, texts: list[str]) -> _Encoded:
+    """The ids of texts, by a tokenizer that comes pickled, so that a process unpacks it for the first batch only."""
+    word_ids = _word_ids(pickled, dtype)
     documents = [before + word_ids.of_text(text) + after for text in texts]
     size = np.dtype(dtype).itemsize
     return b"".join(documents), np.array([len(ids) // size for ids in documents])
@@ -205,7 +186,7 @@ def _dtype(vocab_size: int) -> np.dtype[Any]:
 
 
 def _write(
-    file: IO[bytes],
+    file: BinaryIO,
     encoded: Iterable[_Encoded],
     tokenizer: Tokenizer,
     corpus: _Corpus,
@@ -233,7 +214,7 @@ def _write(
         "n_documents": len(starts),
         "vocab_size": tokenizer.vocab_size,
         "sha256": digest.hexdigest(),
-        "tokenizer_sha256": tokenizer_sha256(tokenizer),
+        "tokenizer_sha256": tokenizer.sha256,
         "corpus_sha256": corpus.sha256(),
         "corpus_bytes": corpus.n_bytes,
     }
@@ -242,20 +223,31 @@ def _write(
 class TokenFile:
     """A token file, memory-mapped: opening one takes no time and no memory, whatever its size.
 
-    Args:
-        path: a file that :func:`pack` wrote.
-        tokenizer: the tokenizer that the ids are meant for; if given, another one is an error.
+    Parameters
+    ----------
+    path
+        A file that :func:`pack` wrote.
+    tokenizer
+        The tokenizer that the ids are meant for; if given, another one is an error.
 
-    Attributes:
-        tokens: the ids of all documents, ``(n_tokens,)``, uint16 or uint32, read-only.
-        document_starts: the position of each document's first id, ``(n_documents,)``, uint64, read-only.
-        vocab_size: size of the tokenizer's vocabulary.
-        facts: the whole header.
+    Attributes
+    ----------
+    tokens
+        The ids of all documents, ``(n_tokens,)``, uint16 or uint32, read-only.
+    document_starts
+        The position of each document's first id, ``(n_documents,)``, uint64, read-only.
+    vocab_size
+        Size of the tokenizer's vocabulary.
+    facts
+        The whole header.
 
-    Raises:
-        FileNotFoundError: if there is no such file.
-        TokenFileError: if it is no token file, is of another version, is cut short or too long, or belongs to another
-            tokenizer. Altered bytes are found by :meth:`verify`, which reads it all.
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    TokenFileError
+        If it is no token file, is of another version, is cut short or too long, or belongs to another
+        tokenizer. Altered bytes are found by :meth:`verify`, which reads it all.
     """
 
     def __init__(self, path: str | os.PathLike[str], tokenizer: Tokenizer | None = None) -> None:
@@ -270,7 +262,7 @@ class TokenFile:
             raise TokenFileError(
                 f"{self.path} is damaged: it has {size:,} bytes, and by its header {expected:,}"
             )
-        if tokenizer is not None and tokenizer_sha256(tokenizer) != self.facts["tokenizer_sha256"]:
+        if tokenizer is not None and tokenizer.sha256 != self.facts["tokenizer_sha256"]:
             raise TokenFileError(
                 f"{self.path} was packed with another tokenizer (of {self.vocab_size} ids); pack the corpus again"
             )
@@ -298,8 +290,10 @@ class TokenFile:
     def verify(self) -> None:
         """Read the whole file and compare it with the hash in its header.
 
-        Raises:
-            TokenFileError: if a byte was altered.
+        Raises
+        ------
+        TokenFileError
+            If a byte was altered.
         """
         with self.path.open("rb") as file:
             file.seek(_HEADER_BYTES)

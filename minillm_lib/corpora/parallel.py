@@ -1,0 +1,45 @@
+"""``map`` over several processes, as a stream."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from itertools import chain, islice
+from typing import TypeVar
+
+from joblib import effective_n_jobs
+from joblib.externals.loky import get_reusable_executor
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+_WAITING = 2
+
+
+def parallel_map(
+    function: Callable[[_Item], _Result], items: Iterable[_Item], *, n_jobs: int = -1
+) -> Iterator[_Result]:
+    """The function of each item, in order, computed in several processes.
+
+    Items are read only as they are needed: at most two a process, and one more, are ahead of the results. Where there
+    is one process or one item, all is done in this process. Who stops reading leaves at most these few behind.
+
+    Parameters
+    ----------
+    n_jobs
+        Number of processes; -1 for one a core.
+    """
+    items = iter(items)
+    first = list(islice(items, 2))
+    n_processes = effective_n_jobs(n_jobs)
+    if n_processes == 1 or len(first) < 2:
+        yield from map(function, chain(first, items))
+        return
+    executor = get_reusable_executor(max_workers=n_processes)
+    pending: deque[Future[_Result]] = deque()
+    for item in chain(first, items):
+        pending.append(executor.submit(function, item))
+        if len(pending) > _WAITING * n_processes:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
