@@ -1,0 +1,37 @@
+"""Answer checks for the exercises: they say what is wrong in words, in the course and in your own assignments.
+
+In a notebook, ``check.NAME(answer)`` tries the learner's function on hidden random inputs::
+
+    >>> from minillm_lib.checks import check
+    >>> check.rms_norm(my_function)  # doctest: +SKIP
+    rms_norm: failed, 0 of 1 point. You subtract the mean first: that is LayerNorm. …
+
+An instructor adds an exercise by saying what is right, what is usually wrong, and on which inputs to tell::
+
+    from minillm_lib.checks import Exercise, check
+
+    check.register(
+        Exercise(
+            name="softmax",
+            points=2,
+            reference=lambda x: np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True),
+            inputs=lambda rng: (rng.normal(size=(3, 5)),),
+            misconceptions={
+                lambda x: np.exp(x) / np.exp(x).sum(): "You divide by the sum over all rows; each row has its own.",
+            },
+        )
+    )
+    check.softmax(softmax)
+
+:class:`~minillm_lib.checks.exercise.Exercise` lists what else can be said. :func:`grade_notebook` and ``minillm grade``
+grade whole notebooks.
+"""
+
+from __future__ import annotations
+
+from minillm_lib.checks.exercise import CheckFailedError, Exercise
+from minillm_lib.checks.grading import GradeReport, grade_notebook
+from minillm_lib.checks.registry import check
+from minillm_lib.checks.result import CheckResult
+
+__all__ = ["CheckFailedError", "CheckResult", "Exercise", "GradeReport", "check", "grade_notebook"]

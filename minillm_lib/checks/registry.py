@@ -1,0 +1,73 @@
+"""All exercises of the course by name: ``check.rms_norm``."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+
+from minillm_lib.checks.exercise import Exercise
+
+COURSE: Mapping[str, Sequence[str]] = {
+    "01_corpus": ("jaccard", "document_term_counts", "expected_vocabulary"),
+    "02_lda_gibbs": ("log_sequence_probability", "topic_conditional", "resampling_matrix"),
+    "03_lda_neurips": ("relevance", "completion_perplexity", "split_r_hat"),
+    "05_language_models": ("perplexity", "bits_per_byte", "discounted_bigram"),
+    "06_rmsnorm": ("rms_norm", "rms_norm_weight_gradient", "centre_outputs"),
+    "07_rope": ("pair_frequencies", "rotate_pairs", "ntk_base"),
+    "08_attention_gqa": ("causal_attention", "repeat_key_value_heads", "longest_context"),
+    "09_swiglu": ("gelu", "swiglu", "gated_width", "swiglu_backward"),
+    "10_decoder": ("block_forward", "next_token_loss", "count_parameters"),
+    "11_training_loop": ("adamw_step", "cosine_factor", "accumulated_gradient"),
+    "12_pretraining": ("run_length", "training_flops", "power_law_exponent"),
+    "13_sft": ("conversation_labels", "row_layout", "fill_rows"),
+    "15_lda_vs_transformer": ("linear_probe", "topic_filter"),
+}
+"""The exercises of each notebook, in order. Those of ``06_rmsnorm`` are in ``minillm_lib.checks.exercises.rmsnorm``."""
+
+
+class Checks:
+    """A checker for each exercise, as an attribute. Only the exercises of the notebook at hand are imported."""
+
+    def __init__(self) -> None:
+        self._registered: dict[str, Exercise] = {}
+
+    def __getattr__(self, name: str) -> Exercise:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name in self._registered:
+            return self._registered[name]
+        for notebook, names in COURSE.items():
+            if name in names:
+                return next(exercise for exercise in exercises_of(notebook) if exercise.name == name)
+        raise AttributeError(f"there is no exercise {name!r}; there are {', '.join(dir(self))}")
+
+    def __dir__(self) -> list[str]:
+        return [*(name for names in COURSE.values() for name in names), *self._registered]
+
+    def register(self, *exercises: Exercise) -> None:
+        """Add exercises of your own, or replace those of that name."""
+        for exercise in exercises:
+            if (
+                not exercise.name.isidentifier()
+                or exercise.name.startswith("_")
+                or exercise.name == "register"
+            ):
+                raise ValueError(
+                    f"the exercise is named {exercise.name!r}; allowed is a Python name without a leading underscore"
+                )
+            self._registered[exercise.name] = exercise
+
+
+check = Checks()
+
+
+def exercises_of(notebook: str) -> list[Exercise]:
+    """The exercises of a notebook of the course, such as ``"06_rmsnorm"``, in order.
+
+    Raises:
+        ValueError: if the course has no such notebook, or it has no exercises.
+    """
+    if notebook not in COURSE:
+        raise ValueError(f"notebook {notebook!r} has no exercises; {', '.join(COURSE)} have")
+    module = importlib.import_module(f"minillm_lib.checks.exercises.{notebook.partition('_')[2]}")
+    return list(module.EXERCISES)

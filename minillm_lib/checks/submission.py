@@ -1,0 +1,97 @@
+"""Reading a submitted notebook: which exercises it answers, and in which cells."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from minillm_lib.checks.registry import COURSE
+
+_CHECK = re.compile(r"^[ \t]*check\.(?!register\b)([A-Za-z]\w*)\s*\(", re.MULTILINE)
+_ONLY_A_CHECK = re.compile(r"\s*check\.\w+\s*\(\s*\w+\s*\)\s*")
+Step = tuple[str, str]
+"""``("run", source)`` for a cell of the learner's, ``("check", exercise)`` for a check of ours."""
+
+
+def read_notebook(path: Path) -> dict[str, Any]:
+    """Read a notebook file.
+
+    Raises:
+        ValueError: if it is no notebook of format 4.
+        OSError: if it cannot be read.
+    """
+    try:
+        notebook = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path.name} is not JSON, so no notebook: {error}") from None
+    cells = notebook.get("cells") if isinstance(notebook, dict) else None
+    if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
+        raise ValueError(f"{path.name} is no notebook of format 4: it has no list of cells")
+    return notebook
+
+
+def checked_exercises(notebook: dict[str, Any]) -> list[str]:
+    """The names of the exercises that a notebook checks, in order: those of its cells ``check.NAME(…)``."""
+    return list(dict.fromkeys(name for source in _code(notebook) for name in _CHECK.findall(source)))
+
+
+def course_notebook(path: Path, notebook: dict[str, Any]) -> str:
+    """Tell which notebook of the course it is: by its metadata, else by how the file's name begins.
+
+    Raises:
+        ValueError: if it is none with exercises.
+    """
+    metadata = notebook.get("metadata")
+    ours = metadata.get("minillm") if isinstance(metadata, dict) else None
+    name = ours.get("notebook") if isinstance(ours, dict) else None
+    if isinstance(name, str) and name in COURSE:
+        return name
+    for known in COURSE:
+        if path.name.startswith(known):
+            return known
+    raise ValueError(
+        f"{path.name} is no notebook of the course with exercises ({', '.join(COURSE)}); "
+        "for an assignment of your own, say which notebook you handed out"
+    )
+
+
+def plan(notebook: dict[str, Any], exercises: Sequence[str]) -> tuple[list[Step], list[str]]:
+    """Give the steps that grade a notebook, up to the last check, and the exercises that it has no answer to.
+
+    A check of ours stands where the learner's stood; a cell that does nothing but check goes. Where there is none any
+    more, ours stands behind the last cell that defines the exercise's name, so that a later import of the library's
+    piece under the same name earns nothing.
+    """
+    steps: list[Step] = []
+    checked: set[str] = set()
+    for source in _code(notebook):
+        found = [name for name in _CHECK.findall(source) if name in exercises and name not in checked]
+        if not _ONLY_A_CHECK.fullmatch(source):
+            steps.append(("run", source))
+        steps += [("check", name) for name in found]
+        checked.update(found)
+    unchecked = [name for name in exercises if name not in checked]
+    defined_by = {name: index for index, (_, source) in enumerate(steps) for name in _defined_names(source)}
+    for name in sorted(
+        (name for name in unchecked if name in defined_by), key=lambda name: -defined_by[name]
+    ):
+        steps.insert(defined_by[name] + 1, ("check", name))
+    last = max((index for index, (kind, _) in enumerate(steps) if kind == "check"), default=-1)
+    return steps[: last + 1], [name for name in unchecked if name not in defined_by]
+
+
+def _code(notebook: dict[str, Any]) -> list[str]:
+    sources = [cell.get("source", "") for cell in notebook["cells"] if cell.get("cell_type") == "code"]
+    return ["".join(map(str, source)) if isinstance(source, list) else str(source) for source in sources]
+
+
+def _defined_names(source: str) -> list[str]:
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError):
+        return []
+    return [node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
