@@ -19,21 +19,23 @@ $(READY): requirements.lock pyproject.toml
 		|| { cat .venv/pip-errors.log >&2; exit 1; }
 	@touch $@
 
-.PHONY: help setup demo test test-all lint format lab bench lock clean
+.PHONY: help setup demo test test-all lint format lab notebooks bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 setup: $(READY) ## only set up .venv
 
-demo: $(READY) ## ten topics of 1,000 NeurIPS papers, as an HTML report
+demo: $(READY) ## the whole way: topics, a language model, answers, as an HTML report (under ten minutes)
 	@$(BIN)/minillm demo
 
-test: $(READY) ## the tests, without the slow ones
+test: $(READY) ## the tests, without the slow ones, and the course's notebooks
 	@$(BIN)/pytest -n $(JOBS)
+	@$(BIN)/pytest -n 2 --dist loadfile --nbval course
 
-test-all: $(READY) ## all tests
+test-all: $(READY) ## all tests, and the notebooks with and without solutions
 	@$(BIN)/pytest -n $(JOBS) -m "slow or not slow"
+	@$(BIN)/pytest -n 2 --dist loadfile --nbval course solutions
 
 lint: $(READY) ## ruff and mypy
 	@$(BIN)/ruff check
@@ -44,8 +46,11 @@ format: $(READY) ## put the code into the house format
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-lab: $(READY) ## JupyterLab
-	@$(BIN)/jupyter lab
+lab: $(READY) ## JupyterLab, at the first notebook of the course
+	@$(BIN)/jupyter lab $(firstword $(wildcard course/00_*.ipynb) course)
+
+notebooks: $(READY) ## build what is out of date from solutions/*.py (one: make notebooks NOTEBOOK=06_rmsnorm)
+	@$(BIN)/python solutions/build.py $(NOTEBOOK) $(if $(FORCE),--force)
 
 bench: $(READY) ## side by side with the peers: tables, and JSON under results/
 	@for script in benchmarks/*.py; do $(BIN)/python $$script; done

@@ -32,14 +32,29 @@ _HOME_OF = {
     "generate": "minillm_lib.generation.generate",
     "SamplingConfig": "minillm_lib.generation.sampling",
     "stream": "minillm_lib.generation.streaming",
+    "PretrainConfig": "minillm_lib.training.config",
+    "SFTConfig": "minillm_lib.training.config",
+    "RunResult": "minillm_lib.training.run_result",
+    "pretrain": "minillm_lib.training.runs",
+    "sft": "minillm_lib.training.runs",
+    "examine_run": "minillm_lib.training.health",
+    "fit_scaling_law": "minillm_lib.training.scaling_law",
+    "plan": "minillm_lib.training.plan",
+    "check_answers": "minillm_lib.training.answers",
     "pack": "minillm_lib.training.token_file",
     "TokenFile": "minillm_lib.training.token_file",
     "export_gguf": "minillm_lib.interop.gguf",
     "load_minimind": "minillm_lib.interop.minimind",
     "save_minimind": "minillm_lib.interop.minimind",
+    "LivePlot": "minillm_lib.viz.live_plot",
+    "plot_losses": "minillm_lib.viz.training_plots",
+    "check": "minillm_lib.checks.registry",
+    "grade_notebook": "minillm_lib.checks.grading",
 }
 
 if TYPE_CHECKING:
+    from minillm_lib.checks.grading import grade_notebook
+    from minillm_lib.checks.registry import check
     from minillm_lib.corpora.bag_of_words import BagOfWords, bag_of_words
     from minillm_lib.corpora.docstrings import load_docstrings
     from minillm_lib.corpora.document import Document
@@ -60,7 +75,16 @@ if TYPE_CHECKING:
     from minillm_lib.model.perplexity import perplexity_by_position
     from minillm_lib.tokenizer import Tokenizer
     from minillm_lib.topics.gibbs_lda import GibbsLDA
+    from minillm_lib.training.answers import check_answers
+    from minillm_lib.training.config import PretrainConfig, SFTConfig
+    from minillm_lib.training.health import examine_run
+    from minillm_lib.training.plan import plan
+    from minillm_lib.training.run_result import RunResult
+    from minillm_lib.training.runs import pretrain, sft
+    from minillm_lib.training.scaling_law import fit_scaling_law
     from minillm_lib.training.token_file import TokenFile, pack
+    from minillm_lib.viz.live_plot import LivePlot
+    from minillm_lib.viz.training_plots import plot_losses
 
 __all__ = [
     "BagOfWords",
@@ -68,16 +92,25 @@ __all__ = [
     "Document",
     "GibbsLDA",
     "Grammar",
+    "LivePlot",
     "MiniLLM",
     "ModelConfig",
+    "PretrainConfig",
+    "RunResult",
+    "SFTConfig",
     "SamplingConfig",
     "TokenFile",
     "Tokenizer",
     "bag_of_words",
     "best_device",
+    "check",
+    "check_answers",
+    "examine_run",
     "export_gguf",
     "fetch_neurips",
+    "fit_scaling_law",
     "generate",
+    "grade_notebook",
     "load_corpus",
     "load_docstrings",
     "load_grammar",
@@ -85,8 +118,12 @@ __all__ = [
     "load_neurips",
     "pack",
     "perplexity_by_position",
+    "plan",
+    "plot_losses",
+    "pretrain",
     "read_files",
     "save_minimind",
+    "sft",
     "stream",
 ]
 

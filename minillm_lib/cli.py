@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
+from minillm_lib.cli_course import course_app
 from minillm_lib.cli_data import data_app
+from minillm_lib.cli_plan import plan_app
+from minillm_lib.cli_runs import runs_app
 from minillm_lib.cli_tokenizer import tokenizer_app
+from minillm_lib.cli_training import training_app
 
 if TYPE_CHECKING:
     from minillm_lib.corpora.bag_of_words import BagOfWords
+    from minillm_lib.generation.sampling import SamplingConfig
     from minillm_lib.model.decoder import MiniLLM
     from minillm_lib.topics.gibbs_lda import GibbsLDA
     from minillm_lib.topics.model_selection import TopicCountScore
@@ -29,6 +34,10 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(tokenizer_app, name="tokenizer")
+app.add_typer(training_app)
+app.add_typer(plan_app)
+app.add_typer(runs_app)
+app.add_typer(course_app)
 console = Console()
 
 _REPORT = Path("lda-report.html")
@@ -134,11 +143,33 @@ def lda(
 
 @app.command()
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where the HTML report goes.")] = _REPORT,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the HTML report goes.")] = Path(
+        "demo-report.html"
+    ),
+    folder: Annotated[Path, typer.Option(help="For the runs and their models.")] = Path("runs/demo"),
+    report_language: Annotated[Literal["en", "zh"], typer.Option(help="Language of the report.")] = "en",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A few steps of everything, to see that it runs.")
+    ] = False,
     open_report: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
 ) -> None:
-    """The main job: ten topics of 1,000 NeurIPS papers, as an HTML report."""
-    lda(output=output, open_report=open_report)
+    """The whole way: ten topics of 1,000 NeurIPS papers, then a small language model that learns to answer.
+
+    Everything is computed here, offline; an HTML report shows it.
+    """
+    from minillm_lib.demo import DemoInterrupted, run_demo
+
+    try:
+        way = run_demo(output, folder=folder, language=report_language, quick=quick)
+    except DemoInterrupted:
+        raise typer.Exit(130) from None
+    console.print(str(way.held_out), highlight=False)
+    console.print(
+        f"The report: [bold]{output}[/bold] ({output.stat().st_size / 2**20:.1f} MiB)", highlight=False
+    )
+    console.print(f"[dim]go on: minillm chat --ckpt {way.sft.output}[/dim]", highlight=False)
+    if open_report:
+        webbrowser.open(output.resolve().as_uri())
 
 
 _Checkpoint = Annotated[Path, typer.Option("--ckpt", help="A checkpoint: a directory, or a .pt file.")]
@@ -152,6 +183,30 @@ _RepetitionPenalty = Annotated[float, typer.Option(help="Above 1, tokens seen be
 _MaxNewTokens = Annotated[int | None, typer.Option(min=1, help="Stop after this many tokens.")]
 _Seed = Annotated[int | None, typer.Option(help="The same seed writes the same text.")]
 _Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps …; the best one if not given.")]
+
+
+def _sampling(
+    temperature: float,
+    top_k: int | None,
+    top_p: float,
+    min_p: float,
+    repetition_penalty: float,
+    max_new_tokens: int | None,
+    seed: int | None,
+    stop: list[str] | None = None,
+) -> SamplingConfig:
+    from minillm_lib.generation.sampling import SamplingConfig
+
+    return SamplingConfig(
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        max_new_tokens=max_new_tokens,
+        seed=seed,
+        stop=tuple(stop or ()),
+    )
 
 
 @app.command()
@@ -169,19 +224,9 @@ def generate(
     device: _Device = None,
 ) -> None:
     """Continue a text with a trained model, as it is written."""
-    from minillm_lib.generation.sampling import SamplingConfig
     from minillm_lib.generation.streaming import print_stream, stream
 
-    sampling = SamplingConfig(
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        repetition_penalty=repetition_penalty,
-        max_new_tokens=max_new_tokens,
-        stop=tuple(stop or ()),
-        seed=seed,
-    )
+    sampling = _sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, seed, stop)
     pieces = stream(_load(ckpt, device), prompt, sampling)
     print(prompt, end="")
     print_stream(pieces)
@@ -207,18 +252,9 @@ def chat(
 ) -> None:
     """Talk with a trained model, or ask it one thing."""
     from minillm_lib.generation.chat import ChatSession, chat_in_terminal
-    from minillm_lib.generation.sampling import SamplingConfig
     from minillm_lib.generation.streaming import print_stream
 
-    sampling = SamplingConfig(
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        repetition_penalty=repetition_penalty,
-        max_new_tokens=max_new_tokens,
-        seed=seed,
-    )
+    sampling = _sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, seed)
     model = _load(ckpt, device)
     if message is None:
         chat_in_terminal(model, system=system, sampling=sampling)
@@ -248,13 +284,30 @@ def export(
 
 
 @app.command()
-def doctor() -> None:
-    """What this machine offers, and what each model preset would take on it."""
+def doctor(
+    run: Annotated[
+        Path | None, typer.Argument(help="A run's folder: is it healthy? This machine if not given.")
+    ] = None,
+    references: Annotated[Path, typer.Option(help="Where bands of recorded runs are looked for.")] = Path(
+        "results"
+    ),
+) -> None:
+    """What this machine offers and what each model preset would take on it; or whether a run is healthy.
+
+    The exit status is 1 where something is wrong with a run.
+    """
+    if run is not None:
+        from minillm_lib.training.health import examine_run
+
+        with console.status(f"Reading {run} …"):
+            report = examine_run(run, references=references)
+        console.print(report)
+        raise typer.Exit(0 if report.is_healthy else 1)
     from minillm_lib.doctor import examine_machine
 
     with console.status("Measuring a matrix product …"):
-        report = examine_machine()
-    console.print(report)
+        machine = examine_machine()
+    console.print(machine)
 
 
 def _load(ckpt: Path, device: str | None) -> MiniLLM:
@@ -343,10 +396,9 @@ def _in_words(error: Exception) -> str:
     """The message; for a configuration that pydantic refuses, each key with its value and what is allowed."""
     from pydantic import ValidationError
 
-    if not isinstance(error, ValidationError):
-        return str(error)
-    faults = [(".".join(map(str, fault["loc"])), fault["input"], fault["msg"]) for fault in error.errors()]
-    return "; ".join(f"{key} is {value!r}: {message}" if key else message for key, value, message in faults)
+    from minillm_lib.training.config import in_one_line
+
+    return in_one_line(error) if isinstance(error, ValidationError) else str(error)
 
 
 if __name__ == "__main__":

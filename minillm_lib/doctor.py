@@ -6,7 +6,6 @@ import importlib.metadata
 import os
 import platform
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,7 +117,7 @@ def examine_machine(folder: str | Path = ".") -> MachineReport:
     import torch
 
     # This room stands above the decoder's modules that import torch, but the choice of device is theirs.
-    from minillm_lib.model.devices import best_device
+    from minillm_lib.model.devices import best_device, matmul_flops
 
     device = best_device()
     name, device_memory = f"CPU ({platform.processor() or platform.machine()})", 0
@@ -137,23 +136,10 @@ def examine_machine(folder: str | Path = ".") -> MachineReport:
         memory_available=memory.available,
         disk_free=shutil.disk_usage(folder).free,
         device_memory=device_memory,
-        matmul_flops=_matmul_flops(device),
+        matmul_flops=matmul_flops(device),
         packages={package: _version(package) for package in _PACKAGES},
         browser=_browser(),
     )
-
-
-def _matmul_flops(device: object, size: int = 1024, repeats: int = 5) -> float:
-    """The best of a few float32 products of two square matrices, in floating-point operations a second."""
-    import torch
-
-    a = torch.ones(size, size, device=device)  # type: ignore[call-overload]
-    seconds = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        float((a @ a)[0, 0])
-        seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / min(seconds[1:])
 
 
 def _version(package: str) -> str | None:

@@ -53,8 +53,8 @@ def test_help_names_every_command():
     assert minillm("--version").stdout.strip() == minillm_lib.__version__
 
 
-def test_the_demo_finds_ten_topics_and_writes_the_report(tmp_path):
-    result = minillm("demo", cwd=tmp_path)
+def test_lda_without_documents_finds_ten_topics_of_the_shipped_papers(tmp_path):
+    result = minillm("lda", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "1,000 documents" in result.stdout
     assert "Gibbs sampling: 100%" in result.stderr

@@ -6,9 +6,11 @@ import ast
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import minillm_lib
+from minillm_lib.cli import app
 
 ROOT = Path(__file__).parent.parent
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
@@ -34,10 +36,17 @@ def test_both_readmes_show_the_same_commands_code_and_figures():
         assert found[0] == found[1], pattern
 
 
-def test_the_example_runs():
-    text = READMES[0].read_text(encoding="utf-8")
-    block, decoder = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    offline, fetching = block.split("papers = ")
+def code_blocks():
+    return re.findall(r"```python\n(.*?)```", READMES[0].read_text(encoding="utf-8"), re.DOTALL)
+
+
+def block_with(word):
+    (block,) = (block for block in code_blocks() if word in block)
+    return block
+
+
+def test_the_example_of_lda_runs():
+    offline, fetching = block_with("GibbsLDA").split("papers = ")
     names: dict[str, object] = {}
     exec(offline.replace("n_chains=4", "n_sweeps=20"), names)
     assert names["lda"].topic_word_.shape == (10, names["bag"].counts.shape[1])
@@ -48,5 +57,42 @@ def test_the_example_runs():
     }
     assert {"fetch_neurips", "bag_of_words"} <= called
     assert {"fetch_neurips", "bag_of_words"} <= set(minillm_lib.__all__)
-    for method in re.findall(r"\b(?:model|MiniLLM)\.(\w+)\(", decoder):
+
+
+def test_the_methods_of_the_decoder_are_there():
+    for method in re.findall(r"\b(?:model|MiniLLM)\.(\w+)\(", block_with("from_preset")):
         assert callable(getattr(minillm_lib.MiniLLM, method)), method
+
+
+def test_the_assignment_finds_the_misconception_that_it_declares():
+    def students_rms_norm(x, weight, eps):
+        return weight * x / (x.square().mean(dim=-1, keepdim=True) + eps).sqrt()
+
+    def students_softmax(x):
+        return np.exp(x) / np.exp(x).sum()
+
+    names = {"np": np, "students_rms_norm": students_rms_norm, "students_softmax": students_softmax}
+    block = block_with("check.softmax")
+    exec(block, names)
+    assert names["check"].rms_norm(students_rms_norm).status == "passed"
+    result = names["check"].softmax(students_softmax)
+    (promised,) = re.findall(r'# "(softmax: .*)"', block)
+    assert str(result) == promised
+
+
+def test_what_the_example_of_training_uses_is_there():
+    assert callable(minillm_lib.pretrain)
+    assert callable(minillm_lib.sft)
+    for name in re.findall(r"result\.(\w+)", block_with("pretrain(")):
+        assert hasattr(minillm_lib.RunResult, name)
+
+
+def test_every_command_is_one():
+    commands = set(re.findall(r"^minillm ([a-z]+)", READMES[0].read_text(encoding="utf-8"), re.MULTILINE))
+    known = {command.name or command.callback.__name__ for command in app.registered_commands}
+    known |= {group.name for group in app.registered_groups if group.name}
+    for group in app.registered_groups:
+        known |= {
+            command.name or command.callback.__name__ for command in group.typer_instance.registered_commands
+        }
+    assert commands <= known

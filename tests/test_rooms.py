@@ -23,8 +23,13 @@ ROOMS = [
     "viz",
     "checks",
     "doctor",
+    "cli_course",
+    "demo",
     "cli_data",
+    "cli_runs",
+    "cli_plan",
     "cli_tokenizer",
+    "cli_training",
     "cli",
 ]
 

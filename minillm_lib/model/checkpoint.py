@@ -127,7 +127,7 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     removed. If the machine stops in that moment, :func:`load_checkpoint` finds it there.
     """
     path = Path(os.path.realpath(path))
-    _refuse_foreign(path)
+    check_replaceable(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     temporary.mkdir(parents=True)
     previous = _previous(path)
@@ -158,8 +158,8 @@ def _present_or_previous(path: Path) -> Path:
     return path if path.exists() else previous
 
 
-def _refuse_foreign(path: Path) -> None:
-    """Never replace what is not a checkpoint."""
+def check_replaceable(path: Path) -> None:
+    """Never replace what is not a checkpoint: a :class:`CheckpointError` for anything else that is at a path."""
     if path.is_file():
         raise CheckpointError(f"{path}: this is a file, and a directory of this name cannot be made")
     content = sorted(entry.name for entry in path.iterdir()) if path.exists() else []

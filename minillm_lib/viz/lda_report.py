@@ -130,25 +130,44 @@ def lda_report_html(
     if language not in WORDS:
         raise ValueError(f"language is {language!r}; it must be one of {', '.join(map(repr, WORDS))}")
     words = WORDS[language]
-    topics = summarize_topics(model, bag, n_terms=n_terms, n_documents=n_documents)
-    title = title or words["title"].format(n_topics=len(topics), n_documents=f"{bag.counts.shape[0]:,}")
-    figures = {figure.name: figure for figure in _figures(model, bag, topics, words)}
-    rows = (("convergence", "similarity"), ("over_the_years",), ("top_terms",))
-    template = _environment().get_template("lda_report.html")
-    return template.render(
-        language=language,
-        title=title,
-        words={**words, "footer": words["footer"].format(version=__version__)},
-        facts=list(_facts(model, bag, words, seconds)),
-        topics=topics,
-        largest_share=max(topic.share for topic in topics),
-        pyldavis=pyldavis_html(prepare_pyldavis(model, bag)),
-        figures=[[figures[name] for name in row if name in figures] for row in rows],
-        cleaning=bag.report.steps,
+    sections = topic_sections(model, bag, words, n_terms=n_terms, n_documents=n_documents)
+    n_topics, n_papers = len(sections["topics"]), f"{bag.counts.shape[0]:,}"
+    return (
+        report_environment()
+        .get_template("lda_report.html")
+        .render(
+            language=language,
+            title=title or words["title"].format(n_topics=n_topics, n_documents=n_papers),
+            facts=list(_facts(model, bag, words, seconds)),
+            **sections,
+        )
     )
 
 
-def _environment() -> jinja2.Environment:
+def topic_sections(
+    model: GibbsLDA,
+    bag: BagOfWords,
+    words: Mapping[str, str],
+    *,
+    n_terms: int = 10,
+    n_documents: int = 3,
+) -> dict[str, Any]:
+    """What ``topic_sections.html`` shows: the topics, pyLDAvis, the figures, and what cleaning dropped."""
+    topics = summarize_topics(model, bag, n_terms=n_terms, n_documents=n_documents)
+    figures = {figure.name: figure for figure in _figures(model, bag, topics, words)}
+    rows = (("convergence", "similarity"), ("over_the_years",), ("top_terms",))
+    return {
+        "words": {**words, "footer": words["footer"].format(version=__version__)},
+        "topics": topics,
+        "largest_share": max(topic.share for topic in topics),
+        "pyldavis": pyldavis_html(prepare_pyldavis(model, bag)),
+        "figures": [[figures[name] for name in row if name in figures] for row in rows],
+        "cleaning": bag.report.steps,
+    }
+
+
+def report_environment() -> jinja2.Environment:
+    """Where the templates of reports are found and filled in; a name that is not given is an error."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -1,0 +1,48 @@
+"""``torch.compile`` of a model's blocks: what it needs, and where it is left out."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from contextlib import AbstractContextManager
+
+import torch
+
+from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.training.config import ConfigError
+
+
+def compile_blocks(model: MiniLLM) -> None:
+    """Compile the blocks, at their first use. They are alike, so that one compiled block serves all."""
+    for block in model.layers:
+        block.compile()
+
+
+def check_compiler(device: torch.device) -> None:
+    """See that there is what ``torch.compile`` builds with: a C++ compiler for a CPU, Triton for CUDA.
+
+    Raises
+    ------
+    ConfigError
+        If not; the message says what to install.
+    """
+    if device.type == "cuda":
+        if importlib.util.find_spec("triton") is None:
+            raise ConfigError(
+                "train.compile is true, which needs the package triton on CUDA; install it, or leave it out"
+            )
+        return
+    usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
+    compiler = os.environ.get("CXX", usual)
+    if shutil.which(compiler) is None:
+        raise ConfigError(
+            f"train.compile is true, which needs the C++ compiler {compiler}, and there is none; install it, name "
+            "another one by the environment variable CXX, or leave train.compile out"
+        )
+
+
+def uncompiled() -> AbstractContextManager[None]:
+    """The context of work whose shapes change all the time, such as sampling, each of which would be compiled anew."""
+    return torch.compiler.set_stance("force_eager")

@@ -1,0 +1,310 @@
+"""From corpora to what a run reads: the tokenizer and token files of pretraining, the packed rows of fine-tuning.
+
+Token files are kept in a folder named by their recipe, so that runs with the same recipe share them. All of it is made
+again where the text has changed, or a file is damaged; the same recipe and text give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from minillm_lib.corpora.conversations import Conversation, read_conversations
+from minillm_lib.corpora.docstring_qa import load_docstring_qa
+from minillm_lib.corpora.document import Document
+from minillm_lib.corpora.faq import load_course_faq
+from minillm_lib.corpora.registry import find_corpus, load_corpus
+from minillm_lib.corpora.splits import place_of
+from minillm_lib.model.checkpoint import SINGLE_FILE_SUFFIXES, load_checkpoint
+from minillm_lib.tokenizer import MODEL_FILE, Tokenizer
+from minillm_lib.training.batches import ConversationRows, TokenWindows
+from minillm_lib.training.config import ConversationsConfig, CorpusConfig, DataConfig
+from minillm_lib.training.sft_dataset import encode_conversations, pack_conversations
+from minillm_lib.training.token_file import TokenFile, pack
+
+Split = Literal["train", "validation"]
+SPLITS: tuple[Split, ...] = ("train", "validation")
+_MOST_HELD_OUT = 1000
+
+
+class DataError(ValueError):
+    """Text that a run cannot be made from; the message names the corpus and the split."""
+
+
+@dataclass(frozen=True)
+class PretrainingData:
+    """A tokenizer, and what it makes of the training and the held-out text."""
+
+    tokenizer: Tokenizer
+    train: TokenFile
+    validation: TokenFile
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What tells this data from any other, for a run to remember."""
+        return {
+            "tokenizer": self.tokenizer.sha256,
+            "train": self.train.facts["sha256"],
+            "validation": self.validation.facts["sha256"],
+        }
+
+    def windows(self, split: Split, seq_len: int, *, document_mask: bool = False) -> TokenWindows:
+        """A split as rows."""
+        file = self.train if split == "train" else self.validation
+        return TokenWindows(file, seq_len, document_mask=document_mask)
+
+
+def prepare_pretraining_data(config: DataConfig, *, progress: bool = True) -> PretrainingData:
+    """Train the tokenizer and pack the corpora, or find that this was done already.
+
+    All text is read to see that it is still what was packed; for the docstrings that takes about a second.
+
+    Raises
+    ------
+    ValueError
+        For an unknown corpus or option, a corpus without text in one of the splits, a tokenizer that is not there or
+        a vocabulary that the text cannot fill.
+    """
+    for corpus in config.corpora:
+        find_corpus(corpus.name)
+    folder = _folder(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder, progress):
+        hashes = {split: _corpus_sha256(_documents(config, split)) for split in SPLITS}
+        try:
+            data = open_pretraining_data(config)
+            if all(getattr(data, split).facts["corpus_sha256"] == hashes[split] for split in SPLITS):
+                data.train.verify()
+                data.validation.verify()
+                return data
+        except (FileNotFoundError, ValueError):
+            pass  # missing or damaged: it is made again
+        tokenizer = _train_tokenizer(config, folder, progress)
+        for split in SPLITS:
+            _pack(config, split, tokenizer, folder, progress)
+    return open_pretraining_data(config)
+
+
+def open_pretraining_data(config: DataConfig) -> PretrainingData:
+    """What :func:`prepare_pretraining_data` has made.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If it has not, or a file is not what it should be.
+    """
+    folder = _folder(config)
+    tokenizer = Tokenizer.load(folder) if config.tokenizer is None else given_tokenizer(config.tokenizer)
+    train, validation = (TokenFile(_token_path(folder, split), tokenizer) for split in SPLITS)
+    return PretrainingData(tokenizer, train, validation)
+
+
+def given_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of a ``tokenizer.model``, a folder that holds one, or a checkpoint.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if path.suffix in SINGLE_FILE_SUFFIXES:
+        tokenizer = load_checkpoint(path).tokenizer
+        if tokenizer is None:
+            raise DataError(f"data.tokenizer={path}: this checkpoint holds no tokenizer")
+        return tokenizer
+    try:
+        return Tokenizer.load(path)
+    except FileNotFoundError as error:
+        raise DataError(f"data.tokenizer={path}: {error}") from None
+
+
+def _folder(config: DataConfig) -> Path:
+    """A folder's name from all that decides on its content but the text itself."""
+    unused = {"folder", "document_mask"}
+    if config.tokenizer is not None:
+        unused |= {"vocab_size", "tokenizer_megabytes"}
+    recipe = config.model_dump(mode="json", exclude=unused)
+    if config.tokenizer is not None:
+        recipe["tokenizer"] = given_tokenizer(config.tokenizer).sha256
+    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+    names = "-".join(corpus.name for corpus in config.corpora)
+    return config.folder / f"{names[:80]}-{digest[:10]}"
+
+
+def _token_path(folder: Path, split: Split) -> Path:
+    return folder / f"{split}.tokens"
+
+
+@contextmanager
+def _alone(folder: Path, progress: bool) -> Iterator[None]:
+    """Keep other processes out of a folder; where one is at work there, wait for it."""
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if progress:
+            print(f"{folder}: another process is preparing this text; waiting for it …", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _train_tokenizer(config: DataConfig, folder: Path, progress: bool) -> Tokenizer:
+    """The one that the configuration names, or one trained on a sample of each corpus."""
+    if config.tokenizer is not None:
+        return given_tokenizer(config.tokenizer)
+    if progress:
+        print(f"training a tokenizer of {config.vocab_size:,} pieces …", flush=True)
+    n_bytes = int(config.tokenizer_megabytes * 1e6)
+    texts = chain.from_iterable(_sample(corpus, n_bytes) for corpus in config.corpora)
+    try:
+        tokenizer = Tokenizer.train(texts, vocab_size=config.vocab_size)
+    except ValueError as error:
+        raise DataError(f"a tokenizer for the train split of {_names(config)}: {error}") from error
+    tokenizer.save(folder / MODEL_FILE)
+    return tokenizer
+
+
+def _sample(corpus: CorpusConfig, n_bytes: int) -> Iterator[str]:
+    """About ``n_bytes`` of a corpus, each text taken or left by its own hash, and as often as configured."""
+    total = sum(len(_bytes(document)) for document in _of_split(corpus, "train"))
+    share = n_bytes / max(total, 1)
+    for _ in range(corpus.repeat):
+        texts = (document.text for document in _of_split(corpus, "train"))
+        yield from (text for text in texts if share >= 1 or place_of(text) < share)
+
+
+def _pack(config: DataConfig, split: Split, tokenizer: Tokenizer, folder: Path, progress: bool) -> None:
+    try:
+        pack(_documents(config, split), tokenizer, _token_path(folder, split), progress=progress)
+    except ValueError as error:
+        hint = "; about 5 % of the documents are held out, by a hash of each one's text: give more of them"
+        raise DataError(
+            f"the {split} split of {_names(config)}: {error}{hint if split == 'validation' else ''}"
+        ) from error
+
+
+def _names(config: DataConfig) -> str:
+    return ", ".join(corpus.name for corpus in config.corpora)
+
+
+def _of_split(corpus: CorpusConfig, split: Split) -> Iterator[Document]:
+    return load_corpus(corpus.name, split=split, **corpus.options)
+
+
+def _documents(config: DataConfig, split: Split) -> Iterator[Document]:
+    """The text of a split: corpus after corpus, each as often as configured (once where it is held out)."""
+    for corpus in config.corpora:
+        for _ in range(corpus.repeat if split == "train" else 1):
+            yield from _of_split(corpus, split)
+
+
+def _bytes(document: Document) -> bytes:
+    return document.text.encode(errors="surrogatepass")
+
+
+def _corpus_sha256(documents: Iterable[Document]) -> str:
+    """The hash that :func:`~minillm_lib.training.token_file.pack` writes into the header."""
+    digest = hashlib.sha256()
+    for document in documents:
+        if content := _bytes(document):
+            digest.update(len(content).to_bytes(8, "little") + content)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class ConversationData:
+    """Conversations as rows: those to train on, and those that are held out, by source; ``summary`` is for the user."""
+
+    train: ConversationRows
+    held_out: dict[str, ConversationRows]
+    summary: str
+    facts: dict[str, Any]
+
+
+def prepare_conversations(
+    sources: Iterable[ConversationsConfig], tokenizer: Tokenizer, seq_len: int
+) -> ConversationData:
+    """Encode conversations and pack them into rows of ``seq_len``.
+
+    Raises
+    ------
+    ValueError
+        If a source has an option that it does not know, no conversation is held out, or none fits into a row.
+    """
+    train: list[Conversation] = []
+    held_out: dict[str, list[Conversation]] = {}
+    for source in sources:
+        own, tested = _conversations(source)
+        train += own * source.repeat
+        if tested:
+            held_out[_source_name(source)] = tested
+    if not held_out:
+        raise DataError("no conversation is held out to evaluate on: give held_out of a source above 0")
+    rows, summary = _rows(train, tokenizer, seq_len, "the training conversations")
+    tested_rows = {
+        name: _rows(tested, tokenizer, seq_len, f"the held-out part of {name}")[0]
+        for name, tested in held_out.items()
+    }
+    facts = {
+        "tokenizer": tokenizer.sha256,
+        "train": _conversations_sha256(train),
+        "held_out": _conversations_sha256(chain.from_iterable(held_out.values())),
+    }
+    return ConversationData(rows, tested_rows, summary, facts)
+
+
+def _source_name(source: ConversationsConfig) -> str:
+    return source.name or str(source.path)
+
+
+def _rows(
+    conversations: list[Conversation], tokenizer: Tokenizer, seq_len: int, what: str
+) -> tuple[ConversationRows, str]:
+    encoded, report = encode_conversations(conversations, tokenizer, seq_len)
+    if not encoded:
+        raise DataError(f"{what}: none of {len(conversations)} conversations fits into {seq_len} tokens")
+    return ConversationRows(pack_conversations(encoded, seq_len, tokenizer.pad_id)), str(report)
+
+
+def _conversations(source: ConversationsConfig) -> tuple[list[Conversation], list[Conversation]]:
+    """What a source has for training, and what it sets aside."""
+    try:
+        if source.path is not None:
+            every = list(read_conversations(source.path, **source.options))
+            is_tested = [place_of(_as_text(each)) < source.held_out for each in every]
+            train = [each for each, tested in zip(every, is_tested, strict=True) if not tested]
+            return train[: source.most], [
+                each for each, tested in zip(every, is_tested, strict=True) if tested
+            ]
+        if source.name == "course-faq":
+            return load_course_faq("train", **source.options)[: source.most], load_course_faq(
+                "test", **source.options
+            )
+        return (
+            list(load_docstring_qa("train", source.most, **source.options)),
+            list(load_docstring_qa("test", _MOST_HELD_OUT, **source.options)),
+        )
+    except TypeError as error:
+        raise DataError(f"{_source_name(source)}, options {source.options}: {error}") from error
+
+
+def _as_text(conversation: Conversation) -> str:
+    return json.dumps(conversation.messages, ensure_ascii=False)
+
+
+def _conversations_sha256(conversations: Iterable[Conversation]) -> str:
+    digest = hashlib.sha256()
+    for conversation in conversations:
+        digest.update(_as_text(conversation).encode(errors="surrogatepass") + b"\n")
+    return digest.hexdigest()

@@ -1,0 +1,126 @@
+"""One process or several: the same code, started by ``torchrun`` or not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+from minillm_lib.model.devices import best_device
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """The processes that train together, and which of them this is."""
+
+    rank: int
+    count: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes the files and talks to the user."""
+        return self.rank == 0
+
+    def total(self, *values: float) -> list[float]:
+        """The sum of each number over all processes, in each process."""
+        if self.count == 1:
+            return list(values)
+        sums = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(sums)
+        return [float(each) for each in sums]
+
+    def wait(self) -> None:
+        """Go on when all processes have come here."""
+        if self.count > 1:
+            dist.barrier()
+
+    def agree(self, value: bool) -> bool:
+        """Whether any process says yes."""
+        return self.total(float(value))[0] > 0
+
+
+@contextmanager
+def joined_processes(device: str | None = None) -> Iterator[Processes]:
+    """Join the processes that ``torchrun`` has started: NCCL between CUDA devices, gloo between CPUs.
+
+    Without ``torchrun`` there is one process, and nothing is set up.
+
+    Raises
+    ------
+    ValueError
+        For a device that is not to be had, or more processes than CUDA devices on this machine.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    target = _device(device, int(os.environ.get("LOCAL_RANK", "0")), count)
+    if count == 1:
+        yield Processes(0, 1, target)
+        return
+    started_here = not dist.is_initialized()
+    if started_here:
+        dist.init_process_group("nccl" if target.type == "cuda" else "gloo")
+    try:
+        yield Processes(dist.get_rank(), count, target)
+    finally:
+        if started_here:
+            dist.destroy_process_group()
+
+
+def _device(name: str | None, local_rank: int, count: int) -> torch.device:
+    try:
+        device = best_device() if name is None else torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        raise ValueError(
+            f"train.device is {name!r}; allowed are cpu, mps, cuda, and one of several, such as cuda:1"
+        )
+    if device.type == "mps" and count > 1:
+        raise ValueError(
+            f"{count} processes cannot share an MPS device; start one, or train on --train.device cpu"
+        )
+    if device.type == "cuda" and count > 1:
+        n_devices = torch.cuda.device_count()
+        if local_rank >= n_devices:
+            raise ValueError(
+                f"process {local_rank} has no CUDA device: this machine has {n_devices}; start as many processes "
+                "(--nproc_per_node), or train on --train.device cpu"
+            )
+        device = torch.device("cuda", local_rank)
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition(". ")[0]
+        raise ValueError(f"train.device is {str(device)!r}, which is not to be had here: {reason}") from error
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
+
+
+def shard(model: nn.Module, dtype: torch.dtype | None) -> None:
+    """Share a model's parameters out over the processes (FSDP2), block by block; it stays usable in place.
+
+    ``dtype`` is the type in which it computes; the shards stay in the model's own, and gradients are summed in float32.
+
+    Source: Zhao et al. 2023, "PyTorch FSDP", arXiv:2304.11277.
+    """
+    device = next(model.parameters()).device
+    mesh = init_device_mesh(device.type, (dist.get_world_size(),))
+    policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
+    for block in model.layers:  # type: ignore[union-attr]
+        fully_shard(block, mesh=mesh, mp_policy=policy)
+    fully_shard(model, mesh=mesh, mp_policy=policy)
+
+
+def replicate(module: nn.Module, processes: Processes) -> nn.Module:
+    """A module whose gradients are averaged over the processes in the backward pass (DDP)."""
+    devices = [processes.device] if processes.device.type == "cuda" else None
+    return DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)

@@ -1,0 +1,141 @@
+"""When a loss goes wrong: not finite, or far above what it was."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, stdev
+from typing import Literal, NamedTuple
+
+from minillm_lib.tokenizer import Tokenizer
+from minillm_lib.training.batches import IntArray, Rows
+from minillm_lib.training.config import TrainConfig
+from minillm_lib.training.metrics import Metrics
+from minillm_lib.training.precision import Precision
+from minillm_lib.training.progress import RECENT
+from minillm_lib.training.run_folder import RunError, RunFolder
+
+_LEAST_DEVIATION = 0.02  # losses that happen to lie close together make no small jump a spike
+_MOST_SKIPPED = 5
+
+Reaction = Literal["warn", "stop", "rollback"]
+
+
+class TrainingDivergedError(RunError):
+    """A loss, gradient or weight that was not finite, or a spike, in a run that is to stop there."""
+
+
+class Problem(NamedTuple):
+    """What is wrong with a step, in words."""
+
+    kind: Literal["nan", "spike"]
+    description: str
+
+
+SPOILED = Problem("nan", "a weight is not finite after the update")
+
+
+def find_problem(
+    loss: float,
+    grad_norm: float,
+    recent_losses: Sequence[float],
+    *,
+    spike_deviations: float,
+    has_scaler: bool,
+) -> Problem | None:
+    """What is wrong with the loss and the gradient of a step, if anything is.
+
+    Parameters
+    ----------
+    recent_losses
+        Of the steps before, the last hundred at most; with fewer than fifty, nothing counts as a spike.
+    spike_deviations
+        How many standard deviations above the mean of the recent losses a spike begins.
+    has_scaler
+        Whether a loss scaler is in use, which skips steps with an infinite gradient by itself.
+    """
+    if not math.isfinite(loss):
+        return Problem("nan", f"the loss is {loss}")
+    if not math.isfinite(grad_norm) and not has_scaler:
+        return Problem("nan", f"the gradient's norm is {grad_norm}, with a loss of {loss:.3f}")
+    if len(recent_losses) < RECENT // 2:
+        return None
+    mean, deviation = fmean(recent_losses), stdev(recent_losses)
+    if loss <= mean + spike_deviations * max(deviation, _LEAST_DEVIATION):
+        return None
+    return Problem(
+        "spike",
+        f"the loss jumped to {loss:.3f}; the last {len(recent_losses)} were {mean:.3f} ± {deviation:.3f}",
+    )
+
+
+class BadBatches:
+    """Writes down the batches at which the loss went wrong, and says what is to follow.
+
+    Attributes
+    ----------
+    skipped
+        The numbers of the batches without which the run goes on, since it went back to a checkpoint because of them.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: RunFolder,
+        metrics: Metrics,
+        rows: Rows,
+        tokenizer: Tokenizer,
+        precision: Precision,
+    ) -> None:
+        self.config, self.folder, self.metrics = config, folder, metrics
+        self.rows, self.tokenizer, self.precision = rows, tokenizer, precision
+        self.skipped = folder.skipped_batches()
+
+    def find_problem(self, loss: float, grad_norm: float, recent_losses: Sequence[float]) -> Problem | None:
+        """What is wrong with a step, if anything is."""
+        return find_problem(
+            loss,
+            grad_norm,
+            recent_losses,
+            spike_deviations=self.config.spike_deviations,
+            has_scaler=self.precision.has_scaler,
+        )
+
+    def take(self, problem: Problem, step: int, number: int, rows: IntArray) -> Reaction:
+        """Keep a batch and what was wrong with it, in the folder and in the metrics; returns what is to follow.
+
+        Raises
+        ------
+        TrainingDivergedError
+            If the run is to stop, or has left out as many batches as it may.
+        """
+        reaction = self._reaction(problem)
+        facts = {"problem": problem.description, "reaction": reaction, "step": step, "batch": number}
+        if self.metrics.is_on:
+            ids = self.rows.batch(rows).input_ids.tolist()
+            texts = [self.tokenizer.decode(row, skip_special_tokens=False) for row in ids]
+            path = self.folder.keep_bad_batch(number, {**facts, "rows": rows.tolist(), "texts": texts})
+            self.metrics.record({"kind": "warning", **facts, "batch": str(path)})
+        what = f"step {step}, batch {number}: {problem.description}"
+        if reaction == "stop":
+            raise TrainingDivergedError(f"{what}. {self._how_to_go_on(problem)}")
+        if reaction == "rollback":
+            self.skipped.append(number)
+        self.metrics.say(
+            f"{what} ({'going back, without that batch' if reaction == 'rollback' else 'going on'})"
+        )
+        return reaction
+
+    def _reaction(self, problem: Problem) -> Reaction:
+        wanted: Reaction = self.config.on_spike if problem.kind == "spike" else self.config.on_nan
+        return "stop" if wanted == "rollback" and len(self.skipped) >= _MOST_SKIPPED else wanted
+
+    def _how_to_go_on(self, problem: Problem) -> str:
+        saved = self.folder.checkpoint_steps()[-1]
+        advice = f"go on without it by --resume --train.on_{problem.kind} rollback, or "
+        if self.skipped:
+            advice = f"{len(self.skipped)} batches have been left out already, so the cause lies elsewhere: "
+        return (
+            f"Nothing of that step was saved: the checkpoint of step {saved} is whole, and the batch is in "
+            f"{self.folder.bad_batches_path}; {advice}begin anew with a lower train.lr or a longer warm-up"
+        )

@@ -1,0 +1,116 @@
+"""The words of the report of the whole way, by language."""
+
+from __future__ import annotations
+
+WORDS: dict[str, dict[str, str]] = {
+    "en": {
+        "title": "From topic models to a language model",
+        "subtitle": "Ten topics of 1,000 NeurIPS papers, and a small decoder that was trained, and taught "
+        "to answer, on this machine.",
+        "topics_part": "1 Topics",
+        "topics_part_note": "Latent Dirichlet allocation, fitted by collapsed Gibbs sampling to the words "
+        "of 1,000 papers. It knows which words occur together, and nothing of their order.",
+        "text_part": "2 Text and tokenizer",
+        "text_part_note": "The documentation installed on this machine, and the course's questions with "
+        "their answers: {megabytes:.1f} MB of text, {tokens:,} tokens of {vocab_size:,} pieces. The "
+        "tokenizer was trained on it; this is how it cuts a sentence.",
+        "token_note": "{tokens} tokens, {bytes_per_token:.2f} bytes a token",
+        "pretraining_part": "3 Pretraining",
+        "pretraining_part_note": "A decoder of {parameters:,} parameters learned to predict the next token "
+        "from {tokens:,} tokens. Held-out perplexity went from {first:,.0f} to {last:,.1f} ({bits:.2f} "
+        "bits a byte). Counting single tokens gives {unigram:,.0f}, counting pairs {bigram:,.1f}, on the "
+        "same held-out text.",
+        "pretraining_alt": "Line chart: the loss over tokens, with the losses of unigram, bigram and "
+        "trigram counts.",
+        "samples": "What it writes as it learns",
+        "samples_note": "The same prompts, at temperature 0.8, after so many steps.",
+        "step": "Step",
+        "perplexity": "Perplexity",
+        "text": "Text",
+        "sft_part": "4 Learning to answer",
+        "sft_part_note": "The same weights, trained on {conversations:,} conversations. Only the answers "
+        "count in the loss. Perplexity on phrasings that were held out went from {first:,.1f} to "
+        "{last:,.2f}.",
+        "sft_alt": "Line chart: the loss of the answers over tokens.",
+        "answers": "Questions that it was never asked in these words",
+        "answers_note": "Left what the pretrained model says, beside it what the fine-tuned one answers, "
+        "and what it should have answered.",
+        "answer_score": "Of {n} held-out phrasings it answered {en:.0%} of the English and {zh:.0%} of the "
+        "Chinese ones with the right answer (the nearest reference answer by character n-grams is the "
+        "right one).",
+        "question": "Question",
+        "before": "Pretrained only",
+        "after": "Fine-tuned",
+        "reference": "Reference",
+        "time_part": "5 What it took",
+        "stage": "Stage",
+        "seconds": "Seconds",
+        "stage_lda": "Gibbs sampling, {sweeps} sweeps of {chains} chains",
+        "stage_data": "reading the text, tokenizer, packing (nothing to do if it was done before)",
+        "stage_pretraining": "pretraining, {steps} steps",
+        "stage_sft": "fine-tuning, {steps} steps",
+        "stage_answers": "asking {n} questions",
+        "next": "Go on from here:",
+        "topics": "Topics",
+        "documents": "Papers",
+        "parameters": "Parameters",
+        "tokens_read": "Tokens read",
+        "held_out": "Held-out perplexity",
+        "right": "Right answers (en, zh)",
+        "time": "Time",
+        "minutes": "{minutes:.1f} min",
+        "footer": "Made by minillm_lib {version} with minillm demo. Everything was computed on this "
+        "machine, offline.",
+    },
+    "zh": {
+        "title": "从主题模型到语言模型",
+        "subtitle": "1,000 篇 NeurIPS 论文的十个主题，以及一个在本机上训练并学会回答的小型解码器。",
+        "topics_part": "1 主题",
+        "topics_part_note": "潜在狄利克雷分配（LDA），以折叠吉布斯采样拟合 1,000 篇论文的词。它知道哪些词一"
+        "同出现，但对词序一无所知。",
+        "text_part": "2 文本与分词器",
+        "text_part_note": "本机已安装的文档，加上本课程的问答：{megabytes:.1f} MB 文本，以 {vocab_size:,} "
+        "个词片切成 {tokens:,} 个 token。分词器即在其上训练；下面是它如何切分一句话。",
+        "token_note": "{tokens} 个 token，每个 {bytes_per_token:.2f} 字节",
+        "pretraining_part": "3 预训练",
+        "pretraining_part_note": "一个 {parameters:,} 参数的解码器从 {tokens:,} 个 token 中学习预测下一个 "
+        "token。留出文本上的困惑度从 {first:,.0f} 降到 {last:,.1f}（每字节 {bits:.2f} "
+        "比特）。在同一文本上，只数单个 token 得 {unigram:,.0f}，数相邻的一对得 {bigram:,.1f}。",
+        "pretraining_alt": "折线图：损失随 token 数的变化，并标出一元和二元计数的损失。",
+        "samples": "它边学边写",
+        "samples_note": "同样的开头，温度 0.8，训练若干步之后。",
+        "step": "步",
+        "perplexity": "困惑度",
+        "text": "文本",
+        "sft_part": "4 学习回答",
+        "sft_part_note": "同样的权重，在 {conversations:,} 段对话上继续训练。只有回答计入损失。在留出的问法"
+        "上，困惑度从 {first:,.1f} 降到 {last:,.2f}。",
+        "sft_alt": "折线图：回答的损失随 token 数的变化。",
+        "answers": "从未以这些措辞问过它的问题",
+        "answers_note": "左边是仅预训练的模型所说，其次是微调后的回答，最后是参考答案。",
+        "answer_score": "在 {n} 个留出的问法中，英文答对 {en:.0%}，中文答对 {zh:.0%}（按字符 n 元组最接近的"
+        "参考答案即为正确的那个）。",
+        "question": "问题",
+        "before": "仅预训练",
+        "after": "微调后",
+        "reference": "参考答案",
+        "time_part": "5 所用时间",
+        "stage": "阶段",
+        "seconds": "秒",
+        "stage_lda": "吉布斯采样，{chains} 条链各 {sweeps} 轮",
+        "stage_data": "读取文本、训练分词器、打包（先前做过则无须再做）",
+        "stage_pretraining": "预训练，{steps} 步",
+        "stage_sft": "微调，{steps} 步",
+        "stage_answers": "提问 {n} 次",
+        "next": "接下来可以：",
+        "topics": "主题",
+        "documents": "论文",
+        "parameters": "参数",
+        "tokens_read": "读过的 token",
+        "held_out": "留出困惑度",
+        "right": "答对（英、中）",
+        "time": "用时",
+        "minutes": "{minutes:.1f} 分钟",
+        "footer": "由 minillm_lib {version} 的 minillm demo 生成。一切均在本机离线计算。",
+    },
+}

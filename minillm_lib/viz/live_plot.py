@@ -1,0 +1,172 @@
+"""A plot that follows a run in a notebook: :class:`LivePlot`."""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from minillm_lib.training.run_folder import Record
+from minillm_lib.viz.training_plots import plot_losses
+
+try:
+    from ipywidgets import HTML, Image, VBox  # type: ignore[import-untyped]
+except ImportError as error:
+    raise ImportError("LivePlot needs ipywidgets: pip install 'minillm-lib[course]'") from error
+
+_MOST_OF_THE_TIME = 0.05
+_WAITING = "<i>waiting for the first step …</i>"
+_TAKEN_AGAIN = ("step", "evaluation", "sample")
+_SHOWN = ("step", "evaluation", "warning")
+
+
+class LivePlot:
+    """Follow a run: its losses, its last samples, its speed and the time that is left.
+
+    It is called with the records of the run, ``pretrain(config, on_record=LivePlot())``, and shows itself below the
+    cell at the first of them. It draws anew by setting the values of two widgets, so that it stays at its place, and
+    no more often than takes a twentieth of the time. :meth:`figure` is what stays for readers without a kernel.
+
+    Parameters
+    ----------
+    steps
+        The last step of the run, by which the time that is left is told.
+    interval
+        Seconds between two drawings, at least.
+    baselines
+        Losses to draw as dotted lines, by name.
+
+    Attributes
+    ----------
+    records
+        The records so far; what a run that went back to a checkpoint takes again is dropped.
+    widget
+        What is shown.
+    """
+
+    def __init__(
+        self,
+        *,
+        steps: int | None = None,
+        interval: float = 2.0,
+        baselines: Mapping[str, float] | None = None,
+    ) -> None:
+        self.steps, self.interval, self.baselines = steps, interval, dict(baselines or {})
+        self.records: list[Record] = []
+        self._image = Image(format="png", layout={"display": "none", "max_width": "640px"})
+        self._status, self._samples = HTML(_WAITING), HTML()
+        self.widget = VBox([self._status, self._image, self._samples])
+        self._is_shown = False
+        self._last_step = 0
+        self._began: tuple[int, float] | None = None
+        self._next_drawing = 0.0
+
+    def __call__(self, record: Record) -> None:
+        """Take a record, and draw anew if it is time."""
+        if not self._is_shown and _is_notebook():
+            self._ipython_display_()
+        if record["kind"] == "step":
+            self._count(record["step"])
+        self.records.append(record)
+        if self._last_step and self._is_due(record):
+            start = time.monotonic()
+            self._draw()
+            taken = time.monotonic() - start
+            self._next_drawing = time.monotonic() + max(self.interval, taken / _MOST_OF_THE_TIME)
+
+    def figure(self) -> Figure:
+        """The losses so far as a figure.
+
+        Raises
+        ------
+        ValueError
+            If no step has been recorded yet.
+        """
+        return plot_losses(self.records, baselines=self.baselines, x="steps")
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        self._is_shown = True
+        display(self.widget)
+
+    def _count(self, step: int) -> None:
+        """Note the number of a step; if it has been there before, drop what will be taken again."""
+        if step <= self._last_step:
+            self.records = [
+                each for each in self.records if each["kind"] not in _TAKEN_AGAIN or each["step"] < step
+            ]
+        if self._began is None or step <= self._began[0]:
+            self._began = (step, time.monotonic())
+        self._last_step = step
+
+    def _is_due(self, record: Record) -> bool:
+        kind = record["kind"]
+        return bool(kind == "end" or (kind == "step" and time.monotonic() >= self._next_drawing))
+
+    def _draw(self) -> None:
+        buffer = io.BytesIO()
+        self.figure().savefig(buffer, format="png", dpi=90)
+        self._image.value = buffer.getvalue()
+        self._image.layout.display = ""
+        self._status.value = self._status_line()
+        self._samples.value = self._last_samples()
+
+    def _status_line(self) -> str:
+        of_kind = {kind: [each for each in self.records if each["kind"] == kind] for kind in _SHOWN}
+        last = of_kind["step"][-1]
+        of_all = f" of {self.steps:,}" if self.steps else ""
+        parts = [f"<b>step {last['step']:,}{of_all}</b>", f"training {_loss(last['loss'])}"]
+        if of_kind["evaluation"]:
+            parts.append(f"held-out {_loss(of_kind['evaluation'][-1]['loss'])}")
+        if "tokens_per_second" in last:
+            parts.append(f"{last['tokens_per_second']:,.0f} tokens/s")
+        parts += self._time_left()
+        if of_kind["warning"]:
+            parts.append(f"<b>warnings: {len(of_kind['warning'])}</b>")
+        return " · ".join(parts)
+
+    def _time_left(self) -> list[str]:
+        if self.steps is None or self._began is None or self._last_step <= self._began[0]:
+            return []
+        first, since = self._began
+        a_step = (time.monotonic() - since) / (self._last_step - first)
+        left = self.steps - self._last_step
+        return [f"{_duration(a_step * left)} left" if left > 0 else "done"]
+
+    def _last_samples(self) -> str:
+        """The newest sample of each prompt: how the text goes on, or the answer on a line of its own."""
+        newest = {each["prompt"]: each["text"] for each in self.records if each["kind"] == "sample"}
+        answers = any(each.get("stage") == "sft" for each in self.records if each["kind"] == "start")
+        between = "\n" if answers else ""
+        style = "white-space:pre-wrap;margin:.2em 0;line-height:1.4"
+        return "".join(
+            f'<p style="{style}"><b>{escape(prompt)}</b>{between}{escape(text)}</p>'
+            for prompt, text in newest.items()
+        )
+
+
+def _loss(loss: float) -> str:
+    return f"{loss:.3f} (perplexity {math.exp(min(loss, 700)):,.4g})"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def _is_notebook() -> bool:
+    """Whether this runs in a Jupyter kernel."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    shell: Any = get_ipython()
+    return getattr(shell, "kernel", None) is not None

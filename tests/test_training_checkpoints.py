@@ -1,0 +1,299 @@
+"""A run that is killed, damaged or out of disk space goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+
+import pytest
+import torch
+from killed_run import run_in_process
+from quick_runs import quick_pretraining, quick_sft, write_conversations, write_documents
+
+from minillm_lib.model.checkpoint import CheckpointError
+from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.training import throughput
+from minillm_lib.training.data import prepare_pretraining_data
+from minillm_lib.training.run_folder import RunError, RunFolder
+from minillm_lib.training.runs import pretrain
+
+SIGKILL = -9
+
+
+@pytest.fixture(autouse=True)
+def _machine_is_not_measured(monkeypatch):
+    monkeypatch.setattr(throughput, "matmul_flops", lambda device, dtype: 1e10)
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory):
+    path = write_documents(tmp_path_factory.mktemp("text") / "documents.jsonl")
+    prepare_pretraining_data(quick_pretraining(path.parent, path).data, progress=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pretrained(documents, tmp_path_factory):
+    """A model that fine-tuning starts from; its configuration has dropout."""
+    config = quick_pretraining(tmp_path_factory.mktemp("pretrained"), documents, steps=2)
+    return pretrain(config, progress=False).output
+
+
+@pytest.fixture(scope="module")
+def config_of(documents, pretrained, tmp_path_factory):
+    conversations = write_conversations(documents.parent / "conversations.jsonl")
+
+    def make(stage, folder, run, **train):
+        if stage == "pretrain":
+            return quick_pretraining(folder, documents, run, **train)
+        return quick_sft(folder, pretrained, conversations, run, **train)
+
+    return make
+
+
+def what_a_run_left(config):
+    """Its weights, the optimizers' state and the metrics, without what depends on the clock."""
+    folder = RunFolder(config.run)
+    last = folder.checkpoint_path(folder.checkpoint_steps()[-1])
+    untimed = [
+        {key: value for key, value in record.items() if key not in _TIMED}
+        for record in folder.records()
+        if record["kind"] in ("step", "evaluation", "sample")
+    ]
+    weights = (last / "model.safetensors").read_bytes()
+    exported = MiniLLM.load_from_checkpoint(config.output).state_dict()
+    return weights, flat(torch.load(last / "trainer_state" / "optimizer.pt")), flat(exported), untimed
+
+
+_TIMED = ("seconds", "tokens_per_second", "mfu", "memory")
+
+
+def flat(value, prefix=""):
+    """Nested containers of tensors as one mapping from paths to bytes."""
+    if isinstance(value, torch.Tensor):
+        return {prefix: (value.dtype, value.shape, value.numpy().tobytes())}
+    if isinstance(value, dict | list | tuple):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        return {path: leaf for key, inner in items for path, leaf in flat(inner, f"{prefix}/{key}").items()}
+    return {prefix: value}
+
+
+def uninterrupted(stage, config):
+    status, report = run_in_process(stage, config, resume=False)
+    assert status == 0, report
+    return what_a_run_left(config), report["changes"]
+
+
+def go_on(stage, config, **kill):
+    """As a user does: with ``--resume`` if a run has begun."""
+    return run_in_process(stage, config, resume=RunFolder(config.run).has_run, **kill)
+
+
+@pytest.mark.parametrize(
+    ("stage", "optimizer", "n_kills"),
+    [
+        ("pretrain", "muon", 2),
+        ("sft", "adamw", 2),
+        pytest.param("pretrain", "adamw", 15, marks=pytest.mark.slow),
+        pytest.param("sft", "muon", 15, marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_killed_anywhere_goes_on_bit_for_bit(tmp_path, config_of, stage, optimizer, n_kills):
+    """With dropout and several micro-batches; killed between steps and in the midst of writing checkpoints."""
+    options = {"optimizer": {"name": optimizer}, "steps": 8}
+    expected, n_changes = uninterrupted(stage, config_of(stage, tmp_path, "whole", **options))
+    config = config_of(stage, tmp_path, "killed", **options)
+    rng = random.Random(f"{stage} {optimizer}")
+    n_killed = 0
+    while n_killed < n_kills:
+        status, report = go_on(stage, config, kill_before=rng.randint(1, n_changes // 2))
+        assert status in (0, SIGKILL), report
+        n_killed += status == SIGKILL
+        if status == 0:
+            break
+    status, report = go_on(stage, config)
+    assert status == 0, report
+    assert n_killed >= 2
+    assert what_a_run_left(config) == expected
+    assert list(RunFolder(config.run).checkpoints_path.glob(".*")) == [], "half checkpoints are cleared away"
+
+
+@pytest.mark.slow
+def test_there_is_no_moment_at_which_a_kill_does_harm(tmp_path, config_of):
+    expected, n_changes = uninterrupted("pretrain", config_of("pretrain", tmp_path, "whole", steps=4))
+    assert n_changes > 60
+    for change in range(1, n_changes + 1):
+        config = config_of("pretrain", tmp_path, f"killed-{change}", steps=4)
+        assert go_on("pretrain", config, kill_before=change)[0] == SIGKILL
+        assert go_on("pretrain", config)[0] == 0
+        assert what_a_run_left(config) == expected, change
+
+
+def test_the_last_the_best_and_every_nth_are_kept(tmp_path, documents):
+    config = quick_pretraining(tmp_path, documents, steps=12, lr=3.0, warmup_steps=1)
+    config = config.replace(
+        checkpoint={"every": 1, "keep_last": 2, "keep_every": 5},
+        evaluation={"every": 1, "max_tokens": 256},
+    )
+    result = pretrain(config, progress=False)
+    best = result.best["step"]
+    assert best not in (5, 10, 11, 12), "such a learning rate does its best early"
+    folder = RunFolder(config.run)
+    assert folder.checkpoint_steps() == sorted({best, 5, 10, 11, 12})
+    exported = result.load_model().state_dict()
+    assert flat(exported) == flat(MiniLLM.load_from_checkpoint(folder.checkpoint_path(best)).state_dict())
+
+
+@pytest.fixture(scope="module")
+def finished(documents, tmp_path_factory):
+    """A run of ten steps with checkpoints at 9 and 10."""
+    config = quick_pretraining(tmp_path_factory.mktemp("finished"), documents)
+    pretrain(config, progress=False)
+    return config
+
+
+def flip_a_byte(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def test_a_flipped_byte_in_any_file_is_found_and_the_file_named(finished):
+    folder = RunFolder(finished.run)
+    files = [file for file in folder.checkpoint_path(9).rglob("*") if file.is_file()]
+    assert len(files) == 8
+    folder.verified_facts(9)
+    for file in files:
+        content = file.read_bytes()
+        flip_a_byte(file)
+        with pytest.raises(CheckpointError, match=f"{file}: damaged"):
+            folder.verified_facts(9)
+        file.unlink()
+        with pytest.raises(CheckpointError, match=f"{file}: missing"):
+            folder.verified_facts(9)
+        file.write_bytes(content)
+    folder.verified_facts(9)
+
+
+def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path, documents, capsys):
+    config = quick_pretraining(tmp_path, documents, steps=8)
+    pretrain(config, progress=False)
+    expected, folder = what_a_run_left(config), RunFolder(config.run)
+    assert folder.checkpoint_steps() == [6, 8]
+    flip_a_byte(folder.checkpoint_path(8) / "model.safetensors")
+    result = pretrain(config, resume=True, progress=False)
+    said = capsys.readouterr().out
+    assert "step-000008/model.safetensors: damaged" in said
+    assert "the run goes on from step 6" in said
+    (warning,) = result.of_kind("warning")
+    assert "step-000008/model.safetensors" in warning["problem"]
+    assert (folder.checkpoints_path / "damaged-step-000008").is_dir(), "nothing is thrown away"
+    assert what_a_run_left(config) == expected
+
+
+def test_without_a_whole_checkpoint_the_run_does_not_go_on(tmp_path, documents):
+    config = quick_pretraining(tmp_path, documents, steps=4)
+    pretrain(config, progress=False)
+    folder = RunFolder(config.run)
+    for step in folder.checkpoint_steps():
+        flip_a_byte(folder.checkpoint_path(step) / "trainer_state" / "optimizer.pt")
+    before = folder.metrics_path.read_bytes()
+    with pytest.raises(
+        CheckpointError, match=r"no checkpoint is whole: .*step-000004/trainer_state/optimizer.pt"
+    ):
+        pretrain(config, resume=True, progress=False)
+    assert folder.checkpoint_steps() == [3, 4]
+    assert folder.metrics_path.read_bytes() == before
+
+
+def test_a_damaged_best_checkpoint_is_replaced_by_the_last_one_and_that_is_said(tmp_path, documents):
+    config = quick_pretraining(tmp_path, documents, steps=12, lr=3.0, warmup_steps=1)
+    config = config.replace(checkpoint={"every": 6}, evaluation={"every": 2, "max_tokens": 256})
+    folder = RunFolder(config.run)
+    damaged = []
+
+    def damage(record):
+        if record["kind"] == "step" and record["step"] == 12:
+            damaged.extend(step for step in folder.checkpoint_steps() if step != 6)
+            for step in damaged:
+                flip_a_byte(folder.checkpoint_path(step) / "config.json")
+
+    result = pretrain(config, progress=False, on_record=damage)
+    assert damaged
+    assert result.best["step"] in damaged
+    assert result.of_kind("end")[0]["best_step"] == 12
+    assert "the model of the last step is taken" in result.of_kind("warning")[0]["problem"]
+    last = MiniLLM.load_from_checkpoint(folder.checkpoint_path(12))
+    assert flat(result.load_model().state_dict()) == flat(last.state_dict())
+
+
+def test_a_disk_that_fills_up_loses_nothing(tmp_path, documents):
+    """Real refused writes, from below torch and safetensors: a limit on file sizes that the fifth step brings."""
+    whole = quick_pretraining(tmp_path, documents, "whole", steps=7)
+    pretrain(whole, progress=False)
+    config = quick_pretraining(tmp_path, documents, "full", steps=7)
+    status, report = run_in_process("pretrain", config, resume=False, file_limit_at=5)
+    assert status == 0
+    assert "step-000006 could not be written" in report["error"]
+    assert "the checkpoint of step 4 is whole" in report["error"]
+    assert "--resume" in report["error"]
+    folder = RunFolder(config.run)
+    assert [path.name for path in sorted(folder.checkpoints_path.iterdir())] == ["step-000003", "step-000004"]
+    for step in folder.checkpoint_steps():
+        folder.verified_facts(step)
+    pretrain(config, resume=True, progress=False)
+    assert what_a_run_left(config) == what_a_run_left(whole)
+
+
+def test_a_full_disk_is_called_a_full_disk(tmp_path, documents, monkeypatch):
+    config = quick_pretraining(tmp_path, documents)
+
+    def full_disk(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fill(record):
+        if record["kind"] == "step" and record["step"] == 5:
+            monkeypatch.setattr(os, "fsync", full_disk)
+
+    with pytest.raises(
+        RunError, match=r"step-000006 could not be written: the disk is full; .* step 4 is whole"
+    ):
+        pretrain(config, progress=False, on_record=fill)
+
+
+def test_metrics_that_cannot_be_written_stop_the_run_in_words(tmp_path, documents, monkeypatch):
+    config = quick_pretraining(tmp_path, documents)
+
+    def make_unwritable(record):
+        if record["kind"] == "step" and record["step"] == 5:
+            path = RunFolder(config.run).metrics_path
+            path.rename(path.with_suffix(".moved"))
+            path.mkdir()
+
+    with pytest.raises(
+        RunError, match=r"metrics.jsonl could not be written: .*the checkpoint of step 4 is whole"
+    ):
+        pretrain(config, progress=False, on_record=make_unwritable)
+
+
+def test_nothing_but_a_run_of_this_data_is_gone_on_with(tmp_path, documents):
+    own = write_documents(tmp_path / "own.jsonl")
+    config = quick_pretraining(tmp_path, own, steps=4)
+    pretrain(config, progress=False)
+    write_documents(own, seed=1)
+    with pytest.raises(RunError, match=r"other data .*\(different: tokenizer, train, validation\)"):
+        pretrain(config, resume=True, progress=False)
+    write_documents(own)
+    assert pretrain(config, resume=True, progress=False).is_finished
+
+
+def test_a_checkpoint_opens_like_any_other_model(finished):
+    path = RunFolder(finished.run).checkpoint_path(10)
+    model = MiniLLM.load_from_checkpoint(path)
+    assert model.tokenizer is not None
+    assert len(model.generate("the topic", max_new_tokens=3, seed=0)[0].ids) <= 3
+    facts = json.loads((path / "trainer_state" / "state.json").read_text())
+    assert facts["progress"]["step"] == 10
+    assert facts["progress"]["tokens"] == 10 * 4 * 32

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from minillm_lib.generation.generate import generate
+from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.training.compilation import check_compiler, compile_blocks, uncompiled
+from minillm_lib.training.config import ConfigError
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """A model whose blocks are traced, but not built: for that a compiler takes half a minute."""
+    usual = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: usual(self, backend="aot_eager"))
+    torch._dynamo.reset()
+    counters.clear()
+    torch.manual_seed(0)
+    model = MiniLLM.from_preset("nano", vocab_size=300)
+    compile_blocks(model)
+    yield model
+    torch._dynamo.reset()
+
+
+def gradients(model):
+    torch.manual_seed(1)
+    ids = torch.randint(300, (2, 17))
+    model.zero_grad()
+    model.loss(ids[:, :-1], ids[:, 1:]).backward()
+    return [parameter.grad.clone() for parameter in model.parameters()]
+
+
+def test_one_compiled_block_serves_all_and_gives_the_same_gradients(compiled):
+    plain = MiniLLM(compiled.config)
+    plain.load_state_dict(compiled.state_dict())
+    for ours, theirs in zip(gradients(compiled), gradients(plain), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert counters["stats"]["unique_graphs"] == 1
+    assert len(compiled.layers) > 1
+
+
+def test_sampling_compiles_nothing(compiled):
+    """Each length of the cache would be another shape; after a few, training would not be compiled either."""
+    gradients(compiled)
+    with uncompiled():
+        generate(compiled.eval(), [[1, 2, 3]], max_new_tokens=12)
+    assert counters["stats"]["unique_graphs"] == 1
+
+
+@pytest.mark.slow
+def test_a_block_that_is_built_gives_the_same_gradients():
+    check_compiler(CPU)
+    torch.manual_seed(0)
+    model = MiniLLM.from_preset("nano", vocab_size=300)
+    expected = gradients(model)
+    compile_blocks(model)
+    for ours, theirs in zip(gradients(model), expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_a_missing_compiler_is_named(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(
+        ConfigError, match=r"needs the C\+\+ compiler no-such-compiler, and there is none; install it"
+    ):
+        check_compiler(CPU)
+    monkeypatch.delenv("CXX")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ConfigError, match=r"needs the C\+\+ compiler g\+\+"):
+        check_compiler(CPU)
+
+
+def test_a_missing_triton_is_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="needs the package triton on CUDA"):
+        check_compiler(CUDA)

@@ -1,0 +1,106 @@
+"""A first signal is a request, a second one an order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+from quick_runs import quick_pretraining, write_documents
+
+from minillm_lib.training import interruption, throughput
+from minillm_lib.training.interruption import Interruption
+from minillm_lib.training.run_folder import RunFolder
+from minillm_lib.training.runs import pretrain
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that a test sets."""
+    seconds = [100.0]
+    monkeypatch.setattr(interruption.time, "monotonic", lambda: seconds[0])
+    return seconds
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_first_signal_only_asks(number, capfd):
+    before = signal.getsignal(number)
+    with Interruption() as asked:
+        assert not asked.is_asked
+        signal.raise_signal(number)
+        assert asked.is_asked
+        assert asked.name == signal.Signals(number).name
+        assert "finishing this step, then saving" in capfd.readouterr().err
+    assert signal.getsignal(number) is before
+
+
+def test_what_arrives_twice_at_once_is_one_request(clock):
+    """Under torchrun one Ctrl-C comes from the terminal and from torchrun."""
+    with Interruption(says_so=False) as asked:
+        signal.raise_signal(signal.SIGINT)
+        clock[0] += 0.9
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        assert asked.name == "SIGINT"
+
+
+def test_a_later_second_one_acts_as_usual(clock, capfd):
+    before = signal.getsignal(signal.SIGINT)
+    with Interruption(says_so=False):
+        signal.raise_signal(signal.SIGINT)
+        clock[0] += 1.1
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is before
+    assert capfd.readouterr().err == ""
+
+
+def test_outside_the_main_thread_it_is_no_hindrance():
+    seen = []
+
+    def work():
+        with Interruption() as asked:
+            seen.append(asked.is_asked)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [False]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nobody interrupts, with the text that it reads."""
+    folder = tmp_path_factory.mktemp("whole")
+    documents = write_documents(folder / "documents.jsonl")
+    return documents, pretrain(quick_pretraining(folder, documents, steps=6), progress=False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_finishes_its_step_saves_and_says_how_to_go_on(tmp_path, monkeypatch, capsys, whole, number):
+    monkeypatch.setattr(throughput, "matmul_flops", lambda device, dtype: 1e10)
+    documents, reference = whole
+    config = quick_pretraining(tmp_path, documents, steps=6)
+
+    def interrupt(record):
+        if record["kind"] == "step" and record["step"] == 5:
+            os.kill(os.getpid(), number)
+
+    result = pretrain(config, progress=False, on_record=interrupt)
+    assert not result.is_finished
+    assert result.series("loss")[0] == [1, 2, 3, 4, 5]
+    assert RunFolder(config.run).checkpoint_steps()[-1] == 5, "though 5 is no step to save at"
+    name = signal.Signals(number).name
+    said = capsys.readouterr().out
+    assert (
+        f"{name}: stopped after step 5 of 6; everything is saved. Go on with the same command and --resume"
+        in said
+    )
+    assert not config.output.exists()
+    with pytest.raises(ValueError, match="has not come to its last step"):
+        result.load_model()
+    resumed = pretrain(config, resume=True, progress=False)
+    assert resumed.is_finished
+    assert resumed.series("loss") == reference.series("loss")
+    assert config.output.is_file()

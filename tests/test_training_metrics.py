@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+from quick_runs import quick_pretraining, write_documents
+
+from minillm_lib.training import throughput
+from minillm_lib.training.distributed import Processes
+from minillm_lib.training.metrics import Metrics
+from minillm_lib.training.run_folder import RunFolder
+from minillm_lib.training.runs import pretrain
+
+
+@pytest.fixture(autouse=True)
+def _machine_is_not_measured(monkeypatch):
+    monkeypatch.setattr(throughput, "matmul_flops", lambda device, dtype: 1e10)
+
+
+@pytest.fixture
+def config(tmp_path):
+    return quick_pretraining(tmp_path, write_documents(tmp_path / "documents.jsonl"), steps=4)
+
+
+def test_the_caller_gets_each_record_as_it_is_written(config):
+    seen = []
+    result = pretrain(config, progress=False, on_record=seen.append)
+    assert seen == result.records == RunFolder(config.run).records()
+    assert [record["kind"] for record in seen[:3]] == ["start", "evaluation", "sample"]
+    assert seen[-1]["kind"] == "end"
+
+
+def test_the_bar_shows_how_it_goes(config, capsys):
+    pretrain(config)
+    shown = capsys.readouterr().err
+    assert "pretrain: 100%" in shown
+    assert "4/4" in shown
+    for part in ("loss 5.", "perplexity 2", "tokens/s", "MFU", "step/s"):
+        assert part in shown, part
+
+
+def test_a_quiet_run_shows_no_bar(config, capsys):
+    pretrain(config, progress=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_other_processes_than_the_first_write_nothing(tmp_path, config, capsys):
+    folder = RunFolder(tmp_path / "run")
+    seen = []
+    second = Processes(1, 2, "cpu")
+    metrics = Metrics(config, folder, second, show_bar=True, on_record=seen.append)
+    with metrics.opened(0):
+        metrics.record({"kind": "step", "step": 1})
+        metrics.go_back(0)
+        metrics.say("hello")
+    assert not folder.path.exists()
+    assert seen == []
+    assert capsys.readouterr() == ("", "")
