@@ -1,0 +1,382 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       format_name: percent
+# ---
+
+# %% [markdown]
+# # 01 · From papers to a document–term matrix
+#
+# **What you build.** The way from a text to a row of counts: repair, split, reduce, drop, count. Then a test for
+# repeated texts, and a formula for how a vocabulary grows with the text.
+#
+# **What you need.** Python, a little NumPy, logarithms. Nothing from earlier notebooks.
+#
+# **How long.** About 40 minutes to work through. All cells together run in under 20 seconds on two CPU cores.
+#
+# > **中文提要** 主题模型看到的不是文章，而是“文档–词项矩阵”：每行一篇论文，每列一个词，格子里是出现次数。本节用自带的 1,000 篇
+# > NeurIPS 论文，逐步展示清洗的每一步（修复 PDF 乱码、分词、词形还原、停用词、短语、低频词）各去掉了什么；再用 Jaccard 相似度
+# > 找重复文档；最后用图检验两条经验定律：Zipf 定律（词频与排名成反比）和 Heaps 定律（词汇量随文本长度的幂次增长），并看到真实
+# > 论文中的词比随机抽取更“扎堆”，这正是主题模型所利用的。
+
+# %%
+from collections import Counter
+from math import log
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+
+from minillm_lib import bag_of_words, check, load_neurips
+from minillm_lib.corpora import cleaning, deduplication, terms
+from minillm_lib.viz.style import BLUE, INK, ORANGE, settings
+
+plt.rcParams.update(settings() | {"text.parse_math": True})
+
+# %% [markdown]
+# ## 1 · Text arrives damaged
+#
+# Abstracts come out of PDF files and LaTeX sources, and they carry the traces. Four lines as they are found in the
+# wild, and the repairs of the library, one after the other. A repair that changes nothing is not shown.
+
+# %%
+damaged = [
+    "the classi(cid:12)cation prob(cid:173) lem",
+    "state-of-the-art deep net- works",
+    r"$\ell_1$-regularised \emph{sparse} coding \cite{lee2007}",
+    "Itâ€™s eﬃcient",
+]
+for text in damaged:
+    print(text)
+    for name, repair in cleaning.REPAIRS.items():
+        if (repaired := repair(text)) != text:
+            print(f"    {name:17} {repaired!r}")
+            text = repaired
+
+# %% [markdown]
+# `(cid:12)` is a glyph for which the PDF's font gives no character (here the ligature *fi*). `(cid:173)` is the hyphen
+# at the end of a line. `â€™` is an apostrophe whose three bytes were read as three characters. None of this is
+# cosmetic: unrepaired, `classi` and `cation` become two terms that no reader would look for.
+#
+# `repair_text` applies all steps, again and again until nothing changes any more.
+
+# %%
+print(cleaning.repair_text(r"the classi(cid:12)cation prob(cid:173) lem of \emph{$k$-means}"))
+
+# %% [markdown]
+# ## 2 · From a text to its terms
+#
+# What counts as the same word? Each answer below makes the vocabulary smaller, and each can be disputed. We follow one
+# sentence.
+
+# %%
+sentence = "The networks' priors are learned: we propose novel non-convex priors for deep neural nets, and 3 kernels."
+words = terms.split_words(sentence)
+print(words)
+
+# %% [markdown]
+# **Splitting.** Lower case, no punctuation; a compound such as `non-convex` stays one word. `None` stands where a
+# comma or a colon parts the words, so that no phrase is found across it.
+#
+# **Lemmas.** `networks` and `network` are one term. A lemma is the form that a dictionary lists.
+
+# %%
+lemmas = [terms.lemma(word) for word in words if word]
+print([(word, base) for word, base in zip(filter(None, words), lemmas, strict=True) if word != base])
+
+# %% [markdown]
+# **Stop words.** `the`, `are` and `for` stand in every paper, and so do `propose` and `novel`: they say that this is an
+# abstract, not what it is about. Numbers and single characters go too. The library's recipe does all three steps:
+
+# %%
+stop_words = terms.default_stop_words("en")
+kept = [word for word in lemmas if not terms.is_stop_word(word, stop_words) and not word.isdigit()]
+recipe = terms.TermRecipe("en", lemmatize=True, stop_words=stop_words)
+print(kept)
+print("equal to the library's:", kept == recipe.terms(sentence))
+
+# %% [markdown]
+# **Phrases.** `neural network` means more than `neural` and `network`. Do two words stand side by side more often than
+# they would by chance? If the words $x$ and $y$ were placed independently, the pair would have the probability
+# $p(x)\,p(y)$. The *pointwise mutual information* is the logarithm of how much likelier it is:
+#
+# $$\operatorname{pmi}(x, y) = \ln \frac{p(x, y)}{p(x)\,p(y)} .$$
+#
+# It has no fixed upper end: the rarer the words, the larger it can get. If the two only ever occur together, then
+# $p(x) = p(y) = p(x, y)$ and $\operatorname{pmi} = -\ln p(x, y)$. Dividing by that maximum gives the *normalised*
+# version (Bouma 2009), which is 1 for words that are never apart and 0 for words that meet by chance:
+#
+# $$\operatorname{npmi}(x, y) = \frac{\operatorname{pmi}(x, y)}{-\ln p(x, y)} . \tag{1}$$
+
+
+# %%
+def npmi(pair, first, second, total):
+    """Equation (1), from the counts of the pair and of each word among all words."""
+    p_pair, p_first, p_second = pair / total, first / total, second / total
+    return log(p_pair / (p_first * p_second)) / -log(p_pair)
+
+
+library = terms.normalized_pointwise_mutual_information
+for counts in ((20, 25, 80, 10_000), (20, 400, 500, 10_000)):
+    print(f"{npmi(*counts):.2f}", "equal to the library's:", np.isclose(npmi(*counts), library(*counts)))
+
+# %% [markdown]
+# Both pairs occur 20 times in 10,000 words. In the first, the words are rare and nearly always together. In the second,
+# they are so frequent that 20 meetings are what chance gives. The library joins pairs from 0.3 on.
+#
+# ## 3 · The same text twice
+#
+# A paper that is listed twice counts twice, and a topic may form around it. Exact copies are easy to find. For near
+# copies, cut each text into *shingles*, all runs of five words, and compare the two sets. The *Jaccard similarity* is
+# the share of what they have in common:
+#
+# $$J(A, B) = \frac{|A \cap B|}{|A \cup B|} . \tag{2}$$
+#
+# ### Exercise 1 · Write it (1 point)
+#
+# `a` and `b` are sets that are not empty.
+
+
+# %%
+def jaccard(a, b):
+    """Equation (2), a number between 0 and 1."""
+    ### BEGIN SOLUTION
+    return len(a & b) / len(a | b)
+    ### END SOLUTION
+
+
+# %%
+check.jaccard(jaccard)
+
+# %% [markdown]
+# Three versions of one sentence: a copy, one with a word changed at the end, and one with a word changed in the middle.
+
+# %%
+original = "We study how topics of scientific papers change over the years, and which of them disappear."
+versions = {
+    "copy": original,
+    "end changed": original.replace("disappear", "stay"),
+    "middle changed": original.replace("papers", "articles"),
+    "another text": "The kernel of an operating system shares the processor among many running programs.",
+}
+for name, version in versions.items():
+    similarity = deduplication.jaccard(deduplication.shingles(original), deduplication.shingles(version))
+    print(f"{name:15} {similarity:.2f}")
+
+# %% [markdown]
+# One changed word spoils the five shingles that contain it, but only one if it is the last. From a similarity of 0.8 on
+# the library drops the later text; on an abstract of 150 words that allows for about three changed words.
+#
+# ## 4 · Counting
+#
+# Choose a vocabulary, a list of terms. The **document–term matrix** has a row for each document and a column for each
+# term; the entry is how often the term occurs in the document. The order of the words is gone: hence *bag of words*.
+#
+# ### Exercise 2 · The matrix (1 point)
+#
+# `documents` is a list of lists of words, `vocabulary` a list of terms. Words that are not in the vocabulary are
+# ignored. Give a NumPy array of whole numbers; column `j` belongs to `vocabulary[j]`.
+
+
+# %%
+def document_term_counts(documents, vocabulary):
+    """How often each term occurs in each document: an array (n_documents, n_terms)."""
+    ### BEGIN SOLUTION
+    return np.array([[document.count(term) for term in vocabulary] for document in documents])
+    ### END SOLUTION
+
+
+# %%
+check.document_term_counts(document_term_counts)
+
+# %% [markdown]
+# The library's `bag_of_words` does sections 1 to 4 in one call. On three small texts, with nothing cut off for being
+# rare or frequent:
+
+# %%
+texts = ["A topic model for papers.", "Neural nets model words; a neural topic model.", "Kernels and priors."]
+tiny = bag_of_words(texts, min_df=1, max_df=1.0, phrases=False)
+print(pd.DataFrame(tiny.counts.toarray(), columns=tiny.vocabulary))
+
+# %% [markdown]
+# Check it by hand: the same counts from the recipe's terms and a `Counter`.
+
+# %%
+by_hand = [Counter(tiny.recipe.terms(text)) for text in texts]
+rows = [[counter[term] for term in tiny.vocabulary] for counter in by_hand]
+print("equal to the library's:", np.array_equal(tiny.counts.toarray(), rows))
+
+# %% [markdown]
+# ## 5 · One thousand papers
+#
+# The library ships the counts of 1,000 papers of NeurIPS, 2013 to 2017: titles and abstracts, cleaned as above. (It
+# ships counts, not texts, which belong to their authors.)
+
+# %%
+papers = load_neurips()
+totals = np.asarray(papers.counts.sum(axis=0)).ravel()
+print(papers)
+print("most frequent:", ", ".join(papers.vocabulary[np.argsort(-totals, kind="stable")[:10]]))
+row = papers.counts[0].toarray().ravel()
+print(f"{papers.meta[0]['title']}:")
+print({str(papers.vocabulary[term]): int(row[term]) for term in np.argsort(-row, kind="stable")[:6]})
+
+# %% [markdown]
+# Each step of the cleaning left an account of what it did:
+
+# %%
+report = pd.DataFrame(papers.report.to_list())
+report["share"] = (report["affected"] / report["total"]).map("{:.1%}".format)
+print(report[["name", "affected", "total", "unit", "share"]].to_string(index=False))
+
+# %% [markdown]
+# How many tokens are left after each step? A *token* is one occurrence of a term. A phrase makes one token of several;
+# the last two rows of the table cut the terms of fewer than three papers and those of more than 300.
+
+# %%
+affected = {step.name: step.affected for step in papers.report.steps}
+total = next(step.total for step in papers.report.steps if step.name == "stop words")
+after_words = total - affected["numbers, single characters"]
+left = {
+    "words of all abstracts": total,
+    "numbers, single characters": after_words,
+    "stop words": after_words - affected["stop words"],
+    "phrases, rare and ubiquitous terms": int(papers.counts.sum()),
+}
+figure, axis = plt.subplots(figsize=(7.5, 2.2))
+sns.barplot(x=list(left.values()), y=list(left.keys()), color=BLUE, ax=axis)
+axis.bar_label(axis.containers[0], [f"{number:,}" for number in left.values()], padding=3)
+axis.set(xlabel="tokens left", ylabel="after the step", xlim=(0, 185_000))
+axis.xaxis.set_major_formatter("{x:,.0f}")
+plt.show()
+
+# %% [markdown]
+# **What to see.** Half of all tokens are stop words. Everything else together takes an eighth. Most *terms*,
+# however, go last: the table says that 61% of the terms are in fewer than three papers. They are many, but rare, so they
+# make up few tokens; and from one or two papers nothing can be learned about what a term goes with.
+#
+# What is left is almost empty. Of 1,000 × 2,517 entries few are not zero, so only those are stored, as a *compressed
+# sparse row* matrix: for each row the columns that are not zero, and their counts.
+
+# %%
+n_documents, n_terms = papers.counts.shape
+stored = papers.counts.data.nbytes + papers.counts.indices.nbytes + papers.counts.indptr.nbytes
+n_entries = n_documents * n_terms
+print(f"{papers.counts.nnz:,} of {n_entries:,} entries are not zero: {papers.counts.nnz / n_entries:.1%}")
+print(f"sparse {stored / 2**10:,.0f} KiB, dense {4 * n_entries / 2**10:,.0f} KiB")
+
+# %% [markdown]
+# ## 6 · Zipf: few terms are frequent, most are rare
+#
+# Sort the terms by how often they occur. Zipf (1949) observed that in a long text the count falls as a power of the
+# rank $r$: $f(r) \approx C\,r^{-s}$, with $s$ close to 1. Take logarithms, and the power is a straight line of slope
+# $-s$: $\ln f = \ln C - s\,\ln r$.
+
+# %%
+zipf = pd.DataFrame({"rank": np.arange(1, n_terms + 1), "count": np.sort(totals)[::-1]})
+middle = zipf[zipf["rank"].between(100, 1000)]
+slope, intercept = np.polyfit(np.log(middle["rank"]), np.log(middle["count"]), deg=1)
+figure, axis = plt.subplots(figsize=(6, 3.4))
+axis.plot(zipf["rank"], np.exp(intercept) * zipf["rank"] ** slope, color=INK, linewidth=1, label="power law")
+sns.scatterplot(zipf, x="rank", y="count", color=BLUE, s=12, linewidth=0, ax=axis, label="terms")
+axis.set(xscale="log", yscale="log", ylabel="count", ylim=(2, 3000))
+axis.legend()
+plt.show()
+print(f"slope between ranks 100 and 1,000: {slope:.1f}")
+
+# %% [markdown]
+# **What to see.** In the middle the line fits well. Both ends bend away from it, and both bends are our own work. On the
+# left the stop words are missing that would continue the line upwards. On the right the counts fall steeply and stop at
+# 3, because terms of fewer than three papers were cut. A corpus after cleaning is no sample of language, and this is
+# where it shows.
+#
+# ## 7 · Heaps: how the vocabulary grows
+#
+# Read the papers in random order, and count after each how many different terms have been seen, $V$, among how many
+# tokens, $n$. Heaps (1978) found $V \approx k\,n^{\beta}$ with $\beta < 1$, in English text some 0.4 to 0.6: new words
+# never stop coming, but come ever more slowly.
+#
+# For comparison, shuffle *all tokens* of all papers and read them in that order. Any difference between the two curves
+# then comes from one thing alone: which tokens stand in a paper together.
+
+
+# %%
+def growth(tokens):
+    """How many different terms are among the first n tokens, for each n."""
+    _, first = np.unique(tokens, return_index=True)
+    is_new = np.zeros(len(tokens), dtype=int)
+    is_new[first] = 1
+    return np.cumsum(is_new)
+
+
+def tokens_of(row):
+    return np.repeat(row.indices, row.data)
+
+
+rng = np.random.default_rng(0)
+by_paper = np.concatenate([tokens_of(papers.counts[i]) for i in rng.permutation(n_documents)])
+curves = {"paper by paper": growth(by_paper), "tokens shuffled": growth(rng.permutation(by_paper))}
+
+# %%
+at = np.unique(np.geomspace(30, len(by_paper), 60).astype(int))
+heaps = pd.DataFrame([(name, n, curve[n - 1]) for name, curve in curves.items() for n in at],
+                     columns=["order", "tokens", "terms"])  # fmt: skip
+start = heaps[(heaps["order"] == "paper by paper") & (heaps["tokens"] < 10_000)]
+beta, _ = np.polyfit(np.log(start["tokens"]), np.log(start["terms"]), deg=1)
+figure, axis = plt.subplots(figsize=(6, 3.4))
+sns.lineplot(heaps, x="tokens", y="terms", hue="order", palette=[BLUE, ORANGE], ax=axis)
+axis.set(xscale="log", yscale="log", xlabel="tokens read", ylabel="different terms seen")
+plt.show()
+print(f"Heaps' exponent over the first 10,000 tokens: {beta:.1f}")
+print({name: int(curve[4_999]) for name, curve in curves.items()}, "terms among 5,000 tokens")
+
+# %% [markdown]
+# **What to see.** At first both curves are nearly straight, as Heaps says. The slope is steeper than in running text: the
+# stop words, half of all tokens, bring nothing new after the first page, and they are gone. Later the curves bend,
+# because the vocabulary was cut to 2,517 terms and cannot grow past them. The curve of the real papers runs *below* that of the shuffled tokens:
+# the same number of tokens holds fewer different terms. A word that has occurred in a paper is likely to occur in it
+# again. Words are *bursty*. Shuffling destroys that, and with it everything that a topic model could find: topics are
+# in the gap between these two curves.
+#
+# ### Exercise 3 · The orange curve without shuffling (3 points)
+#
+# How many different terms do we *expect* among $n$ tokens, if each is drawn independently, and term $w$ comes with
+# probability $p_w = \text{counts}_w / \sum \text{counts}$? Start from one term: with what probability do $n$ draws all
+# miss it? The expected number of terms seen is the sum over terms of the probability that each has been seen
+# (expectations add, even though these events are not independent).
+
+
+# %%
+def expected_vocabulary(counts, n):
+    """Expected number of different terms among n independent draws; counts is an array (n_terms,)."""
+    ### BEGIN SOLUTION
+    probabilities = counts / counts.sum()
+    return np.sum(1 - (1 - probabilities) ** n)
+    ### END SOLUTION
+
+
+# %%
+check.expected_vocabulary(expected_vocabulary)
+
+# %% [markdown]
+# If it passes, try `expected_vocabulary(totals, 5_000)` beside the number for shuffled tokens above. The shuffle draws
+# *without* putting back, so it comes out a little higher; by how much at 50,000 tokens, and why more there?
+#
+# ## Summary
+#
+# - Text from PDFs and LaTeX is damaged, and repairs come before everything else.
+# - Splitting, lemmas, stop words and phrases decide what counts as one term. Stop words are half of all tokens; terms of
+#   one or two papers are most of all terms.
+# - Near duplicates are found by the Jaccard similarity of their shingles.
+# - The document–term matrix holds counts, and is almost empty: here 98.5% zeros.
+# - Counts follow Zipf's law between the cuts that cleaning made; the vocabulary grows as Heaps' law says. Real papers
+#   repeat their words more than chance would, and that is what topics are made of.
+#
+# **In the library:** `minillm_lib/corpora/` has `cleaning.py`, `terms.py`, `deduplication.py` and `bag_of_words.py`.
+# **Next:** [02 · LDA by Gibbs sampling](02_lda_gibbs.ipynb), which finds the topics.
+#
+# **To read on.** Manning, Raghavan and Schütze 2008, *Introduction to Information Retrieval*, chapters 2 and 5, for
+# terms, Zipf and Heaps; Bouma 2009, "Normalized (pointwise) mutual information in collocation extraction"; Broder 1997,
+# "On the resemblance and containment of documents", for shingles; Church and Gale 1995, "Poisson mixtures", for burstiness.

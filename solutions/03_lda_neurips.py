@@ -1,0 +1,463 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       format_name: percent
+# ---
+
+# %% [markdown]
+# # 03 · Topics of a thousand papers
+#
+# **What you build.** Ten topics of 1,000 NeurIPS papers, an interactive map of them, and the tools by which one judges a
+# topic model: relevance, held-out perplexity, coherence, and R-hat over several chains. Then what the topics say about
+# five years of research, and what they cannot say about any text.
+#
+# **What you need.** Notebook 01 (the document–term matrix) and 02 (Gibbs sampling).
+#
+# **How long.** About 60 minutes to work through. All cells together run in under 45 seconds on two CPU cores.
+#
+# > **中文提要** 用 1,000 篇 NeurIPS 论文（2013–2017）训练十个主题，并学会如何判断主题模型的好坏：用 relevance（λ 在“概率高”与
+# > “独特”之间折中）挑选代表词；用 pyLDAvis 交互浏览（离线可用）；用留出困惑度与 NPMI 一致性选择主题数 K——两个指标意见相反；
+# > 用四条链和 R-hat 检查收敛，结果发现各链停在不同的模式上，哪些主题可信要看它们是否在各链重复出现；用自助法给主题随年份的变化加上
+# > 置信区间；最后证明 LDA 看不见词序：打乱文档中的词，概率完全不变。
+
+# %%
+import itertools
+
+import matplotlib.pyplot as plt
+import numpy as np
+from scipy import stats
+from scipy.optimize import linear_sum_assignment
+
+from minillm_lib import GibbsLDA, bag_of_words, check, load_neurips
+from minillm_lib.topics import evaluation, pyldavis, summary
+from minillm_lib.topics.gibbs_sampler import Tokens
+from minillm_lib.topics.model_selection import compare_topic_counts
+from minillm_lib.viz import topic_plots
+from minillm_lib.viz.style import BLUE, ORANGE, PALE, settings
+
+plt.rcParams.update(settings() | {"text.parse_math": True})
+
+# %% [markdown]
+# ## 1 · Ten topics
+#
+# Four chains of 200 sweeps over the counts of notebook 01, side by side. The estimates are averages over the second half
+# of the chain that has the highest likelihood there.
+
+# %%
+papers = load_neurips()
+print(papers)
+lda = GibbsLDA(n_topics=10, n_sweeps=200, alpha=0.1, beta=0.05, n_chains=4, random_state=0)
+lda.fit(papers.counts)
+print("topics:", lda.topic_word_.shape, " shares:", lda.doc_topic_.shape, " chains:", len(lda.chains_))
+
+# %%
+topics = summary.summarize_topics(lda, papers)
+topic_plots.plot_top_terms(topics)
+
+# %% [markdown]
+# **What to see.** Each panel is a topic, with its share of all tokens and its ten most telling terms (what that means
+# comes in a moment). Most can be named at once: Bayesian inference, neuroscience, deep learning, bandits. Nobody told the
+# model these fields; it knows only which terms go together in a paper. One or two panels are a mixture of what was left
+# over. That is normal, and section 5 shows how to tell such topics from the others.
+#
+# (On another kind of processor the chains may take another course. Then the topics come in another order, some may
+# differ, and what the text says of single topics fits less well.)
+
+# %% [markdown]
+# ## 2 · Which terms describe a topic?
+#
+# The most *probable* terms, $\varphi_{kw} = p(w \mid k)$, are often those that are frequent everywhere. The most
+# *characteristic* ones have the largest *lift* $p(w \mid k) / p(w)$, but among them are rare terms that occurred in this
+# topic by chance. Sievert and Shirley (2014, "LDAvis: A method for visualizing and interpreting topics") weigh the two
+# against each other, and call it **relevance**:
+#
+# $$r(w, k) = \lambda \ln p(w \mid k) + (1 - \lambda) \ln \frac{p(w \mid k)}{p(w)} . \tag{1}$$
+#
+# In their study with readers, topics were named best with $\lambda$ about 0.6.
+#
+# ### Exercise 1 · Relevance (1 point)
+#
+# `topic_word` is the matrix of $p(w \mid k)$, of shape `(n_topics, n_terms)`. `term_frequency`, of shape `(n_terms,)`,
+# holds *counts*. All entries are above zero. The result has the shape `(n_topics, n_terms)`.
+
+
+# %%
+def relevance(topic_word, term_frequency, weight):
+    """Equation (1), with weight for lambda."""
+    ### BEGIN SOLUTION
+    lift = topic_word / (term_frequency / term_frequency.sum())
+    return weight * np.log(topic_word) + (1 - weight) * np.log(lift)
+    ### END SOLUTION
+
+
+# %%
+check.relevance(relevance)
+
+# %% [markdown]
+# Here is the topic in which `neural network` is most probable, described with three values of $\lambda$:
+
+# %%
+lengths = summary.document_lengths(lda, papers)
+frequency = summary.expected_term_frequency(lda, lengths)
+position = {str(term): number for number, term in enumerate(papers.vocabulary)}
+deep = int(lda.topic_word_[:, position["neural network"]].argmax())
+figure, axes = plt.subplots(1, 3, figsize=(9, 3.3))
+for axis, weight in zip(axes, (1.0, 0.6, 0.0), strict=True):
+    terms = summary.top_terms(lda.topic_word_, frequency, papers.vocabulary, 10, weight)[deep]
+    columns = [position[term] for term in terms]
+    axis.barh(terms, frequency[columns], color=PALE, label="in all topics")
+    axis.barh(
+        terms,
+        lengths @ lda.doc_topic_[:, deep] * lda.topic_word_[deep, columns],
+        color=BLUE,
+        label="in this topic",
+    )
+    axis.set(title=f"λ = {weight:g}", xlabel="expected number of tokens")
+    axis.invert_yaxis()
+figure.legend(*axes[2].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+plt.show()
+
+# %% [markdown]
+# **What to see.** With $\lambda = 1$ some terms stand high of which a good part lies in other topics (much pale beyond the
+# blue), such as `task`. With $\lambda = 0$ the pale part is gone, but most terms are now rare: what is true of a few
+# dozen tokens says little about a sixth of the corpus. $\lambda = 0.6$ keeps the frequent terms, and moves those up that are
+# this topic's own.
+#
+# ### The map
+#
+# pyLDAvis (the same authors) draws all topics on a plane, close together if their terms are similar, and the terms of the
+# topic under the mouse beside it. Move the slider for $\lambda$, click on a circle, point at a term. The page is whole in
+# itself, and works without a network.
+
+# %% tags=["nbval-ignore-output"]
+pyldavis.pyldavis_iframe(pyldavis.prepare_pyldavis(lda, papers))
+
+# %% [markdown]
+# The same similarities as a static figure; topics that are alike stand side by side.
+
+# %%
+topic_plots.plot_topic_similarity(summary.topic_similarity(lda.topic_word_), topics)
+
+# %% [markdown]
+# **What to see.** 1 would be the same distribution over terms, 0 no term in common. All topics are clearly apart (no value
+# above 0.3), and the block in the upper half is one of theory and methods, which share terms with one another more than
+# with the applications below.
+#
+# ## 3 · Two measures of quality
+#
+# **Held-out perplexity** asks: how well does the model predict words of papers that it has not seen? For a new document,
+# the shares $\theta$ are not known. So show the model half of its tokens, estimate $\hat\theta_d$ from those (by Gibbs
+# sampling with the topics held fixed: *folding in*), and let it predict the hidden half. Each hidden token $i$, of term
+# $w_i$ in document $d_i$, has the probability
+#
+# $$p(w_i) = \sum_k \hat\theta_{d_i k}\, \varphi_{k w_i}, \qquad
+# \text{perplexity} = \exp\Big( -\frac1n \sum_{i=1}^n \ln p(w_i) \Big) . \tag{2}$$
+#
+# It is the number of equally likely terms among which the model hesitates on average. This way of measuring is called
+# *document completion* (Rosen-Zvi et al. 2004; Wallach et al. 2009, "Evaluation methods for topic models").
+#
+# ### Exercise 2 · Document completion (2 points)
+#
+# `doc_topic` is $\hat\theta$, of shape `(n_documents, n_topics)`; `topic_word` is $\varphi$, `(n_topics, n_terms)`;
+# `hidden` holds how often each term stands in the hidden half of each document, `(n_documents, n_terms)`.
+
+
+# %%
+def completion_perplexity(doc_topic, topic_word, hidden):
+    """Equation (2), over all hidden tokens together: a number."""
+    ### BEGIN SOLUTION
+    log_probability = np.log(doc_topic @ topic_word)  # (n_documents, n_terms)
+    return np.exp(-np.sum(hidden * log_probability) / hidden.sum())
+    ### END SOLUTION
+
+
+# %%
+check.completion_perplexity(completion_perplexity)
+
+# %% [markdown]
+# Let us do it with 100 papers that a smaller fit has not seen. For comparison: the uniform distribution, whose perplexity
+# is the number of terms, and a "model" that predicts every document from the overall frequencies.
+
+# %%
+seen, unseen = papers.counts[:900], papers.counts[900:]
+small = GibbsLDA(10, n_sweeps=100, alpha=0.1, beta=0.05, n_threads=1, random_state=0).fit(seen)
+observed, hidden = evaluation.split_tokens(Tokens.from_matrix(unseen.astype(float)), seed=0)
+observed_counts = np.zeros(unseen.shape)
+np.add.at(observed_counts, (observed.documents, observed.terms), 1)
+overall = np.asarray(seen.sum(axis=0)).ravel() + 0.05
+scores = {
+    "uniform": seen.shape[1],
+    "overall frequencies": evaluation.completion_perplexity(
+        np.ones((100, 1)), overall[None] / overall.sum(), hidden
+    ),
+    "ten topics": evaluation.completion_perplexity(
+        small.transform(observed_counts), small.topic_word_, hidden
+    ),
+}
+for name, perplexity in scores.items():
+    print(f"{name:20} {round(perplexity, -2):5.0f}")
+
+# %% [markdown]
+# Half a paper tells something about its other half. `lda.perplexity(counts)` does all of this in one call.
+#
+# **Coherence** asks what a reader would: do the top terms of a topic keep company? It takes the ten most probable terms
+# and averages, over all pairs, the normalised pointwise mutual information of notebook 01; here $p(w)$ is the share of
+# documents that contain $w$, and $p(v, w)$ that of documents that contain both:
+#
+# $$C_k = \frac{1}{\text{pairs}} \sum_{v < w} \frac{\ln \frac{p(v, w) }{p(v)\,p(w)}}{-\ln p(v, w)} . \tag{3}$$
+
+# %%
+best = np.argsort(-lda.topic_word_[deep], kind="stable")[:10]
+present = (papers.counts[:, best] > 0).toarray().astype(float)
+together = present.T @ present / len(present) + 1e-12  # pairs that never meet would have the logarithm of 0
+alone = present.mean(axis=0)
+npmi = np.log(together / np.outer(alone, alone)) / -np.log(together)
+by_hand = npmi[np.triu_indices(10, k=1)].mean()
+print("equal to the library's:", np.isclose(by_hand, lda.coherence(papers.counts)[deep]))
+
+# %% [markdown]
+# ## 4 · How many topics?
+#
+# The number $K$ is ours to choose. Cross-validation shows what the two measures think of it: fit on two thirds of the
+# papers, measure on the last third, three times.
+
+# %%
+estimator = GibbsLDA(n_sweeps=60, alpha=0.1, beta=0.05, n_transform_sweeps=40)
+candidates = compare_topic_counts(papers.counts, (2, 5, 10, 20, 40), estimator=estimator)
+figure, axes = plt.subplots(1, 2, figsize=(8, 3))
+for axis, measure in zip(axes, ("perplexity", "coherence"), strict=True):
+    values = [getattr(score, measure) for score in candidates]
+    errors = [getattr(score, f"{measure}_error") for score in candidates]
+    axis.errorbar([score.n_topics for score in candidates], values, errors, color=BLUE, marker="o", capsize=3)
+    axis.set(
+        xscale="log",
+        xlabel="number of topics K",
+        ylabel=f"held-out {measure}" + (" (NPMI)" if measure == "coherence" else ""),
+    )
+    axis.set_xticks([2, 5, 10, 20, 40], ["2", "5", "10", "20", "40"], minor=False)
+    axis.minorticks_off()
+plt.show()
+perplexities, coherences = ([getattr(s, m) for s in candidates] for m in ("perplexity", "coherence"))
+print("best K by perplexity:", candidates[int(np.argmin(perplexities))].n_topics)
+
+# %% [markdown]
+# **What to see.** The two measures contradict each other. Perplexity (left, lower is better) is still falling at
+# $K = 40$: more topics predict better. Coherence (right, higher is better) only falls: the finer the topics, the less
+# their top terms keep company. Both are right. Chang et al. (2009, "Reading tea leaves") found the same with human
+# readers: models that predict better can have topics that people understand worse.
+#
+# So $K$ depends on the purpose. To predict, take many. To get an overview of a field, take as many topics as you are
+# ready to read and name; ten is what fits on a page. There is no true number in the data.
+
+# %% [markdown]
+# ## 5 · Have the chains converged?
+#
+# On the bars of notebook 02 all chains found the same topics. Here are the four chains of section 1.
+
+# %%
+chains = [chain.log_likelihoods for chain in lda.chains_]
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.2))
+topic_plots.plot_convergence(np.arange(1, 201), chains, best=lda.best_chain_, burn_in=100, ax=axes[0])
+topic_plots.plot_convergence(np.arange(101, 201), [c[100:] for c in chains], best=lda.best_chain_, ax=axes[1])
+axes[0].set_title("all sweeps")
+axes[1].set_title("the second half")
+plt.show()
+
+# %% [markdown]
+# **What to see.** On the left, all four climb and seem to have arrived after 100 sweeps. On the right, with the scale of
+# the second half, they have not: they are still climbing, slowly, and some lie below others for as long as we watch. One
+# curve on the scale of the left would have looked fine.
+#
+# **R-hat** puts that into a number (Gelman and Rubin 1992; Vehtari et al. 2021,
+# [arXiv:1903.08008](https://arxiv.org/abs/1903.08008)). Cut each chain into halves, so that a drift shows as a difference
+# between two halves. That gives $m$ pieces of $n$ values. If they all wander over the same ground, then the means of the
+# pieces differ only as much as chance makes them. Compare
+#
+# $$W = \text{mean of the variances of the pieces}, \qquad
+# \frac{B}{n} = \text{variance of the means of the pieces},$$
+#
+# $$\hat R = \sqrt{\frac{n-1}{n} + \frac{B / n}{W}} . \tag{4}$$
+#
+# Both variances are the usual estimates, with one less than the number of values in the denominator. $\hat R$ is near 1 if
+# the pieces agree; above 1.01 they should not be trusted to have converged.
+#
+# ### Exercise 3 · Split R-hat (3 points)
+#
+# `chains` has the shape `(n_chains, n_draws)`, where `n_draws` is even.
+
+
+# %%
+def split_r_hat(chains):
+    """Equation (4), each chain cut into halves: a number."""
+    ### BEGIN SOLUTION
+    halves = np.concatenate(np.split(chains, 2, axis=1))  # (2 * n_chains, n_draws / 2)
+    n = halves.shape[1]
+    within = halves.var(axis=1, ddof=1).mean()
+    between = halves.mean(axis=1).var(ddof=1)
+    return np.sqrt((n - 1) / n + between / within)
+    ### END SOLUTION
+
+
+# %%
+check.split_r_hat(split_r_hat)
+
+# %% [markdown]
+# Whoever knows the analysis of variance has met the fraction before: $B / W$ is its $F$ statistic. So SciPy can check the
+# library's value. One refinement has to be added: the values are replaced by normal quantiles of their ranks, so that
+# outliers do no harm. It is done twice, for the values and for their distances from the median (the second finds chains
+# that agree in level but not in spread), and the larger result counts.
+
+
+# %%
+def by_analysis_of_variance(values):
+    """R-hat from the F statistic, over pieces (n_pieces, n_draws), after the ranks' normal quantiles."""
+    ranks = stats.rankdata(values).reshape(values.shape)
+    normal = stats.norm.ppf((ranks - 3 / 8) / (values.size + 1 / 4))
+    n = values.shape[1]
+    return np.sqrt((n - 1) / n + stats.f_oneway(*normal).statistic / n)
+
+
+halves = np.array([half for chain in chains for half in (chain[100:150], chain[150:])])
+by_hand = max(by_analysis_of_variance(v) for v in (halves, np.abs(halves - np.median(halves))))
+print("equal to the library's:", np.isclose(by_hand, lda.r_hat_), " above 1.01:", bool(lda.r_hat_ > 1.01))
+print(f"R-hat of our four chains: {lda.r_hat_:.1f}")
+
+# %% [markdown]
+# Far above 1.01: the chains have not converged. Patience helps less than one would hope: after 2,000 sweeps, ten times as
+# many, we found an R-hat of 1.5. Each chain has settled near a good arrangement of topics, a *mode*, and to reach another
+# one it would have to move hundreds of tokens through worse states.
+#
+# What does that mean for the topics? Ask whether they come back. The topics of two chains have no common order, so we
+# match them: the *overlap* of two topics is the probability mass that they share, $\sum_w \min(\varphi_{kw},
+# \varphi'_{kw})$, and the best matching makes the total overlap as large as possible.
+
+# %%
+reference = lda.chains_[lda.best_chain_].topic_word
+others = [chain.topic_word for number, chain in enumerate(lda.chains_) if number != lda.best_chain_]
+overlaps = []
+for other in others:
+    overlap = np.minimum(reference[:, None], other[None]).sum(axis=2)
+    overlaps.append(overlap[linear_sum_assignment(overlap, maximize=True)])
+by_stability = np.argsort(-np.mean(overlaps, axis=0), kind="stable")
+figure, axis = plt.subplots(figsize=(7, 3.4))
+for overlap in overlaps:
+    axis.plot(overlap[by_stability], range(10), "o", color=BLUE, alpha=0.6)
+axis.set_yticks(range(10), [f"{topics[k].label}  {k}" for k in by_stability])
+axis.set(xlim=(0, 1), xlabel="overlap with the matched topic of each other chain", ylabel="topic")
+axis.invert_yaxis()
+plt.show()
+
+# %% [markdown]
+# **What to see.** At the top are topics of which every other chain has found most: they are in the data. At the bottom are
+# some of which the other chains have less than half: what was left over, put together by chance. Of these a report should
+# not speak. R-hat alone would have condemned all ten alike. (With 2,000 sweeps most overlaps are above 0.7: there patience
+# does help.)
+
+# %% [markdown]
+# ## 6 · Over the years
+#
+# The shares of the topics among the tokens of each year:
+
+# %%
+years = summary.document_years(papers)
+found_years, year_shares = summary.topic_shares_by_year(lda.doc_topic_, lengths, years)
+topic_plots.plot_topic_shares(found_years, year_shares, topics)
+
+# %% [markdown]
+# Curves invite stories. But a year has only some 150 to 280 papers here, and the sample could have been another. The
+# *bootstrap* tells how much that matters: draw 1,000 papers with replacement from the 1,000, compute the change from 2013
+# to 2017 again, and repeat. The middle 90% of the results is an interval for the change.
+
+# %%
+rng = np.random.default_rng(0)
+changes = []
+for _ in range(200):
+    draw = rng.integers(len(years), size=len(years))
+    _, drawn = summary.topic_shares_by_year(
+        lda.doc_topic_[draw], lengths[draw], np.array(years)[draw].tolist()
+    )
+    changes.append(100 * (drawn[-1] - drawn[0]))
+low, middle, high = np.quantile(changes, (0.05, 0.5, 0.95), axis=0)
+order = np.argsort(middle)
+figure, axis = plt.subplots(figsize=(7, 3.4))
+for row, k in enumerate(order):
+    colour = BLUE if low[k] > 0 or high[k] < 0 else PALE
+    axis.plot([low[k], high[k]], [row, row], color=colour, linewidth=3)
+    axis.plot(middle[k], row, "o", color=colour)
+axis.axvline(0, color=ORANGE, linewidth=1)
+axis.set_yticks(range(10), [f"{topics[k].label}  {k}" for k in order])
+axis.set(xlabel="change in share, 2013 to 2017 (percentage points, 90% interval)", ylabel="topic")
+plt.show()
+
+# %%
+print("the deep learning topic grew in every bootstrap sample:", bool(min(c[deep] for c in changes) > 0))
+
+# %% [markdown]
+# **What to see.** Pale intervals contain zero: of those topics one cannot even say whether they grew or shrank. The one
+# large change is at the top: deep learning about doubled its share. As all shares add up to 1, others must have lost;
+# by their intervals those were the classical methods at the bottom. Note what an interval does *not* contain: it takes the
+# topics as given, and section 5 said that some of them are chance. Read this figure together with the one before.
+
+# %% [markdown]
+# ## 7 · What LDA cannot see
+#
+# A document enters the model as a row of counts. Two texts with the same counts are the same to it:
+
+# %%
+texts = ["The network explains the graph, not the kernel.", "Not the kernel, the graph explains the network."]
+bag = bag_of_words(texts, min_df=1, max_df=1.0, phrases=False)
+print(bag.vocabulary.tolist(), bag.counts.toarray().tolist())
+
+# %% [markdown]
+# That is no accident of the data format; it is in the story. Take a document of four words with topics $\varphi$, and
+# compute its probability exactly, *as a sequence*, word by word: sum over all $10^4$ ways to choose the topics, each with
+# the urn of notebook 02. Then do the same for every other order of the words.
+
+# %%
+words = ["neural network", "image", "graph", "regret"]
+columns = [position[word] for word in words]
+paths = np.array(list(itertools.product(range(10), repeat=4)))  # the topics of the four words
+
+
+def log_probability(columns, alpha=0.1):
+    """The exact logarithm of p(w_1, ..., w_4), summed over all choices of topics."""
+    value = np.ones(len(paths))
+    for i, column in enumerate(columns):
+        used = (paths[:, :i] == paths[:, i, None]).sum(axis=1)  # how often this topic came before
+        value *= (used + alpha) / (i + 10 * alpha) * lda.topic_word_[paths[:, i], column]
+    return np.log(value.sum())
+
+
+orders = [log_probability(order) for order in itertools.permutations(columns)]
+print(len(orders), "orders, all of the same probability:", np.allclose(orders, orders[0]))
+
+# %% [markdown]
+# Shuffle the words of a paper, and LDA notices nothing. The same holds for the joint probability (4) of notebook 02:
+# only counts are in it. Such sequences are called *exchangeable*. De Finetti's theorem says that they are always a
+# mixture of independent draws, and that is precisely LDA's story: given $\theta$, every word is drawn for itself.
+#
+# So LDA knows what a text is *about*, and not what it *says*. "The network explains the graph" and "the graph explains
+# the network" are one to it. A model of language has to predict the next word *from the words before it, in their
+# order*. How much is that worth? Notebook 05 measures it.
+#
+# ## Summary
+#
+# - Ten topics of 1,000 papers, found from counts alone. Relevance picks the terms that describe a topic: between frequent
+#   and characteristic.
+# - Perplexity measures prediction, coherence what a reader sees. They disagree about $K$, which is a choice, not a fact.
+# - Run several chains. R-hat shows that on real text they stay in different modes; matching the topics shows which of them
+#   come back.
+# - A change over years needs an interval. Here one story is beyond doubt.
+# - LDA cannot see the order of words: all orders of a document have the same probability.
+#
+# **In the library:** `minillm_lib/topics/evaluation.py`, `minillm_lib/topics/model_selection.py`,
+# `minillm_lib/topics/summary.py`, `minillm_lib/topics/pyldavis.py`. On the command line, `minillm lda` makes a report of
+# your own texts.
+# **Next:** [04 · Tokenizer](04_tokenizer.ipynb), with which the second half of the course begins: texts as sequences.
+#
+# **To read on.** Wallach, Murray, Salakhutdinov and Mimno 2009 for held-out likelihood; Chang, Boyd-Graber, Gerrish, Wang
+# and Blei 2009, "Reading tea leaves: how humans interpret topic models"; Röder, Both and Hinneburg 2015, "Exploring the
+# space of topic coherence measures"; Hoyle et al. 2021, "Is automated topic model evaluation broken?",
+# [arXiv:2107.02173](https://arxiv.org/abs/2107.02173), for why coherence should not be trusted too far; Blei and Lafferty
+# 2006, "Dynamic topic models", for topics that themselves change over time.
