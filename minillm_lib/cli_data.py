@@ -134,7 +134,9 @@ def clean(
         report = clean_corpus(
             documents, output, steps=step or DEFAULT_STEPS, test_documents=held_out, n_jobs=jobs
         )
-    console.print(report.table())
+    table = report.table()
+    table.title, table.title_justify = f"{name} ({split})", "left"
+    console.print(table)
     if any(step.examples for step in report.steps):
         console.print(report.examples_table())
     account, picture = output.with_suffix(".report.json"), output.with_suffix(".report.png")

@@ -78,6 +78,7 @@ def test_clean_writes_documents_and_an_account_of_what_went(tmp_path):
         for line in (tmp_path / "clean.jsonl").read_text(encoding="utf-8").splitlines()
     ]
     assert kept == [*texts, "short"]
+    assert "files (all)" in output
     assert "exact duplicates" in output
     assert json.loads((tmp_path / "clean.report.json").read_text(encoding="utf-8"))
     assert (tmp_path / "clean.report.png").read_bytes()[:4] == b"\x89PNG"

@@ -147,7 +147,7 @@ def test_broken_lines_of_every_kind_are_counted_and_the_rest_is_read(tmp_path):
 def test_a_damaged_archive_and_an_empty_file_are_errors_with_a_name(tmp_path):
     content = gzip.compress("\n".join(json.dumps({**ALPACA, "id": i**5}) for i in range(9_000)).encode())
     (tmp_path / "cut.jsonl.gz").write_bytes(content[:-2000])
-    with pytest.raises(ReadError, match=r"cut\.jsonl\.gz: damaged archive"):
+    with pytest.raises(ReadError, match=r"cut\.jsonl\.gz:1: damaged archive"):
         list(read_conversations(tmp_path / "cut.jsonl.gz"))
     (tmp_path / "empty.jsonl").write_text("\n\n")
     with pytest.raises(ReadError, match="there is no document to read"):

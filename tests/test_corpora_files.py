@@ -127,6 +127,10 @@ def test_empty_files_are_reported_and_no_error_unless_there_is_nothing_else(tmp_
     with pytest.warns(UserWarning, match=r"1 file empty: .*empty\.jsonl"):
         assert texts(tmp_path, report=report) == ["text"]
     assert report.empty_files == [str(tmp_path / "empty.jsonl")]
+    (tmp_path / "blank.txt").write_bytes(b"\xef\xbb\xbf\n \n")
+    (tmp_path / "empty.txt.gz").write_bytes(gzip.compress(b""))
+    with pytest.warns(UserWarning, match=r"3 files empty: .*blank\.txt, .*empty\.jsonl, .*empty\.txt\.gz"):
+        assert texts(tmp_path) == ["text"]
     with pytest.raises(ReadError, match=r"(?s)there is no document to read.*1 file empty"):
         texts(tmp_path / "empty.jsonl")
 
@@ -147,6 +151,7 @@ def test_a_cut_archive_gives_what_it_holds_and_a_fault(tmp_path):
         found = texts(tmp_path, report=report)
     assert found[100] == f"100 {100**9}"
     assert report.by_kind == {"damaged archive": 1}
+    assert report.faults[0].place == f"{tmp_path / 't.jsonl.gz'}:{len(found) + 1}"
 
 
 def test_a_large_file_is_streamed(tmp_path):
@@ -188,8 +193,24 @@ def test_parquet_gives_a_document_a_row(tmp_path):
 def test_zstd_is_read(tmp_path):
     import zstandard
 
-    (tmp_path / "t.jsonl.zst").write_bytes(zstandard.compress(good_lines(2).encode()))
-    assert texts(tmp_path) == ["good 0", "good 1"]
+    frames = zstandard.compress(good_lines(2).encode()) + zstandard.compress(good_lines(1).encode())
+    (tmp_path / "t.jsonl.zst").write_bytes(frames)
+    assert texts(tmp_path) == ["good 0", "good 1", "good 0"]
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("zstandard"), reason="needs the optional package zstandard")
+@pytest.mark.parametrize("kept", [0.3, 0.999, 1])
+def test_no_part_of_a_zstd_text_passes_for_the_whole(tmp_path, kept):
+    import zstandard
+
+    text = "".join(f"{i} {i**9}\n" for i in range(100_000))
+    packed = zstandard.compress(text.encode())
+    (tmp_path / "t.txt.zst").write_bytes(packed[: int(kept * len(packed))])
+    if kept == 1:
+        assert texts(tmp_path) == [text.strip()]
+        return
+    with pytest.raises(ReadError, match=r"t\.txt\.zst:1: damaged archive \(the file ends before"):
+        texts(tmp_path)
 
 
 def test_what_is_wrong_is_named(tmp_path):

@@ -42,6 +42,11 @@ def test_every_corpus_says_what_it_is():
         assert all((corpus.description, corpus.licence, corpus.size, corpus.language))
     offline = {name for name, corpus in CORPORA.items() if not corpus.needs_network}
     assert offline == {"docstrings", "grammar", "course-faq", "files"}
+    faq = corpus_stats(load_corpus("course-faq", split="all")).total
+    assert CORPORA["course-faq"].size == f"{faq.bytes / 1e6:.1f} MB"
+    assert CORPORA["grammar"].size.endswith(
+        f"{sum(1 for _ in load_corpus('grammar', split='all')):,} documents"
+    )
 
 
 def test_the_splits_of_a_corpus_are_disjoint_and_make_up_the_whole(folder):

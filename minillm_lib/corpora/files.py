@@ -16,10 +16,10 @@ import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 from minillm_lib.corpora.document import Document
 
@@ -34,6 +34,8 @@ _KNOWN = ", ".join((*TEXT_SUFFIXES, *JSON_LINES_SUFFIXES, *PARQUET_SUFFIXES))
 _SHOWN_FAULTS = 20
 _LEAST_RECORDS = 100
 _CHUNK = 1 << 20
+_ZSTD_CHUNK = 1 << 14
+_DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
 _Found = TypeVar("_Found")
 
 
@@ -248,10 +250,20 @@ def _kind(path: Path) -> str:
 def _read(
     path: Path, text_key: str, separator: str | None, encoding: str, limit: int, report: ReadReport
 ) -> Iterator[Document | Fault]:
+    """What one file holds; a file that holds nothing but white space is noted as empty."""
     report.files += 1
-    if path.stat().st_size == 0:
+    is_empty = True
+    for item in _items(path, text_key, separator, encoding, limit) if path.stat().st_size else ():
+        is_empty = False
+        yield item
+    if is_empty:
         report.empty_files.append(str(path))
-    elif (suffix := _kind(path)) in PARQUET_SUFFIXES:
+
+
+def _items(
+    path: Path, text_key: str, separator: str | None, encoding: str, limit: int
+) -> Iterator[Document | Fault]:
+    if (suffix := _kind(path)) in PARQUET_SUFFIXES:
         yield from _read_parquet(path, text_key)
     elif suffix in JSON_LINES_SUFFIXES:
         for line in parse_json(read_records(path, "\n", encoding, limit)):
@@ -274,69 +286,92 @@ def read_records(
 ) -> Iterator[Record | Fault]:
     """The pieces of a file, plain or compressed, between one separator and the next, but for those of white space.
 
-    A piece of more than ``limit`` bytes, or wrong in the encoding, is a :class:`Fault`. Without a separator the whole
-    file is one piece.
+    A piece of more than ``limit`` bytes, or wrong in the encoding, is a :class:`Fault`, and so is what a damaged
+    archive withholds. Without a separator the whole file is one piece.
     """
-    try:
-        with _opened(path) as stream:
-            for line, content in _pieces(stream, separator.encode(encoding) if separator else None, limit):
-                place = f"{path}:{line}"
-                if content is None:
-                    yield Fault(
-                        place, "record too long", f"more than {limit:,} bytes; raise max_record_bytes"
-                    )
-                    continue
-                try:
-                    text = content.decode(encoding).removeprefix("\ufeff")
-                except UnicodeDecodeError as error:
-                    bad_line = line + content[: error.start].count(b"\n")
-                    detail = f"byte 0x{content[error.start]:02X} is no {encoding}"
-                    yield Fault(f"{path}:{bad_line}", "wrong encoding", detail)
-                    continue
-                if text.strip():
-                    yield Record(place, text)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        yield Fault(str(path), "damaged archive", str(error))
+    for line, content in _pieces(_chunks(path), separator.encode(encoding) if separator else None, limit):
+        place = f"{path}:{line}"
+        if content is None:
+            yield Fault(place, "record too long", f"more than {limit:,} bytes; raise max_record_bytes")
+            continue
+        if isinstance(content, Exception):
+            yield Fault(place, "damaged archive", str(content))
+            continue
+        try:
+            text = content.decode(encoding).removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            bad_line = line + content[: error.start].count(b"\n")
+            detail = f"byte 0x{content[error.start]:02X} is no {encoding}"
+            yield Fault(f"{path}:{bad_line}", "wrong encoding", detail)
+            continue
+        if text.strip():
+            yield Record(place, text)
 
 
-def _pieces(stream: IO[bytes], separator: bytes | None, limit: int) -> Iterator[tuple[int, bytes | None]]:
-    """Cut a stream at the separators: the line where each piece begins, and the piece, or None if it is too long."""
+def _pieces(
+    chunks: Iterable[bytes], separator: bytes | None, limit: int
+) -> Iterator[tuple[int, bytes | Exception | None]]:
+    """Cut a stream at the separators: the line where each piece begins, and the piece, or None if it is too long.
+
+    Where the stream breaks off, the last piece is the error that says why.
+    """
     line, rest, skipped_lines, is_too_long = 1, b"", 0, False
 
     def piece(content: bytes) -> tuple[int, bytes | None]:
         return line, None if is_too_long or len(content) > limit else content
 
-    while chunk := stream.read(_CHUNK):
-        *complete, rest = (rest + chunk).split(separator) if separator else [rest + chunk]
-        for content in complete:
-            yield piece(content)
-            line += skipped_lines + content.count(b"\n") + (separator or b"").count(b"\n")
-            skipped_lines, is_too_long = 0, False
-        if len(rest) > limit:
-            kept = rest[len(rest) - len(separator or b"") + 1 :] if separator else b""
-            is_too_long = True
-            skipped_lines += rest[: len(rest) - len(kept)].count(b"\n")
-            rest = kept
+    try:
+        for chunk in chunks:
+            *complete, rest = (rest + chunk).split(separator) if separator else [rest + chunk]
+            for content in complete:
+                yield piece(content)
+                line += skipped_lines + content.count(b"\n") + (separator or b"").count(b"\n")
+                skipped_lines, is_too_long = 0, False
+            if len(rest) > limit:
+                kept = rest[len(rest) - len(separator or b"") + 1 :] if separator else b""
+                is_too_long = True
+                skipped_lines += rest[: len(rest) - len(kept)].count(b"\n")
+                rest = kept
+    except _DAMAGED as error:
+        yield line, error
+        return
     if rest or is_too_long:
         yield piece(rest)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def _chunks(path: Path) -> Iterator[bytes]:
+    """The content of a file, plain or compressed, in chunks of about a megabyte."""
     suffix = path.suffix.lower()
-    if suffix == ".gz":
-        with gzip.open(path, "rb") as stream:
-            yield stream  # type: ignore[misc]
-    elif suffix == ".zst":
-        zstandard = _needed("zstandard", path)
-        with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as stream:
-            try:
-                yield stream
-            except zstandard.ZstdError as error:
-                raise zlib.error(str(error)) from error
-    else:
-        with path.open("rb") as stream:
-            yield stream
+    if suffix == ".zst":
+        yield from _zstd_chunks(path)
+        return
+    with gzip.open(path, "rb") if suffix == ".gz" else path.open("rb") as stream:
+        yield from iter(partial(stream.read, _CHUNK), b"")
+
+
+def _zstd_chunks(path: Path) -> Iterator[bytes]:
+    """As ``gzip`` reads: frame after frame, and a frame that breaks off is an error.
+
+    The reader of ``zstandard`` takes a break for the end, and so would give half a text for the whole.
+    """
+    zstandard = _needed("zstandard", path)
+    frame, content = None, bytearray()
+    with path.open("rb") as file:
+        while packed := file.read(_ZSTD_CHUNK):
+            while packed:
+                if frame is None or frame.eof:
+                    frame = zstandard.ZstdDecompressor().decompressobj()
+                try:
+                    content += frame.decompress(packed)
+                except zstandard.ZstdError as error:
+                    raise zlib.error(str(error)) from error
+                packed = frame.unused_data
+            if len(content) >= _CHUNK:
+                yield bytes(content)
+                content.clear()
+    yield bytes(content)
+    if frame is not None and not frame.eof:
+        raise EOFError("the file ends before its last zstd frame does")
 
 
 def _needed(package: str, path: Path) -> Any:
