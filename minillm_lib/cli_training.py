@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -115,14 +116,19 @@ def _loaded(
 
 def _finish(result: RunResult, use: str) -> None:
     """Say what came of a run; one that was stopped ends like an interrupted program."""
-    if int(os.environ.get("RANK", "0")):
-        return
-    if not result.is_finished:
-        raise typer.Exit(130)
-    best = result.best
-    for line in (
-        f"held-out perplexity {best['perplexity']:,.2f} ({best['bits_per_byte']:.3f} bits a byte) "
-        f"at step {best['step']}; the model: {result.output}",
-        f"try it: minillm {use} --ckpt {result.output}",
-    ):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    is_first = os.environ.get("RANK", "0") == "0"
+    if is_first and result.is_finished:
+        best = result.best
+        for line in (
+            f"held-out perplexity {best['perplexity']:,.2f} ({best['bits_per_byte']:.3f} bits a byte) "
+            f"at step {best['step']}; the model: {result.output}",
+            f"try it: minillm {use} --ckpt {result.output}",
+        ):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    status = 130 if is_first and not result.is_finished else 0
+    if "RANK" in os.environ:
+        # Gloo's threads now and then abort a process whose interpreter ends before they do (pytorch/pytorch#179291).
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    raise typer.Exit(status)

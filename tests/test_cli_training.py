@@ -172,7 +172,8 @@ def test_help_says_what_there_is(minillm):
 
 
 def wait_for(records, kind, step=0):
-    for _ in range(1200):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
         if any(record["step"] >= step for record in records(kind)):
             return
         time.sleep(0.02)
@@ -234,10 +235,11 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path, config_file):
     wait_for(folder.records, "sample")
     time.sleep(1)
     process.send_signal(signal.SIGINT)
+    assert any("finishing this step" in line for line in process.stderr), "the first one has been noticed"
     time.sleep(2)
-    assert process.poll() is None, "the first one lets the step finish"
+    assert process.poll() is None, "it lets the step finish"
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert folder.checkpoint_steps() == [0]

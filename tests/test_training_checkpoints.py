@@ -14,7 +14,7 @@ from quick_runs import quick_pretraining, quick_sft, write_conversations, write_
 
 from minillm_lib.model.checkpoint import CheckpointError
 from minillm_lib.model.decoder import MiniLLM
-from minillm_lib.training import throughput
+from minillm_lib.training import checkpoints, throughput
 from minillm_lib.training.data import prepare_pretraining_data
 from minillm_lib.training.run_folder import RunError, RunFolder
 from minillm_lib.training.runs import pretrain
@@ -261,6 +261,24 @@ def test_a_full_disk_is_called_a_full_disk(tmp_path, documents, monkeypatch):
         RunError, match=r"step-000006 could not be written: the disk is full; .* step 4 is whole"
     ):
         pretrain(config, progress=False, on_record=fill)
+
+
+def test_a_model_that_finds_no_room_at_the_end_is_put_there_later(tmp_path, documents, monkeypatch):
+    config = quick_pretraining(tmp_path, documents, steps=4)
+
+    def full_disk(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "save_checkpoint", full_disk)
+        with pytest.raises(
+            RunError, match=r"run.pt could not be written: the disk is full; .* step 4 is whole"
+        ):
+            pretrain(config, progress=False)
+    assert not config.output.exists()
+    result = pretrain(config, resume=True, progress=False)
+    assert result.series("loss")[0] == [1, 2, 3, 4]
+    assert result.load_model().tokenizer is not None
 
 
 def test_metrics_that_cannot_be_written_stop_the_run_in_words(tmp_path, documents, monkeypatch):

@@ -60,14 +60,20 @@ class Runs:
         STAGES[stage][1](self.config(stage, name, **train), resume=resume, progress=False)
 
     def together(self, stage: str, name: str, *, resume: bool = False, **train: object) -> None:
-        """Train in two processes, as a user would start them."""
+        """Train in two processes."""
+        finished = self.started_together(stage, name, resume=resume, **train)
+        assert finished.returncode == 0, finished.stderr[-3000:]
+
+    def started_together(
+        self, stage: str, name: str, *, resume: bool = False, **train: object
+    ) -> subprocess.CompletedProcess[str]:
+        """Two processes, as a user would start them."""
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
         command += ["-m", "minillm_lib.cli", stage, "--config", str(self.config(stage, name, **train))]
         command += ["--resume"] if resume else []
-        finished = subprocess.run(
+        return subprocess.run(
             command, capture_output=True, text=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"}
         )
-        assert finished.returncode == 0, finished.stderr[-3000:]
 
     def losses(self, name: str) -> dict[tuple[str, int], float]:
         """The loss of each step and evaluation."""
@@ -155,6 +161,18 @@ def test_a_run_goes_on_with_other_numbers_of_processes_and_ways_to_share(runs, o
     runs.together("pretrain", name, steps=6, distributed="fsdp", resume=True, **options)
     runs.alone("pretrain", name, steps=8, resume=True, **options)
     runs.assert_same(name, f"whole-{optimizer}")
+
+
+@pytest.mark.slow
+def test_what_one_process_finds_wrong_is_not_buried_under_the_complaints_of_the_other(runs):
+    runs.alone("pretrain", "begun", steps=1)
+    finished = runs.started_together("pretrain", "begun", steps=1)
+    assert finished.returncode == 1
+    errors = [line for line in finished.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 2
+    assert any("a run has begun here already" in line for line in errors)
+    assert "error: another of the processes has ended: see what it said" in errors
+    assert "minillm_lib/" not in finished.stderr, "no traceback of ours"
 
 
 def test_one_process_is_its_own_total():

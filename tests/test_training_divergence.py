@@ -58,8 +58,8 @@ def weights_of(config):
     return (folder.checkpoint_path(folder.checkpoint_steps()[-1]) / "model.safetensors").read_bytes()
 
 
-def problem(loss=3.0, grad_norm=1.0, recent=USUAL, deviations=8.0, has_scaler=False):
-    return find_problem(loss, grad_norm, recent, spike_deviations=deviations, has_scaler=has_scaler)
+def problem(loss=3.0, grad_norm=1.0, recent=USUAL, deviations=8.0, skips=False):
+    return find_problem(loss, grad_norm, recent, spike_deviations=deviations, skips_infinite_gradients=skips)
 
 
 def test_what_is_not_finite_is_a_problem():
@@ -67,8 +67,8 @@ def test_what_is_not_finite_is_a_problem():
     assert problem(loss=math.nan) == ("nan", "the loss is nan")
     assert problem(loss=math.inf).kind == "nan"
     assert problem(grad_norm=math.inf) == ("nan", "the gradient's norm is inf, with a loss of 3.000")
-    assert problem(grad_norm=math.inf, has_scaler=True) is None, "a scaler deals with that"
-    assert problem(loss=math.nan, has_scaler=True).kind == "nan"
+    assert problem(grad_norm=math.inf, skips=True) is None, "a scaler deals with that"
+    assert problem(loss=math.nan, skips=True).kind == "nan"
 
 
 def test_a_spike_is_so_many_standard_deviations_above_the_recent_mean():
@@ -195,8 +195,8 @@ def spoil(monkeypatch):
     def plant(step):
         sound, left = loop.make_optimizers, [step]
 
-        def make_optimizers(model, config):
-            optimizers = sound(model, config)
+        def make_optimizers(model, *options):
+            optimizers = sound(model, *options)
             update = optimizers[0].step
 
             def spoiling(closure=None):

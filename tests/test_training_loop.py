@@ -10,8 +10,9 @@ from quick_runs import MODEL, quick_pretraining, quick_sft, write_conversations,
 from torch.nn.functional import cross_entropy
 
 from minillm_lib.generation.chat import ChatSession
+from minillm_lib.model import decoder
 from minillm_lib.model.decoder import MiniLLM
-from minillm_lib.training import throughput
+from minillm_lib.training import optimizer, throughput
 from minillm_lib.training.batches import rows_of_step
 from minillm_lib.training.data import prepare_conversations, prepare_pretraining_data
 from minillm_lib.training.run_folder import RunFolder
@@ -102,6 +103,22 @@ def test_the_seed_decides(tmp_path, documents):
     assert losses["a"][1] != losses["c"][1]
 
 
+@pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bf16", torch.bfloat16)])
+def test_muon_multiplies_in_the_precision_of_the_run(tmp_path, documents, monkeypatch, precision, dtype):
+    sound, seen = optimizer.orthogonalise, set()
+
+    def orthogonalise(matrix, dtype):
+        seen.add((matrix.dtype, dtype))
+        return sound(matrix, dtype)
+
+    monkeypatch.setattr(optimizer, "orthogonalise", orthogonalise)
+    pretrain(
+        quick_pretraining(tmp_path, documents, steps=1, precision=precision, optimizer={"name": "muon"}),
+        progress=False,
+    )
+    assert seen == {(torch.float32, dtype)}
+
+
 @pytest.fixture(scope="module")
 def finished(documents, tmp_path_factory):
     """A run of ten steps, with its configuration."""
@@ -180,6 +197,25 @@ def test_fine_tuning_trains_on_the_answers_alone(tmp_path, finished):
     assert result.best["loss"] < 0.9 * float(loss)
     answer = ChatSession(result.load_model(), temperature=0.0, max_new_tokens=4).send("the word")
     assert result.of_kind("sample")[-1]["text"] == answer
+
+
+def test_activations_may_be_recomputed_and_nothing_else_changes(tmp_path, documents, finished, monkeypatch):
+    """In both stages, though a checkpoint does not say so; also with dropout."""
+    chats = write_conversations(tmp_path / "chat.jsonl")
+    recomputed, sound = [], decoder.checkpoint
+    monkeypatch.setattr(
+        decoder, "checkpoint", lambda *inputs, **how: recomputed.append(1) or sound(*inputs, **how)
+    )
+    losses = {}
+    for recompute in (False, True):
+        options = {"steps": 3, "activation_checkpointing": recompute}
+        config = quick_pretraining(tmp_path, documents, f"pretrain-{recompute}", **options)
+        tuning = quick_sft(tmp_path, finished[1].output, chats, f"sft-{recompute}", **options)
+        assert recomputed == []
+        runs = pretrain(config, progress=False), sft(tuning, progress=False)
+        losses[recompute] = [run.series("loss")[1] for run in runs]
+    assert losses[True] == losses[False]
+    assert len(recomputed) == 2 * 3 * 2 * 2, "two runs of three steps of two micro-batches through two blocks"
 
 
 def test_several_sources_are_evaluated_apart_and_together(tmp_path, finished):

@@ -41,7 +41,7 @@ def test_bf16_rounds_products_and_leaves_weights_alone():
     with precision.autocast():
         assert layer(torch.ones(1, 2)).dtype == torch.bfloat16
     assert layer.weight.dtype == torch.float32
-    assert not precision.has_scaler
+    assert not precision.skips_infinite_gradients
     assert precision.state() == {}
 
 
@@ -95,6 +95,20 @@ def test_an_overflow_leaves_out_the_step_of_every_optimizer_and_lowers_the_scale
     assert precision.state()["scale"] == 2.0**9
 
 
+def test_below_a_scale_of_one_infinite_gradients_are_no_longer_usual():
+    """They were not made by scaling the loss up; a run that skipped them all would go on without learning."""
+    precision = scaled(2.0)
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizers = [torch.optim.SGD([weight], lr=0.1)]
+    usual = []
+    for _ in range(3):
+        usual.append(precision.skips_infinite_gradients)
+        precision.backward((weight * float("inf")).sum())
+        precision.unscale(optimizers)
+        precision.step(optimizers, grad_norm=float("inf"))
+    assert usual == [True, True, False]
+
+
 def test_the_scale_is_kept_in_a_checkpoint():
     first, second = scaled(2.0**10), scaled(2.0**16)
     second.load_state(first.state())
@@ -112,7 +126,8 @@ SCRIPT = """
     device = torch.device("cuda")
     for wanted in ("auto", "bf16", "fp16", "float32"):
         precision = Precision(wanted, device)
-        print(precision.name, precision.matmul_dtype, precision.has_scaler, torch.get_float32_matmul_precision())
+        tf32 = torch.get_float32_matmul_precision()
+        print(precision.name, precision.matmul_dtype, precision.skips_infinite_gradients, tf32)
     precision = Precision("auto", device)
     with FakeTensorMode(), device:
         model = MiniLLM(ModelConfig.from_preset("nano", n_layers=1))

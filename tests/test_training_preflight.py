@@ -195,7 +195,13 @@ def test_what_does_not_decide_on_the_weights_may_change_and_is_recorded(tmp_path
     config = quick_pretraining(tmp_path, documents, steps=4)
     pretrain(config, progress=False)
     changes = {
-        "train": {"steps": 6, "micro_batch_size": 4, "on_spike": "stop"},
+        "train": {
+            "steps": 6,
+            "micro_batch_size": 4,
+            "activation_checkpointing": True,
+            "on_spike": "stop",
+        },
+        "model": {"activation_checkpointing": True},
         "evaluation": {"every": 2},
         "checkpoint": {"keep_last": 1},
     }
@@ -206,6 +212,8 @@ def test_what_does_not_decide_on_the_weights_may_change_and_is_recorded(tmp_path
     assert resumed["changed"] == {
         "train.steps": [4, 6],
         "train.micro_batch_size": [2, 4],
+        "train.activation_checkpointing": [False, True],
+        "model.activation_checkpointing": [False, True],
         "train.on_spike": ["warn", "stop"],
         "evaluation.every": [4, 2],
         "checkpoint.keep_last": [2, 1],
@@ -313,6 +321,24 @@ def test_room_is_needed_for_all_checkpoints_that_will_be_kept(tmp_path, document
         check_room(config, model, folder)
     (folder.checkpoints_path / "step-000010").mkdir(parents=True)
     check_room(config, model, folder)
+
+
+def test_room_is_needed_for_the_model_at_the_end(tmp_path, documents, monkeypatch):
+    """Which may go to another disk than the run."""
+    config = quick_pretraining(tmp_path, documents).replace(output=tmp_path / "elsewhere" / "model.pt")
+    free = {tmp_path / "elsewhere": 4 * 25_829_888}
+    monkeypatch.setattr(
+        preflight.shutil,
+        "disk_usage",
+        lambda path: shutil._ntuple_diskusage(10**12, 0, free.get(path, 10**12)),
+    )
+    model, folder = ModelConfig.from_preset("26m"), RunFolder(tmp_path)
+    check_room(config, model, folder)
+    free[tmp_path / "elsewhere"] -= 1
+    with pytest.raises(
+        RunError, match=r"output=.*model.pt: the model needs 0.10 GiB, and the disk has 0.10 GiB"
+    ):
+        check_room(config, model, folder)
 
 
 def test_a_batch_is_shared_out_evenly(tmp_path, documents):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import cache
 from typing import Any
 
 import torch
@@ -31,7 +30,6 @@ def matmul_flops(
     return 2 * size**3 / min(seconds[1:])
 
 
-@cache
 def has_bf16_instructions() -> bool:
     """Whether this processor multiplies in bfloat16 natively; where it does not, that is the slower type.
 

@@ -117,13 +117,20 @@ class Checkpoints:
         """Put the model with the lowest held-out loss in its place; its step.
 
         Where that checkpoint is not whole, it is the model of the last step, and the list says what was wrong.
+
+        Raises
+        ------
+        RunError
+            If it cannot be written; the run is complete then, and ``--resume`` only puts the model in its place.
         """
         step, faults = progress.best_step, list[str]()
         try:
             self.folder.verified_facts(step)
         except CheckpointError as error:
             step, faults = progress.step, [str(error)]
-        save_checkpoint(MiniLLM.load_from_checkpoint(self.folder.checkpoint_path(step)), output)
+        model = MiniLLM.load_from_checkpoint(self.folder.checkpoint_path(step))
+        with self.folder.saying_what_is_left(output):
+            save_checkpoint(model, output)
         return step, faults
 
     def _optimizer_state(self, step: int) -> Any:

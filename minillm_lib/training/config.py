@@ -112,7 +112,7 @@ class OptimizerConfig(StrictConfig):
     """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), or Muon on the blocks' matrices and AdamW on the rest.
 
     Weight decay acts on matrices only. Muon's updates are scaled to the size of AdamW's (Liu et al. 2025,
-    arXiv:2502.16982), so that one ``lr`` serves both.
+    arXiv:2502.16982), so that one ``lr`` serves both; its products are computed in ``train.precision``.
     """
 
     name: Literal["adamw", "muon"] = "adamw"
@@ -156,6 +156,9 @@ class TrainConfig(StrictConfig):
     precision
         ``auto`` is bf16 on CUDA devices that have it and fp16 with a scaler on others; elsewhere bf16 where the device
         has instructions for it (MPS; CPUs with AVX512-BF16 or AMX), and float32 where bf16 would be slower.
+    activation_checkpointing
+        Recompute each block in the backward pass instead of keeping its activations: less memory, more time, and the
+        same results. For pretraining it may also be a key of the model.
     distributed
         With several processes: ``ddp`` keeps the model in each, ``fsdp`` shares it out (FSDP2).
     on_nan, on_spike
@@ -176,6 +179,7 @@ class TrainConfig(StrictConfig):
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
     tf32: bool = True
     compile: bool = False
+    activation_checkpointing: bool = False
     distributed: Literal["ddp", "fsdp"] = "ddp"
     device: str | None = None
     on_nan: Literal["stop", "rollback"] = "stop"
@@ -224,7 +228,10 @@ def _with_full_names(train: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class EvaluationConfig(StrictConfig):
-    """Every so many steps, and at the end: the loss on held-out text, and samples from fixed prompts."""
+    """Every so many steps, and at the end: the loss on held-out text, and samples from fixed prompts.
+
+    A model that is shared out over processes (``train.distributed: fsdp``) writes no samples.
+    """
 
     every: PositiveInt = 100
     max_tokens: PositiveInt = 100_000

@@ -35,17 +35,38 @@ class Processes:
         if self.count == 1:
             return list(values)
         sums = torch.tensor(values, dtype=torch.float64, device=self.device)
-        dist.all_reduce(sums)
+        with _words_for_a_lost_process():
+            dist.all_reduce(sums)
         return [float(each) for each in sums]
 
     def wait(self) -> None:
-        """Go on when all processes have come here."""
+        """Go on when all processes have come here.
+
+        Raises
+        ------
+        LostProcessError
+            If one has ended before; what went wrong is said there.
+        """
         if self.count > 1:
-            dist.barrier()
+            with _words_for_a_lost_process():
+                dist.barrier()
 
     def agree(self, value: bool) -> bool:
         """Whether any process says yes."""
         return self.total(float(value))[0] > 0
+
+
+class LostProcessError(ValueError):
+    """Another of the processes that train together has ended, and this one cannot go on alone."""
+
+
+@contextmanager
+def _words_for_a_lost_process() -> Iterator[None]:
+    """One line where gloo would end in a traceback, below which the other process's own words are lost."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise LostProcessError("another of the processes has ended: see what it said") from error
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def find_problem(
     recent_losses: Sequence[float],
     *,
     spike_deviations: float,
-    has_scaler: bool,
+    skips_infinite_gradients: bool,
 ) -> Problem | None:
     """What is wrong with the loss and the gradient of a step, if anything is.
 
@@ -51,12 +51,12 @@ def find_problem(
         Of the steps before, the last hundred at most; with fewer than fifty, nothing counts as a spike.
     spike_deviations
         How many standard deviations above the mean of the recent losses a spike begins.
-    has_scaler
+    skips_infinite_gradients
         Whether a loss scaler is in use, which skips steps with an infinite gradient by itself.
     """
     if not math.isfinite(loss):
         return Problem("nan", f"the loss is {loss}")
-    if not math.isfinite(grad_norm) and not has_scaler:
+    if not math.isfinite(grad_norm) and not skips_infinite_gradients:
         return Problem("nan", f"the gradient's norm is {grad_norm}, with a loss of {loss:.3f}")
     if len(recent_losses) < RECENT // 2:
         return None
@@ -98,7 +98,7 @@ class BadBatches:
             grad_norm,
             recent_losses,
             spike_deviations=self.config.spike_deviations,
-            has_scaler=self.precision.has_scaler,
+            skips_infinite_gradients=self.precision.skips_infinite_gradients,
         )
 
     def take(self, problem: Problem, step: int, number: int, rows: IntArray) -> Reaction:

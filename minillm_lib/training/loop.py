@@ -73,7 +73,7 @@ class Trainer:
         self.rows_at_a_time = train.rows_at_a_time(rows.seq_len, processes.count)
         self.precision = Precision(train.precision, processes.device, train.tf32)
         self.replica = Replica(model, train, processes, self.precision.dtype)
-        self.optimizers = make_optimizers(model, train.optimizer)
+        self.optimizers = make_optimizers(model, train.optimizer, self.precision.matmul_dtype)
         self.held_out = HeldOut(
             held_out, self.replica, model.tokenizer, config, processes, self.precision, self.rows_at_a_time
         )

@@ -10,14 +10,16 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, Replicate
 from torch.optim import Optimizer
 
-from minillm_lib.model.devices import has_bf16_instructions
 from minillm_lib.training.config import OptimizerConfig
 
 
-def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[Optimizer]:
+def make_optimizers(
+    model: nn.Module, config: OptimizerConfig, dtype: torch.dtype | None = None
+) -> list[Optimizer]:
     """The configured optimizers, which share a model's parameters among them.
 
-    Matrices decay, vectors (the gains of norms, biases) do not. A tied embedding counts once.
+    Matrices decay, vectors (the gains of norms, biases) do not. A tied embedding counts once. ``dtype`` is what Muon
+    multiplies in (see :func:`orthogonalise`).
     """
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     matrices = [
@@ -38,7 +40,7 @@ def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[Optimizer
         eps=config.eps,
         fused=True,
     )
-    return [adamw, Muon(matrices, config)] if matrices else [adamw]
+    return [adamw, Muon(matrices, config, dtype)] if matrices else [adamw]
 
 
 class Muon(Optimizer):
@@ -51,9 +53,12 @@ class Muon(Optimizer):
     Liu et al. 2025, arXiv:2502.16982, section 2.2.
     """
 
-    def __init__(self, matrices: Iterable[Tensor], config: OptimizerConfig) -> None:
+    def __init__(
+        self, matrices: Iterable[Tensor], config: OptimizerConfig, dtype: torch.dtype | None = None
+    ) -> None:
         defaults = {"lr": config.lr, "weight_decay": config.weight_decay, "momentum": config.momentum}
         super().__init__(matrices, defaults)
+        self._dtype = dtype
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
@@ -71,29 +76,28 @@ class Muon(Optimizer):
         nesterov = grad.lerp(momentum, group["momentum"])
         scale = 0.2 * max(matrix.shape) ** 0.5
         matrix.mul_(1 - group["lr"] * group["weight_decay"])
-        matrix.add_(_orthogonalised(nesterov), alpha=-group["lr"] * scale)
+        matrix.add_(_orthogonalised(nesterov, self._dtype), alpha=-group["lr"] * scale)
 
 
-def _orthogonalised(matrix: Tensor) -> Tensor:
+def _orthogonalised(matrix: Tensor, dtype: torch.dtype | None) -> Tensor:
     """:func:`orthogonalise`, of a whole matrix also where each process holds a shard of it."""
     if not isinstance(matrix, DTensor):
-        return orthogonalise(matrix)
+        return orthogonalise(matrix, dtype)
     mesh = matrix.device_mesh
-    whole = DTensor.from_local(orthogonalise(matrix.full_tensor()), mesh, [Replicate()] * mesh.ndim)
+    whole = DTensor.from_local(orthogonalise(matrix.full_tensor(), dtype), mesh, [Replicate()] * mesh.ndim)
     return whole.redistribute(mesh, matrix.placements)  # each process keeps its own rows; nothing is sent
 
 
-def orthogonalise(matrix: Tensor, n_iterations: int = 5) -> Tensor:
+def orthogonalise(matrix: Tensor, dtype: torch.dtype | None = None, n_iterations: int = 5) -> Tensor:
     """About ``U V^T`` of a matrix ``U S V^T``: singular values between some 0.7 and 1.2, by matrix products alone.
 
     A quintic Newton–Schulz iteration with the coefficients of Jordan et al. 2024, which climb from 0 as steeply as can
-    be. It runs in bfloat16 on CUDA and on processors that multiply in it, and in the matrix's own type elsewhere.
+    be. It runs in ``dtype``, by default the matrix's own; bfloat16 is exact enough, and quicker where a device has it.
     """
-    is_quicker_in_bf16 = matrix.is_cuda or (matrix.device.type == "cpu" and has_bf16_instructions())
-    x = matrix.bfloat16() if is_quicker_in_bf16 else matrix
+    x = matrix / (matrix.norm() + 1e-7)  # before the conversion: float16 has no room for very short gradients
+    x = x.to(dtype or matrix.dtype)
     is_tall = matrix.shape[0] > matrix.shape[1]
     x = x.T if is_tall else x
-    x = x / (x.norm() + 1e-7)
     for _ in range(n_iterations):
         gram = x @ x.T  # (short, short)
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)

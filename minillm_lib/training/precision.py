@@ -58,9 +58,12 @@ class Precision:
         return self.dtype or torch.float32
 
     @property
-    def has_scaler(self) -> bool:
-        """Whether losses are scaled, and steps with infinite gradients skipped."""
-        return self._scaler is not None
+    def skips_infinite_gradients(self) -> bool:
+        """Whether a step with an infinite gradient is skipped and the loss scaled down, as is usual now and then.
+
+        Once the scale is below 1 it is not the loss's size that makes gradients infinite.
+        """
+        return self._scaler is not None and self._scaler.get_scale() >= 1
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context of a forward pass."""

@@ -26,6 +26,8 @@ _FREE = (
         "train.micro_batch_size",
         "train.compile",
         "train.device",
+        "train.activation_checkpointing",
+        "model.activation_checkpointing",
     ),
     *("train.distributed", "train.on_nan", "train.on_spike", "train.spike_deviations"),
 )
@@ -117,7 +119,7 @@ def check_output(output: Path) -> None:
 
 
 def check_room(config: RunConfig, model: ModelConfig, folder: RunFolder) -> None:
-    """See that the disk has room for all checkpoints that the run will keep, beside those that are there.
+    """See that there is room for all checkpoints that the run will keep, beside those that are there, and its model.
 
     Raises
     ------
@@ -132,6 +134,12 @@ def check_room(config: RunConfig, model: ModelConfig, folder: RunFolder) -> None
         raise RunError(
             f"{folder.path}: {n_new} more checkpoints need {needed / 2**30:.2f} GiB, and the disk has "
             f"{free / 2**30:.2f} GiB free; make room, or keep fewer with --checkpoint.keep_last"
+        )
+    needed, free = 4 * model.n_parameters, shutil.disk_usage(config.output.parent).free
+    if free < needed:
+        raise RunError(
+            f"output={config.output}: the model needs {needed / 2**30:.2f} GiB, and the disk has "
+            f"{free / 2**30:.2f} GiB free; make room, or give another output"
         )
 
 

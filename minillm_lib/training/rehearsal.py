@@ -61,7 +61,7 @@ class Rehearsal:
         self.n_rows = self.train.rows_at_a_time(seq_len)
         self.precision, self.device = precision, processes.device
         self.replica = Replica(model, self.train, processes, precision.dtype)
-        self.optimizers = make_optimizers(model, self.train.optimizer)
+        self.optimizers = make_optimizers(model, self.train.optimizer, precision.matmul_dtype)
         is_masked = isinstance(config, SFTConfig) or cast(PretrainConfig, config).data.document_mask
         self.batch = _random_batch(self.n_rows, seq_len, model.config.vocab_size, is_masked).to(self.device)
 

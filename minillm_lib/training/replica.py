@@ -37,7 +37,8 @@ class _SummedLoss(nn.Module):
 
 
 class Replica:
-    """A model on its device: compiled, whole in each process (DDP) or shared out over them (FSDP2), as configured.
+    """A model on its device: compiled, whole in each process (DDP) or shared out over them (FSDP2), its activations
+    kept or recomputed, as configured.
 
     Parameters
     ----------
@@ -49,6 +50,8 @@ class Replica:
         self, model: MiniLLM, config: TrainConfig, processes: Processes, dtype: torch.dtype | None
     ) -> None:
         self.model = model.to(processes.device).train()
+        if config.activation_checkpointing:
+            self.model.config = model.config.replace(activation_checkpointing=True)
         self.is_sharded = processes.count > 1 and config.distributed == "fsdp"
         if config.compile:
             compile_blocks(self.model)

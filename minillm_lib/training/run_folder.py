@@ -95,7 +95,7 @@ class RunFolder:
     def write_config(self, values: Mapping[str, Any]) -> None:
         """Keep the configuration."""
         text = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
-        with self._saying_what_is_left(self.path / "config.yaml"):
+        with self.saying_what_is_left(self.path / "config.yaml"):
             write_atomically(self.path / "config.yaml", text.encode())
 
     def clear(self) -> None:
@@ -107,7 +107,7 @@ class RunFolder:
 
     def record(self, record: Mapping[str, Any]) -> None:
         """Append a line to the metrics."""
-        with self._saying_what_is_left(self.metrics_path), self.metrics_path.open("ab") as file:
+        with self.saying_what_is_left(self.metrics_path), self.metrics_path.open("ab") as file:
             file.write(_as_line(record))
 
     def records(self, kind: str | None = None) -> list[Record]:
@@ -128,13 +128,13 @@ class RunFolder:
             if record.get("kind") != "end"
             and not (record.get("kind") in _TAKEN_AGAIN and record["step"] > step)
         ]
-        with self._saying_what_is_left(self.metrics_path):
+        with self.saying_what_is_left(self.metrics_path):
             write_atomically(self.metrics_path, b"".join(map(_as_line, kept)))
 
     def keep_bad_batch(self, number: int, facts: Mapping[str, Any]) -> Path:
         """Write down what a step had read when its loss went wrong."""
         path = self.bad_batches_path / f"batch-{number:06d}.json"
-        with self._saying_what_is_left(path):
+        with self.saying_what_is_left(path):
             write_atomically(path, json.dumps(facts, indent=1, ensure_ascii=False).encode())
         return path
 
@@ -168,7 +168,7 @@ class RunFolder:
             If the disk is full or not writable; the checkpoints that were there stay.
         """
         path = self.checkpoint_path(step)
-        with self._saying_what_is_left(path), atomic_directory(path) as folder:
+        with self.saying_what_is_left(path), atomic_directory(path) as folder:
             write_checkpoint(model, folder, model.tokenizer)
             state = folder / STATE_FOLDER
             state.mkdir()
@@ -254,7 +254,7 @@ class RunFolder:
             shutil.rmtree(path, ignore_errors=True)
 
     @contextmanager
-    def _saying_what_is_left(self, path: Path) -> Iterator[None]:
+    def saying_what_is_left(self, path: Path) -> Iterator[None]:
         """Turn a failure to write into words: why, what is safe, and how to go on.
 
         torch and safetensors report a failed write by errors of their own, which do not always have the reason.
