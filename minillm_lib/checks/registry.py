@@ -11,6 +11,7 @@ COURSE: Mapping[str, Sequence[str]] = {
     "01_corpus": ("jaccard", "document_term_counts", "expected_vocabulary"),
     "02_lda_gibbs": ("log_sequence_probability", "topic_conditional", "resampling_matrix"),
     "03_lda_neurips": ("relevance", "completion_perplexity", "split_r_hat"),
+    "04_tokenizer": ("merge_pair", "count_pairs", "apply_merges", "decode_pieces", "bytes_per_token"),
     "05_language_models": ("perplexity", "bits_per_byte", "discounted_bigram"),
     "06_rmsnorm": ("rms_norm", "rms_norm_weight_gradient", "centre_outputs"),
     "07_rope": ("pair_frequencies", "rotate_pairs", "ntk_base"),
@@ -20,6 +21,7 @@ COURSE: Mapping[str, Sequence[str]] = {
     "11_training_loop": ("adamw_step", "cosine_factor", "accumulated_gradient"),
     "12_pretraining": ("run_length", "training_flops", "power_law_exponent"),
     "13_sft": ("conversation_labels", "row_layout", "fill_rows"),
+    "14_inference": ("tempered", "nucleus", "penalised", "cached_attention", "speculative_rule"),
     "15_lda_vs_transformer": ("linear_probe", "topic_filter"),
 }
 """The exercises of each notebook, in order. Those of ``06_rmsnorm`` are in ``minillm_lib.checks.exercises.rmsnorm``."""
