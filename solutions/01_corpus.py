@@ -240,7 +240,7 @@ affected = {step.name: step.affected for step in papers.report.steps}
 total = next(step.total for step in papers.report.steps if step.name == "stop words")
 after_words = total - affected["numbers, single characters"]
 left = {
-    "words of all abstracts": total,
+    "all words": total,
     "numbers, single characters": after_words,
     "stop words": after_words - affected["stop words"],
     "phrases, rare and ubiquitous terms": int(papers.counts.sum()),
@@ -248,7 +248,7 @@ left = {
 figure, axis = plt.subplots(figsize=(7.5, 2.2))
 sns.barplot(x=list(left.values()), y=list(left.keys()), color=BLUE, ax=axis)
 axis.bar_label(axis.containers[0], [f"{number:,}" for number in left.values()], padding=3)
-axis.set(xlabel="tokens left", ylabel="after the step", xlim=(0, 185_000))
+axis.set(xlabel="tokens left", ylabel="after the step", xticks=range(0, 200_000, 50_000), xlim=(0, 185_000))
 axis.xaxis.set_major_formatter("{x:,.0f}")
 plt.show()
 
@@ -335,9 +335,9 @@ print({name: int(curve[4_999]) for name, curve in curves.items()}, "terms among 
 # %% [markdown]
 # **What to see.** At first both curves are nearly straight, as Heaps says. The slope is steeper than in running text: the
 # stop words, half of all tokens, bring nothing new after the first page, and they are gone. Later the curves bend,
-# because the vocabulary was cut to 2,517 terms and cannot grow past them. The curve of the real papers runs *below* that of the shuffled tokens:
-# the same number of tokens holds fewer different terms. A word that has occurred in a paper is likely to occur in it
-# again. Words are *bursty*. Shuffling destroys that, and with it everything that a topic model could find: topics are
+# because the vocabulary was cut to 2,517 terms and cannot grow past them. The curve of the real papers runs *below* that
+# of the shuffled tokens: the same number of tokens holds fewer different terms. A word that has occurred in a paper is
+# likely to occur in it again. Words are *bursty*. Shuffling destroys that, and with it everything that a topic model could find: topics are
 # in the gap between these two curves.
 #
 # ### Exercise 3 · The orange curve without shuffling (3 points)

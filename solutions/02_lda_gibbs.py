@@ -389,8 +389,8 @@ plt.show()
 # %% [markdown]
 # ## 5 · Is it right? The exact posterior of a tiny corpus
 #
-# Nice pictures prove little, as we shall see: a wrong sampler can find the bars too. But for six tokens and two topics there are only
-# $2^6 = 64$ states, so here the posterior can be computed exactly: (4) for each, divided by the sum.
+# Nice pictures prove little, as we shall see: a wrong sampler can find the bars too. But for six tokens and two topics
+# there are only $2^6 = 64$ states, so here the posterior can be computed exactly: (4) for each, divided by the sum.
 
 # %%
 tiny = Tokens.from_matrix(csr_matrix([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]]))  # the texts "a a b" and "b c c"
@@ -399,12 +399,14 @@ log_joints = [
     log_joint(*count_tables(tiny.documents, tiny.terms, state, (2, 3, 2))[:2], 0.5, 0.3) for state in states
 ]
 exact = np.exp(log_joints) / np.exp(log_joints).sum()
-for state in np.argsort(-exact, kind="stable")[:4]:
+order = np.argsort(-exact.round(9), kind="stable")  # rounded, so that equal ones keep their order
+for state in order[:4]:
     print(states[state], f"{exact[state]:.3f}")
 
 # %% [markdown]
-# The most probable states give each document a topic of its own, each of them twice: with the topics exchanged, the
-# state is another, but its probability is the same. The posterior does not know which topic is called 0.
+# The two most probable states give each document a topic of its own. With the topics exchanged, a state is another one,
+# but its probability is the same: the posterior does not know which topic is called 0. In the states that come next, one
+# of the two `b` has gone over to the other document's topic.
 #
 # Now run the sampler for 20,000 sweeps, and count how often each state is visited. Beside it the careless one, which
 # does *not* take the token out before it computes the weights. It is the usual mistake: then a token votes for the topic
@@ -427,7 +429,6 @@ for name, found in frequency.items():
     print(f"{name:26} distance from the posterior {np.abs(found - exact).sum() / 2:.2f}")
 
 # %%
-order = np.argsort(-exact, kind="stable")
 figure, axis = plt.subplots(figsize=(8, 3))
 axis.bar(range(64), exact[order], color="#e6e9ee", width=1, label="exact posterior")
 for (name, found), colour, mark in zip(frequency.items(), (BLUE, ORANGE), ("o", "x"), strict=True):

@@ -265,7 +265,8 @@ axes[1].set_title("the second half")
 plt.show()
 
 # %% [markdown]
-# **What to see.** On the left, all four climb and seem to have arrived after 100 sweeps. On the right, with the scale of
+# **What to see.** Blue is the chain with the highest likelihood; at the dotted line the burn-in ends. On the left, all
+# four climb and seem to have arrived after 100 sweeps. On the right, with the scale of
 # the second half, they have not: they are still climbing, slowly, and some lie below others for as long as we watch. One
 # curve on the scale of the left would have looked fine.
 #
@@ -383,7 +384,7 @@ order = np.argsort(middle)
 figure, axis = plt.subplots(figsize=(7, 3.4))
 for row, k in enumerate(order):
     colour = BLUE if low[k] > 0 or high[k] < 0 else PALE
-    axis.plot([low[k], high[k]], [row, row], color=colour, linewidth=3)
+    axis.plot([low[k], high[k]], [row, row], color=colour, linewidth=3, solid_capstyle="butt")
     axis.plot(middle[k], row, "o", color=colour)
 axis.axvline(0, color=ORANGE, linewidth=1)
 axis.set_yticks(range(10), [f"{topics[k].label}  {k}" for k in order])
@@ -454,7 +455,7 @@ print(len(orders), "orders, all of the same probability:", np.allclose(orders, o
 # **In the library:** `minillm_lib/topics/evaluation.py`, `minillm_lib/topics/model_selection.py`,
 # `minillm_lib/topics/summary.py`, `minillm_lib/topics/pyldavis.py`. On the command line, `minillm lda` makes a report of
 # your own texts.
-# **Next:** [04 · Tokenizer](04_tokenizer.ipynb), with which the second half of the course begins: texts as sequences.
+# **Next:** [04 · Tokenizers](04_tokenizer.ipynb), with which the second half of the course begins: texts as sequences.
 #
 # **To read on.** Wallach, Murray, Salakhutdinov and Mimno 2009 for held-out likelihood; Chang, Boyd-Graber, Gerrish, Wang
 # and Blei 2009, "Reading tea leaves: how humans interpret topic models"; Röder, Both and Hinneburg 2015, "Exploring the

@@ -22,6 +22,7 @@
 # > “在说什么”，n 元知道“怎么说”，两者的知识可以相加。
 
 # %%
+import itertools
 import re
 from collections import Counter
 from math import log
@@ -271,8 +272,8 @@ axis.legend(title="characteristic tokens", fontsize=9)
 plt.show()
 
 # %% [markdown]
-# **What to see.** All topics start alike (pale are the other 16). After some ten tokens the model has made up its mind on
-# the subject. But not all of its topics are subjects: tokens that occur together in the set phrases of the grammar
+# **What to see.** All topics start alike (pale are the other 16). After some twenty tokens the model has made up its mind
+# on the subject. But not all of its topics are subjects: tokens that occur together in the set phrases of the grammar
 # make topics as well. LDA does not know the difference; for its counts, a phrase is a topic.
 
 # %% [markdown]
@@ -285,14 +286,18 @@ plt.show()
 pairs = np.zeros((V, V), dtype=int)
 np.add.at(pairs, (stream[:-1], stream[1:]), 1)
 before = np.concatenate([[0], test_stream[:-1]])  # the first document, too, begins after an end
-unseen = pairs[before, test_stream] == 0
-print(
-    f"{np.count_nonzero(pairs):,} different pairs in training; {unseen.mean():.1%} of the test pairs are not among them"
-)
+print(f"{np.count_nonzero(pairs):,} different pairs in training")
+for n_documents in (20, 200, 2000):
+    part = np.concatenate(train_tokens[:n_documents])
+    seen = np.zeros((V, V), dtype=bool)
+    seen[part[:-1], part[1:]] = True
+    missing = 1 - seen[before, test_stream].mean()
+    print(f"of {n_documents:5,} documents: {missing:5.1%} of the test pairs were never seen")
 
 # %% [markdown]
-# Few, but each of them would have the probability 0, and make the loss infinite. Something has to be kept back for pairs
-# that were never seen. **Absolute discounting** takes a fixed $D$ off each count, and gives what was freed to a simpler
+# The grammar has few pairs, and 2,000 documents show them all. In less text some are missing, in English always. Each of
+# them would have the probability 0, and make the loss infinite. Something has to be kept back for pairs that were never
+# seen. **Absolute discounting** takes a fixed $D$ off each count, and gives what was freed to a simpler
 # model $p_\text{lower}$ that looks at less:
 #
 # $$p(w \mid v) = \frac{\max(c_{vw} - D,\, 0)}{c_v} + \frac{D\, N_v}{c_v}\; p_\text{lower}(w) . \tag{6}$$
@@ -401,7 +406,8 @@ axis.set(
     xscale="log", yscale="log", xlabel="documents to learn from", ylabel="loss (nats a token)", ylim=(0.28, 8)
 )
 axis.set_yticks([0.5, 1, 2, 5], ["0.5", "1", "2", "5"])
-axis.legend(ncols=2, fontsize=9)
+axis.minorticks_off()
+axis.legend(ncols=2, fontsize=9, loc="center right", bbox_to_anchor=(1, 0.7))
 plt.show()
 
 # %% [markdown]
@@ -451,8 +457,8 @@ figure, axis = plt.subplots(figsize=(7, 3))
 colours = [BLUE if "LDA" in name else PALE for name in table.index[:-1]]
 bars = axis.barh(table.index[:-1], table["loss"][:-1], color=colours)
 axis.bar_label(bars, [f"{loss:.2f}" for loss in table["loss"][:-1]], padding=4)
-axis.axvline(floor, color=ORANGE, linewidth=1.5)
-axis.text(floor + 0.1, 5.75, "entropy of the grammar", color=INK, fontsize=9)
+axis.axvline(floor, color=ORANGE, linewidth=1.5, label="entropy of the grammar")
+axis.legend(loc="lower right")
 axis.set(xlabel="loss on the test documents (nats a token)", ylabel="model", xlim=(0, 6.2), ylim=(5.5, -0.5))
 plt.show()
 
@@ -465,20 +471,22 @@ plt.show()
 
 # %%
 place = np.concatenate([np.arange(len(tokens)) for tokens in test_tokens])
+edges = [0, 3, 6, *range(10, 81, 10)]
+middles = [(start + end) / 2 for start, end in itertools.pairwise(edges)]
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.2))
 for axis, names in zip(axes, (("unigram", "LDA"), ("bigram", "bigram + LDA")), strict=True):
     for name, colour in zip(names, (INK, BLUE), strict=True):
-        by_place = [-log_p[name][(place >= p) & (place < p + 10)].mean() for p in range(0, 80, 10)]
-        axis.plot(np.arange(5, 85, 10), by_place, marker="o", markersize=4, color=colour, label=name)
+        by_place = [-log_p[name][(place >= p) & (place < q)].mean() for p, q in itertools.pairwise(edges)]
+        axis.plot(middles, by_place, marker="o", markersize=4, color=colour, label=name)
     axis.set(xlabel="place in the document (tokens)", ylabel="loss (nats a token)", ylim=(0, None))
     axis.legend()
 plt.show()
 
 # %% [markdown]
-# **What to see.** At the start of a document the topics cannot help, as there is nothing yet to infer them from: left, the
-# two curves begin close to each other. Then LDA stays below, to the end. On the right, likewise: the topics' contribution
-# comes after the first ten tokens or so, when the subject has been named. (The curves move up and down together because
-# the grammar's sentences have an order: some places are harder than others.)
+# **What to see.** At the first three tokens of a document (the leftmost points) the topics cannot help, as there is
+# nothing yet to infer them from: the two curves begin together. Then LDA stays below, to the end. On the right, likewise:
+# the topics' contribution comes when the subject has been named. (The curves move up and down together because the
+# grammar's sentences have an order: some places are harder than others.)
 #
 # So this is the task. The topic model knows *what* is talked about, from the whole document, and nothing of order. The
 # n-gram knows the order within a short window, and forgets everything before it. A model that reads the whole

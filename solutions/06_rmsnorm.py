@@ -15,7 +15,7 @@
 #
 # **How long.** About 40 minutes to work through. All cells together run in under 20 seconds on two CPU cores.
 #
-# > **中文提要** 深层网络中，每一层都会放大或缩小数值，误差逐层累积。LayerNorm 减去均值再除以标准差；RMSNorm 只除以均方根，
+# > **中文提要** 深层网络中，每一层都会放大或缩小数值，倍数逐层相乘，按指数增长或衰减。LayerNorm 减去均值再除以标准差；RMSNorm 只除以均方根，
 # > 少一步运算，效果相当，因此成为 Llama 等模型的标准。本节从零写出 RMSNorm，手工推导它的梯度（梯度与输入正交，大小与输入的
 # > 尺度成反比），用实验观察输入尺度如何决定可用的学习率，最后证明：只要让前一层的输出均值为零，LayerNorm 就等于 RMSNorm。
 

@@ -174,8 +174,8 @@ plt.show()
 # al. 2023, [arXiv:2308.12950](https://arxiv.org/abs/2308.12950)).
 #
 # It is no law that attention must fall with the distance, though. The dotted line is highest at 20: a learned matrix
-# that turns the key beforehand makes a head that looks 20 tokens back, at *any* position. A head that looks exactly one
-# token back is shown in notebook 08.
+# that turns the key beforehand makes a head that looks 20 tokens back, at *any* position. Notebook 08
+# shows heads that look one, two and three tokens back.
 
 # %% [markdown]
 # ## 4 · Which coordinates make a pair?
@@ -263,8 +263,8 @@ for row, (m, n) in zip(axes, ((3, 0), (13, 10), (23, 20)), strict=True):
 plt.show()
 
 # %% [markdown]
-# **What to see.** Read each column from above. The fast pair 0 points anywhere, the slow pair 3 has hardly moved; but
-# within a column the angle from blue to orange is the same in all three rows. So is the score. Now move the sliders:
+# **What to see.** Read each column from above. The fast pair 0 points anywhere, the slow pair 3 has moved only a little;
+# but within a column the angle from blue to orange is the same in all three rows. So is the score. Now move the sliders:
 # one alone, then both by the same amount.
 
 

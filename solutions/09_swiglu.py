@@ -222,8 +222,8 @@ print("GELU:  ", torch.allclose(classic(x), by_hand, atol=1e-6))
 # %% [markdown]
 # ### What one unit can say
 #
-# Let $a = k\cdot x$ be what the gate sees and $b = u \cdot x$ the other projection. A classic unit depends on $a$ alone. A gated
-# unit depends on both. And two gated units with opposite gates do something that no finite number of classic units does
+# Let $a = k\cdot x$ be what the gate sees and $b = u \cdot x$ the other projection. A classic unit depends on $a$ alone. A
+# gated unit depends on both. And two gated units with opposite gates do something that no finite number of classic units does
 # exactly. By (5),
 #
 # $$\operatorname{SiLU}(a)\,b - \operatorname{SiLU}(-a)\,b = a\,b : \tag{7}$$
@@ -432,8 +432,8 @@ plt.show()
 
 # %% [markdown]
 # **What to see.** A dot is a run; the runs of one kind lie close together, so the differences are no accident. SwiGLU
-# (blue) wins where products are to be learned, by a wide margin, as (7) promised. On ridges, GELU's own pieces, GELU wins. And on
-# the switches GELU wins as well, clearly: SwiGLU does *badly* there.
+# (blue) wins where products are to be learned, by a wide margin, as (7) promised. On ridges, GELU's own pieces, GELU
+# wins. And on the switches GELU wins as well, clearly: SwiGLU does *badly* there.
 #
 # That asks for an explanation. SiLU's gate does not stop at "open". For large $a$ it is $a$ itself, so the unit gives
 # about $a\,b$: make $x$ twice as large, and the output is four times as large. A switch doubles when $x$ doubles, and so
@@ -501,7 +501,7 @@ check.swiglu_backward(swiglu_backward)
 # **In the library:** `minillm_lib/model/feed_forward.py`, 42 lines.
 # **Next:** [10 · The decoder](10_decoder.ipynb), where all the pieces become a model.
 #
-# **To read on.** Shazeer 2020, four pages, for the variants and their measurements; Geva et al. 2021, "Transformer
+# **To read on.** Shazeer 2020, a short paper, for the variants and their measurements; Geva et al. 2021, "Transformer
 # Feed-Forward Layers Are Key-Value Memories", [arXiv:2012.14913](https://arxiv.org/abs/2012.14913), for what the units
 # of trained models respond to; Elhage et al. 2022, "Toy Models of Superposition",
 # [arXiv:2209.10652](https://arxiv.org/abs/2209.10652), for why a unit often answers to several things at once.

@@ -19,7 +19,7 @@
 #
 # > **中文提要** 本节把前四节的零件组装成完整的解码器：词嵌入、若干个预归一化（pre-norm）块、最后一个归一化层、与词嵌入共享权重的输出
 # > 层。我们先看残差流为什么要留一条不受归一化影响的直通路，再逐一数清 26M 模型的 25,829,888 个参数，写出下一个词元的损失
-# > （标签错位一格），最后验证：同一组权重在自己写的模型、`minillm_lib` 和 Hugging Face 的 Llama 里给出相同的 logits。
+# > （标签是后一个词元），最后验证：同一组权重在自己写的模型、`minillm_lib` 和 Hugging Face 的 Llama 里给出相同的 logits。
 
 # %%
 import os
@@ -106,7 +106,7 @@ check.block_forward(block_forward)
 # one copy of the gradient arrives as it was sent. In post-norm each block multiplies everything by
 # $J_{\operatorname{norm}}$ once more, and $L$ factors make an exponential, as in [06](06_rmsnorm.ipynb).
 #
-# Measure it. 24 blocks with random weights of gain 1, and a random gradient sent in at the top. How large is it when it
+# Measure it. 48 blocks with random weights of gain 1, and a random gradient sent in at the top. How large is it when it
 # arrives at each depth? As a third case, a stack with no way around the parts.
 
 
@@ -121,7 +121,7 @@ def through(block, x, order):
     return x
 
 
-def stream_gradients(order, depth=24, size=64):
+def stream_gradients(order, depth=48, size=64):
     """The typical size of the gradient by the stream before each block."""
     torch.manual_seed(0)
     config = ModelConfig(hidden_size=size, n_heads=4, n_kv_heads=2, intermediate_size=192)
@@ -144,7 +144,14 @@ axis.legend()
 plt.show()
 
 # %% [markdown]
-# PLACEHOLDER
+# **What to see.** Read from right to left: the gradient is sent in at the right, with size 1, and arrives at the
+# embedding on the left. On this axis a straight line is an exponential. With no way around the parts (green), each block
+# multiplies the gradient by nearly one and a half, all 48 by more than ten million. Post-norm (orange) is exponential as
+# well, if far more gently: every block finds a stream of the same size, and changes the gradient by about the same
+# factor. In pre-norm (blue) the line bends. A block adds something of about the same size to a stream that has grown by
+# all that was added before; so the higher up a block is, the less it changes, in the stream and in the gradient. (It reads
+# the stream divided by its size, and the gradient is divided likewise: section 4 of notebook 06.) What is left is a slow
+# growth: with twice as many blocks, not even twice as much.
 #
 # Xiong et al. (2020, [arXiv:2002.04745](https://arxiv.org/abs/2002.04745)) made this precise, and found that a
 # pre-norm transformer trains without the slow start of the learning rate that post-norm needs.
@@ -192,8 +199,8 @@ def rotated(x, theta):
 
 
 # %% [markdown]
-# Attention with grouped heads (08): each key–value head serves `n_heads / n_kv_heads` query heads, and no position looks at
-# a later one.
+# Attention with grouped heads (08): each key–value head serves `n_heads / n_kv_heads` query heads, and no position looks
+# at a later one.
 
 
 # %%
@@ -228,9 +235,9 @@ class Attention(nn.Module):
 #
 # **The output head** turns the stream at each position into a score, a *logit*, for every piece of the vocabulary: a
 # product with a `(vocab, d)` matrix. The embedding is a `(vocab, d)` matrix too. Press and Wolf (2017,
-# [arXiv:1608.05859](https://arxiv.org/abs/1608.05859)) proposed to use the same one twice, *tied*. The score of a piece is then
-# the inner product of the stream with that piece's own embedding: the model says "cat" by steering the stream towards
-# the vector by which it reads "cat".
+# [arXiv:1608.05859](https://arxiv.org/abs/1608.05859)) proposed to use the same one twice, *tied*. The score of a piece
+# is then the inner product of the stream with that piece's own embedding: the model says "cat" by steering the stream
+# towards the vector by which it reads "cat".
 
 
 # %%
@@ -307,7 +314,9 @@ axis.set(xlabel="position whose logits are looked at", ylabel="position whose to
 plt.show()
 
 # %% [markdown]
-# PLACEHOLDER2
+# **What to see.** A row is one change. Left of the diagonal everything is white: no logits change before the token that
+# has changed. From the diagonal on everything is blue: that token is used at its own place and at all later ones. A blue
+# field on the left would be a look into the future; a white field on the right would be a token that is not seen.
 #
 # **The stream is a sum.** What reaches the last norm is the embedding plus everything that the parts have added. Catch each
 # part's output and add up:
@@ -453,7 +462,9 @@ for name, change in changes.items():
 
 # %%
 from transformers import LlamaConfig, LlamaForCausalLM  # here, where it is needed: the import is slow
+from transformers.utils.logging import disable_progress_bar
 
+disable_progress_bar()
 config = library.config
 theirs = LlamaForCausalLM(
     LlamaConfig(
