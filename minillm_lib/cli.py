@@ -41,6 +41,8 @@ app.add_typer(course_app)
 console = Console()
 
 _REPORT = Path("lda-report.html")
+_TRAINED = Path("checkpoints/sft.pt")
+_SHIPPED = Path(__file__).parent.parent / "results" / "26m" / "model"
 
 
 def _print_version(wanted: bool) -> None:
@@ -172,7 +174,14 @@ def demo(
         webbrowser.open(output.resolve().as_uri())
 
 
-_Checkpoint = Annotated[Path, typer.Option("--ckpt", help="A checkpoint: a directory, or a .pt file.")]
+_Checkpoint = Annotated[
+    Path | None,
+    typer.Option(
+        "--ckpt",
+        help=f"A checkpoint: a directory, or a .pt file. If not given, {_TRAINED}, or else the model that the "
+        "repository ships.",
+    ),
+]
 _Temperature = Annotated[float, typer.Option(min=0, help="0 always takes the likeliest token.")]
 _TopK = Annotated[int | None, typer.Option(min=1, help="Draw among this many likeliest tokens.")]
 _TopP = Annotated[float, typer.Option(help="Draw among the likeliest tokens of this total probability.")]
@@ -212,7 +221,7 @@ def _sampling(
 @app.command()
 def generate(
     prompt: Annotated[str, typer.Argument(help="The beginning of the text.")],
-    ckpt: _Checkpoint,
+    ckpt: _Checkpoint = None,
     temperature: _Temperature = 0.8,
     top_k: _TopK = None,
     top_p: _TopP = 1.0,
@@ -236,8 +245,8 @@ def generate(
 
 @app.command()
 def chat(
-    ckpt: _Checkpoint,
     message: Annotated[str | None, typer.Argument(help="One message; a conversation if not given.")] = None,
+    ckpt: _Checkpoint = None,
     system: Annotated[
         str | None, typer.Option(help="What the model is told before the conversation.")
     ] = None,
@@ -267,19 +276,26 @@ def export(
     output: Annotated[
         Path, typer.Argument(help="A .gguf file for llama.cpp, or a directory for transformers.")
     ],
-    ckpt: _Checkpoint,
+    ckpt: _Checkpoint = None,
     dtype: Annotated[
-        Literal["f32", "f16", "bf16"], typer.Option(help="Of the weights in a .gguf file.")
-    ] = "f16",
+        Literal["f32", "f16", "bf16"] | None,
+        typer.Option(
+            help="Of the weights. If not given, f16 in a .gguf file, and as they are in a directory."
+        ),
+    ] = None,
 ) -> None:
     """Write a checkpoint for other programs."""
-    from minillm_lib.interop.gguf import export_gguf
+    import torch
 
-    model = _load(ckpt, "cpu")
+    from minillm_lib.interop.gguf import export_gguf
+    from minillm_lib.model.decoder import MiniLLM
+
+    types = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
     if output.suffix == ".gguf":
-        export_gguf(model, output, dtype=dtype)
+        export_gguf(MiniLLM.load_from_checkpoint(_present(ckpt)), output, dtype=dtype or "f16")
     else:
-        model.save(output)
+        wanted = None if dtype is None else types[dtype]
+        MiniLLM.load_from_checkpoint(_present(ckpt), dtype=wanted).save(output)
     console.print(f"written: [bold]{output}[/bold]")
 
 
@@ -310,7 +326,7 @@ def doctor(
     console.print(machine)
 
 
-def _load(ckpt: Path, device: str | None) -> MiniLLM:
+def _load(ckpt: Path | None, device: str | None) -> MiniLLM:
     import torch
 
     from minillm_lib.model.decoder import MiniLLM
@@ -321,7 +337,23 @@ def _load(ckpt: Path, device: str | None) -> MiniLLM:
         torch.empty(0, device=target)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"--device {device!r} is not to be had here: {str(error).splitlines()[0]}") from None
-    return MiniLLM.load_from_checkpoint(ckpt, device=target).eval()
+    # A processor computes in float32: not all have bfloat16, in which weights may have been saved.
+    dtype = torch.float32 if target.type == "cpu" else None
+    return MiniLLM.load_from_checkpoint(_present(ckpt), device=target, dtype=dtype).eval()
+
+
+def _present(ckpt: Path | None) -> Path:
+    """The checkpoint that is meant: the one that is named, or the user's own, or the shipped one."""
+    if ckpt is not None:
+        return ckpt
+    for path in (_TRAINED, _SHIPPED):
+        if path.exists():
+            Console(stderr=True).print(f"[dim]the model of {path}[/dim]", highlight=False)
+            return path
+    shipped = _SHIPPED.relative_to(_SHIPPED.parents[2])
+    raise ValueError(
+        f"no --ckpt is given, and there is neither {_TRAINED} here nor {shipped} in the repository"
+    )
 
 
 def _bag(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 import minillm_lib
 
@@ -158,6 +159,24 @@ def test_export_writes_for_llama_cpp_and_for_transformers(checkpoint, tmp_path):
         assert minillm("export", str(tmp_path / name), "--ckpt", str(checkpoint)).returncode == 0
     assert (tmp_path / "model.gguf").read_bytes()[:4] == b"GGUF"
     assert (tmp_path / "folder" / "model.safetensors").exists()
+
+
+def test_export_writes_a_folder_in_the_type_that_is_asked_for(checkpoint, tmp_path):
+    options = ["--ckpt", str(checkpoint), "--dtype", "bf16"]
+    assert minillm("export", str(tmp_path / "folder"), *options).returncode == 0
+    written = minillm_lib.MiniLLM.load_from_checkpoint(tmp_path / "folder")
+    assert {parameter.dtype for parameter in written.parameters()} == {torch.bfloat16}
+
+
+def test_without_a_checkpoint_the_users_own_is_taken(checkpoint, tmp_path):
+    own = tmp_path / "checkpoints" / "sft.pt"
+    minillm_lib.MiniLLM.load_from_checkpoint(checkpoint).save(own)
+    options = ["--max-new-tokens", "12", "--seed", "3", "--device", "cpu"]
+    named = minillm("generate", "Once", "--ckpt", str(checkpoint), *options)
+    found = minillm("generate", "Once", *options, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout == named.stdout
+    assert f"the model of {own.relative_to(tmp_path)}" in found.stderr
 
 
 @pytest.mark.parametrize(
