@@ -53,7 +53,7 @@ notebooks: $(READY) ## build what is out of date from solutions/*.py (one: make 
 	@$(BIN)/python solutions/build.py $(NOTEBOOK) $(if $(FORCE),--force)
 
 bench: $(READY) ## side by side with the peers: tables, and JSON under results/
-	@for script in benchmarks/*.py; do $(BIN)/python $$script; done
+	@for script in $(filter-out benchmarks/recipe.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script; done
 
 lock: ## resolve pyproject.toml anew and rewrite requirements.lock
 	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock

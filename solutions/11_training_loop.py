@@ -59,7 +59,7 @@ config = PretrainConfig.model_validate({
               "max_seq_len": 48, "initializer_range": 0.05},
     "data": {"corpora": [{"name": "grammar", "options": {"n": 1500, "language": "en"}}], "vocab_size": 600,
              "folder": f"{folder.name}/data"},
-    "train": {"steps": 20, "batch_size": 16, "lr": 0.02, "warmup_steps": 20},
+    "train": {"steps": 20, "batch_size": 16, "lr": 0.02, "warmup_steps": 20, "precision": "float32"},
     "evaluation": {"max_tokens": 3000},
 })  # fmt: skip
 data = prepare_pretraining_data(config.data, progress=False)
@@ -137,7 +137,7 @@ for name in (
     print(f"{name:34} about 10^{round(math.log10(gradient.square().mean().sqrt().item()))}")
 
 # %% [markdown]
-# A rate that suits the last line is far too small for the others. **Adam** (Kingma and Ba 2014,
+# A step that suits the last line moves the second line's weights ten times less. **Adam** (Kingma and Ba 2014,
 # [arXiv:1412.6980](https://arxiv.org/abs/1412.6980)) gives each weight a step of its own size: it divides the mean of the
 # recent gradients by their typical size. Both are running averages, for each weight, with $\beta_1 \approx 0.9$ and
 # $\beta_2 \approx 0.95$ to $0.999$:
@@ -503,7 +503,7 @@ print("weights:", model.norm.weight.dtype, "| scores:", product.dtype, "| loss:"
 # %% [markdown]
 # **float16 has more precision and little range.** Below about $6\cdot10^{-8} = 2^{-24}$ there is only zero. Are gradients
 # that small? By section 1, the gradient of a mean over $N$ labels by a score is $(p_i - [i=y])/N$. For a step of 16,384
-# labels and a vocabulary of 6,400, as in the 26 M run of this course, it is $1/(6400 \cdot 16{,}384)$ at the beginning:
+# labels and a vocabulary of 6,400, that of the 26 M model, it is $1/(6400 \cdot 16{,}384)$ at the beginning:
 
 # %%
 small = torch.tensor(1 / (6400 * 16384))
@@ -534,20 +534,21 @@ axis.legend(loc="upper left")
 plt.show()
 
 # %%
-print("more than a third would be 0 in float16:       ", np.mean(sizes < -25) > 1 / 3)
+print("more than half would be 0 in float16:          ", np.mean(sizes < -25) > 1 / 2)
 print("of those times 65,536, more than a hundredth:  ", np.mean(sizes + 16 < -25) > 0.01)
 
 # %% [markdown]
 # **What to see.** Left of the first dotted line float16 has nothing but zero, right of the second nothing but infinity.
-# A good part of the blue gradients lies left of the first line and would be lost; that is, the model would no longer
-# be told which tokens it may rule out. Multiplying the *loss* by $2^{16}$ multiplies all gradients by it (orange), and
+# Most of the blue gradients lie left of the first line and would be lost; that is, the model would no longer be told
+# which tokens it may rule out. Multiplying the *loss* by $2^{16}$ multiplies all gradients by it (orange), and
 # they fit between the lines.
 #
 # That is *loss scaling* (Micikevicius et al. 2018, [arXiv:1710.03740](https://arxiv.org/abs/1710.03740)): multiply the
 # loss before the backward pass, divide the gradients in float32 before clipping and the update. The factor looks after
 # itself: where a gradient comes out infinite, the step is skipped and the factor halved; after many good steps it is
 # doubled. bfloat16, with float32's range, needs none of this. The library's `minillm_lib/training/precision.py` takes
-# bfloat16 where the device has it, float16 with a scaler on older GPUs, and float32 on CPUs.
+# bfloat16 where the device computes with it, as newer CPUs do too, float16 with a scaler on older GPUs, and float32
+# elsewhere. Here our configuration asks for float32, so that the numbers are the same on every machine.
 #
 # ## 8 · What broken runs look like
 #
