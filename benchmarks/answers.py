@@ -1,6 +1,6 @@
 """Ask a chat model the questions of ``course-faq`` in words that it was not trained on.
 
-    python benchmarks/answers.py [--ckpt results/26m/model] [--most 852] [--output results/26m/answers.json]
+    python benchmarks/answers.py [--ckpt checkpoints/sft.pt] [--most 852] [--output results/26m/answers.json]
 
 An answer is right if, of all reference answers in its language, the one nearest to it (tf-idf of character 2- to
 4-grams) is that of the question. Beside the shares, the record holds every answer, for a person to read; the first
@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--ckpt", type=Path, default=ROOT / "results" / "26m" / "model")
+    parser.add_argument("--ckpt", type=Path, default=ROOT / "checkpoints" / "sft.pt")
     parser.add_argument("--most", type=int, help="ask only so many, spread evenly over all")
     parser.add_argument("--output", type=Path, default=ROOT / "results" / "26m" / "answers.json")
     arguments = parser.parse_args()

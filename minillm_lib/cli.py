@@ -42,7 +42,7 @@ console = Console()
 
 _REPORT = Path("lda-report.html")
 _TRAINED = Path("checkpoints/sft.pt")
-_SHIPPED = Path(__file__).parent.parent / "results" / "26m" / "model"
+_PRETRAINED = Path(__file__).parent.parent / "results" / "26m" / "base"
 
 
 def _print_version(wanted: bool) -> None:
@@ -178,8 +178,8 @@ _Checkpoint = Annotated[
     Path | None,
     typer.Option(
         "--ckpt",
-        help=f"A checkpoint: a directory, or a .pt file. If not given, {_TRAINED}, or else the model that the "
-        "repository ships.",
+        help=f"A checkpoint: a directory, or a .pt file. If not given, {_TRAINED}; to continue texts and to export "
+        "also the pretrained model of the repository.",
     ),
 ]
 _Temperature = Annotated[float, typer.Option(min=0, help="0 always takes the likeliest token.")]
@@ -264,7 +264,7 @@ def chat(
     from minillm_lib.generation.streaming import print_stream
 
     sampling = _sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, seed)
-    model = _load(ckpt, device)
+    model = _load(ckpt, device, to_chat=True)
     if message is None:
         chat_in_terminal(model, system=system, sampling=sampling)
     else:
@@ -326,7 +326,7 @@ def doctor(
     console.print(machine)
 
 
-def _load(ckpt: Path | None, device: str | None) -> MiniLLM:
+def _load(ckpt: Path | None, device: str | None, *, to_chat: bool = False) -> MiniLLM:
     import torch
 
     from minillm_lib.model.decoder import MiniLLM
@@ -339,20 +339,21 @@ def _load(ckpt: Path | None, device: str | None) -> MiniLLM:
         raise ValueError(f"--device {device!r} is not to be had here: {str(error).splitlines()[0]}") from None
     # A processor computes in float32: not all have bfloat16, in which weights may have been saved.
     dtype = torch.float32 if target.type == "cpu" else None
-    return MiniLLM.load_from_checkpoint(_present(ckpt), device=target, dtype=dtype).eval()
+    return MiniLLM.load_from_checkpoint(_present(ckpt, to_chat=to_chat), device=target, dtype=dtype).eval()
 
 
-def _present(ckpt: Path | None) -> Path:
-    """The checkpoint that is meant: the one that is named, or the user's own, or the shipped one."""
+def _present(ckpt: Path | None, *, to_chat: bool = False) -> Path:
+    """The checkpoint that is meant: the one named, the user's own, or the pretrained one of the repository."""
     if ckpt is not None:
         return ckpt
-    for path in (_TRAINED, _SHIPPED):
+    for path in (_TRAINED,) if to_chat else (_TRAINED, _PRETRAINED):
         if path.exists():
             Console(stderr=True).print(f"[dim]the model of {path}[/dim]", highlight=False)
             return path
-    shipped = _SHIPPED.relative_to(_SHIPPED.parents[2])
+    pretrained = _PRETRAINED.relative_to(_PRETRAINED.parents[2])
     raise ValueError(
-        f"no --ckpt is given, and there is neither {_TRAINED} here nor {shipped} in the repository"
+        f"no --ckpt is given, and there is no {_TRAINED} here: make demo trains a small model, and "
+        f"minillm sft --config configs/sft.yaml --ckpt {pretrained} the large one"
     )
 
 
