@@ -19,7 +19,7 @@
 # first time, collecting and cutting the text takes some seconds more.
 #
 # > **中文提要** 本节做一次真正的预训练：语料是 NumPy 的文档，模型是 29 万参数的 `nano`。开始之前先算账：读多少词元、几个轮次、
-# > 多少次浮点运算（每个权重每个词元约 6 次，再加注意力）。训练中观察实时曲线：损失从 ln V 出发，先越过一元模型，再越过二元模型；
+# > 多少次浮点运算（每个权重每个词元约 6 次，再加注意力）。训练中观察实时曲线：损失从 ln V 出发，先降到一元模型之下，再降到二元模型之下；
 # > 同时看模型在各阶段写出的文字。之后学习读曲线：损失随数据量按幂律下降，在双对数坐标下才是直线。最后让三种大小的模型比赛：
 # > 同样的词元，大模型更好；同样的计算量，开始时小模型更好。
 
@@ -36,13 +36,11 @@ import torch
 from matplotlib.ticker import NullFormatter
 from torch.utils.flop_counter import FlopCounterMode
 
-from minillm_lib import MiniLLM, ModelConfig, PretrainConfig, check, pretrain
+from minillm_lib import LivePlot, MiniLLM, ModelConfig, PretrainConfig, check, plot_losses, pretrain
 from minillm_lib.training.baselines import count_baselines
 from minillm_lib.training.data import prepare_pretraining_data
 from minillm_lib.training.run_metrics import RunMetrics
-from minillm_lib.viz.live_plot import LivePlot
 from minillm_lib.viz.style import BLUE, GREEN, ORANGE, settings
-from minillm_lib.viz.training_plots import plot_losses
 
 plt.rcParams.update(settings() | {"text.parse_math": True})
 torch.set_num_threads(1)  # for matrices as small as these, sharing the work out costs more than it saves
@@ -409,8 +407,8 @@ folder.cleanup()
 # - By tokens the larger model wins; by compute the smaller one leads until it flattens.
 #
 # **In the library:** `minillm_lib/training/runs.py` (`pretrain`), `minillm_lib/training/scaling_law.py`,
-# `minillm_lib/viz/live_plot.py`. A larger run: `minillm plan configs/pretrain-tiny.yaml`, then
-# `minillm pretrain --config configs/pretrain-tiny.yaml`; afterwards `minillm doctor runs/pretrain-tiny`.
+# `minillm_lib/viz/live_plot.py`. A larger run: `minillm plan --config configs/pretrain-tiny.yaml`,
+# then `minillm pretrain --config configs/pretrain-tiny.yaml`; afterwards `minillm doctor runs/pretrain-tiny`.
 #
 # **Next:** [13 · Supervised fine-tuning](13_sft.ipynb): a model that continues becomes one that answers.
 #

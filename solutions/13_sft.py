@@ -19,7 +19,7 @@
 #
 # > **中文提要** 预训练得到的模型只会续写，不会回答。监督微调（SFT）用对话继续训练它，有三个关键：对话模板用特殊词元标出每个人说的话；
 # > 损失掩码只让模型学习助手的话和结束符（标签错一位，模型就学坏了）；打包把多段对话放进同一行，用块对角掩码保证互不可见，
-# > 因而损失与单独计算完全相等。我们在课程问答上训练一个小模型：问法没有见过，正确率从零升到一半以上；同时它几乎忘光了预训练文本，
+# > 因而损失与单独计算完全相等。我们在课程问答上训练一个小模型：面对没有见过的问法，正确率从接近零升到三分之一以上；同时它几乎忘光了预训练文本，
 # > 混入少量预训练数据（重放）可以大大减轻遗忘，但也要付出代价。
 
 # %%
@@ -30,11 +30,11 @@ import random
 import matplotlib.pyplot as plt
 import torch
 
-from minillm_lib import MiniLLM, ModelConfig, Tokenizer, check, load_corpus, load_grammar
+from minillm_lib import MiniLLM, ModelConfig, Tokenizer, check, check_answers, load_corpus, load_grammar
 from minillm_lib.corpora.conversations import Conversation
 from minillm_lib.corpora.faq import faq_questions, load_course_faq
 from minillm_lib.model.attention import causal_mask
-from minillm_lib.training.answers import check_answers, held_out_phrasings
+from minillm_lib.training.answers import held_out_phrasings
 from minillm_lib.training.batches import rows_of_step
 from minillm_lib.training.config import OptimizerConfig, ScheduleConfig
 from minillm_lib.training.optimizer import make_optimizers
@@ -488,7 +488,7 @@ print("is the end of the turn trained on:", [is_trained[place] for place in ends
 # - SFT forgets. Measure the pretraining loss before and after; replay keeps most of it, at a price.
 #
 # **In the library:** `minillm_lib/training/sft_dataset.py` (mask, packing), `minillm_lib/training/answers.py` (right
-# answers); `minillm_lib.sft` runs the whole with checkpoints and records: `minillm sft configs/sft.yaml`.
+# answers); `minillm_lib.sft` runs the whole with checkpoints and records: `minillm sft --config configs/sft.yaml`.
 #
 # **Next:** [14 · Inference](14_inference.ipynb), talking with the model, and why it answers one token at a time quickly.
 #

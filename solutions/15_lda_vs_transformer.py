@@ -392,13 +392,13 @@ print("before common words it adds less than that:       ",
 
 # %% [markdown]
 # **What to see.** Before a topic word (blue) the trained model's states tell the topic in most cases, and the better the
-# deeper the layer: attention has gone back and fetched it. Before a common word (orange) the trained model knows hardly more than the untrained one:
-# the topic is not there, because it is not needed *there*. The knowledge of the document is not in one place. It stands in the
-# words that were read, and is looked up when it is wanted. That is what attention is for, and the difference
-# to a bag whose contents are always at hand.
+# deeper the layer: attention has gone back and fetched it. Before a common word (orange) the trained model knows hardly
+# more than the untrained one: the topic is not there, because it is not needed *there*. The knowledge of the document is
+# not in one place. It stands in the words that were read, and is looked up when it is wanted. That is what attention is
+# for, and the difference to a bag whose contents are always at hand.
 #
-# To get *one* vector for a document after all, one averages the states (here of layer 2) over all its words. How many labelled documents does
-# a classifier then need?
+# To get *one* vector for a document after all, one averages the states (here of layer 2) over all its words. How many
+# labelled documents does a classifier then need?
 
 
 # %%
