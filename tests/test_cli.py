@@ -168,6 +168,14 @@ def test_export_writes_a_folder_in_the_type_that_is_asked_for(checkpoint, tmp_pa
     assert {parameter.dtype for parameter in written.parameters()} == {torch.bfloat16}
 
 
+def test_chat_without_a_model_says_how_to_get_one(tmp_path):
+    result = minillm("chat", "Hello", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "no --ckpt is given" in result.stderr
+    assert "make demo" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_without_a_checkpoint_the_users_own_is_taken(checkpoint, tmp_path):
     own = tmp_path / "checkpoints" / "sft.pt"
     minillm_lib.MiniLLM.load_from_checkpoint(checkpoint).save(own)
