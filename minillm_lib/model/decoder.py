@@ -17,7 +17,7 @@ from minillm_lib.model.attention import GroupedQueryAttention, causal_mask
 from minillm_lib.model.config import ModelConfig, RopeScaling
 from minillm_lib.model.feed_forward import GELUFeedForward, SwiGLU
 from minillm_lib.model.kv_cache import KVCache
-from minillm_lib.model.loss import linear_cross_entropy
+from minillm_lib.model.loss import ChunkStep, chunk_cross_entropy, linear_cross_entropy
 from minillm_lib.model.rms_norm import RMSNorm
 from minillm_lib.model.rope import RotaryEmbedding
 
@@ -77,12 +77,15 @@ class MiniLLM(nn.Module):
     ----------
     tokenizer
         The tokenizer that the model was trained with, where it is known: a checkpoint brings its own.
+    chunk_step
+        What :meth:`loss` calls for each chunk of tokens; a compiled one may take its place.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.tokenizer: Tokenizer | None = None
+        self.chunk_step: ChunkStep = chunk_cross_entropy
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.embed_positions: nn.Embedding | None = None
         self.rotary: RotaryEmbedding | None = None
@@ -199,6 +202,7 @@ class MiniLLM(nn.Module):
             labels.flatten(),
             ignore_index=ignore_index,
             reduction=reduction,
+            chunk_step=self.chunk_step,
         )
 
     def save(self, path: str | os.PathLike[str], tokenizer: Tokenizer | None = None) -> None:

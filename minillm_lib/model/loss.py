@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -9,6 +10,9 @@ from torch import Tensor
 from torch.nn.functional import linear, log_softmax
 
 CHUNK_TOKENS = 512
+
+ChunkStep = Callable[[Tensor, Tensor, Tensor, int, Tensor | None], tuple[Tensor, Tensor | None]]
+""":func:`chunk_cross_entropy`, as it is or compiled."""
 
 
 def linear_cross_entropy(
@@ -19,6 +23,7 @@ def linear_cross_entropy(
     ignore_index: int = -100,
     reduction: Literal["mean", "sum"] = "mean",
     chunk_tokens: int = CHUNK_TOKENS,
+    chunk_step: ChunkStep | None = None,
 ) -> Tensor:
     """``cross_entropy(hidden @ weight^T, labels)`` in chunks of ``chunk_tokens`` tokens.
 
@@ -36,6 +41,8 @@ def linear_cross_entropy(
         ``(n_tokens,)``; tokens with the label ``ignore_index`` do not count.
     reduction
         ``"mean"`` over the tokens that count, in nats, 0 if there is none; or their ``"sum"``.
+    chunk_step
+        A compiled :func:`chunk_cross_entropy`.
 
     Returns
     -------
@@ -46,10 +53,32 @@ def linear_cross_entropy(
         dtype = torch.get_autocast_dtype(hidden.device.type)
         hidden, weight = hidden.to(dtype), weight.to(dtype)
     wants_gradient = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
-    total = _ChunkedCrossEntropy.apply(hidden, weight, labels, ignore_index, chunk_tokens, wants_gradient)
+    total = _ChunkedCrossEntropy.apply(
+        hidden, weight, labels, ignore_index, chunk_tokens, wants_gradient, chunk_step or chunk_cross_entropy
+    )
     if reduction == "sum":
         return total
     return total / (labels != ignore_index).sum().clamp(min=1)
+
+
+def chunk_cross_entropy(
+    hidden: Tensor, weight: Tensor, labels: Tensor, ignore_index: int, weight_grad: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """The summed loss of one chunk and, if ``weight_grad`` is given, its gradient by ``hidden``.
+
+    The gradient by ``weight`` is added to ``weight_grad``, ``(vocab_size, hidden_size)`` in float32.
+    """
+    counts = (labels != ignore_index)[:, None]  # (chunk, 1)
+    label = labels[:, None].where(counts, 0)
+    log_probabilities = log_softmax(linear(hidden, weight).float(), dim=-1)  # (chunk, vocab)
+    total = -(log_probabilities.gather(1, label) * counts).sum()
+    if weight_grad is None:
+        return total, None
+    grad = log_probabilities.exp_()
+    grad.scatter_add_(1, label, -torch.ones_like(label, dtype=grad.dtype))
+    grad = grad.to(weight.dtype)  # (chunk, vocab)
+    weight_grad += grad.T @ (hidden * counts)  # (vocab, hidden)
+    return total, (grad @ weight) * counts
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -68,21 +97,16 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         ignore_index: int,
         chunk_tokens: int,
         wants_gradient: bool,
+        chunk_step: ChunkStep,
     ) -> Tensor:
         total = torch.zeros((), device=hidden.device)
         hidden_grads = []
         weight_grad = torch.zeros_like(weight, dtype=torch.float32) if wants_gradient else None
         for x, y in zip(hidden.split(chunk_tokens), labels.split(chunk_tokens), strict=True):
-            counts = (y != ignore_index)[:, None]  # (chunk, 1)
-            label = y[:, None].where(counts, 0)
-            log_probabilities = log_softmax(linear(x, weight).float(), dim=-1)  # (chunk, vocab)
-            total -= (log_probabilities.gather(1, label) * counts).sum()
-            if weight_grad is not None:
-                grad = log_probabilities.exp_()
-                grad.scatter_add_(1, label, -torch.ones_like(label, dtype=grad.dtype))
-                grad = grad.to(weight.dtype)  # (chunk, vocab)
-                hidden_grads.append((grad @ weight) * counts)  # (chunk, hidden)
-                weight_grad += grad.T @ (x * counts)  # (vocab, hidden)
+            loss, hidden_grad = chunk_step(x, weight, y, ignore_index, weight_grad)
+            total += loss
+            if hidden_grad is not None:
+                hidden_grads.append(hidden_grad)
         if weight_grad is not None:
             ctx.save_for_backward(torch.cat(hidden_grads), weight_grad.to(weight.dtype))
         return total
@@ -91,4 +115,4 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         hidden_grad, weight_grad = ctx.saved_tensors
         (scale,) = grad_outputs
-        return hidden_grad * scale, weight_grad * scale, None, None, None, None
+        return hidden_grad * scale, weight_grad * scale, None, None, None, None, None

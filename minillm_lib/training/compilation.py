@@ -1,4 +1,4 @@
-"""``torch.compile`` of a model's blocks: what it needs, and where it is left out."""
+"""``torch.compile`` of a model's blocks and loss: what it needs, and where it is left out."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.training.config import ConfigError
 
 
-def compile_blocks(model: MiniLLM) -> None:
-    """Compile the blocks, at their first use. They are alike, so that one compiled block serves all."""
+def compile_parts(model: MiniLLM) -> None:
+    """Compile the blocks and the loss, at their first use. The blocks are alike: one compiled block serves all."""
     for block in model.layers:
         block.compile()
+    model.chunk_step = torch.compile(model.chunk_step)
 
 
 def check_compiler(device: torch.device) -> None:

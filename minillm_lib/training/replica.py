@@ -12,7 +12,7 @@ from torch.distributed.fsdp import register_fsdp_forward_method
 
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.training.batches import Batch
-from minillm_lib.training.compilation import compile_blocks
+from minillm_lib.training.compilation import compile_parts
 from minillm_lib.training.config import TrainConfig
 from minillm_lib.training.distributed import Processes, replicate, shard
 from minillm_lib.training.sft_dataset import IGNORE_INDEX
@@ -54,7 +54,7 @@ class Replica:
             self.model.config = model.config.replace(activation_checkpointing=True)
         self.is_sharded = processes.count > 1 and config.distributed == "fsdp"
         if config.compile:
-            compile_blocks(self.model)
+            compile_parts(self.model)
         if self.is_sharded:
             shard(self.model, dtype)
             register_fsdp_forward_method(self.model, "loss")
