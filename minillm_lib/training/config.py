@@ -81,6 +81,10 @@ class ConversationsConfig(StrictConfig):
 
     A file has no test split: ``held_out`` is the share of its conversations that is set aside, chosen by hash.
     ``repeat`` counts how often each conversation stands in an epoch, ``most`` how many are taken at most.
+    With ``rewordings``, so many noisy wordings of each question take the place of the question itself
+    (:func:`~minillm_lib.corpora.rewording.reword`). With ``answer_tokens``, only the first so many tokens of each
+    answer are trained on, and the rest is left out: which answer is the right one shows there, and several times as
+    many questions fit into a step. A source may be listed twice, as it is and so.
     """
 
     name: Source | None = None
@@ -88,6 +92,8 @@ class ConversationsConfig(StrictConfig):
     held_out: float = Field(default=0.02, ge=0, lt=1)
     repeat: PositiveInt = 1
     most: PositiveInt | None = None
+    rewordings: NonNegativeInt = 0
+    answer_tokens: PositiveInt | None = None
     options: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -22,12 +22,18 @@ from minillm_lib.corpora.docstring_qa import load_docstring_qa
 from minillm_lib.corpora.document import Document
 from minillm_lib.corpora.faq import load_course_faq
 from minillm_lib.corpora.registry import find_corpus, load_corpus
+from minillm_lib.corpora.rewording import reword
 from minillm_lib.corpora.splits import place_of
 from minillm_lib.model.checkpoint import SINGLE_FILE_SUFFIXES, load_checkpoint
 from minillm_lib.tokenizer import MODEL_FILE, Tokenizer
 from minillm_lib.training.batches import ConversationRows, TokenWindows
 from minillm_lib.training.config import ConversationsConfig, CorpusConfig, DataConfig
-from minillm_lib.training.sft_dataset import encode_conversations, pack_conversations
+from minillm_lib.training.sft_dataset import (
+    EncodedConversation,
+    EncodingReport,
+    encode_conversations,
+    pack_conversations,
+)
 from minillm_lib.training.token_file import TokenFile, pack
 
 Split = Literal["train", "validation"]
@@ -242,26 +248,33 @@ def prepare_conversations(
     ValueError
         If a source has an option that it does not know, no conversation is held out, or none fits into a row.
     """
-    train: list[Conversation] = []
+    train: list[EncodedConversation] = []
     held_out: dict[str, list[Conversation]] = {}
+    report = EncodingReport()
+    digest = hashlib.sha256()
     for source in sources:
         own, tested = _conversations(source)
-        train += own * source.repeat
+        own = reword(own, source.rewordings) if source.rewordings else own
+        encoded, its_report = encode_conversations(own, tokenizer, seq_len, source.answer_tokens)
+        for _ in range(source.repeat):
+            train += encoded
+            report += its_report
+        digest.update(f"{source.repeat} {source.answer_tokens} {_conversations_sha256(own)}\n".encode())
         if tested:
             held_out[_source_name(source)] = tested
     if not held_out:
         raise DataError("no conversation is held out to evaluate on: give held_out of a source above 0")
-    rows, summary = _rows(train, tokenizer, seq_len, "the training conversations")
+    rows = _rows((train, report), tokenizer, seq_len, "the training conversations")
     tested_rows = {
-        name: _rows(tested, tokenizer, seq_len, f"the held-out part of {name}")[0]
+        name: _rows(encode_conversations(tested, tokenizer, seq_len), tokenizer, seq_len, f"the held-out part of {name}")
         for name, tested in held_out.items()
     }
     facts = {
         "tokenizer": tokenizer.sha256,
-        "train": _conversations_sha256(train),
+        "train": digest.hexdigest(),
         "held_out": _conversations_sha256(chain.from_iterable(held_out.values())),
     }
-    return ConversationData(rows, tested_rows, summary, facts)
+    return ConversationData(rows, tested_rows, str(report), facts)
 
 
 def _source_name(source: ConversationsConfig) -> str:
@@ -269,12 +282,12 @@ def _source_name(source: ConversationsConfig) -> str:
 
 
 def _rows(
-    conversations: list[Conversation], tokenizer: Tokenizer, seq_len: int, what: str
-) -> tuple[ConversationRows, str]:
-    encoded, report = encode_conversations(conversations, tokenizer, seq_len)
+    encoding: tuple[list[EncodedConversation], EncodingReport], tokenizer: Tokenizer, seq_len: int, what: str
+) -> ConversationRows:
+    encoded, report = encoding
     if not encoded:
-        raise DataError(f"{what}: none of {len(conversations)} conversations fits into {seq_len} tokens")
-    return ConversationRows(pack_conversations(encoded, seq_len, tokenizer.pad_id)), str(report)
+        raise DataError(f"{what}: none of {report.n_dropped} conversations fits into {seq_len} tokens")
+    return ConversationRows(pack_conversations(encoded, seq_len, tokenizer.pad_id))
 
 
 def _conversations(source: ConversationsConfig) -> tuple[list[Conversation], list[Conversation]]:

@@ -8,7 +8,7 @@ a row, with the rest padded (:func:`pad_conversations`). ``benchmarks/sft_packin
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from html import escape
 from itertools import groupby
 from typing import Literal
@@ -46,12 +46,13 @@ class EncodedConversation:
 
 
 def encode_conversation(
-    conversation: Conversation, tokenizer: Tokenizer, max_len: int
+    conversation: Conversation, tokenizer: Tokenizer, max_len: int, answer_tokens: int | None = None
 ) -> EncodedConversation | None:
     """Ids and labels of a conversation; None if not even its first answer fits.
 
     A conversation of more than ``max_len`` positions loses its last question and answer until it fits, so that what
     is left still begins as it did and ends with a whole answer. Its last token has no position: nothing follows it.
+    With ``answer_tokens`` it is broken off after so many tokens of the first answer.
 
     >>> from minillm_lib.tokenizer import Tokenizer
     >>> tokenizer = Tokenizer.train(["hello there, how are you?"] * 9, vocab_size=310)
@@ -68,7 +69,8 @@ def encode_conversation(
         if len(ids) - 1 <= max_len:
             row = np.array(ids, dtype=np.int64)
             labels = np.where(mask[1:], row[1:], IGNORE_INDEX)
-            return EncodedConversation(row[:-1], labels, len(messages) - n_turns)
+            end = None if answer_tokens is None else mask.index(True) - 1 + answer_tokens
+            return EncodedConversation(row[:-1][:end], labels[:end], len(messages) - n_turns)
     return None
 
 
@@ -82,6 +84,10 @@ class EncodingReport:
     n_tokens: int = 0
     n_trained: int = 0
 
+    def __add__(self, other: EncodingReport) -> EncodingReport:
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return EncodingReport(*(own + its for own, its in pairs))
+
     def __str__(self) -> str:
         share = self.n_trained / max(self.n_tokens, 1)
         return (
@@ -91,10 +97,10 @@ class EncodingReport:
 
 
 def encode_conversations(
-    conversations: Iterable[Conversation], tokenizer: Tokenizer, max_len: int
+    conversations: Iterable[Conversation], tokenizer: Tokenizer, max_len: int, answer_tokens: int | None = None
 ) -> tuple[list[EncodedConversation], EncodingReport]:
     """:func:`encode_conversation` of each, without those that do not fit, and what became of them in numbers."""
-    rows = [encode_conversation(conversation, tokenizer, max_len) for conversation in conversations]
+    rows = [encode_conversation(each, tokenizer, max_len, answer_tokens) for each in conversations]
     kept = [row for row in rows if row is not None]
     report = EncodingReport(
         n_conversations=len(kept),
