@@ -4,11 +4,11 @@
                                   [--precisions float32 bf16] [--repeats 5] [--preset 26m] [--batch 8] [--seq 512]
 
 1. ``step``: forward and backward pass, clipping, and an update of fused AdamW, for ``LlamaForCausalLM`` with the same
-   weights, the same optimizer and the same batch; in eager mode and under ``torch.compile`` (of the blocks and the loss here, of the
-   whole model there), in float32 and under bfloat16 autocast. All contestants take turns, and the medians over the
-   repeats count. GFLOP/s are of the matrix products (``ModelConfig.flops_per_token``); beside them stands what a plain
-   product of two matrices reaches in the same type and run. The quicker type in eager mode is what ``train.precision:
-   auto`` should take on this machine; the record says which it takes.
+   weights, the same optimizer and the same batch; in eager mode and under ``torch.compile`` (of the blocks and the loss
+   here, of the whole model there), in float32 and under bfloat16 autocast. All contestants take turns, and the medians
+   over the repeats count. GFLOP/s are of the matrix products (``ModelConfig.flops_per_token``); beside them stands what
+   a plain product of two matrices reaches in the same type and run. The quicker type in eager mode is what
+   ``train.precision: auto`` should take on this machine; the record says which it takes.
 2. ``peak_memory``: of a process that takes two such steps, above what it holds once everything is imported.
 3. ``loader``: batches from a packed token file, in the order of a run, and their share of a step's time.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -52,14 +52,18 @@ _EPILOG = (
 def pretrain(
     context: typer.Context,
     config: _Config = None,
+    ckpt: Annotated[
+        Path | None,
+        typer.Option("--ckpt", help="A model to train further; by default it starts from nothing."),
+    ] = None,
     resume: _Resume = False,
     overwrite: _Overwrite = False,
     show_config: _ShowConfig = False,
 ) -> None:
-    """Train a model from nothing to continue text."""
+    """Train a model to continue text."""
     from minillm_lib.training.config import PretrainConfig
 
-    loaded = _loaded(PretrainConfig, config, context, resume, show_config)
+    loaded = _loaded(PretrainConfig, config, context, resume, show_config, ckpt)
     from minillm_lib.training.runs import pretrain
 
     _finish(pretrain(loaded, resume=resume, overwrite=overwrite), 'generate "The"')
@@ -83,8 +87,7 @@ def sft(
     """Teach a pretrained model to answer."""
     from minillm_lib.training.config import SFTConfig
 
-    given = {} if ckpt is None else {"ckpt": str(ckpt)}
-    loaded = _loaded(SFTConfig, config, context, resume, show_config, given)
+    loaded = _loaded(SFTConfig, config, context, resume, show_config, ckpt)
     from minillm_lib.training.runs import sft
 
     _finish(sft(loaded, resume=resume, overwrite=overwrite), "chat")
@@ -96,12 +99,12 @@ def _loaded(
     context: typer.Context,
     resume: bool,
     show: bool,
-    given: dict[str, Any] | None = None,
+    ckpt: Path | None,
 ) -> Config:
     """The configuration of the command line; if it is only to be shown, the command ends here."""
     from minillm_lib.training.config import load_config, parse_overrides
 
-    overrides = {**parse_overrides(context.args), **(given or {})}
+    overrides = parse_overrides(context.args) | ({} if ckpt is None else {"ckpt": str(ckpt)})
     if resume and path is None:
         own = Path(overrides.get("run", kind.model_fields["run"].default)) / "config.yaml"
         path = own if own.is_file() else None

@@ -161,7 +161,7 @@ def test_short_names_work_from_python():
         ("data: {corpora: []}", [], "data.corpora: at least one is needed"),
         ("data: {corpora: docstrings}", [], "data.corpora is 'docstrings': Input should be a valid tuple"),
         ("data: {corpora: [{name: grammar, opts: 1}]}", [], "data.corpora.0: unknown key 'opts' (value 1)"),
-        ("ckpt: a.pt", [], "unknown key 'ckpt' (value 'a.pt')"),
+        ("start: a.pt", [], "unknown key 'start' (value 'a.pt')"),
         ("", ["--trian.lr", "3"], "unknown key --trian.lr (value '3'); did you mean --train.lr?"),
         ("", ["--lr", "3"], "unknown key --lr (value '3'); did you mean --train.lr?"),
         ("", ["--train.optimizer.mu", "3"], "the keys there are train.optimizer.name, train.optimizer.lr"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 from filelock import FileLock
 from quick_runs import write_conversations, write_documents
 
@@ -288,6 +289,32 @@ def test_sources_are_mixed_as_configured(tmp_path, tokenizer):
     assert list(data.held_out) == [str(path), "course-faq"]
     assert int(data.train.batch(range(len(data.train))).segment_ids.amax(dim=1).sum()) == 5 * 3 + 7
     assert data.summary.startswith("22 conversations")
+
+
+def test_rewordings_take_the_place_of_the_questions_and_answers_are_broken_off(tmp_path, tokenizer):
+    path = write_conversations(tmp_path / "a.jsonl", n=20)
+    as_it_is = {"path": path, "held_out": 0.3}
+    whole = prepare_conversations(sources(as_it_is), tokenizer, 512)
+    n = int(whole.train.batch(range(len(whole.train))).segment_ids.amax(dim=1).sum())
+    noisy = {**as_it_is, "rewordings": 4, "answer_tokens": 2}
+    data = prepare_conversations(sources(as_it_is, noisy), tokenizer, 512)
+    batch = data.train.batch(range(len(data.train)))
+    assert int(batch.segment_ids.amax(dim=1).sum()) == n + 4 * n
+    assert batch.n_labels == whole.train.batch(range(len(whole.train))).n_labels + 4 * n * 2
+    assert data.facts["train"] != whole.facts["train"]
+    assert data.facts["held_out"] == whole.facts["held_out"]
+    for name, rows in data.held_out.items():
+        torch.testing.assert_close(rows.batch([0]).labels, whole.held_out[name].batch([0]).labels)
+
+
+def test_rewordings_without_questions_to_reword_are_named(tmp_path, tokenizer):
+    path = tmp_path / "a.jsonl"
+    turns = [{"role": role, "content": role} for role in ("user", "assistant") * 2]
+    path.write_text(
+        "\n".join(json.dumps({"conversations": turns, "n": n}) for n in range(9)), encoding="utf-8"
+    )
+    with pytest.raises(ValueError, match=r"a\.jsonl: rewordings=2 needs conversations of one question"):
+        prepare_conversations(sources({"path": path, "rewordings": 2}), tokenizer, 64)
 
 
 @pytest.mark.parametrize(

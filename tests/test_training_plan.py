@@ -199,8 +199,11 @@ def test_fine_tuning_is_planned_from_its_checkpoint_and_conversations(before_and
         plan(load_config(SFTConfig, path, {"ckpt": str(folder / "missing.pt")}))
 
 
-def test_a_file_without_conversations_is_for_pretraining(path):
+def test_a_file_without_conversations_is_for_pretraining(path, tmp_path):
     assert kind_of_config(path) is PretrainConfig
+    further = tmp_path / "further.yaml"
+    further.write_text(f"{path.read_text()}\nckpt: model.pt\n")
+    assert kind_of_config(further) is PretrainConfig
 
 
 def test_the_command_shows_a_table_and_draws_a_figure(before_and_after, path, folder):

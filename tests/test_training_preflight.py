@@ -130,7 +130,7 @@ def pretrained(documents, tmp_path_factory):
     ("name", "sections", "message"),
     [
         ("nowhere.pt", {}, "nowhere.pt: there is nothing here"),
-        ("bare.pt", {}, "bare.pt holds no tokenizer, which fine-tuning needs"),
+        ("bare.pt", {}, "bare.pt holds no tokenizer, which training further needs"),
         ("spoiled.pt", {}, "spoiled.pt holds weights that are not finite"),
         ("text.pt", {}, "text.pt: truncated, or not a file of tensors"),
         (
@@ -152,7 +152,41 @@ def test_a_fine_tuning_that_cannot_work_does_not_begin(
 
 
 @pytest.mark.usefixtures("nothing_is_computed")
-def test_the_model_that_a_run_starts_from_is_not_written_over(tmp_path, pretrained, conversations):
+@pytest.mark.parametrize(
+    ("name", "sections", "message"),
+    [
+        ("nowhere.pt", {}, "nowhere.pt: there is nothing here"),
+        ("bare.pt", {}, "bare.pt.*holds no tokenizer"),
+        ("spoiled.pt", {}, "spoiled.pt holds weights that are not finite"),
+        (
+            "model.pt",
+            {"model": {"n_layers": 1, "qk_norm": True}},
+            r"model.pt is a model of another shape, in brackets: model.n_layers=1 \(2\), model.qk_norm=True \(False\)",
+        ),
+        (
+            "model.pt",
+            {"data": {"tokenizer": "other.model"}},
+            "other.model is not the tokenizer of ckpt=.*leave it",
+        ),
+    ],
+)
+def test_a_pretraining_that_cannot_go_on_from_a_model_does_not_begin(
+    tmp_path, documents, pretrained, name, sections, message, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Tokenizer.train(documents.read_text().splitlines()[:60], vocab_size=310).save("other.model")
+    config = quick_pretraining(tmp_path, documents).replace(ckpt=pretrained / name)
+    with pytest.raises((ValueError, OSError), match=message):
+        pretrain(changed(config, **sections), progress=False)
+    assert not RunFolder(config.run).has_run
+
+
+@pytest.mark.usefixtures("nothing_is_computed")
+def test_the_model_that_a_run_starts_from_is_not_written_over(tmp_path, pretrained, conversations, documents):
+    further = quick_pretraining(tmp_path, documents).replace(
+        ckpt=pretrained / "model.pt", output=pretrained / "model.pt"
+    )
+    assert_refused(pretrain, further, "is also the ckpt that the run starts from; give another output")
     config = quick_sft(tmp_path, pretrained / "model.pt", conversations)
     config = config.replace(output=pretrained / "sub" / ".." / "model.pt")
     assert_refused(sft, config, "is also the ckpt that the run starts from; give another output")

@@ -76,3 +76,23 @@ def test_attention_can_be_kept_within_each_document(tmp_path, documents):
     losses = [minillm_lib.pretrain(each, progress=False).series("loss")[1] for each in (config, masked)]
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
+def test_pretraining_goes_on_from_a_checkpoint_with_its_tokenizer(tmp_path, documents):
+    first = minillm_lib.pretrain(quick_pretraining(tmp_path, documents, steps=8), progress=False)
+    more = quick_pretraining(tmp_path, documents, "more", steps=2).replace(ckpt=first.output)
+    second = minillm_lib.pretrain(more, progress=False)
+    assert second.series("loss", "evaluation")[1][0] == pytest.approx(first.best["loss"], abs=1e-3)
+    assert second.load_model().tokenizer.sha256 == first.load_model().tokenizer.sha256
+
+
+def test_a_longer_context_changes_no_weight(tmp_path, documents):
+    first = minillm_lib.pretrain(quick_pretraining(tmp_path, documents, steps=2), progress=False)
+    values = quick_pretraining(tmp_path, documents, "long", steps=2).as_json()
+    values["model"] |= {
+        "max_seq_len": 64,
+        "rope_scaling": {"rope_type": "yarn", "factor": 2, "original_max_position_embeddings": 32},
+    }
+    values["ckpt"] = str(first.output)
+    longer = minillm_lib.pretrain(minillm_lib.PretrainConfig.model_validate(values), progress=False)
+    assert longer.load_model().config.context_length == 64

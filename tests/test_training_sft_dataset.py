@@ -47,7 +47,8 @@ def tokenizer():
 
 @lru_cache
 def encoded(n=40, max_len=256):
-    return encode_conversations(load_course_faq()[:: 3046 // n][:n], tokenizer(), max_len)[0]
+    every = load_course_faq()
+    return encode_conversations(every[:: len(every) // n][:n], tokenizer(), max_len)[0]
 
 
 def model(**overrides):
@@ -146,6 +147,17 @@ def test_items_that_cannot_be_packed_are_refused():
             first_fit_decreasing(lengths, 8)
     with pytest.raises(ValueError, match="the longest conversation has"):
         pad_conversations(encoded(), 5)
+
+
+def test_an_answer_that_is_broken_off_keeps_the_question_and_its_first_tokens():
+    for conversation in (*load_course_faq()[::137], MULTI_TURN):
+        whole = encode_conversation(conversation, tokenizer(), 4096)
+        cut = encode_conversation(conversation, tokenizer(), 4096, answer_tokens=5)
+        np.testing.assert_array_equal(cut.input_ids, whole.input_ids[: len(cut)])
+        np.testing.assert_array_equal(cut.labels, whole.labels[: len(cut)])
+        assert (cut.labels != IGNORE_INDEX).sum() == 5
+        assert cut.labels[-1] != IGNORE_INDEX
+        assert len(encode_conversation(conversation, tokenizer(), 4096, answer_tokens=9999)) == len(whole)
 
 
 def test_the_same_conversations_give_the_same_bytes():

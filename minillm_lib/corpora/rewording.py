@@ -77,7 +77,7 @@ def _noisy(question: str, same_answer: Sequence[str], rng: random.Random) -> str
     if rng.random() < P_JOINED:
         text = f"{text} {_shuffled(rng.choice(same_answer), rng)}"
     if rng.random() < P_SLOPPY:
-        text = text.lower().rstrip("?？.。")
+        text = text.lower().rstrip("?？.。") or text
     if rng.random() < P_SURROUNDED:
         language = "zh" if re.search(_HAN, question) else "en"
         text = rng.choice(_SURROUNDINGS[language]).format(text)

@@ -305,10 +305,19 @@ class RunConfig(StrictConfig):
 
 
 class PretrainConfig(RunConfig):
-    """A run that learns to continue text, from nothing."""
+    """A run that learns to continue text: from nothing, or on from a checkpoint.
+
+    Parameters
+    ----------
+    ckpt
+        The model to go on from, with its tokenizer. ``model`` must have its shape; what changes no weight, such as
+        ``max_seq_len`` and ``rope_scaling``, may differ. The optimizer begins anew, so the learning rate should warm
+        up again, to a peak below that of the first run.
+    """
 
     run: Path = Path("runs/pretrain")
     output: Path = Path("checkpoints/pretrain.pt")
+    ckpt: Path | None = None
     model: Annotated[ModelConfig, BeforeValidator(_named_model)] = ModelConfig()
     data: DataConfig = DataConfig()
 
@@ -318,16 +327,23 @@ class PretrainConfig(RunConfig):
 
     @model_validator(mode="after")
     def _check_lengths(self) -> Self:
-        if self.train.seq_len is not None and self.train.seq_len > self.model.max_seq_len:
-            raise ValueError(
-                f"train.seq_len={self.train.seq_len} is longer than the model's max_seq_len={self.model.max_seq_len}"
-            )
+        longest = self.model.context_length
+        if self.train.seq_len is not None and self.train.seq_len > longest:
+            key = "max_seq_len" if longest == self.model.max_seq_len else "context_length"
+            raise ValueError(f"train.seq_len={self.train.seq_len} is longer than the model's {key}={longest}")
         return self
 
     @property
     def seq_len(self) -> int:
         """Tokens of a row."""
         return self.train.seq_len or self.model.max_seq_len
+
+    @property
+    def text(self) -> DataConfig:
+        """``data``, with the tokenizer of ``ckpt`` where another is not named."""
+        if self.ckpt is None or self.data.tokenizer is not None:
+            return self.data
+        return self.data.replace(tokenizer=self.ckpt)
 
 
 class SFTConfig(RunConfig):
@@ -353,8 +369,11 @@ def kind_of_config(path: str | os.PathLike[str]) -> type[PretrainConfig] | type[
     """
     values = _read_yaml(Path(path))
     data = values.get("data")
-    has_conversations = isinstance(data, Mapping) and "conversations" in data
-    return SFTConfig if "ckpt" in values or has_conversations else PretrainConfig
+    kinds = data if isinstance(data, Mapping) else {}
+    is_pretraining = "model" in values or "corpora" in kinds
+    return (
+        SFTConfig if "conversations" in kinds or ("ckpt" in values and not is_pretraining) else PretrainConfig
+    )
 
 
 def load_config(

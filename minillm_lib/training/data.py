@@ -254,7 +254,7 @@ def prepare_conversations(
     digest = hashlib.sha256()
     for source in sources:
         own, tested = _conversations(source)
-        own = reword(own, source.rewordings) if source.rewordings else own
+        own = _reworded(own, source) if source.rewordings else own
         encoded, its_report = encode_conversations(own, tokenizer, seq_len, source.answer_tokens)
         for _ in range(source.repeat):
             train += encoded
@@ -266,7 +266,12 @@ def prepare_conversations(
         raise DataError("no conversation is held out to evaluate on: give held_out of a source above 0")
     rows = _rows((train, report), tokenizer, seq_len, "the training conversations")
     tested_rows = {
-        name: _rows(encode_conversations(tested, tokenizer, seq_len), tokenizer, seq_len, f"the held-out part of {name}")
+        name: _rows(
+            encode_conversations(tested, tokenizer, seq_len),
+            tokenizer,
+            seq_len,
+            f"the held-out part of {name}",
+        )
         for name, tested in held_out.items()
     }
     facts = {
@@ -275,6 +280,16 @@ def prepare_conversations(
         "held_out": _conversations_sha256(chain.from_iterable(held_out.values())),
     }
     return ConversationData(rows, tested_rows, str(report), facts)
+
+
+def _reworded(conversations: list[Conversation], source: ConversationsConfig) -> list[Conversation]:
+    reworded = reword(conversations, source.rewordings)
+    if not reworded:
+        raise DataError(
+            f"{_source_name(source)}: rewordings={source.rewordings} needs conversations of one question and "
+            "one answer, and there is none; leave it out"
+        )
+    return reworded
 
 
 def _source_name(source: ConversationsConfig) -> str:

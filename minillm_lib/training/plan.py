@@ -175,7 +175,7 @@ def _what_is_trained(config: RunConfig) -> tuple[MiniLLM, int, int | None, int]:
     assert isinstance(config, PretrainConfig)
     model, seq_len = MiniLLM(config.model), config.seq_len
     try:
-        data = open_pretraining_data(config.data)
+        data = open_pretraining_data(config.text)
     except (FileNotFoundError, ValueError):
         return model, seq_len, None, _evaluated(config, seq_len, None)
     train, held_out = (data.windows(split, seq_len) for split in ("train", "validation"))

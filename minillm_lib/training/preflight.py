@@ -80,8 +80,9 @@ def check_folder(
 
 def _changed_keys(config: RunConfig, folder: RunFolder) -> dict[str, list[object]]:
     before = folder.config()
-    if ("ckpt" in before) != ("ckpt" in config.as_json()):
-        other = "an SFT run" if "ckpt" in before else "a pretraining run"
+    was_sft, is_sft = ("conversations" in each["data"] for each in (before, config.as_json()))
+    if was_sft != is_sft:
+        other = "an SFT run" if was_sft else "a pretraining run"
         raise RunError(f"{folder.path}: {other} is here, which cannot go on as the other kind")
     changes = {key: [old, new] for key, old, new in differences(before, config.as_json())}
     refused = [

@@ -6,13 +6,16 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
+from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.tokenizer import Tokenizer
 from minillm_lib.training.batches import Rows
-from minillm_lib.training.config import PretrainConfig, RunConfig, SFTConfig, load_config
+from minillm_lib.training.config import DataConfig, PretrainConfig, RunConfig, SFTConfig, load_config
 from minillm_lib.training.data import (
     given_tokenizer,
     open_pretraining_data,
@@ -34,6 +37,11 @@ from minillm_lib.training.run_result import RunResult
 OnRecord = Callable[[Record], None]
 Config = TypeVar("Config", bound=RunConfig)
 
+_CHANGE_NO_WEIGHT = {
+    *("max_seq_len", "rope_theta", "rope_scaling", "dropout", "initializer_range", "scale_residual_init"),
+    "activation_checkpointing",
+}
+
 
 def pretrain(
     config: PretrainConfig | str | os.PathLike[str],
@@ -43,7 +51,7 @@ def pretrain(
     progress: bool = True,
     on_record: OnRecord | None = None,
 ) -> RunResult:
-    """Train a model from nothing to continue text.
+    """Train a model to continue text, from nothing or, with ``config.ckpt``, on from a checkpoint.
 
     Parameters
     ----------
@@ -65,20 +73,26 @@ def pretrain(
         :class:`~minillm_lib.training.divergence.TrainingDivergedError` for a loss that is not finite.
     """
     config = _as_config(PretrainConfig, config)
+    _check_ckpt_is_kept(config)
     with _begun(config, resume, overwrite) as run:
         check_room(config, config.model, run.folder)
-        _check_vocabulary(config)
+        _check_vocabulary(config.model, config.text)
+        torch.manual_seed(config.train.seed)
+        model = MiniLLM(config.model) if config.ckpt is None else _continued(config.ckpt, config.model)
         if run.processes.is_first:
-            data = prepare_pretraining_data(config.data, progress=progress)
+            data = prepare_pretraining_data(config.text, progress=progress)
         run.processes.wait()
         if not run.processes.is_first:
-            data = open_pretraining_data(config.data)
+            data = open_pretraining_data(config.text)
+        if config.ckpt is not None and data.tokenizer.sha256 != _tokenizer_of(model).sha256:
+            raise RunError(
+                f"data.tokenizer={config.data.tokenizer} is not the tokenizer of ckpt={config.ckpt}, whose pieces the "
+                "model knows; leave it out"
+            )
         train, validation = (
             data.windows(split, config.seq_len, document_mask=config.data.document_mask)
             for split in ("train", "validation")
         )
-        torch.manual_seed(config.train.seed)
-        model = MiniLLM(config.model)
         model.tokenizer = data.tokenizer
         return run.trained(model, train, {"validation": validation}, data.facts, progress, on_record)
 
@@ -93,16 +107,12 @@ def sft(
 ) -> RunResult:
     """Teach a pretrained model to answer; the arguments are those of :func:`pretrain`."""
     config = _as_config(SFTConfig, config)
-    if is_same_path(config.ckpt, config.output):
-        raise RunError(
-            f"output={config.output} is also the ckpt that the run starts from; give another output"
-        )
+    _check_ckpt_is_kept(config)
     with _begun(config, resume, overwrite) as run:
         model = _pretrained(config)
-        assert model.tokenizer is not None
         check_room(config, model.config, run.folder)
         seq_len = config.train.seq_len or model.config.max_seq_len
-        data = prepare_conversations(config.data.conversations, model.tokenizer, seq_len)
+        data = prepare_conversations(config.data.conversations, _tokenizer_of(model), seq_len)
         if progress and run.processes.is_first:
             print(data.summary, flush=True)
         return run.trained(model, data.train, data.held_out, data.facts, progress, on_record)
@@ -177,9 +187,16 @@ def _as_config(kind: type[Config], config: Config | str | os.PathLike[str]) -> C
     return config if isinstance(config, kind) else load_config(kind, config)  # type: ignore[arg-type]
 
 
-def _check_vocabulary(config: PretrainConfig) -> None:
+def _check_ckpt_is_kept(config: PretrainConfig | SFTConfig) -> None:
+    if config.ckpt is not None and is_same_path(config.ckpt, config.output):
+        raise RunError(
+            f"output={config.output} is also the ckpt that the run starts from; give another output"
+        )
+
+
+def _check_vocabulary(model: ModelConfig, data: DataConfig) -> None:
     """See that each piece of the tokenizer has a row in the model's embedding."""
-    data, room = config.data, config.model.vocab_size
+    room = model.vocab_size
     n_pieces = data.vocab_size if data.tokenizer is None else given_tokenizer(data.tokenizer).vocab_size
     if n_pieces > room:
         key = "data.vocab_size" if data.tokenizer is None else f"data.tokenizer={data.tokenizer}, vocab_size"
@@ -190,14 +207,43 @@ def _check_vocabulary(config: PretrainConfig) -> None:
 
 def _pretrained(config: SFTConfig) -> MiniLLM:
     """The model to start from, which must be fit for it."""
-    model = MiniLLM.load_from_checkpoint(config.ckpt, dtype=torch.float32)
-    if model.tokenizer is None:
-        raise RunError(f"ckpt={config.ckpt} holds no tokenizer, which fine-tuning needs")
-    if not all(bool(torch.isfinite(each).all()) for each in model.parameters()):
-        raise RunError(f"ckpt={config.ckpt} holds weights that are not finite: it cannot be trained further")
+    model = _start(config.ckpt)
     longest, seq_len = model.config.max_seq_len, config.train.seq_len
     if seq_len is not None and seq_len > longest:
         raise RunError(
             f"train.seq_len={seq_len} is longer than the max_seq_len={longest} of ckpt={config.ckpt}"
         )
     return model
+
+
+def _continued(ckpt: Path, config: ModelConfig) -> MiniLLM:
+    """The weights of a checkpoint in a model of this configuration, which must have its shape."""
+    start = _start(ckpt)
+    free = _CHANGE_NO_WEIGHT - ({"max_seq_len"} if config.positions == "learned" else set())
+    own, wanted = start.config.model_dump(), config.model_dump()
+    changed = [
+        f"model.{key}={wanted[key]} ({own[key]})"
+        for key in own
+        if key not in free and own[key] != wanted[key]
+    ]
+    if changed:
+        raise RunError(f"ckpt={ckpt} is a model of another shape, in brackets: {', '.join(changed)}")
+    model = MiniLLM(config)
+    model.load_state_dict(start.state_dict())
+    model.tokenizer = start.tokenizer
+    return model
+
+
+def _start(ckpt: Path) -> MiniLLM:
+    """A checkpoint that can be trained further, in float32."""
+    model = MiniLLM.load_from_checkpoint(ckpt, dtype=torch.float32)
+    if model.tokenizer is None:
+        raise RunError(f"ckpt={ckpt} holds no tokenizer, which training further needs")
+    if not all(bool(torch.isfinite(each).all()) for each in model.parameters()):
+        raise RunError(f"ckpt={ckpt} holds weights that are not finite: it cannot be trained further")
+    return model
+
+
+def _tokenizer_of(model: MiniLLM) -> Tokenizer:
+    assert model.tokenizer is not None
+    return model.tokenizer

@@ -97,7 +97,10 @@ class EncodingReport:
 
 
 def encode_conversations(
-    conversations: Iterable[Conversation], tokenizer: Tokenizer, max_len: int, answer_tokens: int | None = None
+    conversations: Iterable[Conversation],
+    tokenizer: Tokenizer,
+    max_len: int,
+    answer_tokens: int | None = None,
 ) -> tuple[list[EncodedConversation], EncodingReport]:
     """:func:`encode_conversation` of each, without those that do not fit, and what became of them in numbers."""
     rows = [encode_conversation(each, tokenizer, max_len, answer_tokens) for each in conversations]
