@@ -52,9 +52,9 @@ lab: $(READY) ## JupyterLab, at the first notebook of the course
 notebooks: $(READY) ## build what is out of date from solutions/*.py (one: make notebooks NOTEBOOK=06_rmsnorm)
 	@$(BIN)/python solutions/build.py $(NOTEBOOK) $(if $(FORCE),--force)
 
-NEED_A_RUN := recipe.py answers.py long_context.py classic.py
+LONG_OR_AFTER_A_RUN := recipe.py answers.py long_context.py
 bench: $(READY) ## side by side with the peers: tables, and JSON under results/
-	@for script in $(filter-out $(addprefix benchmarks/,$(NEED_A_RUN)),$(wildcard benchmarks/*.py)); do $(BIN)/python $$script; done
+	@for script in $(filter-out $(addprefix benchmarks/,$(LONG_OR_AFTER_A_RUN)),$(wildcard benchmarks/*.py)); do $(BIN)/python $$script; done
 
 lock: ## resolve pyproject.toml anew and rewrite requirements.lock
 	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock

@@ -42,7 +42,7 @@ console = Console()
 
 _REPORT = Path("lda-report.html")
 _TRAINED = Path("checkpoints/sft.pt")
-_PRETRAINED = Path(__file__).parent.parent / "results" / "26m" / "base"
+_SHIPPED = Path(__file__).parent.parent / "results" / "26m"
 
 
 def _print_version(wanted: bool) -> None:
@@ -178,8 +178,8 @@ _Checkpoint = Annotated[
     Path | None,
     typer.Option(
         "--ckpt",
-        help=f"A checkpoint: a directory, or a .pt file. If not given, {_TRAINED}; to continue texts and to export "
-        "also the pretrained model of the repository.",
+        help=f"A checkpoint: a directory, or a .pt file. If not given, {_TRAINED} or, where there is none, the 26 M "
+        "model of the repository.",
     ),
 ]
 _Temperature = Annotated[float, typer.Option(min=0, help="0 always takes the likeliest token.")]
@@ -236,7 +236,7 @@ def generate(
     from minillm_lib.generation.streaming import print_stream, stream
 
     sampling = _sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, seed, stop)
-    pieces = stream(_load(ckpt, device), prompt, sampling)
+    pieces = stream(_load(ckpt or _own_or_shipped("base"), device), prompt, sampling)
     print(prompt, end="")
     print_stream(pieces)
     if pieces.generation.finish_reason == "context":
@@ -250,7 +250,7 @@ def chat(
     system: Annotated[
         str | None, typer.Option(help="What the model is told before the conversation.")
     ] = None,
-    temperature: _Temperature = 0.8,
+    temperature: _Temperature = 0.0,
     top_k: _TopK = None,
     top_p: _TopP = 1.0,
     min_p: _MinP = 0.0,
@@ -264,7 +264,7 @@ def chat(
     from minillm_lib.generation.streaming import print_stream
 
     sampling = _sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, seed)
-    model = _load(ckpt, device, to_chat=True)
+    model = _load(ckpt or _own_or_shipped("chat"), device)
     if message is None:
         chat_in_terminal(model, system=system, sampling=sampling)
     else:
@@ -290,12 +290,13 @@ def export(
     from minillm_lib.interop.gguf import export_gguf
     from minillm_lib.model.decoder import MiniLLM
 
+    ckpt = ckpt or _own_or_shipped("chat")
     types = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
     if output.suffix == ".gguf":
-        export_gguf(MiniLLM.load_from_checkpoint(_present(ckpt)), output, dtype=dtype or "f16")
+        export_gguf(MiniLLM.load_from_checkpoint(ckpt), output, dtype=dtype or "f16")
     else:
         wanted = None if dtype is None else types[dtype]
-        MiniLLM.load_from_checkpoint(_present(ckpt), dtype=wanted).save(output)
+        MiniLLM.load_from_checkpoint(ckpt, dtype=wanted).save(output)
     console.print(f"written: [bold]{output}[/bold]")
 
 
@@ -326,7 +327,7 @@ def doctor(
     console.print(machine)
 
 
-def _load(ckpt: Path | None, device: str | None, *, to_chat: bool = False) -> MiniLLM:
+def _load(ckpt: Path, device: str | None) -> MiniLLM:
     import torch
 
     from minillm_lib.model.decoder import MiniLLM
@@ -339,21 +340,22 @@ def _load(ckpt: Path | None, device: str | None, *, to_chat: bool = False) -> Mi
         raise ValueError(f"--device {device!r} is not to be had here: {str(error).splitlines()[0]}") from None
     # A processor computes in float32: not all have bfloat16, in which weights may have been saved.
     dtype = torch.float32 if target.type == "cpu" else None
-    return MiniLLM.load_from_checkpoint(_present(ckpt, to_chat=to_chat), device=target, dtype=dtype).eval()
+    return MiniLLM.load_from_checkpoint(ckpt, device=target, dtype=dtype).eval()
 
 
-def _present(ckpt: Path | None, *, to_chat: bool = False) -> Path:
-    """The checkpoint that is meant: the one named, the user's own, or the pretrained one of the repository."""
-    if ckpt is not None:
-        return ckpt
-    for path in (_TRAINED,) if to_chat else (_TRAINED, _PRETRAINED):
+def _own_or_shipped(name: Literal["base", "chat"]) -> Path:
+    """The user's own model or, where there is none, one that came with the repository."""
+    shipped = _SHIPPED / name
+    for path, what in (
+        (_TRAINED, str(_TRAINED)),
+        (shipped, f"results/26m/{name}, which came with the course"),
+    ):
         if path.exists():
-            Console(stderr=True).print(f"[dim]the model of {path}[/dim]", highlight=False)
+            Console(stderr=True).print(f"[dim]the model of {what}[/dim]", highlight=False)
             return path
-    pretrained = _PRETRAINED.relative_to(_PRETRAINED.parents[2])
     raise ValueError(
-        f"no --ckpt is given, and there is no {_TRAINED} here: make demo trains a small model, and "
-        f"minillm sft --config configs/sft.yaml --ckpt {pretrained} the large one"
+        f"no --ckpt is given, there is no {_TRAINED} here, and results/26m/{name} is missing from the repository; "
+        "make demo trains a small model"
     )
 
 

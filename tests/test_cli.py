@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import minillm_lib
+from minillm_lib.cli import _own_or_shipped
 
 THEMES = ["river harbour boat anchor sailor tide", "bread flour oven yeast dough baker"]
 
@@ -144,9 +145,10 @@ def test_generate_writes_what_the_library_writes(checkpoint):
 
 def test_chat_answers_one_message_or_holds_a_conversation(checkpoint):
     model = minillm_lib.MiniLLM.load_from_checkpoint(checkpoint)
-    expected = model.chat("a boat?", max_new_tokens=12, seed=5)
+    expected = model.chat("a boat?", max_new_tokens=12, seed=5, temperature=0.8)
     assert expected.strip()
     options = ["--ckpt", str(checkpoint), "--max-new-tokens", "12", "--seed", "5", "--device", "cpu"]
+    options += ["--temperature", "0.8"]
     result = minillm("chat", "a boat?", *options, PYTHONIOENCODING="utf-8")
     assert result.stdout == f"{expected}\n"
     talk = minillm("chat", *options, standard_input="a boat?\n/reset\na boat?\n", PYTHONIOENCODING="utf-8")
@@ -168,12 +170,18 @@ def test_export_writes_a_folder_in_the_type_that_is_asked_for(checkpoint, tmp_pa
     assert {parameter.dtype for parameter in written.parameters()} == {torch.bfloat16}
 
 
-def test_chat_without_a_model_says_how_to_get_one(tmp_path):
-    result = minillm("chat", "Hello", cwd=tmp_path)
-    assert result.returncode == 2
-    assert "no --ckpt is given" in result.stderr
-    assert "make demo" in result.stderr
-    assert "Traceback" not in result.stderr
+def test_chat_without_a_checkpoint_answers_with_the_model_that_came_along(tmp_path):
+    result = minillm("chat", "讲讲 LDA 与 Transformer 的差异？", cwd=tmp_path, PYTHONIOENCODING="utf-8")
+    assert result.returncode == 0, result.stderr
+    assert "词袋" in result.stdout
+    assert "the model of results/26m/chat, which came with the course" in result.stderr
+
+
+def test_where_no_model_came_along_chat_says_how_to_get_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("minillm_lib.cli._SHIPPED", tmp_path)
+    with pytest.raises(ValueError, match=r"no --ckpt is given, .* make demo trains a small model"):
+        _own_or_shipped("chat")
 
 
 def test_without_a_checkpoint_the_users_own_is_taken(checkpoint, tmp_path):

@@ -14,6 +14,8 @@ from minillm_lib.model.decoder import MiniLLM
 
 Message = Mapping[str, str]
 
+_GREEDY = SamplingConfig(temperature=0.0)
+
 
 class ChatSession:
     """A conversation with a model, turn by turn.
@@ -28,7 +30,8 @@ class ChatSession:
     history
         Earlier messages, as ``{"role": "user", "content": "…"}``; the first may be a system message.
     sampling, options
-        As in :func:`~minillm_lib.generation.generate.generate`.
+        As in :func:`~minillm_lib.generation.generate.generate`, but the likeliest token is always taken if no
+        temperature is given: a small model has few answers that are right.
 
     Attributes
     ----------
@@ -55,7 +58,7 @@ class ChatSession:
         **options: Any,
     ) -> None:
         self.model, self.tokenizer = model, tokenizer_of(model)
-        self.sampling = configured(sampling, options)
+        self.sampling = configured(sampling or _GREEDY, options)
         first = [] if system is None else [{"role": "system", "content": system}]
         self.messages: list[Message] = [*first, *history]
 
