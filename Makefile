@@ -19,7 +19,7 @@ $(READY): requirements.lock pyproject.toml
 		|| { cat .venv/pip-errors.log >&2; exit 1; }
 	@touch $@
 
-.PHONY: help setup demo test test-all lint format lab notebooks bench lock clean
+.PHONY: help setup demo chat test test-all lint format lab notebooks bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -28,6 +28,9 @@ setup: $(READY) ## only set up .venv
 
 demo: $(READY) ## the whole way: topics, a language model, answers, as an HTML report (under ten minutes)
 	@$(BIN)/minillm demo
+
+chat: $(READY) ## talk with the 26 M model that comes along
+	@$(BIN)/minillm chat
 
 test: $(READY) ## the tests, without the slow ones, and the course's notebooks
 	@$(BIN)/pytest -n $(JOBS)

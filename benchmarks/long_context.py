@@ -44,6 +44,7 @@ SCALINGS = {"none": None, "linear": "linear", "dynamic NTK": "dynamic", "YaRN": 
 COLOURS = dict(zip(SCALINGS, (BLUE, ORANGE, GREEN, PURPLE), strict=True))
 PEAK_RATE = 1e-3
 BUCKET = 128
+TICKS = [10, 15, 20, 30, 40]
 
 Buckets = list[dict[str, float]]
 
@@ -105,7 +106,8 @@ def draw(record: dict[str, Any], path: Path) -> None:
             middles = [(each["start"] + each["end"]) / 2 for each in buckets]
             axis.plot(middles, [each["perplexity"] for each in buckets], color=COLOURS[name], label=name)
         axis.axvline(record["trained_length"], color="#888", linewidth=0.8, linestyle=":")
-        axis.set(yscale="log", xlabel="position", title=titles[stage])
+        axis.set(yscale="log", xlabel="position", title=titles[stage], yticks=TICKS, yticklabels=TICKS)
+        axis.minorticks_off()
     axes[0][0].set_ylabel("held-out perplexity")
     axes[0][-1].legend()
     figure.savefig(path, dpi=150)

@@ -4,11 +4,12 @@
                                   [--precisions float32 bf16] [--repeats 5] [--preset 26m] [--batch 8] [--seq 512]
 
 1. ``step``: forward and backward pass, clipping, and an update of fused AdamW, for ``LlamaForCausalLM`` with the same
-   weights, the same optimizer and the same batch; in eager mode and under ``torch.compile`` (of the blocks and the loss
-   here, of the whole model there), in float32 and under bfloat16 autocast. All contestants take turns, and the medians
-   over the repeats count. GFLOP/s are of the matrix products (``ModelConfig.flops_per_token``); beside them stands what
-   a plain product of two matrices reaches in the same type and run. The quicker type in eager mode is what
-   ``train.precision: auto`` should take on this machine; the record says which it takes.
+   weights, the same optimizer and the same batch; in eager mode and under ``torch.compile`` (of its parts here, of the
+   whole model there), in float32 and under bfloat16 autocast. The two packages take turns, one type and mode after
+   the other, and the medians over the repeats count. GFLOP/s are of the matrix products
+   (``ModelConfig.flops_per_token``); beside them stands what a plain product of two matrices reaches in the same type
+   and run. The quicker type in eager mode is what ``train.precision: auto`` should take on this machine; the record
+   says which it takes.
 2. ``peak_memory``: of a process that takes two such steps, above what it holds once everything is imported.
 3. ``loader``: batches from a packed token file, in the order of a run, and their share of a step's time.
 """
@@ -129,20 +130,23 @@ def race(settings: list[Setting], arguments: argparse.Namespace) -> list[dict[st
         for package in PACKAGES
         for mode in arguments.modes
     }
-    contestants: dict[Any, Callable[[], Any]] = {
-        setting: partial(takes[setting[:2]], Precision(setting[2], CPU)) for setting in settings
-    }
-    for name in arguments.precisions:
-        matrix = torch.rand(MATRIX_SIZE, MATRIX_SIZE).to(DTYPES[name])
-        contestants[name] = partial(torch.mm, matrix, matrix)
-    seconds = alternate(contestants, arguments.repeats)
     n_tokens = arguments.batch * arguments.seq
     flops = n_tokens * MiniLLM.from_preset(arguments.preset).config.flops_per_token(arguments.seq)
+    seconds: dict[Any, list[float]] = {}
+    peaks = {}
+    for mode, precision in dict.fromkeys(setting[1:] for setting in settings):
+        matrix = torch.rand(MATRIX_SIZE, MATRIX_SIZE).to(DTYPES[precision])
+        contestants: dict[Any, Callable[[], Any]] = {
+            setting: partial(takes[setting[:2]], Precision(precision, CPU))  # type: ignore[arg-type]
+            for setting in settings
+            if setting[1:] == (mode, precision)
+        }
+        seconds |= alternate(contestants | {"matmul": partial(torch.mm, matrix, matrix)}, arguments.repeats)
+        peaks[mode, precision] = 2 * MATRIX_SIZE**3 / statistics.median(seconds["matmul"])
     rows = []
     for setting in settings:
         package, mode, precision = setting
-        median = statistics.median(seconds[setting])
-        peak = 2 * MATRIX_SIZE**3 / statistics.median(seconds[precision])  # type: ignore[index]
+        median, peak = statistics.median(seconds[setting]), peaks[mode, precision]
         rows.append(
             {
                 "package": package,

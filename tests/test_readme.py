@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 import minillm_lib
 from minillm_lib.cli import app
+from minillm_lib.training.run_metrics import RunMetrics
 
 ROOT = Path(__file__).parent.parent
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
@@ -96,3 +98,32 @@ def test_every_command_is_one():
             command.name or command.callback.__name__ for command in group.typer_instance.registered_commands
         }
     assert commands <= known
+
+
+def evaluations(run):
+    metrics = RunMetrics.of(ROOT / "results" / "26m" / run)
+    return metrics.evaluations[0], min(metrics.evaluations, key=lambda each: each["loss"])
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
+def test_the_figures_of_the_26_m_model_are_those_recorded(readme):
+    text = readme.read_text(encoding="utf-8")
+    first, best = evaluations("pretrain")
+    assert f"{first['perplexity']:,.0f} → {best['perplexity']:.2f}" in text
+    assert f"{first['bits_per_byte']:.2f} → {best['bits_per_byte']:.3f}" in text
+    first, best = evaluations("sft")
+    assert f"{first['perplexity']:.1f} → {best['perplexity']:.2f}" in text
+    for source, digits in (("course-faq", 2), ("docstring-qa", 1)):
+        before, after = (each["by_source"][source]["perplexity"] for each in (first, best))
+        assert f"{before:.1f} → {after:.{digits}f}" in text
+    classic, ours = (
+        evaluations(f"against-classic/{name}")[1]["perplexity"] for name in ("300-26m-classic", "300-26m")
+    )
+    assert re.search(rf"{ours:.1f}[,，]\s*{classic:.1f}", text)
+    answers = json.loads((ROOT / "results" / "26m" / "answers.json").read_text(encoding="utf-8"))
+    assert re.search(rf"{answers['right_en']:.0%}[,，]\s*{answers['right_zh']:.0%}", text)
+    context = json.loads((ROOT / "results" / "26m" / "long-context.json").read_text(encoding="utf-8"))
+    for of_stage in context["scalings"].values():
+        summaries = (of_stage[stage] for stage in ("as_trained_summary", "fine_tuned_summary"))
+        figures = [f"{each[part]:.1f}" for each in summaries for part in ("within", "last_quarter")]
+        assert f"| {' | '.join(figures)} |" in text

@@ -115,4 +115,5 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         hidden_grad, weight_grad = ctx.saved_tensors
         (scale,) = grad_outputs
-        return hidden_grad * scale, weight_grad * scale, None, None, None, None, None
+        # In place, since new memory costs more than the product; going back a second time is then an error.
+        return hidden_grad.mul_(scale), weight_grad.mul_(scale), None, None, None, None, None

@@ -15,9 +15,9 @@ from minillm_lib.training.config import ConfigError
 
 
 def compile_parts(model: MiniLLM) -> None:
-    """Compile the blocks and the loss, at their first use. The blocks are alike: one compiled block serves all."""
-    for block in model.layers:
-        block.compile()
+    """Compile blocks, last norm and loss, at their first use. The blocks are alike: one compiled block serves all."""
+    for part in (*model.layers, model.norm):
+        part.compile()
     model.chunk_step = torch.compile(model.chunk_step)
 
 
