@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import register_fsdp_forward_method
 
 from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.training.allocation import keep_freed_memory
 from minillm_lib.training.batches import Batch
 from minillm_lib.training.compilation import compile_parts
 from minillm_lib.training.config import TrainConfig
@@ -49,6 +50,8 @@ class Replica:
     def __init__(
         self, model: MiniLLM, config: TrainConfig, processes: Processes, dtype: torch.dtype | None
     ) -> None:
+        if processes.device.type == "cpu":
+            keep_freed_memory()
         self.model = model.to(processes.device).train()
         if config.activation_checkpointing:
             self.model.config = model.config.replace(activation_checkpointing=True)
