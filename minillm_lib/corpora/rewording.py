@@ -60,15 +60,14 @@ def reword(conversations: Iterable[Conversation], copies: int, seed: int = 0) ->
     rng = random.Random(seed)
     own = [each for each in conversations if [turn.role for turn in each.turns] == ["user", "assistant"]]
     by_answer: dict[str, list[str]] = defaultdict(list)
-    for question, answer in (each.turns for each in own):
-        by_answer[answer.content].append(question.content)
+    pairs = [(each.turns[0].content, each.turns[1].content) for each in own]
+    for question, answer in pairs:
+        by_answer[answer].append(question)
     reworded = []
     for _ in range(copies):
-        for each in own:
-            question, answer = (turn.content for turn in each.turns)
-            reworded.append(
-                Conversation.of(_noisy(question, by_answer[answer], rng), answer, each.source, each.meta)
-            )
+        for each, (question, answer) in zip(own, pairs, strict=True):
+            asked = _noisy(question, by_answer[answer], rng)
+            reworded.append(Conversation.of(asked, answer, each.source, each.meta))
     return reworded
 
 
