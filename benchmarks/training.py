@@ -5,8 +5,8 @@
 
 1. ``step``: forward and backward pass, clipping, and an update of fused AdamW, for ``LlamaForCausalLM`` with the same
    weights, the same optimizer and the same batch; in eager mode and under ``torch.compile`` (of its parts here, of the
-   whole model there), in float32 and under bfloat16 autocast. The two packages take turns, one type and mode after
-   the other, and the medians over the repeats count. GFLOP/s are of the matrix products
+   whole model there), in float32 and under bfloat16 autocast. The two packages take turns, each in a process of its
+   own, one type and mode after the other, and the medians over the repeats count. GFLOP/s are of the matrix products
    (``ModelConfig.flops_per_token``); beside them stands what a plain product of two matrices reaches in the same type
    and run. The quicker type in eager mode is what ``train.precision: auto`` should take on this machine; the record
    says which it takes.
@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -121,27 +121,59 @@ def their_step(model: Any, mode: str, ids: torch.Tensor) -> Callable[[Precision]
     return take
 
 
+class Worker:
+    """A process that takes a step of a setting whenever it is called, and then waits."""
+
+    def __init__(self, setting: Setting, arguments: argparse.Namespace) -> None:
+        command = own_command("--steps-of", setting, arguments)
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __call__(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("step\n")
+        self._process.stdin.flush()
+        while (line := self._process.stdout.readline()) != "done\n":
+            if not line:
+                raise RuntimeError(f"the process has ended: {self._process.args}")
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+
+def own_command(option: str, setting: Setting, arguments: argparse.Namespace) -> list[str]:
+    """This script in a process of its own, for one setting."""
+    sizes = ("preset", "batch", "seq")
+    options = (part for size in sizes for part in (f"--{size}", str(getattr(arguments, size))))
+    return [sys.executable, __file__, option, *setting, *options]
+
+
+def take_steps_when_told(setting: Setting, arguments: argparse.Namespace) -> None:
+    """What a worker does: a step for each line that comes in."""
+    package, mode, precision = setting
+    ids = random_text(arguments.preset, arguments.batch, arguments.seq)
+    take, types = step_of(package, mode, arguments.preset, ids), Precision(precision, CPU)
+    for _ in sys.stdin:
+        take(types)
+        print("done", flush=True)
+
+
 def race(settings: list[Setting], arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Tokens a second of each setting, and its GFLOP/s beside those of plain products in its type."""
-    ids = random_text(arguments.preset, arguments.batch, arguments.seq)
-    check_same_loss(arguments.preset, ids)
-    takes = {
-        (package, mode): step_of(package, mode, arguments.preset, ids)
-        for package in PACKAGES
-        for mode in arguments.modes
-    }
+    check_same_loss(arguments.preset, random_text(arguments.preset, arguments.batch, arguments.seq))
     n_tokens = arguments.batch * arguments.seq
     flops = n_tokens * MiniLLM.from_preset(arguments.preset).config.flops_per_token(arguments.seq)
     seconds: dict[Any, list[float]] = {}
     peaks = {}
     for mode, precision in dict.fromkeys(setting[1:] for setting in settings):
         matrix = torch.rand(MATRIX_SIZE, MATRIX_SIZE).to(DTYPES[precision])
-        contestants: dict[Any, Callable[[], Any]] = {
-            setting: partial(takes[setting[:2]], Precision(precision, CPU))  # type: ignore[arg-type]
-            for setting in settings
-            if setting[1:] == (mode, precision)
-        }
-        seconds |= alternate(contestants | {"matmul": partial(torch.mm, matrix, matrix)}, arguments.repeats)
+        with ExitStack() as stack:
+            contestants: dict[Any, Callable[[], Any]] = {"matmul": partial(torch.mm, matrix, matrix)}
+            for setting in settings:
+                if setting[1:] == (mode, precision):
+                    contestants[setting] = stack.enter_context(closing(Worker(setting, arguments)))
+            seconds |= alternate(contestants, arguments.repeats)
         peaks[mode, precision] = 2 * MATRIX_SIZE**3 / statistics.median(seconds["matmul"])
     rows = []
     for setting in settings:
@@ -179,15 +211,7 @@ def peak_memory(settings: list[Setting], arguments: argparse.Namespace) -> list[
     """Peak bytes of each setting, each in a process of its own."""
     rows = []
     for package, mode, precision in settings:
-        command = [sys.executable, __file__, "--peak-memory-of", package, mode, precision]
-        command += [
-            "--preset",
-            arguments.preset,
-            "--batch",
-            str(arguments.batch),
-            "--seq",
-            str(arguments.seq),
-        ]
+        command = own_command("--peak-memory-of", (package, mode, precision), arguments)
         output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
         rows.append(
             {"package": package, "mode": mode, "precision": precision, "peak_bytes": int(output.split()[-1])}
@@ -299,11 +323,15 @@ def main() -> None:
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
     parser.add_argument("--peak-memory-of", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--steps-of", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, default=ROOT / "results" / "benchmarks" / "training.json")
     arguments = parser.parse_args()
     if arguments.peak_memory_of:
         setting = tuple(arguments.peak_memory_of)
         print(peak_memory_of(setting, arguments.preset, arguments.batch, arguments.seq))
+        return
+    if arguments.steps_of:
+        take_steps_when_told(tuple(arguments.steps_of), arguments)
         return
     settings = [
         (package, mode, precision)
