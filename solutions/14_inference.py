@@ -54,7 +54,7 @@ torch.set_num_threads(1)  # for matrices as small as these, sharing the work out
 questions = [each for each in faq_questions("en") if each.topic in ("kv_cache", "sampling")]
 answers = {each.id: each.answer.split(". ")[0].rstrip(".") + "." for each in questions}
 questions = [q for q in questions if 40 < len(answers[q.id]) < 180 and "et al" not in answers[q.id]]
-conversations = [Conversation.of(asked, answers[q.id]) for q in questions for asked in q.phrasings]
+conversations = [Conversation.of(asked, answers[q.id]) for q in questions for asked in q.phrasings[:7]]
 abstracts = [document.text for document in load_grammar("en").generate(1280, seed=0)]
 chat_texts = [turn.content for conversation in conversations for turn in conversation.turns]
 tokenizer = Tokenizer.train(chat_texts + abstracts[:600], vocab_size=900)
