@@ -62,7 +62,7 @@ config = PretrainConfig.model_validate({
     "output": f"{folder.name}/model.pt",
     "model": "tiny",
     "data": {
-        "corpora": [{"name": "docstrings"}, {"name": "course-faq", "repeat": 4}],
+        "corpora": [{"name": "docstrings", "options": {"progress": False}}, {"name": "course-faq", "repeat": 4}],
         "vocab_size": 6400,
         "tokenizer_megabytes": 6,
         "folder": "../data",
@@ -77,10 +77,8 @@ config = PretrainConfig.model_validate({
 # `prepare_pretraining_data` trains a tokenizer on the text (notebook 04) and writes the text as a file of token numbers. 5 % of
 # the documents are held out, chosen by a hash; near-copies of them are kept out of the training text.
 
-# %% tags=["nbval-ignore-output"]
-data = prepare_pretraining_data(config.data)
-
 # %%
+data = prepare_pretraining_data(config.data, progress=False)
 n_tokens = len(data.train.tokens)
 rows = data.windows("train", config.seq_len)
 print(

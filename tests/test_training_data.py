@@ -226,6 +226,14 @@ def _saved_tokenizer(documents):
     return Tokenizer.train(texts, vocab_size=320).save(documents.parent)
 
 
+def test_whether_bars_are_shown_makes_no_other_text():
+    quiet, loud = (
+        DataConfig.model_validate({"corpora": [{"name": "docstrings", "options": options}]})
+        for options in ({"progress": False}, {})
+    )
+    assert data_module._folder(quiet) == data_module._folder(loud)
+
+
 def test_a_vocabulary_that_the_text_cannot_fill_is_an_error(documents):
     with pytest.raises(DataError, match=r"train split of files: vocab_size is 32000, but"):
         prepared(recipe(documents, vocab_size=32_000))

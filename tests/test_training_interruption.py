@@ -23,12 +23,19 @@ def clock(monkeypatch):
     return seconds
 
 
+def send(number):
+    """Raise a signal, and give Python, which handles it between two instructions, some instructions to do so."""
+    signal.raise_signal(number)
+    for _ in range(1000):
+        pass
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_first_signal_only_asks(number, capfd):
     before = signal.getsignal(number)
     with Interruption() as asked:
         assert not asked.is_asked
-        signal.raise_signal(number)
+        send(number)
         assert asked.is_asked
         assert asked.name == signal.Signals(number).name
         assert "finishing this step, then saving" in capfd.readouterr().err
@@ -38,20 +45,20 @@ def test_a_first_signal_only_asks(number, capfd):
 def test_what_arrives_twice_at_once_is_one_request(clock):
     """Under torchrun one Ctrl-C comes from the terminal and from torchrun."""
     with Interruption(says_so=False) as asked:
-        signal.raise_signal(signal.SIGINT)
+        send(signal.SIGINT)
         clock[0] += 0.9
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGTERM)
+        send(signal.SIGINT)
+        send(signal.SIGTERM)
         assert asked.name == "SIGINT"
 
 
 def test_a_later_second_one_acts_as_usual(clock, capfd):
     before = signal.getsignal(signal.SIGINT)
     with Interruption(says_so=False):
-        signal.raise_signal(signal.SIGINT)
+        send(signal.SIGINT)
         clock[0] += 1.1
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+            send(signal.SIGINT)
         assert signal.getsignal(signal.SIGINT) is before
     assert capfd.readouterr().err == ""
 

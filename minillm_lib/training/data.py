@@ -138,6 +138,8 @@ def _folder(config: DataConfig) -> Path:
     if config.tokenizer is not None:
         unused |= {"vocab_size", "tokenizer_megabytes"}
     recipe = config.model_dump(mode="json", exclude=unused)
+    for corpus in recipe["corpora"]:
+        corpus["options"].pop("progress", None)  # whether bars are shown
     if config.tokenizer is not None:
         recipe["tokenizer"] = given_tokenizer(config.tokenizer).sha256
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
