@@ -23,11 +23,12 @@ def clock(monkeypatch):
     return seconds
 
 
-def send(number):
-    """Raise a signal, and give Python, which handles it between two instructions, some instructions to do so."""
-    signal.raise_signal(number)
-    for _ in range(1000):
-        pass
+@pytest.fixture(autouse=True)
+def _signals_are_not_ignored():
+    """As in a terminal; what a shell starts in the background ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -35,7 +36,7 @@ def test_a_first_signal_only_asks(number, capfd):
     before = signal.getsignal(number)
     with Interruption() as asked:
         assert not asked.is_asked
-        send(number)
+        signal.raise_signal(number)
         assert asked.is_asked
         assert asked.name == signal.Signals(number).name
         assert "finishing this step, then saving" in capfd.readouterr().err
@@ -45,20 +46,20 @@ def test_a_first_signal_only_asks(number, capfd):
 def test_what_arrives_twice_at_once_is_one_request(clock):
     """Under torchrun one Ctrl-C comes from the terminal and from torchrun."""
     with Interruption(says_so=False) as asked:
-        send(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         clock[0] += 0.9
-        send(signal.SIGINT)
-        send(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
         assert asked.name == "SIGINT"
 
 
 def test_a_later_second_one_acts_as_usual(clock, capfd):
     before = signal.getsignal(signal.SIGINT)
     with Interruption(says_so=False):
-        send(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         clock[0] += 1.1
         with pytest.raises(KeyboardInterrupt):
-            send(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         assert signal.getsignal(signal.SIGINT) is before
     assert capfd.readouterr().err == ""
 
