@@ -369,10 +369,12 @@ def kind_of_config(path: str | os.PathLike[str]) -> type[PretrainConfig] | type[
     """
     values = _read_yaml(Path(path))
     data = values.get("data")
-    kinds = data if isinstance(data, Mapping) else {}
-    is_pretraining = "model" in values or "corpora" in kinds
+    section = data if isinstance(data, Mapping) else {}
+    is_pretraining = "model" in values or "corpora" in section
     return (
-        SFTConfig if "conversations" in kinds or ("ckpt" in values and not is_pretraining) else PretrainConfig
+        SFTConfig
+        if "conversations" in section or ("ckpt" in values and not is_pretraining)
+        else PretrainConfig
     )
 
 

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 import torch
 
+from minillm_lib.generation.generate import tokenizer_of
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
-from minillm_lib.tokenizer import Tokenizer
 from minillm_lib.training.batches import Rows
-from minillm_lib.training.config import DataConfig, PretrainConfig, RunConfig, SFTConfig, load_config
+from minillm_lib.training.config import PretrainConfig, RunConfig, SFTConfig, load_config
 from minillm_lib.training.data import (
     given_tokenizer,
     open_pretraining_data,
@@ -38,7 +38,12 @@ OnRecord = Callable[[Record], None]
 Config = TypeVar("Config", bound=RunConfig)
 
 _CHANGE_NO_WEIGHT = {
-    *("max_seq_len", "rope_theta", "rope_scaling", "dropout", "initializer_range", "scale_residual_init"),
+    "max_seq_len",
+    "rope_theta",
+    "rope_scaling",
+    "dropout",
+    "initializer_range",
+    "scale_residual_init",
     "activation_checkpointing",
 }
 
@@ -76,7 +81,7 @@ def pretrain(
     _check_ckpt_is_kept(config)
     with _begun(config, resume, overwrite) as run:
         check_room(config, config.model, run.folder)
-        _check_vocabulary(config.model, config.text)
+        _check_vocabulary(config)
         torch.manual_seed(config.train.seed)
         model = MiniLLM(config.model) if config.ckpt is None else _continued(config.ckpt, config.model)
         if run.processes.is_first:
@@ -84,7 +89,7 @@ def pretrain(
         run.processes.wait()
         if not run.processes.is_first:
             data = open_pretraining_data(config.text)
-        if config.ckpt is not None and data.tokenizer.sha256 != _tokenizer_of(model).sha256:
+        if config.ckpt is not None and data.tokenizer.sha256 != tokenizer_of(model).sha256:
             raise RunError(
                 f"data.tokenizer={config.data.tokenizer} is not the tokenizer of ckpt={config.ckpt}, whose pieces the "
                 "model knows; leave it out"
@@ -112,7 +117,7 @@ def sft(
         model = _pretrained(config)
         check_room(config, model.config, run.folder)
         seq_len = config.train.seq_len or model.config.max_seq_len
-        data = prepare_conversations(config.data.conversations, _tokenizer_of(model), seq_len)
+        data = prepare_conversations(config.data.conversations, tokenizer_of(model), seq_len)
         if progress and run.processes.is_first:
             print(data.summary, flush=True)
         return run.trained(model, data.train, data.held_out, data.facts, progress, on_record)
@@ -194,9 +199,9 @@ def _check_ckpt_is_kept(config: PretrainConfig | SFTConfig) -> None:
         )
 
 
-def _check_vocabulary(model: ModelConfig, data: DataConfig) -> None:
+def _check_vocabulary(config: PretrainConfig) -> None:
     """See that each piece of the tokenizer has a row in the model's embedding."""
-    room = model.vocab_size
+    data, room = config.text, config.model.vocab_size
     n_pieces = data.vocab_size if data.tokenizer is None else given_tokenizer(data.tokenizer).vocab_size
     if n_pieces > room:
         key = "data.vocab_size" if data.tokenizer is None else f"data.tokenizer={data.tokenizer}, vocab_size"
@@ -242,8 +247,3 @@ def _start(ckpt: Path) -> MiniLLM:
     if not all(bool(torch.isfinite(each).all()) for each in model.parameters()):
         raise RunError(f"ckpt={ckpt} holds weights that are not finite: it cannot be trained further")
     return model
-
-
-def _tokenizer_of(model: MiniLLM) -> Tokenizer:
-    assert model.tokenizer is not None
-    return model.tokenizer
