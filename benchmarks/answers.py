@@ -18,10 +18,10 @@ from typing import Any
 
 import torch
 
-from minillm_lib.corpora.atomic_write import write_atomically
 from minillm_lib.corpora.faq import faq_questions
+from minillm_lib.generation.answers import check_answers, held_out_phrasings
+from minillm_lib.io.atomic_write import write_atomically
 from minillm_lib.model.decoder import MiniLLM
-from minillm_lib.training.answers import check_answers, held_out_phrasings
 
 ROOT = Path(__file__).parent.parent
 SHOWN = 20

@@ -32,7 +32,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from minillm_lib.generation.generate import generate
+from minillm_lib.generation.decoding import generate
 from minillm_lib.generation.sampling import SamplingConfig
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM

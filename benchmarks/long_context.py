@@ -29,14 +29,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from minillm_lib.corpora.atomic_write import write_atomically
+from minillm_lib.io.atomic_write import write_atomically
 from minillm_lib.model.checkpoint import load_checkpoint
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.perplexity import perplexity_by_position
 from minillm_lib.training.config import PretrainConfig, load_config
 from minillm_lib.training.data import prepare_pretraining_data
 from minillm_lib.training.precision import Precision
-from minillm_lib.training.runs import pretrain
+from minillm_lib.training.stages import pretrain
 from minillm_lib.viz.style import BLUE, GREEN, ORANGE, PURPLE, settings
 
 ROOT = Path(__file__).parent.parent

@@ -19,9 +19,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from minillm_lib.corpora.atomic_write import write_atomically
+from minillm_lib.io.atomic_write import write_atomically
 from minillm_lib.training.config import PretrainConfig, load_config
-from minillm_lib.training.runs import pretrain
+from minillm_lib.training.stages import pretrain
 
 ROOT = Path(__file__).parent.parent
 

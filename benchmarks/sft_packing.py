@@ -26,7 +26,7 @@ from torch import Tensor
 from minillm_lib.corpora.faq import load_course_faq
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.tokenizer import Tokenizer
-from minillm_lib.training.sft_dataset import (
+from minillm_lib.training.sft_rows import (
     EncodedConversation,
     SFTRows,
     encode_conversations,

@@ -22,7 +22,7 @@ import numpy as np
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from minillm_lib.corpora.docstrings import load_docstrings
+from minillm_lib.corpora.docstrings.corpus import load_docstrings
 from minillm_lib.tokenizer import Tokenizer
 from minillm_lib.training.token_file import pack
 

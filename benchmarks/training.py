@@ -38,13 +38,12 @@ from rich.table import Table
 from torch.nn.utils import clip_grad_norm_
 
 from minillm_lib.model.decoder import MiniLLM
-from minillm_lib.training.batches import Batch, rows_of_step
 from minillm_lib.training.config import DataConfig, OptimizerConfig, TrainConfig
 from minillm_lib.training.data import prepare_pretraining_data
-from minillm_lib.training.distributed import Processes
 from minillm_lib.training.optimizer import make_optimizers
+from minillm_lib.training.parallel import Processes, Replica
 from minillm_lib.training.precision import Precision
-from minillm_lib.training.replica import Replica
+from minillm_lib.training.rows import Batch, rows_of_step
 
 PACKAGES = ("minillm_lib", "Hugging Face")
 MODES = ("eager", "compiled")

@@ -12,17 +12,17 @@ from rich.console import Console
 from tqdm.auto import tqdm
 
 import minillm_lib
-from minillm_lib.corpora.bag_of_words import BagOfWords
+from minillm_lib.analysis.baselines import count_baselines
 from minillm_lib.corpora.faq import faq_questions, load_course_faq
-from minillm_lib.corpora.shipped_neurips import load_neurips
+from minillm_lib.generation.answers import check_answers, held_out_phrasings
 from minillm_lib.generation.sampling import SamplingConfig
+from minillm_lib.topics.document_term import BagOfWords
 from minillm_lib.topics.gibbs_lda import GibbsLDA
-from minillm_lib.training.answers import check_answers, held_out_phrasings
-from minillm_lib.training.baselines import count_baselines
+from minillm_lib.topics.neurips_papers import load_neurips
 from minillm_lib.training.config import PretrainConfig, SFTConfig, load_config
 from minillm_lib.training.data import prepare_pretraining_data
-from minillm_lib.training.run_result import RunResult
-from minillm_lib.training.runs import pretrain, sft
+from minillm_lib.training.run import RunResult
+from minillm_lib.training.stages import pretrain, sft
 from minillm_lib.viz.demo_report import Language, WholeWay, write_demo_report
 from minillm_lib.viz.lda_report import check_report_path
 

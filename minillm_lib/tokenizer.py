@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
-from minillm_lib.corpora.atomic_write import write_atomically
+from minillm_lib.io.atomic_write import write_atomically
 
 SPECIAL_TOKENS = (
     "<|pad|>",

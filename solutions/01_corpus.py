@@ -30,7 +30,8 @@ import pandas as pd
 import seaborn as sns
 
 from minillm_lib import bag_of_words, check, load_neurips
-from minillm_lib.corpora import cleaning, deduplication, terms
+from minillm_lib.corpora.cleaning import duplicates, repair
+from minillm_lib.topics import terms
 from minillm_lib.viz.style import BLUE, INK, ORANGE, settings
 
 plt.rcParams.update(settings() | {"text.parse_math": True})
@@ -50,8 +51,8 @@ damaged = [
 ]
 for text in damaged:
     print(text)
-    for name, repair in cleaning.REPAIRS.items():
-        if (repaired := repair(text)) != text:
+    for name, step in repair.REPAIRS.items():
+        if (repaired := step(text)) != text:
             print(f"    {name:17} {repaired!r}")
             text = repaired
 
@@ -63,7 +64,7 @@ for text in damaged:
 # `repair_text` applies all steps, again and again until nothing changes any more.
 
 # %%
-print(cleaning.repair_text(r"the classi(cid:12)cation prob(cid:173) lem of \emph{$k$-means}"))
+print(repair.repair_text(r"the classi(cid:12)cation prob(cid:173) lem of \emph{$k$-means}"))
 
 # %% [markdown]
 # ## 2 · From a text to its terms
@@ -162,7 +163,7 @@ versions = {
     "another text": "The kernel of an operating system shares the processor among many running programs.",
 }
 for name, version in versions.items():
-    similarity = deduplication.jaccard(deduplication.shingles(original), deduplication.shingles(version))
+    similarity = duplicates.jaccard(duplicates.shingles(original), duplicates.shingles(version))
     print(f"{name:15} {similarity:.2f}")
 
 # %% [markdown]

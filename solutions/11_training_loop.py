@@ -34,11 +34,10 @@ from torch import nn
 
 from minillm_lib import MiniLLM, PretrainConfig, check, load_grammar, pretrain
 from minillm_lib.model.ngram import NGramModel
-from minillm_lib.training.batches import rows_of_step
 from minillm_lib.training.config import OptimizerConfig, ScheduleConfig
 from minillm_lib.training.data import prepare_pretraining_data
-from minillm_lib.training.optimizer import make_optimizers
-from minillm_lib.training.schedule import learning_rate_factor
+from minillm_lib.training.optimizer import learning_rate_factor, make_optimizers
+from minillm_lib.training.rows import rows_of_step
 from minillm_lib.viz.style import BLUE, GREEN, INK, ORANGE, PURPLE, settings
 
 plt.rcParams.update(settings() | {"text.parse_math": True})
@@ -673,9 +672,9 @@ folder.cleanup()
 # - bfloat16 lacks precision: keep the weights in float32. float16 lacks range: scale the loss.
 # - First overfit one batch; then look at the first loss, at a row of inputs and labels, and at a healthy curve beside.
 #
-# **In the library:** `minillm_lib/training/loop.py` is this loop with checkpoints, several processes and recovery;
-# `minillm_lib/training/optimizer.py` has AdamW and Muon; `minillm_lib/training/schedule.py` the three schedules. The
-# checks of `minillm_lib/training/health/` look at a run for the bugs of section 8 and others.
+# **In the library:** `minillm_lib/training/trainer.py` is this loop with checkpoints, several processes and recovery;
+# `minillm_lib/training/optimizer.py` has AdamW and Muon; `minillm_lib/training/optimizer.py` the three schedules. The
+# checks of `minillm_lib/analysis/health/` look at a run for the bugs of section 8 and others.
 #
 # **Next:** [12 · Pretraining](12_pretraining.ipynb), a real run.
 #

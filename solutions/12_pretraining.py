@@ -37,9 +37,9 @@ from matplotlib.ticker import NullFormatter
 from torch.utils.flop_counter import FlopCounterMode
 
 from minillm_lib import LivePlot, MiniLLM, ModelConfig, PretrainConfig, check, plot_losses, pretrain
-from minillm_lib.training.baselines import count_baselines
+from minillm_lib.analysis.baselines import count_baselines
 from minillm_lib.training.data import prepare_pretraining_data
-from minillm_lib.training.run_metrics import RunMetrics
+from minillm_lib.training.run import RunMetrics
 from minillm_lib.viz.style import BLUE, GREEN, ORANGE, settings
 
 plt.rcParams.update(settings() | {"text.parse_math": True})
@@ -410,7 +410,7 @@ folder.cleanup()
 # - Losses fall as a power law above a floor. It is a straight line on double-logarithmic axes, once the floor is taken away.
 # - By tokens the larger model wins; by compute the smaller one leads until it flattens.
 #
-# **In the library:** `minillm_lib/training/runs.py` (`pretrain`), `minillm_lib/training/scaling_law.py`,
+# **In the library:** `minillm_lib/training/stages.py` (`pretrain`), `minillm_lib/analysis/scaling_law.py`,
 # `minillm_lib/viz/live_plot.py`. A larger run: `minillm plan --config configs/pretrain-tiny.yaml`,
 # then `minillm pretrain --config configs/pretrain-tiny.yaml`; afterwards `minillm doctor runs/pretrain-tiny`.
 #

@@ -33,19 +33,18 @@ import torch
 from minillm_lib import MiniLLM, ModelConfig, Tokenizer, check, check_answers, load_corpus, load_grammar
 from minillm_lib.corpora.conversations import Conversation
 from minillm_lib.corpora.faq import faq_questions, load_course_faq
+from minillm_lib.generation.answers import held_out_phrasings
 from minillm_lib.model.attention import causal_mask
-from minillm_lib.training.answers import held_out_phrasings
-from minillm_lib.training.batches import rows_of_step
 from minillm_lib.training.config import OptimizerConfig, ScheduleConfig
-from minillm_lib.training.optimizer import make_optimizers
-from minillm_lib.training.schedule import learning_rate_factor
+from minillm_lib.training.optimizer import learning_rate_factor, make_optimizers
+from minillm_lib.training.rows import rows_of_step
 from minillm_lib.viz.style import BLUE, GREEN, ORANGE, PALE, settings
 
 plt.rcParams.update(settings() | {"text.parse_math": True})
 torch.set_num_threads(1)  # for matrices as small as these, sharing the work out costs more than it saves
 
 # %%
-from minillm_lib.training.sft_dataset import (
+from minillm_lib.training.sft_rows import (
     encode_conversation,
     encode_conversations,
     explain_mask,
@@ -407,7 +406,7 @@ plt.show()
 # phrasings tell the rest of the story. The model now answers, in whole sentences, and stops by itself; more than a third of
 # the answers are right, and most of the others are *good answers to other questions*. It has learned to answer before
 # it has learned to understand. The 26 M model of this course knows far more text before it comes to this point; and what
-# helped it most was to be asked in more ways, all sixteen and noisy copies of them (`minillm_lib/corpora/rewording.py`):
+# helped it most was to be asked in more ways, all sixteen and noisy copies of them (`minillm_lib/corpora/faq.py`):
 # from a third, its right answers to held-out phrasings rose to five in six (`results/26m/README.md`).
 #
 # ## 6 · Forgetting
@@ -489,7 +488,7 @@ print("is the end of the turn trained on:", [is_trained[place] for place in ends
 # - Hold out *ways to ask*, not only questions; a small model learns to answer before it learns to understand.
 # - SFT forgets. Measure the pretraining loss before and after; replay keeps most of it, at a price.
 #
-# **In the library:** `minillm_lib/training/sft_dataset.py` (mask, packing), `minillm_lib/training/answers.py` (right
+# **In the library:** `minillm_lib/training/sft_rows.py` (mask, packing), `minillm_lib/generation/answers.py` (right
 # answers); `minillm_lib.sft` runs the whole with checkpoints and records: `minillm sft --config configs/sft.yaml`.
 #
 # **Next:** [14 · Inference](14_inference.ipynb), talking with the model, and why it answers one token at a time quickly.

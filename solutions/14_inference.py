@@ -70,11 +70,10 @@ print(f"{len(conversations)} conversations; {n_rows:,} rows of {ROW} tokens of a
 # to write and to answer at the same time.
 
 # %%
-from minillm_lib.training.batches import rows_of_step
 from minillm_lib.training.config import OptimizerConfig, ScheduleConfig
-from minillm_lib.training.optimizer import make_optimizers
-from minillm_lib.training.schedule import learning_rate_factor
-from minillm_lib.training.sft_dataset import encode_conversations, pack_conversations, packed_loss
+from minillm_lib.training.optimizer import learning_rate_factor, make_optimizers
+from minillm_lib.training.rows import rows_of_step
+from minillm_lib.training.sft_rows import encode_conversations, pack_conversations, packed_loss
 
 packed = pack_conversations(encode_conversations(conversations, tokenizer, 128)[0], 128, tokenizer.pad_id)
 config = ModelConfig(vocab_size=900, hidden_size=96, n_layers=2, n_heads=4, n_kv_heads=2, intermediate_size=192,
@@ -975,8 +974,8 @@ plt.show()
 # - "Memory −40 %, inference 1.3–1.6×" is true of several thousand tokens in the cache, and of nothing else.
 # - Guesses of a quick model, accepted with probability $\min(1, p/q)$, make a slow one faster without changing its text.
 #
-# **In the library:** `minillm_lib/generation/sampling.py`, `minillm_lib/generation/generate.py`,
-# `minillm_lib/generation/streaming.py`, `minillm_lib/generation/chat.py` and `minillm_lib/model/kv_cache.py`. In a terminal:
+# **In the library:** `minillm_lib/generation/sampling.py`, `minillm_lib/generation/decoding.py`,
+# `minillm_lib/generation/streaming.py`, `minillm_lib/generation/chat_session.py` and `minillm_lib/model/kv_cache.py`. In a terminal:
 # `minillm chat`.
 #
 # **Next:** [15 · LDA and the transformer](15_lda_vs_transformer.ipynb), where the course returns to the question with which it

@@ -38,10 +38,9 @@ from sklearn.preprocessing import StandardScaler
 from minillm_lib import GibbsLDA, MiniLLM, ModelConfig, check, load_grammar
 from minillm_lib.model.ngram import NGramModel
 from minillm_lib.topics.summary import top_terms
-from minillm_lib.training.batches import rows_of_step
 from minillm_lib.training.config import OptimizerConfig, ScheduleConfig
-from minillm_lib.training.optimizer import make_optimizers
-from minillm_lib.training.schedule import learning_rate_factor
+from minillm_lib.training.optimizer import learning_rate_factor, make_optimizers
+from minillm_lib.training.rows import rows_of_step
 
 # %%
 from minillm_lib.viz.style import BLUE, GREEN, INK, ORANGE, PALE, PURPLE, settings

@@ -27,7 +27,7 @@ from nbformat import NotebookNode
 from tqdm.auto import tqdm
 
 from minillm_lib.checks import check
-from minillm_lib.corpora.atomic_write import write_atomically
+from minillm_lib.io.atomic_write import write_atomically
 
 SOURCES = Path(__file__).parent
 COURSE = SOURCES.parent / "course"

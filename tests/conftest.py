@@ -34,10 +34,20 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., LocalServer
 @pytest.fixture
 def client(tmp_path: Path) -> Callable[..., Any]:
     """Make a downloader that does not wait long, with its cache in ``tmp_path / "cache"``."""
-    from minillm_lib.corpora.download import Downloader
+    from minillm_lib.io.download import Downloader
 
     def make(**options: Any) -> Downloader:
         quick: dict[str, Any] = {"delay": 0, "backoff": 0.001, "timeout": 0.3, "retries": 3}
         return Downloader(tmp_path / "cache", **quick | options)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def known_speed() -> Iterator[None]:
+    """Take the machine's speed in matrix products as known: measuring it takes longer than a short run."""
+    from minillm_lib.training import metrics
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(metrics, "matmul_flops", lambda device, dtype: 1e10)
+        yield

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["minillm_lib.training.runs", "torch._dynamo"])
+_SERVER.set_forkserver_preload(["minillm_lib.training.stages", "torch._dynamo"])
 _WRITING = os.O_WRONLY | os.O_RDWR
 _CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree")
 
@@ -56,16 +56,16 @@ def _train(
 ) -> None:
     from tqdm import tqdm
 
-    from minillm_lib.training import runs, throughput
+    from minillm_lib.training import metrics, stages
     from minillm_lib.training.config import PretrainConfig, SFTConfig
 
     tqdm.set_lock(
         threading.RLock()
     )  # its own one is shared between processes, and a killed process leaves it behind
-    throughput.matmul_flops = lambda device, dtype: 1e10  # measuring it takes longer than the run
+    metrics.matmul_flops = lambda device, dtype: 1e10  # measuring it takes longer than the run
     run, config = {
-        "pretrain": (runs.pretrain, PretrainConfig),
-        "sft": (runs.sft, SFTConfig),
+        "pretrain": (stages.pretrain, PretrainConfig),
+        "sft": (stages.sft, SFTConfig),
     }[stage]
     changes = _ChangesOf(values["run"], kill_before)
     sys.addaudithook(changes.note)

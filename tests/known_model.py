@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from minillm_lib.corpora.cleaning import CleaningReport
+from minillm_lib.corpora.cleaning.report import CleaningReport
 
 
 def known_model(

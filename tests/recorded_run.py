@@ -37,7 +37,7 @@ def recorded_run(
     epoch: int = 10**9,
     every: int = 20,
 ) -> list[dict[str, Any]]:
-    """All records, from ``start`` to ``end``; ``epoch`` is ``tokens_an_epoch``."""
+    """All records, from ``start`` to ``end``; ``epoch`` is ``tokens_per_epoch``."""
     rng = np.random.default_rng(seed)
     start = {
         "kind": "start",
@@ -45,8 +45,8 @@ def recorded_run(
         "stage": stage,
         "parameters": 25_829_888,
         "vocab_size": VOCAB_SIZE,
-        "tokens_an_epoch": epoch,
-        "tokens_a_step": TOKENS_A_STEP,
+        "tokens_per_epoch": epoch,
+        "tokens_per_step": TOKENS_A_STEP,
         "device": "cpu",
         "processes": 1,
         "precision": "float32",

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from minillm_lib.training.config import PretrainConfig
-from minillm_lib.training.run_result import RunResult
-from minillm_lib.training.runs import pretrain
+from minillm_lib.training.run import RunResult
+from minillm_lib.training.stages import pretrain
 
 STEPS = 120
 LEARNING_RATE = 6e-3

@@ -188,7 +188,7 @@ def test_the_command_grades_a_folder_to_csv_and_no_submission_stops_the_rest(tmp
     notebook(folder / "cas.ipynb", SETUP, "import os; os.abort()")
     (folder / "bob.ipynb").write_text("{", encoding="utf-8")
     result = subprocess.run(
-        [sys.executable, "-m", "minillm_lib.cli", "grade", str(folder), "--assignment", str(assignment),
+        [sys.executable, "-m", "minillm_lib.cli.main", "grade", str(folder), "--assignment", str(assignment),
          "--exercises", str(tmp_path / "own.py"), "--csv", str(tmp_path / "out.csv")],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
@@ -205,7 +205,7 @@ def test_the_command_grades_a_folder_to_csv_and_no_submission_stops_the_rest(tmp
 
 def test_the_command_names_a_path_that_does_not_exist(tmp_path):
     result = subprocess.run(
-        [sys.executable, "-m", "minillm_lib.cli", "grade", str(tmp_path / "none.ipynb")],
+        [sys.executable, "-m", "minillm_lib.cli.main", "grade", str(tmp_path / "none.ipynb")],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert result.returncode == 2

@@ -13,14 +13,14 @@ import pytest
 import torch
 
 import minillm_lib
-from minillm_lib.cli import _own_or_shipped
+from minillm_lib.cli.main import _own_or_shipped
 
 THEMES = ["river harbour boat anchor sailor tide", "bread flour oven yeast dough baker"]
 
 
 def minillm(*arguments, cwd=None, standard_input="", **environment):
     return subprocess.run(
-        [sys.executable, "-m", "minillm_lib.cli", *arguments],
+        [sys.executable, "-m", "minillm_lib.cli.main", *arguments],
         capture_output=True,
         text=True,
         input=standard_input,
@@ -179,7 +179,7 @@ def test_chat_without_a_checkpoint_answers_with_the_model_that_came_along(tmp_pa
 
 def test_where_no_model_came_along_chat_says_how_to_get_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("minillm_lib.cli._SHIPPED", tmp_path)
+    monkeypatch.setattr("minillm_lib.cli.main._SHIPPED", tmp_path)
     with pytest.raises(ValueError, match=r"no --ckpt is given, .* make demo trains a small model"):
         _own_or_shipped("chat")
 

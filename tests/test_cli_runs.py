@@ -6,7 +6,7 @@ import pytest
 from recorded_run import recorded_run, write_run
 from typer.testing import CliRunner
 
-from minillm_lib.cli import app
+from minillm_lib.cli.main import app
 from minillm_lib.training.run_folder import RunError
 
 

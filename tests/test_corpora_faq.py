@@ -162,8 +162,8 @@ def test_the_numbers_of_the_presets_are_those_of_the_configuration():
 def test_the_defaults_that_answers_name_are_those_of_the_code():
     from inspect import signature
 
-    from minillm_lib.corpora.bag_of_words import bag_of_words
-    from minillm_lib.corpora.deduplication import find_duplicates, shingles
+    from minillm_lib.corpora.cleaning.duplicates import find_duplicates, shingles
+    from minillm_lib.topics.document_term import bag_of_words
     from minillm_lib.topics.gibbs_lda import GibbsLDA
 
     def defaults(function):
@@ -182,7 +182,7 @@ def test_the_defaults_that_answers_name_are_those_of_the_code():
 def test_the_commands_and_targets_that_answers_name_exist():
     from typer.main import get_command
 
-    from minillm_lib.cli import app
+    from minillm_lib.cli.main import app
 
     answers = " ".join(
         turn.content for each in load_course_faq() for turn in each.turns if turn.role == "assistant"

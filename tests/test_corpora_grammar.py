@@ -17,9 +17,9 @@ from scipy.stats import chisquare
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.metrics import adjusted_rand_score
 
-from minillm_lib.corpora.bag_of_words import bag_of_words
-from minillm_lib.corpora.cleaning import repair_text
+from minillm_lib.corpora.cleaning.repair import repair_text
 from minillm_lib.corpora.grammar import Grammar, load_grammar
+from minillm_lib.topics.document_term import bag_of_words
 from minillm_lib.topics.gibbs_lda import GibbsLDA
 
 LANGUAGES = ["en", "zh"]

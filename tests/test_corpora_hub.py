@@ -7,8 +7,8 @@ import json
 import pytest
 from local_server import LocalServer, Reply, ranged
 
-from minillm_lib.corpora.download import DownloadError
 from minillm_lib.corpora.hub import NotOnHubError, fetch_hub_corpus, load_hub_corpus
+from minillm_lib.io.download import DownloadError
 
 STORIES = b"Once upon a time.\n<|endoftext|>\nThe end.\n\nReally.\n<|endoftext|>\n"
 CHATS = "".join(

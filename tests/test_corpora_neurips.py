@@ -17,9 +17,8 @@ from paper_lists import PAPER_LISTS, needs_paper_lists
 from proceedings_site import Paper, json_list, list_page, paper_page, papers_of, site
 
 from minillm_lib.corpora import neurips
-from minillm_lib.corpora.download import DownloadError
-from minillm_lib.corpora.neurips import check_years, fetch_neurips, fetch_papers
-from minillm_lib.corpora.neurips_pages import LayoutChanged
+from minillm_lib.corpora.neurips import LayoutChanged, check_years, fetch_neurips, fetch_papers
+from minillm_lib.io.download import DownloadError
 
 LIST_2013 = "/paper_files/paper/2013"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from proceedings_site import Paper, list_page, paper_page, papers_of
 
-from minillm_lib.corpora.neurips_pages import (
+from minillm_lib.corpora.neurips import (
     LayoutChanged,
     clean_abstract,
     parse_list_page,

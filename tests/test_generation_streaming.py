@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_model import ScriptedModel
 
-from minillm_lib.generation.generate import generate
+from minillm_lib.generation.decoding import generate
 from minillm_lib.generation.streaming import print_stream, stream, until_stop
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM

@@ -18,8 +18,8 @@ from gguf.quants import dequantize
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minillm_lib.generation.chat import chat
-from minillm_lib.generation.generate import generate
+from minillm_lib.generation.chat_session import chat
+from minillm_lib.generation.decoding import generate
 from minillm_lib.interop.gguf import export_gguf
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM

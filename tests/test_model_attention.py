@@ -101,3 +101,12 @@ def test_no_mask_is_built_where_none_is_needed():
     assert causal_mask(0, 5, None, cpu) is None
     assert causal_mask(7, 1, None, cpu) is None
     assert causal_mask(7, 2, None, cpu).shape == (1, 1, 2, 9)
+
+
+def test_several_queries_after_a_past_need_a_mask():
+    """Without one, PyTorch's is_causal would align the first query with the first key."""
+    query, key = torch.randn(1, 2, 3, 4), torch.randn(1, 2, 5, 4)
+    with pytest.raises(
+        ValueError, match=r"3 queries over 5 keys need a mask, from causal_mask\(past=2, seq=3"
+    ):
+        attend(query, key, key)

@@ -14,7 +14,7 @@ from minillm_lib.model.checkpoint import (
     atomic_directory,
     load_checkpoint,
     save_checkpoint,
-    write_checkpoint,
+    write_model_files,
 )
 from minillm_lib.model.config import PRESETS
 from minillm_lib.model.decoder import MiniLLM
@@ -265,7 +265,7 @@ def test_a_link_to_a_checkpoint_is_followed(saved, tmp_path):
 def test_more_files_may_join_a_checkpoint_atomically(saved):
     model = random_model(n_layers=1)
     with atomic_directory(saved) as folder:
-        write_checkpoint(model, folder)
+        write_model_files(model, folder)
         (folder / "trainer_state").mkdir()
         (folder / "trainer_state" / "step").write_text("7")
         assert load_checkpoint(saved).config.n_layers == 2

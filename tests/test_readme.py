@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import minillm_lib
-from minillm_lib.cli import app
-from minillm_lib.training.run_metrics import RunMetrics
+from minillm_lib.cli.main import app
+from minillm_lib.training.run import RunMetrics
 
 ROOT = Path(__file__).parent.parent
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]

@@ -63,7 +63,7 @@ def test_a_room_imports_only_from_rooms_above_it(path):
 def test_the_import_is_lazy():
     """Neither the package nor the command line's help loads torch, numba or scikit-learn."""
     code = (
-        "import sys, minillm_lib, minillm_lib.cli;"
+        "import sys, minillm_lib, minillm_lib.cli.main;"
         "print(sorted({'torch', 'numba', 'sklearn', 'scipy', 'pandas', 'matplotlib'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from minillm_lib.corpora.faq import faq_questions
+from minillm_lib.generation.answers import check_answers, held_out_phrasings
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
-from minillm_lib.training.answers import check_answers, held_out_phrasings
 
 RESULTS = Path(__file__).parent.parent / "results" / "26m"
 

@@ -14,17 +14,15 @@ from quick_runs import quick_pretraining, quick_sft, write_conversations, write_
 
 from minillm_lib.model.checkpoint import CheckpointError
 from minillm_lib.model.decoder import MiniLLM
-from minillm_lib.training import checkpoints, throughput
+from minillm_lib.training import checkpoints
 from minillm_lib.training.data import prepare_pretraining_data
 from minillm_lib.training.run_folder import RunError, RunFolder
-from minillm_lib.training.runs import pretrain
+from minillm_lib.training.stages import pretrain
 
 SIGKILL = -9
 
 
-@pytest.fixture(autouse=True)
-def _machine_is_not_measured(monkeypatch):
-    monkeypatch.setattr(throughput, "matmul_flops", lambda device, dtype: 1e10)
+pytestmark = pytest.mark.usefixtures("known_speed")
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +145,7 @@ def test_the_last_the_best_and_every_nth_are_kept(tmp_path, documents):
 
 
 @pytest.fixture(scope="module")
-def finished(documents, tmp_path_factory):
+def finished(documents, tmp_path_factory, known_speed):
     """A run of ten steps with checkpoints at 9 and 10."""
     config = quick_pretraining(tmp_path_factory.mktemp("finished"), documents)
     pretrain(config, progress=False)

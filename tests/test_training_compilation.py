@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from minillm_lib.generation.generate import generate
+from minillm_lib.generation.decoding import generate
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.training.compilation import check_compiler, compile_parts, uncompiled
 from minillm_lib.training.config import ConfigError

@@ -11,20 +11,18 @@ import torch
 from quick_runs import quick_pretraining, write_documents
 
 from minillm_lib.model.decoder import MiniLLM
-from minillm_lib.training import divergence, loop, throughput
-from minillm_lib.training.batches import rows_of_step
+from minillm_lib.training import divergence, trainer
 from minillm_lib.training.data import prepare_pretraining_data
 from minillm_lib.training.divergence import TrainingDivergedError, find_problem
 from minillm_lib.training.precision import Precision
+from minillm_lib.training.rows import rows_of_step
 from minillm_lib.training.run_folder import RunFolder
-from minillm_lib.training.runs import pretrain
+from minillm_lib.training.stages import pretrain
 
 USUAL = [3.0, 3.1, 2.9, 3.05, 2.95] * 20
 
 
-@pytest.fixture(autouse=True)
-def _machine_is_not_measured(monkeypatch):
-    monkeypatch.setattr(throughput, "matmul_flops", lambda device, dtype: 1e10)
+pytestmark = pytest.mark.usefixtures("known_speed")
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +110,8 @@ def test_a_nan_stops_the_run_and_its_batch_is_kept(tmp_path, documents, poison):
 
 def without_batch(monkeypatch, bad):
     """The order of the data as if a batch had never been in it."""
-    sound = loop.rows_of_step
-    monkeypatch.setattr(loop, "rows_of_step", lambda number, *rest: sound(number + (number >= bad), *rest))
+    sound = trainer.rows_of_step
+    monkeypatch.setattr(trainer, "rows_of_step", lambda number, *rest: sound(number + (number >= bad), *rest))
 
 
 @pytest.mark.parametrize("bad", [1, 5])
@@ -193,7 +191,7 @@ def spoil(monkeypatch):
     """Let the update of a step, once, leave a weight that is no number."""
 
     def plant(step):
-        sound, left = loop.make_optimizers, [step]
+        sound, left = trainer.make_optimizers, [step]
 
         def make_optimizers(model, *options):
             optimizers = sound(model, *options)
@@ -209,7 +207,7 @@ def spoil(monkeypatch):
             monkeypatch.setattr(optimizers[0], "step", spoiling)
             return optimizers
 
-        monkeypatch.setattr(loop, "make_optimizers", make_optimizers)
+        monkeypatch.setattr(trainer, "make_optimizers", make_optimizers)
 
     return plant
 
@@ -276,5 +274,5 @@ def test_going_back_also_works_with_a_loss_scaler(tmp_path, documents, poison, m
     for name in names:
         config = quick_pretraining(tmp_path, documents, name, steps=7, on_nan="rollback")
         losses.append(pretrain(config, progress=False).series("loss")[1])
-        monkeypatch.setattr(loop, "Precision", Scaled)
+        monkeypatch.setattr(trainer, "Precision", Scaled)
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)

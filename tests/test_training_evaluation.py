@@ -11,10 +11,10 @@ from minillm_lib.corpora.registry import load_corpus
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.tokenizer import Tokenizer
-from minillm_lib.training.batches import ConversationRows, TokenWindows, evenly_spaced
-from minillm_lib.training.distributed import Processes
 from minillm_lib.training.evaluation import Score, evaluate
-from minillm_lib.training.sft_dataset import IGNORE_INDEX, EncodedConversation, pack_conversations
+from minillm_lib.training.parallel import Processes
+from minillm_lib.training.rows import ConversationRows, TokenWindows, evenly_spaced
+from minillm_lib.training.sft_rows import IGNORE_INDEX, EncodedConversation, pack_conversations
 from minillm_lib.training.token_file import pack
 
 ALONE = Processes(0, 1, torch.device("cpu"))

@@ -9,10 +9,10 @@ import threading
 import pytest
 from quick_runs import quick_pretraining, write_documents
 
-from minillm_lib.training import interruption, throughput
+from minillm_lib.training import interruption
 from minillm_lib.training.interruption import Interruption
 from minillm_lib.training.run_folder import RunFolder
-from minillm_lib.training.runs import pretrain
+from minillm_lib.training.stages import pretrain
 
 
 @pytest.fixture
@@ -86,8 +86,7 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_finishes_its_step_saves_and_says_how_to_go_on(tmp_path, monkeypatch, capsys, whole, number):
-    monkeypatch.setattr(throughput, "matmul_flops", lambda device, dtype: 1e10)
+def test_a_run_finishes_its_step_saves_and_says_how_to_go_on(tmp_path, known_speed, capsys, whole, number):
     documents, reference = whole
     config = quick_pretraining(tmp_path, documents, steps=6)
 

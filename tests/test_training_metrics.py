@@ -3,16 +3,12 @@ from __future__ import annotations
 import pytest
 from quick_runs import quick_pretraining, write_documents
 
-from minillm_lib.training import throughput
-from minillm_lib.training.distributed import Processes
 from minillm_lib.training.metrics import Metrics
+from minillm_lib.training.parallel import Processes
 from minillm_lib.training.run_folder import RunFolder
-from minillm_lib.training.runs import pretrain
+from minillm_lib.training.stages import pretrain
 
-
-@pytest.fixture(autouse=True)
-def _machine_is_not_measured(monkeypatch):
-    monkeypatch.setattr(throughput, "matmul_flops", lambda device, dtype: 1e10)
+pytestmark = pytest.mark.usefixtures("known_speed")
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from quick_runs import quick_pretraining, quick_sft, write_conversations, write_
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.tokenizer import Tokenizer
-from minillm_lib.training import preflight, throughput
+from minillm_lib.training import preflight
 from minillm_lib.training.data import prepare_pretraining_data
-from minillm_lib.training.distributed import Processes
-from minillm_lib.training.loop import Trainer
+from minillm_lib.training.parallel import Processes
 from minillm_lib.training.preflight import check_machine, check_room
 from minillm_lib.training.run_folder import RunError, RunFolder
-from minillm_lib.training.runs import pretrain, sft
+from minillm_lib.training.stages import pretrain, sft
+from minillm_lib.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +33,7 @@ def conversations(documents):
     return write_conversations(documents.parent / "conversations.jsonl")
 
 
-@pytest.fixture(autouse=True)
-def _machine_is_not_measured(monkeypatch):
-    monkeypatch.setattr(throughput, "matmul_flops", lambda device, dtype: 1e10)
+pytestmark = pytest.mark.usefixtures("known_speed")
 
 
 @pytest.fixture
@@ -93,7 +91,7 @@ def assert_refused(run, config, message, **options):
 )
 def test_a_pretraining_that_cannot_work_does_not_begin(tmp_path, documents, sections, message, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("minillm_lib.training.loggers.find_spec", lambda name: None)
+    monkeypatch.setattr("minillm_lib.training.metrics.find_spec", lambda name: None)
     (tmp_path / "one.txt").write_text("one document, which is in the training text")
     texts = documents.read_text().splitlines()
     Tokenizer.train(texts, vocab_size=330).save("big.model")

@@ -10,11 +10,11 @@ RUN = """
 import json, sys
 from pathlib import Path
 
-from minillm_lib.corpora.docstring_qa import docstring_questions
-from minillm_lib.corpora.docstrings import load_docstrings
-from minillm_lib.corpora.pipeline import clean_corpus
+from minillm_lib.corpora.docstrings.questions import docstring_questions
+from minillm_lib.corpora.docstrings.corpus import load_docstrings
+from minillm_lib.corpora.cleaning.pipeline import clean_corpus
 from minillm_lib.tokenizer import Tokenizer
-from minillm_lib.training.sft_dataset import encode_conversations, pack_conversations
+from minillm_lib.training.sft_rows import encode_conversations, pack_conversations
 from minillm_lib.training.token_file import pack
 
 folder, n_jobs = Path(sys.argv[1]), int(sys.argv[2])

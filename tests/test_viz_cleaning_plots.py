@@ -9,8 +9,8 @@ import matplotlib.pyplot as plt
 import pytest
 from matplotlib.colors import to_hex
 
+from minillm_lib.corpora.cleaning.pipeline import CleaningPipeline
 from minillm_lib.corpora.document import Document
-from minillm_lib.corpora.pipeline import CleaningPipeline
 from minillm_lib.viz import style
 from minillm_lib.viz.cleaning_plots import plot_cleaning
 

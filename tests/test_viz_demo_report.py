@@ -9,9 +9,9 @@ from known_model import known_model
 from recorded_run import recorded_run
 
 from minillm_lib.corpora.faq import faq_questions
+from minillm_lib.generation.answers import AnswerReport, CheckedAnswer
 from minillm_lib.tokenizer import Tokenizer
-from minillm_lib.training.answers import AnswerReport, CheckedAnswer
-from minillm_lib.training.run_result import RunResult
+from minillm_lib.training.run import RunResult
 from minillm_lib.training.token_file import pack
 from minillm_lib.viz.demo_report import WholeWay, write_demo_report
 from minillm_lib.viz.lda_report import ReportError

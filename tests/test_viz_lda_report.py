@@ -17,7 +17,7 @@ from browser import open_browser, visit
 from known_model import known_model
 
 from minillm_lib import GibbsLDA, load_neurips
-from minillm_lib.corpora.cleaning import CleaningReport
+from minillm_lib.corpora.cleaning.report import CleaningReport
 from minillm_lib.topics.summary import summarize_topics
 from minillm_lib.viz.lda_report import (
     ReportError,

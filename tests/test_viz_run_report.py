@@ -10,7 +10,7 @@ from browser import open_browser, visit
 from quick_runs import quick_pretraining, quick_sft, write_conversations, write_documents
 from recorded_run import TOKENS_A_STEP, changed, law, recorded_run, write_run
 
-from minillm_lib.training.runs import pretrain, sft
+from minillm_lib.training.stages import pretrain, sft
 from minillm_lib.viz.lda_report import ReportError
 from minillm_lib.viz.run_report import (
     comparison_rows,

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from recorded_run import CONFIG, changed, recorded_run, write_run
 
-from minillm_lib.training.health import examine_run
-from minillm_lib.training.reference_band import FILE_NAME, ReferenceBand
+from minillm_lib.analysis.health import examine_run
+from minillm_lib.analysis.reference import FILE_NAME, ReferenceBand
 from minillm_lib.training.run_folder import RunFolder
 from minillm_lib.viz.lda_report import ReportError
 from minillm_lib.viz.run_report import run_report_html, summarize_run

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from recorded_run import TOKENS_A_STEP, changed, law, recorded_run, write_run
 
-from minillm_lib.training.run_metrics import smoothed
-from minillm_lib.training.scaling_law import fit_scaling_law
+from minillm_lib.analysis.scaling_law import fit_scaling_law
+from minillm_lib.training.run import smoothed
 from minillm_lib.viz.style import PALETTE
 from minillm_lib.viz.training_plots import (
     plot_gradient_norms,

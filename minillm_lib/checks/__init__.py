@@ -27,11 +27,6 @@ An instructor adds an exercise by saying what is right, what is usually wrong, a
 grade whole notebooks.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from minillm_lib.checks.exercise import CheckFailedError, Exercise
-from minillm_lib.checks.grading import GradeReport, grade_notebook
-from minillm_lib.checks.registry import check
-from minillm_lib.checks.result import CheckResult
-
-__all__ = ["CheckFailedError", "CheckResult", "Exercise", "GradeReport", "check", "grade_notebook"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,7 +1,7 @@
 """Corpora that are fetched from Hugging Face or ModelScope, or read from a local file of the same shape.
 
 The hub is asked for the file's size and SHA-256, the file is downloaded with
-:class:`~minillm_lib.corpora.download.Downloader` (resumed, verified) into the cache, and then read as a stream.
+:class:`~minillm_lib.io.download.Downloader` (resumed, verified) into the cache, and then read as a stream.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from minillm_lib.corpora.document import Document
-from minillm_lib.corpora.download import Downloader, FetchError
 from minillm_lib.corpora.files import read_files
+from minillm_lib.io.download import Downloader, FetchError
 
 Hub = Literal["huggingface", "modelscope"]
 HUBS: Mapping[Hub, str] = {"huggingface": "https://huggingface.co", "modelscope": "https://www.modelscope.cn"}
@@ -159,7 +159,7 @@ def fetch_hub_corpus(
     base_url
         Another server with the hub's interface.
     downloader_options
-        See :class:`~minillm_lib.corpora.download.Downloader`.
+        See :class:`~minillm_lib.io.download.Downloader`.
 
     Raises
     ------

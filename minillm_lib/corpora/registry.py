@@ -12,8 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from minillm_lib.corpora.document import Document
-from minillm_lib.corpora.splits import SPLITS, split_of
+from minillm_lib.corpora.document import SPLITS, Document, split_of
 
 _EVERYTHING = "all"
 _QUANTILES = (0.05, 0.5, 0.95)
@@ -67,10 +66,10 @@ def load_corpus(name: str, *, split: str = "train", **options: Any) -> Iterator[
         One of :data:`CORPORA`.
     split
         ``"train"``, ``"validation"``, ``"test"`` or ``"all"``. Where a corpus has no splits of its own, its
-        documents are divided by a hash of their text (:func:`~minillm_lib.corpora.splits.split_of`).
+        documents are divided by a hash of their text (:func:`~minillm_lib.corpora.document.split_of`).
     options
         Those of the corpus (``CORPORA[name].options``), explained at the function that reads it:
-        :func:`~minillm_lib.corpora.docstrings.load_docstrings`, :meth:`Grammar.generate
+        :func:`~minillm_lib.corpora.docstrings.corpus.load_docstrings`, :meth:`Grammar.generate
         <minillm_lib.corpora.grammar.Grammar.generate>`, :func:`~minillm_lib.corpora.neurips.fetch_neurips`,
         :func:`~minillm_lib.corpora.hub.load_hub_corpus`, :func:`~minillm_lib.corpora.files.read_files`. Strings
         are read as what the option wants, so ``n="20"`` is as good as ``n=20``.
@@ -135,14 +134,14 @@ def _of_split(documents: Iterable[Document], split: str) -> Iterator[Document]:
 
 
 def _load_docstrings(split: str, **options: Any) -> Iterable[Document]:
-    from minillm_lib.corpora.docstrings import load_docstrings
+    from minillm_lib.corpora.docstrings.corpus import load_docstrings
 
     wanted = [own for own in SPLITS if split in (_EVERYTHING, own)]
     return chain.from_iterable(load_docstrings(own, **options) for own in wanted)
 
 
 def _fetch_docstrings(**options: Any) -> str:
-    from minillm_lib.corpora.docstrings import docstrings_manifest
+    from minillm_lib.corpora.docstrings.corpus import docstrings_manifest
 
     manifest = docstrings_manifest(**options)
     counts = f"{manifest['counts']['documents']:,} documents, {manifest['bytes'] / 1e6:.1f} MB"
@@ -401,7 +400,7 @@ def corpus_stats(documents: Iterable[Document], *, group_by: str | None = None) 
     ValueError
         If there are no documents, or none has ``group_by`` in its ``meta``.
     """
-    from minillm_lib.corpora.deduplication import text_units
+    from minillm_lib.corpora.cleaning.duplicates import text_units
 
     lengths: dict[str, list[int]] = defaultdict(list)
     n_bytes: Counter[str] = Counter()

@@ -1,0 +1,9 @@
+"""From a trained model to text: sampling, streaming, chat, and checking the answers.
+
+Start with :func:`generate` in :mod:`~minillm_lib.generation.decoding`; how the next token is chosen is in
+:mod:`~minillm_lib.generation.sampling`.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

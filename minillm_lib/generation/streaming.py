@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from minillm_lib.generation.generate import (
+from minillm_lib.generation.decoding import (
     Generation,
     as_prompts,
     configured,
@@ -39,19 +39,17 @@ class TextStream(Iterator[str]):
     ) -> None:
         tokenizer, sampling = tokenizer_of(model), configured(sampling, options)
         self.generation = Generation()
-        steps = generation_steps(model, as_prompts(model, prompt), [self.generation], sampling, end_ids)
-        ids = _new_ids(steps, self.generation)
-        self._pieces = until_stop(tokenizer.decode_stream(ids), sampling.stop)
+        steps = generation_steps(model, as_prompts(model, prompt), sampling, end_ids)
+        self._pieces = until_stop(tokenizer.decode_stream(self._new_ids(steps)), sampling.stop)
 
     def __next__(self) -> str:
         return next(self._pieces)
 
-
-def _new_ids(steps: Iterator[None], generation: Generation) -> Iterator[int]:
-    n_ids = 0
-    for _ in steps:
-        yield from generation.ids[n_ids:]
-        n_ids = len(generation.ids)
+    def _new_ids(self, steps: Iterator[list[Generation]]) -> Iterator[int]:
+        n_ids = 0
+        for (self.generation,) in steps:
+            yield from self.generation.ids[n_ids:]
+            n_ids = len(self.generation.ids)
 
 
 def stream(
@@ -64,12 +62,12 @@ def stream(
 ) -> TextStream:
     """Continue one prompt, piece by piece: ``for piece in stream(model, "Once upon a time"): …``.
 
-    The arguments are those of :func:`~minillm_lib.generation.generate.generate`, and the joined text is its text.
+    The arguments are those of :func:`~minillm_lib.generation.decoding.generate`, and the joined text is its text.
 
     Raises
     ------
     ValueError
-        As :func:`~minillm_lib.generation.generate.generate` does, and where the model has no tokenizer.
+        As :func:`~minillm_lib.generation.decoding.generate` does, and where the model has no tokenizer.
     """
     return TextStream(model, prompt, sampling, end_ids=end_ids, **options)
 

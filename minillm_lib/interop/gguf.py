@@ -16,7 +16,7 @@ from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType, RopeScalingTyp
 from gguf.quants import quantize
 from torch import Tensor
 
-from minillm_lib.generation.generate import tokenizer_of
+from minillm_lib.generation.decoding import tokenizer_of
 from minillm_lib.model.config import DynamicScaling, LinearScaling, Llama3Scaling, ModelConfig, YarnScaling
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.hugging_face import model_type

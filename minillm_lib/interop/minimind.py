@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from minillm_lib.corpora.atomic_write import write_atomically
+from minillm_lib.io.atomic_write import write_atomically
 from minillm_lib.model.checkpoint import (
     SINGLE_FILE_SUFFIXES,
     CheckpointError,

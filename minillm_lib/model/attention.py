@@ -68,9 +68,18 @@ def attend(
     ``query`` is ``(batch, n_heads, seq, head_dim)``, ``key`` and ``value`` are
     ``(batch, n_kv_heads, past + seq, head_dim)``. ``mask`` is true where a query may look; it
     comes from :func:`causal_mask`, as does its absence.
+
+    Raises
+    ------
+    ValueError
+        Without a mask, for several queries and a past: PyTorch would let the first query see the first key only.
     """
     batch, n_heads, seq, head_dim = query.shape
-    n_kv_heads = key.shape[1]
+    n_kv_heads, n_keys = key.shape[1:3]
+    if mask is None and 1 < seq != n_keys:
+        raise ValueError(
+            f"{seq} queries over {n_keys} keys need a mask, from causal_mask(past={n_keys - seq}, seq={seq}, …)"
+        )
     if seq == 1:
         # The queries of a group become the rows of one matrix, so that no key or value is copied for them.
         rows = query.reshape(batch, n_kv_heads, n_heads // n_kv_heads, head_dim)

@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from minillm_lib.corpora.atomic_write import write_atomically
+from minillm_lib.io.atomic_write import write_atomically
 from minillm_lib.model.config import ModelConfig, RopeScaling
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.hugging_face import from_hugging_face, to_hugging_face
@@ -68,7 +68,7 @@ def save_checkpoint(model: MiniLLM, path: str | os.PathLike[str], tokenizer: Tok
         _write_single_file(model, path, tokenizer)
     else:
         with atomic_directory(path) as folder:
-            write_checkpoint(model, folder, tokenizer)
+            write_model_files(model, folder, tokenizer)
     return path
 
 
@@ -110,7 +110,7 @@ def load_checkpoint(
     return model.eval()
 
 
-def write_checkpoint(model: MiniLLM, folder: Path, tokenizer: Tokenizer | None = None) -> None:
+def write_model_files(model: MiniLLM, folder: Path, tokenizer: Tokenizer | None = None) -> None:
     """Write the files of a checkpoint into an existing directory, such as one of :func:`atomic_directory`."""
     config = _config_json(model, tokenizer)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -19,7 +19,7 @@ with warnings.catch_warnings():  # importing pyLDAvis turns every DeprecationWar
     import pyLDAvis.urls
 
 if TYPE_CHECKING:
-    from minillm_lib.corpora.bag_of_words import BagOfWords
+    from minillm_lib.topics.document_term import BagOfWords
     from minillm_lib.topics.gibbs_lda import GibbsLDA
 
 TINY = 1e-12  # stands in for a probability of 0, whose logarithm pyLDAvis would take

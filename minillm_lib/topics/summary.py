@@ -13,7 +13,7 @@ from rich.table import Table
 from scipy.special import rel_entr
 
 if TYPE_CHECKING:
-    from minillm_lib.corpora.bag_of_words import BagOfWords
+    from minillm_lib.topics.document_term import BagOfWords
     from minillm_lib.topics.gibbs_lda import GibbsLDA
 
 N_LABEL_TERMS = 3

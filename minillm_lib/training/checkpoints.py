@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 from minillm_lib.model.checkpoint import CheckpointError, save_checkpoint
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.training.config import CheckpointConfig
-from minillm_lib.training.distributed import Processes
+from minillm_lib.training.parallel import Processes
 from minillm_lib.training.precision import Precision
 from minillm_lib.training.progress import Progress
 from minillm_lib.training.run_folder import RunError, RunFolder

@@ -82,7 +82,7 @@ class ConversationsConfig(StrictConfig):
     A file has no test split: ``held_out`` is the share of its conversations that is set aside, chosen by hash.
     ``repeat`` counts how often each conversation stands in an epoch, ``most`` how many are taken at most.
     With ``rewordings``, so many noisy wordings of each question take the place of the question itself
-    (:func:`~minillm_lib.corpora.rewording.reword`). With ``answer_tokens``, only the first so many tokens of each
+    (:func:`~minillm_lib.corpora.faq.reword`). With ``answer_tokens``, only the first so many tokens of each
     answer are trained on, and the rest is left out: which answer is the right one shows there, and several times as
     many questions fit into a step. A source may be listed twice, as it is and so.
     """

@@ -18,17 +18,15 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from minillm_lib.corpora.conversations import Conversation, read_conversations
-from minillm_lib.corpora.docstring_qa import load_docstring_qa
-from minillm_lib.corpora.document import Document
-from minillm_lib.corpora.faq import load_course_faq
+from minillm_lib.corpora.docstrings.questions import load_docstring_qa
+from minillm_lib.corpora.document import Document, place_of
+from minillm_lib.corpora.faq import load_course_faq, reword
 from minillm_lib.corpora.registry import find_corpus, load_corpus
-from minillm_lib.corpora.rewording import reword
-from minillm_lib.corpora.splits import place_of
 from minillm_lib.model.checkpoint import SINGLE_FILE_SUFFIXES, load_checkpoint
 from minillm_lib.tokenizer import MODEL_FILE, Tokenizer
-from minillm_lib.training.batches import ConversationRows, TokenWindows
 from minillm_lib.training.config import ConversationsConfig, CorpusConfig, DataConfig
-from minillm_lib.training.sft_dataset import (
+from minillm_lib.training.rows import ConversationRows, TokenWindows
+from minillm_lib.training.sft_rows import (
     EncodedConversation,
     EncodingReport,
     encode_conversations,

@@ -8,11 +8,11 @@ from statistics import fmean, stdev
 from typing import Literal, NamedTuple
 
 from minillm_lib.tokenizer import Tokenizer
-from minillm_lib.training.batches import IntArray, Rows
 from minillm_lib.training.config import TrainConfig
 from minillm_lib.training.metrics import Metrics
 from minillm_lib.training.precision import Precision
 from minillm_lib.training.progress import RECENT
+from minillm_lib.training.rows import IntArray, Rows
 from minillm_lib.training.run_folder import RunError, RunFolder
 
 _LEAST_DEVIATION = 0.02  # losses that happen to lie close together make no small jump a spike

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, Replicate
 from torch.optim import Optimizer
 
-from minillm_lib.training.config import OptimizerConfig
+from minillm_lib.training.config import OptimizerConfig, ScheduleConfig
 
 
 def make_optimizers(
@@ -102,3 +103,28 @@ def orthogonalise(matrix: Tensor, dtype: torch.dtype | None = None, n_iterations
         gram = x @ x.T  # (short, short)
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
     return (x.T if is_tall else x).to(matrix.dtype)
+
+
+def learning_rate_factor(step: int, n_steps: int, schedule: ScheduleConfig) -> float:
+    """What the peak learning rate is multiplied by in a step, counted from 0 to ``n_steps - 1``.
+
+    The first step of a warm-up takes ``1 / warmup_steps``, since a step at rate 0 would be lost; the last step of a
+    decay takes ``final_share``.
+
+    >>> schedule = ScheduleConfig(name="wsd", warmup_steps=2, decay_share=0.4, final_share=0.0)
+    >>> [round(learning_rate_factor(step, 10, schedule), 2) for step in range(10)]
+    [0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0]
+    """
+    if step < schedule.warmup_steps:
+        return (step + 1) / schedule.warmup_steps
+    if schedule.name == "constant":
+        return 1.0
+    n_decay = max(n_steps - schedule.warmup_steps, 1)
+    if schedule.name == "wsd":
+        n_decay = min(max(round(schedule.decay_share * n_steps), 1), n_decay)
+    left = (n_steps - 1 - step) / n_decay  # 1 where the decay begins, 0 in the last step
+    if left >= 1:
+        return 1.0
+    if schedule.name == "cosine":
+        left = (1 - math.cos(math.pi * left)) / 2
+    return schedule.final_share + (1 - schedule.final_share) * max(left, 0.0)

@@ -11,8 +11,8 @@ from minillm_lib.model.checkpoint import SINGLE_FILE_SUFFIXES, check_replaceable
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.training.compilation import check_compiler
 from minillm_lib.training.config import RunConfig, differences
-from minillm_lib.training.distributed import Processes
-from minillm_lib.training.loggers import check_loggers
+from minillm_lib.training.metrics import check_loggers
+from minillm_lib.training.parallel import Processes
 from minillm_lib.training.precision import Precision
 from minillm_lib.training.run_folder import RunError, RunFolder
 

@@ -29,8 +29,8 @@ import yaml
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
-from minillm_lib.corpora.atomic_write import write_atomically
-from minillm_lib.model.checkpoint import CheckpointError, atomic_directory, torch_load, write_checkpoint
+from minillm_lib.io.atomic_write import write_atomically
+from minillm_lib.model.checkpoint import CheckpointError, atomic_directory, torch_load, write_model_files
 from minillm_lib.model.decoder import MiniLLM
 
 STATE_FOLDER = "trainer_state"
@@ -169,7 +169,7 @@ class RunFolder:
         """
         path = self.checkpoint_path(step)
         with self.saying_what_is_left(path), atomic_directory(path) as folder:
-            write_checkpoint(model, folder, model.tokenizer)
+            write_model_files(model, folder, model.tokenizer)
             state = folder / STATE_FOLDER
             state.mkdir()
             torch.save(tensors, state / "optimizer.pt")

@@ -21,9 +21,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from tqdm.auto import tqdm
 
-from minillm_lib.corpora.atomic_write import open_atomically
 from minillm_lib.corpora.document import Document
-from minillm_lib.corpora.parallel import parallel_map
+from minillm_lib.io.atomic_write import open_atomically
+from minillm_lib.io.parallel import parallel_map
 from minillm_lib.tokenizer import Tokenizer
 
 _MARK = b"MINILLM-TOKENS\n"

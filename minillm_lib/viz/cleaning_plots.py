@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from minillm_lib.corpora.cleaning_report import PipelineReport
+from minillm_lib.corpora.cleaning.report import PipelineReport
 from minillm_lib.viz.style import BLUE, ORANGE, StyledFigure, style
 
 

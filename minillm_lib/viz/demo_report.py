@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minillm_lib import __version__
-from minillm_lib.corpora.atomic_write import write_atomically
-from minillm_lib.training.answers import AnswerReport
-from minillm_lib.training.run_result import RunResult
+from minillm_lib.generation.answers import AnswerReport
+from minillm_lib.io.atomic_write import write_atomically
+from minillm_lib.training.run import RunResult
 from minillm_lib.viz.demo_report_words import WORDS
 from minillm_lib.viz.lda_report import (
     Language,
@@ -25,8 +25,8 @@ from minillm_lib.viz.lda_report_words import WORDS as LDA_WORDS
 from minillm_lib.viz.training_plots import plot_losses
 
 if TYPE_CHECKING:
-    from minillm_lib.corpora.bag_of_words import BagOfWords
     from minillm_lib.tokenizer import Tokenizer
+    from minillm_lib.topics.document_term import BagOfWords
     from minillm_lib.topics.gibbs_lda import GibbsLDA
     from minillm_lib.training.token_file import TokenFile
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from minillm_lib import __version__
-from minillm_lib.corpora.atomic_write import write_atomically
+from minillm_lib.io.atomic_write import write_atomically
 from minillm_lib.topics.pyldavis import prepare_pyldavis, pyldavis_html
 from minillm_lib.topics.summary import (
     TopicSummary,
@@ -37,7 +37,7 @@ from minillm_lib.viz.topic_plots import (
 )
 
 if TYPE_CHECKING:
-    from minillm_lib.corpora.bag_of_words import BagOfWords
+    from minillm_lib.topics.document_term import BagOfWords
     from minillm_lib.topics.gibbs_lda import GibbsLDA
 
 Language = Literal["en", "zh"]

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import yaml
 
 from minillm_lib import __version__
-from minillm_lib.corpora.atomic_write import write_atomically
-from minillm_lib.training.baselines import baselines_of_run
-from minillm_lib.training.health import RunReport, examine_run
+from minillm_lib.analysis.baselines import baselines_of_run
+from minillm_lib.analysis.health import RunReport, examine_run
+from minillm_lib.analysis.scaling_law import ScalingLaw, fit_scaling_law
+from minillm_lib.io.atomic_write import write_atomically
+from minillm_lib.training.run import RunMetrics, RunSource
 from minillm_lib.training.run_folder import Record
-from minillm_lib.training.run_metrics import RunMetrics, RunSource
-from minillm_lib.training.scaling_law import ScalingLaw, fit_scaling_law
 from minillm_lib.viz.lda_report import check_report_path, report_environment, svg_data_address
 from minillm_lib.viz.training_plots import (
     plot_gradient_norms,

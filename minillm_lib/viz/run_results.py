@@ -15,9 +15,9 @@ import psutil
 import yaml
 
 from minillm_lib import __version__
-from minillm_lib.corpora.atomic_write import open_atomically, write_atomically
-from minillm_lib.training.reference_band import FILE_NAME, reference_band
-from minillm_lib.training.run_metrics import RunMetrics, RunSource
+from minillm_lib.analysis.reference import FILE_NAME, reference_band
+from minillm_lib.io.atomic_write import open_atomically, write_atomically
+from minillm_lib.training.run import RunMetrics, RunSource
 from minillm_lib.viz.lda_report import ReportError
 from minillm_lib.viz.run_report import (
     TARGET_PERPLEXITY,

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from minillm_lib.training.config import ScheduleConfig
-from minillm_lib.training.plan import Plan
+from minillm_lib.training.planning import Plan
 from minillm_lib.viz.style import BLUE, INK, StyledFigure, style
 
 _MILLION = 1e6

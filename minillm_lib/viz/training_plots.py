@@ -25,8 +25,8 @@ from matplotlib.ticker import (
     PercentFormatter,
 )
 
-from minillm_lib.training.run_metrics import FloatArray, RunMetrics, RunSource, smoothed
-from minillm_lib.training.scaling_law import ScalingLaw
+from minillm_lib.analysis.scaling_law import ScalingLaw
+from minillm_lib.training.run import FloatArray, RunMetrics, RunSource, smoothed
 from minillm_lib.viz.style import BLUE, INK, PALETTE, VERMILLION, StyledFigure, axes_for, style
 
 XAxis = Literal["tokens", "steps"]
@@ -44,7 +44,7 @@ def plot_losses(
 
     The faint line is the loss of each batch, the strong one its trend, the dots the loss on held-out text.
     ``baselines`` are losses to compare with, by name, such as those of
-    :func:`~minillm_lib.training.baselines.count_baselines` or a grammar's entropy; each is a dotted line.
+    :func:`~minillm_lib.analysis.baselines.count_baselines` or a grammar's entropy; each is a dotted line.
 
     Raises
     ------

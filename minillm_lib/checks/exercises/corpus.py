@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minillm_lib.checks.exercise import Exercise, Inputs
-from minillm_lib.corpora import deduplication
+from minillm_lib.corpora.cleaning import duplicates
 
 Documents = list[list[str]]
 _WORDS = ("model", "topic", "word", "neural", "network", "data", "prior", "kernel")
@@ -42,7 +42,7 @@ def _expected_vocabulary(counts: np.ndarray, n: int) -> float:
 EXERCISES = (
     Exercise(
         name="jaccard",
-        reference=deduplication.jaccard,
+        reference=duplicates.jaccard,
         inputs=_two_sets,
         misconceptions={
             lambda a, b: (

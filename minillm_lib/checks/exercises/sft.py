@@ -10,7 +10,7 @@ from torch import Tensor
 
 from minillm_lib.checks.exercise import Exercise, Inputs
 from minillm_lib.model.attention import causal_mask
-from minillm_lib.training.sft_dataset import (
+from minillm_lib.training.sft_rows import (
     EncodedConversation,
     first_fit_decreasing,
     pack_conversations,

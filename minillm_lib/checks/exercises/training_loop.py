@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from minillm_lib.checks.exercise import Exercise, Inputs
 from minillm_lib.model.loss import linear_cross_entropy
 from minillm_lib.training.config import ScheduleConfig
-from minillm_lib.training.schedule import learning_rate_factor
+from minillm_lib.training.optimizer import learning_rate_factor
 
 Updated = tuple[Tensor, Tensor, Tensor]
 

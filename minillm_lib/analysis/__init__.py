@@ -1,0 +1,8 @@
+"""Reading finished or running runs: is one healthy, what did it learn, and what would a larger one reach?
+
+Start with :func:`examine_run` in :mod:`~minillm_lib.analysis.health`. Training does not depend on anything here.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,242 @@
+"""What the loss tells: where it began, where it should be, what was learned, and how the learning rate suits it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from scipy.ndimage import median_filter
+
+from minillm_lib.analysis.health.finding import Finding, Severity, signed, worst
+from minillm_lib.analysis.reference import ReferenceBand, corpora_of
+from minillm_lib.training.run import FloatArray, RunMetrics, noise_of, smoothed
+
+_INITIAL = "initial loss"
+_REFERENCE = "reference"
+_LEARNED = "what is learned"
+_RATE = "learning rate"
+_FAR_FROM_UNIFORM, _VERY_FAR_FROM_UNIFORM = 0.5, 2.0  # nats
+_NEAR_UNIFORM = 1.0
+_FAR_FROM_BAND = 0.5
+_NEAR_UNIGRAM = 0.1
+_FEWEST_STEPS = 50
+_STEPS_TO_FREQUENCIES, _STEPS_BEYOND = 100, 300  # small models stay at the frequencies for some hundred steps
+_TOO_GOOD = 0.25  # of the loss of counting pairs
+_LARGE_STEP, _HUGE_STEP = 0.5, 2.0  # of the initial weights' standard deviation
+_RISE, _WIDE_RISE = 0.3, 0.2
+_SPIKE = 0.3
+_UNCHANGED = 0.05
+
+Sign = tuple[Severity, str]
+
+
+def check_initial_loss(metrics: RunMetrics) -> Finding:
+    """Fresh weights know nothing, so their loss is near that of a uniform guess, ``ln(vocab_size)``.
+
+    The presets begin 0.01 to 0.12 nats above it. A run of fine-tuning begins far below.
+    """
+    vocab_size = metrics.start.get("vocab_size")
+    first = metrics.steps[0] if metrics.steps else {}
+    if vocab_size is None or first.get("step") != 1:
+        return Finding(_INITIAL, "unsure", "the first step or the size of the vocabulary is not recorded")
+    loss, uniform = float(first["loss"]), math.log(vocab_size)
+    state = f"{loss:.2f}; a uniform guess among {vocab_size:,} tokens is {uniform:.2f}"
+    if metrics.stage == "sft":
+        if loss > uniform - _NEAR_UNIFORM:
+            return Finding(
+                _INITIAL,
+                "wrong",
+                f"{state}: as if nothing had been learned before",
+                "Look at ckpt: is it the pretrained model, and with its own tokenizer?",
+            )
+        return Finding(_INITIAL, "ok", f"{state}: the pretrained model's knowledge is there")
+    if loss > uniform + _FAR_FROM_UNIFORM:
+        return Finding(
+            _INITIAL,
+            "wrong" if loss > uniform + _VERY_FAR_FROM_UNIFORM else "look",
+            f"{state}: the fresh model is sure of what it cannot know",
+            "The initial logits are too large: look at model.initializer_range (0.02 is usual), at "
+            "model.scale_residual_init, and at the last norm.",
+        )
+    if loss < uniform - _FAR_FROM_UNIFORM:
+        return Finding(
+            _INITIAL,
+            "look",
+            f"{state}: better than a fresh model can be",
+            "Either the weights are not fresh, or the labels can be seen: look at their shift by one and at the causal "
+            "mask. Text of very few kinds of token has such a loss too.",
+        )
+    return Finding(_INITIAL, "ok", state)
+
+
+def check_reference(metrics: RunMetrics, band: ReferenceBand | None) -> Finding:
+    """The smoothed loss against the band of a recorded run of the same size and stage."""
+    if band is None:
+        return Finding(_REFERENCE, "unsure", "no recorded run has this stage, size and vocabulary")
+    if band.corpora != corpora_of(metrics):
+        read = ", ".join(band.corpora)
+        return Finding(_REFERENCE, "unsure", f"{band.name} is of this size, but has read other text ({read})")
+    tokens, loss = metrics.values("tokens"), smoothed(metrics.values("loss"))
+    low, high = band.at(tokens)
+    inside = np.flatnonzero(np.isfinite(low) & (np.arange(len(loss)) >= metrics.warmup_end))
+    if len(inside) < _FEWEST_STEPS:
+        return Finding(_REFERENCE, "unsure", f"too few steps to compare with {band.name}: {len(inside)}")
+    last = inside[-max(len(inside) // 10, 5) :]
+    above = float(np.median(loss[last] - high[last]))
+    below = float(np.median(low[last] - loss[last]))
+    state = (
+        f"{loss[last[-1]]:.2f} at {tokens[last[-1]]:,.0f} tokens; {band.name} has "
+        f"{low[last[-1]]:.2f} to {high[last[-1]]:.2f}"
+    )
+    if above > 0:
+        return Finding(
+            _REFERENCE,
+            "wrong" if above > _FAR_FROM_BAND else "look",
+            f"{state}: {above:.2f} nats above the band",
+            "Compare this run's config.yaml with the reference's: train.lr, batch_size, the schedule, precision.",
+        )
+    if below > _FAR_FROM_BAND:
+        return Finding(
+            _REFERENCE,
+            "look",
+            f"{state}: {below:.2f} nats below the band",
+            "Too good: look for training text that repeats itself, and for labels that the model can see.",
+        )
+    return Finding(_REFERENCE, "ok", f"{state}{': below the band' if below > 0 else ''}")
+
+
+def check_what_was_learned(metrics: RunMetrics, baselines: Mapping[str, float]) -> Finding | None:
+    """Whether the model does better than counting tokens. Only a pretraining run can be compared."""
+    if metrics.stage != "pretrain":
+        return None
+    unigram, held_out = baselines.get("unigram"), metrics.series("loss", "evaluation")[1]
+    if unigram is None or not len(held_out):
+        return Finding(_LEARNED, "unsure", "the token files to compare with, or an evaluation, are not there")
+    now, n_steps = float(held_out.min()), len(metrics.steps) - metrics.warmup_end
+    bigram = f", of pairs {baselines['bigram']:.2f}" if "bigram" in baselines else ""
+    state = f"the held-out loss is {now:.2f}; counting tokens has {unigram:.2f}{bigram}"
+    if now < _TOO_GOOD * baselines.get("bigram", unigram):
+        return Finding(
+            _LEARNED,
+            "look",
+            f"{state}: too good to be true",
+            "Look whether the model can see what it predicts (the shift of the labels by one, the causal mask), or "
+            "whether the text is one sentence over and over.",
+        )
+    if now < unigram - _NEAR_UNIGRAM:
+        return Finding(_LEARNED, "ok", state)
+    knows_frequencies = now <= unigram + _NEAR_UNIGRAM
+    if n_steps < (_STEPS_BEYOND if knows_frequencies else _STEPS_TO_FREQUENCIES):
+        return Finding(_LEARNED, "unsure", f"{state}; too early to tell: {n_steps} steps since the warm-up")
+    if not knows_frequencies:
+        return Finding(
+            _LEARNED,
+            "wrong",
+            f"{state}: not even how frequent each token is",
+            "If the loss still falls, the learning rate is too low; if it does not, it is far too high, or the "
+            "gradients do not reach the weights.",
+        )
+    return Finding(
+        _LEARNED,
+        "wrong",
+        f"{state}: only how frequent each token is, nothing of what follows what",
+        "Look whether the labels belong to the inputs (the shift by one, the order of rows, the mask) and whether "
+        "attention sees the past; a learning rate that is far too high ends here too.",
+    )
+
+
+def check_learning_rate(metrics: RunMetrics) -> Finding:
+    """Signs of a learning rate that is too high or too low.
+
+    Whether a somewhat higher or lower one would be better, no single run can tell.
+    """
+    loss, rates = metrics.values("loss"), metrics.values("lr")
+    if len(loss) < _FEWEST_STEPS or not np.isfinite(loss).all() or not np.isfinite(rates).any():
+        return Finding(_RATE, "unsure", f"too early to tell: {len(loss)} steps")
+    too_high = [*_large_steps(metrics, rates), *_rises(loss), *_spikes(loss, metrics.warmup_end)]
+    if too_high:
+        return Finding(
+            _RATE,
+            worst([severity for severity, _ in too_high]),
+            f"too high? {'; '.join(words for _, words in too_high)}",
+            "Try a third of train.lr, a longer train.schedule.warmup_steps, or model.qk_norm.",
+        )
+    too_low = [*_small_way(metrics, rates), *_hardly_fell(loss)]
+    if too_low:
+        return Finding(
+            _RATE,
+            worst([severity for severity, _ in too_low]),
+            f"too low? {'; '.join(words for _, words in too_low)}",
+            "Try 3 and 10 times train.lr for some hundred steps each, and keep the one with the lowest loss.",
+        )
+    return Finding(_RATE, "ok", f"{np.nanmax(rates):.2g} at its highest; the loss falls without leaps")
+
+
+def _scale_of_weights(metrics: RunMetrics) -> float | None:
+    """The initial weights' standard deviation, for a run that begins with them."""
+    return metrics.setting("model", "initializer_range") if metrics.stage == "pretrain" else None
+
+
+def _large_steps(metrics: RunMetrics, rates: FloatArray) -> Iterator[Sign]:
+    """AdamW's first updates change each weight by about the learning rate, whatever the gradient's size.
+
+    Rates from 0.01 to 0.2 of the initial weights' standard deviation are usual (6e-4 to 3e-3 for 0.02).
+    """
+    scale, highest = _scale_of_weights(metrics), float(np.nanmax(rates))
+    if scale and highest > _LARGE_STEP * scale:
+        share = highest / scale
+        severity: Severity = "wrong" if share > _HUGE_STEP else "look"
+        yield (
+            severity,
+            f"one step can change a weight by {highest:.2g}, {share:.1f} times the spread of the initial weights",
+        )
+
+
+def _rises(loss: FloatArray) -> Iterator[Sign]:
+    """The loss goes up from where it was, for longer than noise explains."""
+    noise, width = noise_of(loss), max(len(loss) // 20, 10)
+    brief = median_filter(loss, 5, mode="mirror")[: len(loss) - 2]
+    wide = smoothed(loss, width)[: len(loss) - width // 2]
+    limits = max(_RISE, 6 * noise), max(_WIDE_RISE, 6 * noise / math.sqrt(width))
+    for curve, limit in zip((brief, wide), limits, strict=True):
+        risen = curve - np.minimum.accumulate(curve)
+        top = int(risen.argmax())
+        if risen[top] > limit:
+            is_back = curve[-1] - curve[: top + 1].min() < limit
+            back = "and came back" if is_back else f"and is at {curve[-1]:.2f} at the end"
+            lowest = curve[top] - risen[top]
+            yield (
+                "look" if is_back else "wrong",
+                f"the loss rose from {lowest:.2f} to {curve[top]:.2f} by step {top + 1}, {back}",
+            )
+            return
+
+
+def _spikes(loss: FloatArray, first: int) -> Iterator[Sign]:
+    """Single steps far above those around them, more often than now and then."""
+    limit = median_filter(loss, 21, mode="mirror") + max(_SPIKE, 6 * noise_of(loss))
+    n_spikes = int((loss > limit)[first:].sum())
+    if n_spikes >= max(3, 0.01 * len(loss)):
+        yield "look", f"{n_spikes} steps have a loss far above that of the steps around them"
+
+
+def _small_way(metrics: RunMetrics, rates: FloatArray) -> Iterator[Sign]:
+    """The sum of all rates bounds about how far AdamW can have moved a weight."""
+    scale, way = _scale_of_weights(metrics), float(np.nansum(rates))
+    if scale and way < scale:
+        yield (
+            "wrong" if way < scale / 4 else "look",
+            f"all {len(rates)} steps together can have moved a weight by {way:.2g}, and the initial weights have a "
+            f"spread of {scale:g}",
+        )
+
+
+def _hardly_fell(loss: FloatArray) -> Iterator[Sign]:
+    tenth = len(loss) // 10
+    fall = float(loss[:tenth].mean() - loss[-tenth:].mean())
+    if fall < _UNCHANGED:
+        yield (
+            "look",
+            f"from its first tenth to its last, the run's loss changed by only {signed(-fall, 3)} nats",
+        )

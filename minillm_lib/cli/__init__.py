@@ -1,0 +1,1 @@
+"""The ``minillm`` command: :mod:`~minillm_lib.cli.main` puts the subcommands together; one module per group of them."""

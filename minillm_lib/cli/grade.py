@@ -1,0 +1,113 @@
+"""``minillm grade``: submitted notebooks in, points out."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from minillm_lib.checks.grading import GradeReport
+
+course_app = typer.Typer()
+console = Console()
+
+
+@course_app.command()
+def grade(
+    path: Annotated[Path, typer.Argument(help="A submitted notebook, or a folder of them.")],
+    assignment: Annotated[
+        Path | None,
+        typer.Option(help="The notebook that you handed out, if it is not the course's: its checks count."),
+    ] = None,
+    exercises: Annotated[
+        Path | None, typer.Option(help="A Python file that registers exercises of your own.")
+    ] = None,
+    to_csv: Annotated[Path | None, typer.Option("--csv", help="Write all results to this file.")] = None,
+    time_limit: Annotated[float, typer.Option(help="Seconds for a submission.")] = 600.0,
+    cell_time_limit: Annotated[float, typer.Option(help="Seconds for a cell.")] = 120.0,
+    memory_limit: Annotated[float, typer.Option(help="MiB for a submission.")] = 4096.0,
+    seed: Annotated[int | None, typer.Option(help="Of the hidden inputs; random if not given.")] = None,
+) -> None:
+    """Grade submitted notebooks, each in a process of its own; a broken one never stops the rest."""
+    from tqdm.auto import tqdm
+
+    from minillm_lib.checks.grading import grade_folder_paths, grade_notebook
+
+    if not path.exists():
+        raise ValueError(f"{path} does not exist: name a notebook or a folder of notebooks")
+    paths = grade_folder_paths(path) if path.is_dir() else [path]
+    reports = [
+        grade_notebook(
+            one,
+            assignment=assignment,
+            exercises_file=exercises,
+            time_limit=time_limit,
+            cell_time_limit=cell_time_limit,
+            memory_limit=memory_limit,
+            seed=seed,
+        )
+        for one in tqdm(paths, unit="notebook", desc="Grading", disable=len(paths) == 1)
+    ]
+    if path.is_dir():
+        console.print(_submissions_table(reports, path))
+    else:
+        console.print(_exercises_table(reports[0]))
+    if to_csv is not None:
+        _write_csv(to_csv, reports)
+        console.print(f"written: [bold]{to_csv}[/bold]")
+
+
+def _exercises_table(report: GradeReport) -> Table:
+    title = f"{report.path.name}: {report.points} of {report.max_points} points"
+    table = Table("exercise", "points", "result", title=escape(title), title_justify="left", show_lines=True)
+    for result in report.results:
+        table.add_row(
+            result.exercise,
+            f"{result.points} of {result.max_points}",
+            escape(f"{result.status}: {result.message}"),
+        )
+    table.caption = escape(report.problem) or None
+    return table
+
+
+def _submissions_table(reports: list[GradeReport], folder: Path) -> Table:
+    table = Table("submission", "points", "passed", "failed", "not attempted", "problem")
+    for report in reports:
+        statuses = [result.status for result in report.results]
+        table.add_row(
+            escape(str(report.path.relative_to(folder))),
+            f"{report.points} of {report.max_points}",
+            *(str(statuses.count(status)) for status in ("passed", "failed", "not attempted")),
+            escape(report.problem),
+        )
+    return table
+
+
+def _write_csv(path: Path, reports: list[GradeReport]) -> None:
+    """One row an exercise, then one of the submission's total; every cell is a value, so that it can be pivoted."""
+    from minillm_lib.io.atomic_write import write_atomically
+
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["submission", "exercise", "points", "max_points", "status", "message"])
+    for report in reports:
+        for result in report.results:
+            rows.writerow(
+                [
+                    report.path,
+                    result.exercise,
+                    result.points,
+                    result.max_points,
+                    result.status,
+                    result.message,
+                ]
+            )
+        rows.writerow([report.path, "total", report.points, report.max_points, "", report.problem])
+    write_atomically(path, text.getvalue().encode("utf-8-sig"))

@@ -1,0 +1,9 @@
+"""The documentation that every learner already has on disk: the docstrings of Python and of the course's packages.
+
+Start with :mod:`~minillm_lib.corpora.docstrings.corpus`. Nothing is fetched and nothing is imported: source files are
+parsed. :mod:`~minillm_lib.corpora.docstrings.questions` turns docstrings into questions and answers.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

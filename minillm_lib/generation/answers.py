@@ -1,0 +1,153 @@
+"""Whether a chat model's answers are the right ones: each is compared with all reference answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+from tqdm.auto import tqdm
+
+from minillm_lib.corpora.faq import FaqQuestion
+from minillm_lib.generation.decoding import generate, tokenizer_of
+from minillm_lib.generation.sampling import SamplingConfig
+from minillm_lib.model.decoder import MiniLLM
+
+_GREEDY = SamplingConfig(temperature=0.0, max_new_tokens=256)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedAnswer:
+    """An answer, and the question whose reference answer is nearest to it.
+
+    ``has_ended`` tells whether the model ended it by itself; ``repetition`` is the share of its runs of four tokens
+    that stood in it before.
+    """
+
+    question: FaqQuestion
+    phrasing: str
+    answer: str
+    nearest_id: str
+    has_ended: bool
+    repetition: float
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the nearest reference answer is that of the question."""
+        return self.nearest_id == self.question.id
+
+
+@dataclass(frozen=True)
+class AnswerReport:
+    """Checked answers, and shares over them."""
+
+    answers: tuple[CheckedAnswer, ...]
+
+    def right_share(self, language: str | None = None) -> float:
+        """Share of right answers, of all or in one language."""
+        own = [each for each in self.answers if language in (None, each.question.language)]
+        return sum(each.is_right for each in own) / max(len(own), 1)
+
+    @property
+    def ended_share(self) -> float:
+        """Share of answers that end by themselves."""
+        return sum(each.has_ended for each in self.answers) / max(len(self.answers), 1)
+
+    @property
+    def repetition(self) -> float:
+        """Mean share of repeated runs of four tokens."""
+        return float(np.mean([each.repetition for each in self.answers])) if self.answers else 0.0
+
+    def __str__(self) -> str:
+        by_language = ", ".join(
+            f"{self.right_share(language):.0%} right in {language}"
+            for language in sorted({each.question.language for each in self.answers})
+        )
+        return (
+            f"{len(self.answers)} answers: {by_language}; {self.ended_share:.1%} end by themselves, "
+            f"{self.repetition:.1%} of their 4-grams are repeated"
+        )
+
+
+Asked = tuple[FaqQuestion, str]
+"""A question, and the phrasing that it is asked in."""
+
+
+def held_out_phrasings(questions: Sequence[FaqQuestion], most: int | None = None) -> list[Asked]:
+    """The phrasings that no model was trained on; at most ``most`` of them, spread evenly over all."""
+    asked = [(question, phrasing) for question in questions for phrasing in question.held_out]
+    if most is None or most >= len(asked):
+        return asked
+    return [asked[index * len(asked) // most] for index in range(most)]
+
+
+def check_answers(
+    model: MiniLLM,
+    asked: Sequence[Asked],
+    references: Sequence[FaqQuestion],
+    *,
+    batch_size: int = 32,
+    sampling: SamplingConfig = _GREEDY,
+    progress: bool = True,
+) -> AnswerReport:
+    """Ask a model, and find the reference answer nearest to each reply.
+
+    Nearest is the highest cosine of tf-idf weights of character 2- to 4-grams, among the answers in the question's
+    language: 213 of them in ``course-faq``, so that guessing is right in under 0.5 %.
+
+    Parameters
+    ----------
+    asked
+        Such as :func:`held_out_phrasings` gives.
+    references
+        The questions whose answers are candidates, such as :func:`~minillm_lib.corpora.faq.faq_questions`.
+    """
+    nearest: dict[str, _Nearest] = {
+        language: _Nearest([each for each in references if each.language == language])
+        for language in {question.language for question, _ in asked}
+    }
+    answers: list[CheckedAnswer] = []
+    with tqdm(total=len(asked), desc="asking", unit="question", disable=not progress) as bar:
+        for start in range(0, len(asked), batch_size):
+            for checked in _ask(model, asked[start : start + batch_size], nearest, sampling):
+                answers.append(checked)
+                bar.update()
+    return AnswerReport(tuple(answers))
+
+
+def _ask(
+    model: MiniLLM, asked: Sequence[Asked], nearest: dict[str, _Nearest], sampling: SamplingConfig
+) -> Iterator[CheckedAnswer]:
+    tokenizer = tokenizer_of(model)
+    prompts = [
+        tokenizer.apply_chat_template([{"role": "user", "content": phrasing}], add_generation_prompt=True)
+        for _, phrasing in asked
+    ]
+    for (question, phrasing), generation in zip(asked, generate(model, prompts, sampling), strict=True):
+        yield CheckedAnswer(
+            question,
+            phrasing,
+            generation.text,
+            nearest[question.language].id_of(generation.text),
+            generation.finish_reason == "stop",
+            _repetition(generation.ids),
+        )
+
+
+class _Nearest:
+    """Finds the question whose answer resembles a text most."""
+
+    def __init__(self, questions: Sequence[FaqQuestion]) -> None:
+        self._ids = [question.id for question in questions]
+        self._vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(2, 4), sublinear_tf=True)
+        self._answers = self._vectorizer.fit_transform(question.answer for question in questions)
+
+    def id_of(self, text: str) -> str:
+        similarity = (self._answers @ self._vectorizer.transform([text]).T).toarray().ravel()
+        return self._ids[int(similarity.argmax())] if similarity.any() else ""
+
+
+def _repetition(ids: Sequence[int], n: int = 4) -> float:
+    grams = [tuple(ids[start : start + n]) for start in range(len(ids) - n + 1)]
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0

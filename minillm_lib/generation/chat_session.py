@@ -1,0 +1,178 @@
+"""Conversations: the chat template around generation, and a memory that ends where the context does."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+from minillm_lib.generation.decoding import configured, tokenizer_of
+from minillm_lib.generation.sampling import SamplingConfig
+from minillm_lib.generation.streaming import TextStream, print_stream
+from minillm_lib.model.decoder import MiniLLM
+
+Message = Mapping[str, str]
+
+_GREEDY = SamplingConfig(temperature=0.0)
+
+
+class ChatSession:
+    """A conversation with a model, turn by turn.
+
+    When the conversation no longer leaves room for a reply, the oldest turns are forgotten, though never the
+    system message, and a ``UserWarning`` says so. Another one says when a reply ends with the context.
+
+    Parameters
+    ----------
+    system
+        What the model is told before the conversation.
+    history
+        Earlier messages, as ``{"role": "user", "content": "…"}``; the first may be a system message.
+    sampling, options
+        As in :func:`~minillm_lib.generation.decoding.generate`, but the likeliest token is always taken if no
+        temperature is given: a small model has few answers that are right.
+
+    Attributes
+    ----------
+    messages
+        The conversation, with the system message first if there is one. Forgotten turns are gone from it.
+
+    Examples
+    --------
+    ::
+
+        session = ChatSession(model, system="Be brief.", temperature=0.7)
+        for piece in session.stream("What is a topic model?"):
+            print(piece, end="", flush=True)
+        session.send("And what is a language model?")
+    """
+
+    def __init__(
+        self,
+        model: MiniLLM,
+        *,
+        system: str | None = None,
+        history: Sequence[Message] = (),
+        sampling: SamplingConfig | None = None,
+        **options: Any,
+    ) -> None:
+        self.model, self.tokenizer = model, tokenizer_of(model)
+        self.sampling = configured(sampling or _GREEDY, options)
+        first = [] if system is None else [{"role": "system", "content": system}]
+        self.messages: list[Message] = [*first, *history]
+
+    def stream(self, text: str) -> Generator[str, None, None]:
+        """The reply to ``text``, piece by piece.
+
+        Both turns become part of the conversation when the pieces are exhausted or the iterator is closed, so a
+        reply that is interrupted stays as far as it came.
+
+        Raises
+        ------
+        ValueError
+            If ``text`` alone, with the system message, leaves no room for a reply in the context.
+        """
+        messages = self._fitting([*self.messages, {"role": "user", "content": text}])
+        prompt = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True)
+        return self._reply(messages, TextStream(self.model, prompt, self.sampling))
+
+    def _reply(self, messages: list[Message], pieces: TextStream) -> Generator[str, None, None]:
+        reply = ""
+        try:
+            for piece in pieces:
+                reply += piece
+                yield piece
+        finally:
+            self.messages = [*messages, {"role": "assistant", "content": reply}]
+        if pieces.generation.finish_reason == "context":
+            context = self.model.config.context_length
+            warnings.warn(f"the reply stops where the context of {context} tokens is full", stacklevel=2)
+
+    def send(self, text: str) -> str:
+        """The whole reply to ``text``."""
+        return "".join(self.stream(text))
+
+    def reset(self) -> None:
+        """Forget all but the system message."""
+        self.messages = _system_message(self.messages)
+
+    def _fitting(self, messages: list[Message]) -> list[Message]:
+        """The messages without as many of the oldest turns as must go for a reply to have room.
+
+        Room is ``max_new_tokens``, but at most a quarter of the context. The last message always stays.
+        """
+        context, system = self.model.config.context_length, _system_message(messages)
+        room = min(self.sampling.max_new_tokens or context, context // 4)
+        later_turns = range(len(system) + 1, len(messages))
+        starts = [len(system), *(i for i in later_turns if messages[i]["role"] == "user")]
+        for start in starts:
+            kept = [*system, *messages[start:]]
+            if len(self.tokenizer.apply_chat_template(kept, add_generation_prompt=True)) + room <= context:
+                break
+        if start > len(system):
+            n_forgotten = start - len(system)
+            warnings.warn(
+                f"the context of {context} tokens is full: the oldest {n_forgotten} messages are forgotten",
+                stacklevel=3,
+            )
+        return kept
+
+
+def _system_message(messages: Sequence[Message]) -> list[Message]:
+    return [message for message in messages[:1] if message["role"] == "system"]
+
+
+def chat(
+    model: MiniLLM,
+    text: str,
+    *,
+    history: Sequence[Message] = (),
+    sampling: SamplingConfig | None = None,
+    **options: Any,
+) -> str:
+    """The model's reply to one message, after the messages of ``history`` if there are any.
+
+    The arguments are those of :class:`ChatSession`, which keeps a history of its own.
+    """
+    return ChatSession(model, history=history, sampling=sampling, **options).send(text)
+
+
+def chat_in_terminal(
+    model: MiniLLM,
+    *,
+    system: str | None = None,
+    sampling: SamplingConfig | None = None,
+    read: Callable[[str], str] = input,
+    **options: Any,
+) -> ChatSession:
+    """Talk with a model at the keyboard until Ctrl-D, and return the conversation.
+
+    Ctrl-C ends a reply where it is, and at the prompt the conversation; ``/reset`` begins a new one. ``read``
+    shows its argument and returns what was typed.
+    """
+    session = ChatSession(model, system=system, sampling=sampling, **options)
+    print("Ctrl-C stops a reply, /reset begins anew, Ctrl-D ends the conversation.")
+    while True:
+        try:
+            text = read("> ").strip()
+        except (EOFError, KeyboardInterrupt):
+            print()
+            return session
+        if text == "/reset":
+            session.reset()
+        elif text:
+            _print_reply(session, text)
+
+
+def _print_reply(session: ChatSession, text: str) -> None:
+    """Print the reply as it comes, and then in brackets what there is to say about the context."""
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            with closing(session.stream(text)) as pieces:
+                print_stream(pieces)
+        except ValueError as error:
+            print(f"[{error}]")
+    for note in notes:
+        print(f"[{note.message}]")

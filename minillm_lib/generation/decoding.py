@@ -1,0 +1,242 @@
+"""From prompts to texts: one token at a time, for a batch of prompts of different length."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from numbers import Integral
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from minillm_lib.generation.sampling import SamplingConfig, choose_tokens
+from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.tokenizer import Tokenizer
+
+FinishReason = Literal["stop", "stop_string", "length", "context"]
+
+
+@dataclass
+class Generation:
+    """What a model wrote after one prompt.
+
+    Attributes
+    ----------
+    ids
+        The new tokens, without the token that ended them.
+    finish_reason
+        ``"stop"`` at an end token, ``"stop_string"``, ``"length"`` at ``max_new_tokens``, or ``"context"``
+        where prompt and text fill the model's context; ``None`` while it is being written.
+    text
+        The decoded tokens up to the stop string; empty where the model has no tokenizer.
+    """
+
+    ids: list[int] = field(default_factory=list)
+    finish_reason: FinishReason | None = None
+    text: str = ""
+
+
+def generate(
+    model: MiniLLM,
+    prompts: str | Tensor | Sequence[Any],
+    sampling: SamplingConfig | None = None,
+    *,
+    end_ids: Collection[int] | None = None,
+    **options: Any,
+) -> list[Generation]:
+    """Continue each prompt; in a batch, each is continued as it would be alone, up to rounding.
+
+    >>> from minillm_lib.model.decoder import MiniLLM
+    >>> generate(MiniLLM.from_preset("nano"), [[5, 6, 7], [8]], max_new_tokens=3)[1].finish_reason
+    'length'
+
+    Parameters
+    ----------
+    prompts
+        A string or a list of them, a list of token ids or a list of such lists of any lengths, or a tensor
+        ``(seq,)`` or ``(batch, seq)``. Strings need ``model.tokenizer``; an empty one is the start of a text.
+    sampling, options
+        How to choose tokens; ``options`` are keys of :class:`~minillm_lib.generation.sampling.SamplingConfig`
+        that replace those of ``sampling``.
+    end_ids
+        The tokens that end a text; by default the tokenizer's end of text and end of turn.
+
+    Raises
+    ------
+    ValueError
+        For a prompt that leaves no room in the model's context, an empty one, an id outside the vocabulary, or
+        strings where there is no tokenizer.
+    """
+    steps = generation_steps(model, as_prompts(model, prompts), configured(sampling, options), end_ids)
+    *_, finished = steps
+    return finished
+
+
+def configured(sampling: SamplingConfig | None, options: dict[str, Any]) -> SamplingConfig:
+    """``sampling``, or the default, with the keys in ``options`` replaced."""
+    return (sampling or SamplingConfig()).replace(**options)
+
+
+@torch.inference_mode()
+def generation_steps(
+    model: MiniLLM,
+    prompts: Sequence[list[int]],
+    sampling: SamplingConfig,
+    end_ids: Collection[int] | None = None,
+) -> Iterator[list[Generation]]:
+    """Yield what has been written after each prompt, one token at a time, until all of it is finished.
+
+    It is the same list each time, one :class:`Generation` per prompt. Short prompts are padded on the left, which the
+    model does not attend to, and a finished text grows no further. Dropout is off while the model computes.
+    """
+    rows = [Generation() for _ in prompts]
+    modules = list(model.modules())
+    rules = [StopRule(model, len(prompt), sampling, end_ids) for prompt in prompts]
+    generators = _seeded_generators(sampling.seed, len(prompts))
+    input_ids, attention_mask = _pad_left(prompts, model.device)  # (batch, longest prompt) each
+    seen = torch.zeros(len(prompts), model.config.vocab_size, dtype=torch.bool, device=model.device)
+    cache = model.new_cache(len(prompts), input_ids.shape[1] + max(rule.limit for rule in rules) - 1)
+    while any(row.finish_reason is None for row in rows):
+        with _eval_mode(modules):
+            hidden = model.hidden_states(input_ids, attention_mask=attention_mask, cache=cache)
+            logits = linear(hidden[:, -1], model.output_weight).float()  # (batch, vocab)
+        seen.scatter_(1, input_ids, True)
+        tokens = choose_tokens(logits, sampling, seen, generators)  # (batch,)
+        for row, rule, token in zip(rows, rules, tokens.tolist(), strict=True):
+            if row.finish_reason is None:
+                rule.append(token, row)
+        yield rows
+        input_ids = tokens[:, None].to(model.device)
+        unfinished = [[row.finish_reason is None] for row in rows]
+        attention_mask = None if all(map(all, unfinished)) else torch.tensor(unfinished, device=model.device)
+
+
+class StopRule:
+    """What ends the text after a prompt of ``prompt_len`` tokens: an end token, a stop string, or its length.
+
+    Attributes
+    ----------
+    limit
+        The most tokens that the text can have.
+    """
+
+    def __init__(
+        self,
+        model: MiniLLM,
+        prompt_len: int,
+        sampling: SamplingConfig,
+        end_ids: Collection[int] | None = None,
+    ) -> None:
+        self._tokenizer = tokenizer_of(model) if sampling.stop else model.tokenizer
+        self._stop = sampling.stop
+        self._end_ids = _default_end_ids(model) if end_ids is None else end_ids
+        room = model.config.context_length - prompt_len
+        wanted = room if sampling.max_new_tokens is None else sampling.max_new_tokens
+        self.limit = min(room, wanted)
+        self._reason_at_limit: FinishReason = "length" if self.limit == sampling.max_new_tokens else "context"
+
+    def append(self, token: int, row: Generation) -> None:
+        """Add a token to a text, and how the text ends if it ends with it."""
+        if token in self._end_ids:
+            row.finish_reason = "stop"
+        else:
+            row.ids.append(token)
+            if len(row.ids) == self.limit:
+                row.finish_reason = self._reason_at_limit
+        if self._tokenizer is not None and (self._stop or row.finish_reason):
+            row.text = self._tokenizer.decode(row.ids)
+            if (end := find_stop(row.text, self._stop)) is not None:
+                row.text, row.finish_reason = row.text[:end], "stop_string"
+
+
+def find_stop(text: str, stop: Sequence[str]) -> int | None:
+    """Where the first of the stop strings begins in a text, or ``None``."""
+    return min((text.index(each) for each in stop if each in text), default=None)
+
+
+def as_prompts(model: MiniLLM, prompts: str | Tensor | Sequence[Any]) -> list[list[int]]:
+    """Checked lists of token ids, one a prompt, whichever way the prompts are given; see :func:`generate`."""
+    if isinstance(prompts, Tensor):
+        prompts = prompts.tolist()
+    if isinstance(prompts, str) or (len(prompts) > 0 and isinstance(prompts[0], Integral)):
+        prompts = [prompts]
+    ids = [_encode(model, each) if isinstance(each, str) else [int(i) for i in each] for each in prompts]
+    _check(model, ids)
+    return ids
+
+
+def tokenizer_of(model: MiniLLM) -> Tokenizer:
+    """The model's tokenizer, or an error that says how to give it one."""
+    if model.tokenizer is None:
+        raise ValueError(
+            "text needs a tokenizer, and this model has none: set model.tokenizer, or pass token ids"
+        )
+    return model.tokenizer
+
+
+def _encode(model: MiniLLM, prompt: str) -> list[int]:
+    tokenizer = tokenizer_of(model)
+    return tokenizer.encode(prompt) or [tokenizer.bos_id]
+
+
+def _default_end_ids(model: MiniLLM) -> tuple[int, ...]:
+    tokenizer = model.tokenizer
+    return () if tokenizer is None else (tokenizer.eos_id, tokenizer.end_of_turn_id)
+
+
+def _check(model: MiniLLM, prompts: Sequence[list[int]]) -> None:
+    """Refuse what would end in a wrong answer or in an error from deep within."""
+    context, vocab_size = model.config.context_length, model.config.vocab_size
+    if not prompts:
+        raise ValueError("there is no prompt")
+    for i, prompt in enumerate(prompts):
+        if not prompt:
+            raise ValueError(f"prompt {i} is empty; it must have at least one token")
+        if len(prompt) >= context:
+            raise ValueError(
+                f"prompt {i} has {len(prompt)} tokens, but the model's context is {context}; "
+                f"at most {context - 1} leave room for a new one"
+            )
+        if wrong := [token for token in prompt if not 0 <= token < vocab_size]:
+            raise ValueError(f"prompt {i} has the token {wrong[0]}; ids are from 0 to {vocab_size - 1}")
+
+
+def _seeded_generators(seed: int | None, n_rows: int) -> list[torch.Generator]:
+    """A generator for each row, so that no row's draws depend on the others."""
+    generators = [torch.Generator() for _ in range(n_rows)]
+    for row, generator in enumerate(generators):
+        if seed is None:
+            generator.seed()
+        else:
+            generator.manual_seed(seed + row)
+    return generators
+
+
+def _pad_left(prompts: Sequence[list[int]], device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """Prompts and which of their slots are tokens, ``(batch, longest)`` each; ``None`` if all of them are.
+
+    The padding is the row's own first token, so that it adds nothing to the tokens seen in the row.
+    """
+    longest = max(map(len, prompts))
+    padded = [prompt[:1] * (longest - len(prompt)) + prompt for prompt in prompts]
+    input_ids = torch.tensor(padded, device=device)
+    if all(len(prompt) == longest for prompt in prompts):
+        return input_ids, None
+    first = torch.tensor([[longest - len(prompt)] for prompt in prompts], device=device)
+    return input_ids, torch.arange(longest, device=device) >= first
+
+
+@contextmanager
+def _eval_mode(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Switch dropout and the like off, and then each module back to what it was."""
+    training = [module for module in modules if module.training]
+    try:
+        for module in training:
+            module.training = False
+        yield
+    finally:
+        for module in training:
+            module.training = True

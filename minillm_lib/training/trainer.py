@@ -1,0 +1,249 @@
+"""The training loop: one for pretraining and fine-tuning, one process and several, float32 and mixed precision.
+
+:meth:`Trainer.run` reads from top to bottom: a step, what is recorded of it, and every so often an evaluation and a
+checkpoint. Nothing in a step depends on anything but the weights, the optimizers' state and the step's number, which is
+why a run that was killed goes on bit for bit as if it had not been.
+
+What surrounds it has modules of its own: :mod:`.replica` (a model in several processes), :mod:`.checkpoints`,
+:mod:`.held_out` (evaluation and samples), :mod:`.metrics` (where records go), :mod:`.divergence`, :mod:`.throughput`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.training.checkpoints import Checkpoints
+from minillm_lib.training.config import RunConfig
+from minillm_lib.training.divergence import SPOILED, BadBatches, Problem
+from minillm_lib.training.evaluation import HeldOut
+from minillm_lib.training.interruption import Interruption
+from minillm_lib.training.metrics import Metrics, Throughput
+from minillm_lib.training.optimizer import learning_rate_factor, make_optimizers
+from minillm_lib.training.parallel import Processes, Replica
+from minillm_lib.training.precision import Precision
+from minillm_lib.training.progress import Progress, batch_of_step
+from minillm_lib.training.rows import Batch, IntArray, Rows, rows_of_step
+from minillm_lib.training.run import RunResult
+from minillm_lib.training.run_folder import Record, RunError, RunFolder
+
+
+class Trainer:
+    """One run, from its first step or from its last checkpoint.
+
+    Parameters
+    ----------
+    config, folder, processes
+        What to do, where it is kept, and who takes part.
+    model
+        With its tokenizer. Its weights are trained in place.
+    rows, held_out
+        What is trained on; and what is evaluated, by name.
+    data_facts
+        What tells the data from any other; a run goes on only with the data that it began with.
+    progress, on_record
+        Whether to show a bar; and what is called with each record of the metrics.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        folder: RunFolder,
+        processes: Processes,
+        model: MiniLLM,
+        rows: Rows,
+        held_out: Mapping[str, Rows],
+        data_facts: Mapping[str, Any],
+        *,
+        progress: bool = True,
+        on_record: Callable[[Record], None] | None = None,
+    ) -> None:
+        assert model.tokenizer is not None
+        train = config.train
+        self.config, self.folder, self.processes = config, folder, processes
+        self.rows = rows
+        self.tokens_per_step = train.batch_size * rows.seq_len
+        self.rows_at_a_time = train.rows_at_a_time(rows.seq_len, processes.count)
+        self.precision = Precision(train.precision, processes.device, train.tf32)
+        self.replica = Replica(model, train, processes, self.precision.dtype)
+        self.optimizers = make_optimizers(model, train.optimizer, self.precision.matmul_dtype)
+        self.held_out = HeldOut(
+            held_out, self.replica, model.tokenizer, config, processes, self.precision, self.rows_at_a_time
+        )
+        self.checkpoints = Checkpoints(
+            folder, processes, model, self.optimizers, self.precision, data_facts, config.checkpoint
+        )
+        self.metrics = Metrics(config, folder, processes, show_bar=progress, on_record=on_record)
+        self.bad_batches = BadBatches(train, folder, self.metrics, rows, model.tokenizer, self.precision)
+        self.progress = Progress()
+
+    def run(self) -> RunResult:
+        """Train to the last step, or until a signal asks to stop; the best model goes to ``config.output``."""
+        n_steps, evaluate_every = self.config.train.steps, self.config.evaluation.every
+        says_so = self.processes.is_first
+        with Interruption(says_so=says_so) as interruption, self.metrics.opened(self.progress.step):
+            self._record_start()
+            if not self.checkpoints.exist:
+                self._evaluate()
+                self.checkpoints.save(self.progress)
+            while self.progress.step < n_steps:
+                record = self._step()
+                if record is None:
+                    continue  # the run went back to its last checkpoint
+                self.metrics.record(record)
+                step = self.progress.step
+                is_last = step == n_steps
+                is_asked_to_stop = self.processes.agree(interruption.is_asked)
+                is_best = (is_last or step % evaluate_every == 0) and self._evaluate()
+                if is_best or is_last or is_asked_to_stop or step % self.config.checkpoint.every == 0:
+                    self.checkpoints.save(self.progress)
+                if is_asked_to_stop and not is_last:
+                    where = f"{interruption.name}: stopped after step {self.progress.step} of {n_steps}"
+                    self.metrics.say(
+                        f"{where}; everything is saved. Go on with the same command and --resume"
+                    )
+                    return self._result(is_finished=False)
+        self._export_best()
+        return self._result(is_finished=True)
+
+    def _step(self) -> Record | None:
+        """One update of the weights; ``None`` where the run went back to its last checkpoint instead."""
+        start = time.perf_counter()
+        train, step, processes = self.config.train, self.progress.step, self.processes
+        _, rows = self._batch_of(step)
+        batch = self.rows.batch(rows[processes.rank :: processes.count])
+        lr = self._set_learning_rate(step)
+        # Dropout's draws, too, are a function of the step alone.
+        torch.manual_seed(((train.seed << 20) + step) * 4096 + processes.rank)
+        loss, n_labels = self._accumulate_gradients(batch)
+        self.precision.unscale(self.optimizers)
+        is_examined = (step + 1) % self.config.evaluation.every == 0
+        layer_grad_norms = self.replica.grad_norms_by_layer() if is_examined else None
+        grad_norm = self.replica.clip_gradients(train.clip_norm)
+        problem = self.bad_batches.find_problem(loss, grad_norm, self.progress.recent_losses)
+        if problem is not None and self._react(problem, step):
+            return None
+        self.precision.step(self.optimizers, grad_norm)
+        if not self.replica.has_finite_weights() and self._react(SPOILED, step):
+            return None
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        self.progress.add_step(loss, self.tokens_per_step, is_usual=problem is None)
+        seconds = time.perf_counter() - start
+        return {
+            "kind": "step",
+            "step": self.progress.step,
+            "tokens": self.progress.tokens,
+            "loss": loss,
+            "grad_norm": grad_norm,
+            "lr": lr,
+            "labels": n_labels,
+            **self.throughput.of_step(self.tokens_per_step, seconds),
+            **({} if layer_grad_norms is None else {"layer_grad_norms": layer_grad_norms}),
+        }
+
+    def _batch_of(self, step: int) -> tuple[int, IntArray]:
+        """The number of the batch that a step reads, and its rows."""
+        train, number = self.config.train, batch_of_step(step, self.bad_batches.skipped)
+        return number, rows_of_step(number, train.batch_size, len(self.rows), train.seed)
+
+    def _set_learning_rate(self, step: int) -> float:
+        train = self.config.train
+        lr = train.optimizer.lr * learning_rate_factor(step, train.steps, train.schedule)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+        return lr
+
+    def _accumulate_gradients(self, batch: Batch) -> tuple[float, int]:
+        """Leave the gradient of the mean loss over all processes' labels; that loss, and their number."""
+        processes = self.processes
+        n_labels = int(processes.total(batch.n_labels)[0])
+        total = torch.zeros((), device=processes.device)
+        n_rows = len(batch.input_ids)
+        for start in range(0, n_rows, self.rows_at_a_time):
+            end = min(start + self.rows_at_a_time, n_rows)
+            part = batch.rows(start, end).to(processes.device)
+            with self.replica.exchanging_gradients(end == n_rows):
+                with self.precision.autocast():
+                    loss = self.replica(part)
+                # Gradients are averaged over processes, so each counts its share of the sum `count` times.
+                self.precision.backward(loss * (processes.count / max(n_labels, 1)))
+            total += loss.detach()
+        return processes.total(float(total))[0] / max(n_labels, 1), n_labels
+
+    def _react(self, problem: Problem, step: int) -> bool:
+        """Warn, stop or go back as configured; whether the run went back."""
+        if self.bad_batches.take(problem, step + 1, *self._batch_of(step)) != "rollback":
+            return False
+        self._load()
+        self.metrics.go_back(self.progress.step)
+        return True
+
+    def _evaluate(self) -> bool:
+        """Record the held-out loss and samples; whether the loss is the lowest so far."""
+        evaluation, *samples = self.held_out.records(self.progress.step, self.progress.tokens)
+        for record in (evaluation, *samples):
+            self.metrics.record(record)
+        return self.progress.is_best(evaluation["loss"])
+
+    def resume(self, changed_keys: Mapping[str, Any] | None = None) -> None:
+        """Go on from the last checkpoint that is whole, or from the start if the run was stopped before its first.
+
+        ``changed_keys`` of the configuration are recorded, with both values.
+
+        Raises
+        ------
+        ValueError
+            If checkpoints are gone or all damaged, or the data is not what the run began with.
+        """
+        if self.checkpoints.exist:
+            self._load()
+        elif self.folder.records("step"):
+            raise RunError(
+                f"{self.folder.path}: the checkpoints of this run are gone; begin anew with --overwrite"
+            )
+        self.metrics.go_back(self.progress.step if self.checkpoints.exist else -1)
+        record = {"kind": "resume", "step": self.progress.step, "processes": self.processes.count}
+        self.metrics.record({**record, "changed": dict(changed_keys or {})})
+
+    def _load(self) -> None:
+        """Take up the newest whole checkpoint, and say so if that is not the newest."""
+        self.progress, faults = self.checkpoints.load_newest()
+        for fault in faults:
+            text = f"{fault}; it was put aside, and the run goes on from step {self.progress.step}"
+            self.metrics.warn(self.progress.step, text)
+
+    def _record_start(self) -> None:
+        model, seq_len = self.replica.model.config, self.rows.seq_len
+        self.throughput = Throughput(model, seq_len, self.processes, self.precision)
+        self.metrics.record(
+            {
+                "kind": "start",
+                "step": self.progress.step,
+                "stage": self.config.stage,
+                "parameters": model.n_parameters,
+                "vocab_size": model.vocab_size,
+                "tokens_per_epoch": len(self.rows) * seq_len,
+                "tokens_per_step": self.tokens_per_step,
+                **self.throughput.facts(),
+            }
+        )
+
+    def _export_best(self) -> None:
+        """Put the best model in its place; the last one if the checkpoint of that is damaged, which is said."""
+        if self.processes.is_first:
+            step, faults = self.checkpoints.export_best(self.progress, self.config.output)
+            for fault in faults:
+                self.metrics.warn(
+                    step, f"{fault}; the model of the last step is taken instead of the best one"
+                )
+            self.metrics.record({"kind": "end", "step": self.progress.step, "best_step": step})
+        self.processes.wait()
+
+    def _result(self, *, is_finished: bool) -> RunResult:
+        return RunResult(self.folder.path, self.config.output, is_finished, self.folder.records())
