@@ -1,4 +1,4 @@
-# Every target sets up .venv by itself when it is missing, or when the lock file or pyproject.toml has changed since.
+# Every target sets up .venv if it is missing, or if the lock file or pyproject.toml has changed since the last setup.
 SHELL := bash
 .SHELLFLAGS := -o pipefail -ec
 .DEFAULT_GOAL := help
@@ -9,8 +9,8 @@ READY := .venv/.ready
 JOBS ?= auto
 
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}; name another one: make PYTHON=python3.12 …")'
-	@echo "Setting up .venv: $$(grep -c == requirements.lock) packages, some two minutes"
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Python 3.11 or newer is required, but this is {sys.version.split()[0]}; choose another one: make PYTHON=python3.12 …")'
+	@echo "Setting up .venv: $$(grep -c == requirements.lock) packages, about two minutes"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --disable-pip-version-check -r requirements.lock 2>.venv/pip-errors.log \
 		| awk '/^(Collecting|Requirement already)/ { printf "\r  package %d", ++n; fflush() } /^Installing/ { printf "\n  installing\n"; fflush() }' \
@@ -21,47 +21,47 @@ $(READY): requirements.lock pyproject.toml
 
 .PHONY: help setup demo chat test test-all lint format lab notebooks bench lock clean
 
-help: ## this list
+help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
-setup: $(READY) ## only set up .venv
+setup: $(READY) ## set up .venv only
 
-demo: $(READY) ## the whole way: topics, a language model, answers, as an HTML report (under ten minutes)
+demo: $(READY) ## from topics to a language model that answers questions, as an HTML report (under ten minutes)
 	@$(BIN)/minillm demo
 
-chat: $(READY) ## talk with the 26 M model that comes along
+chat: $(READY) ## chat with the included 26 M model
 	@$(BIN)/minillm chat
 
-test: $(READY) ## the tests, without the slow ones, and the course's notebooks
+test: $(READY) ## run the tests, except the slow ones, and the notebooks of the course
 	@$(BIN)/pytest -n $(JOBS)
 	@$(BIN)/pytest -n 2 --dist loadfile --nbval course
 
-test-all: $(READY) ## all tests, and the notebooks with and without solutions
+test-all: $(READY) ## run all tests, and the notebooks with and without solutions
 	@$(BIN)/pytest -n $(JOBS) -m "slow or not slow"
 	@$(BIN)/pytest -n 2 --dist loadfile --nbval course solutions
 
-lint: $(READY) ## ruff and mypy
+lint: $(READY) ## run ruff and mypy
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
-format: $(READY) ## put the code into the house format
+format: $(READY) ## format the code with ruff, and fix what it can fix
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-lab: $(READY) ## JupyterLab, at the first notebook of the course
+lab: $(READY) ## open JupyterLab at the first notebook of the course
 	@$(BIN)/jupyter lab $(firstword $(wildcard course/00_*.ipynb) course)
 
-notebooks: $(READY) ## build what is out of date from solutions/*.py (one: make notebooks NOTEBOOK=06_rmsnorm)
+notebooks: $(READY) ## build outdated notebooks from solutions/*.py (only one: make notebooks NOTEBOOK=06_rmsnorm)
 	@$(BIN)/python solutions/build.py $(NOTEBOOK) $(if $(FORCE),--force)
 
 LONG_OR_AFTER_A_RUN := recipe.py answers.py long_context.py
-bench: $(READY) ## side by side with the peers: tables, and JSON under results/
+bench: $(READY) ## compare with other libraries: tables, and JSON in results/benchmarks/
 	@for script in $(filter-out $(addprefix benchmarks/,$(LONG_OR_AFTER_A_RUN)),$(wildcard benchmarks/*.py)); do $(BIN)/python $$script; done
 
-lock: ## resolve pyproject.toml anew and rewrite requirements.lock
+lock: ## resolve the dependencies in pyproject.toml again and rewrite requirements.lock
 	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	@.venv-lock/bin/pip install --disable-pip-version-check --quiet "torch==2.13.0" ".[course,files,test]"
+	@.venv-lock/bin/pip install --disable-pip-version-check --quiet "torch==2.13.0" ".[course,test]"
 	@{ sed -n '/^#/p' requirements.lock; .venv-lock/bin/pip freeze --all --exclude minillm-lib --exclude pip | sed 's/+cpu$$//'; } > requirements.lock.new
 	@mv requirements.lock.new requirements.lock && rm -rf .venv-lock
 

@@ -1,10 +1,10 @@
-"""Ask a chat model the questions of ``course-faq`` in words that it was not trained on.
+"""Ask a chat model the questions of ``course-faq`` in wordings that it was not trained on.
 
     python benchmarks/answers.py [--ckpt checkpoints/sft.pt] [--most 852] [--output results/26m/answers.json]
 
-An answer is right if, of all reference answers in its language, the one nearest to it (tf-idf of character 2- to
-4-grams) is that of the question. Beside the shares, the record holds every answer, for a person to read; the first
-twenty of a fixed random order are printed.
+An answer is right if the reference answer nearest to it, among all of its language, belongs to the question. Answers
+are compared by tf-idf of character 2- to 4-grams. The record contains the shares of right answers, and every answer for
+a person to read. Twenty answers, drawn with a fixed seed, are printed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--ckpt", type=Path, default=ROOT / "checkpoints" / "sft.pt")
-    parser.add_argument("--most", type=int, help="ask only so many, spread evenly over all")
+    parser.add_argument(
+        "--most", type=int, help="ask at most this many questions, spread evenly over all of them"
+    )
     parser.add_argument("--output", type=Path, default=ROOT / "results" / "26m" / "answers.json")
     arguments = parser.parse_args()
     model = MiniLLM.load_from_checkpoint(arguments.ckpt, dtype=torch.float32)

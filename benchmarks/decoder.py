@@ -1,16 +1,17 @@
-"""The 26 M decoder side by side with Hugging Face's Llama, and with the classic block of equal size.
+"""Compare the 26 M decoder with Hugging Face's Llama, and with a decoder of equal size made of classic blocks.
 
     python benchmarks/decoder.py [--parts hugging_face classic peak_memory] [--repeats 5]
 
-Three tables, each of contestants in turn on this machine, medians over the repeats:
+It prints three tables. In each, the contestants take turns on this machine, and times are medians over the repeats:
 
-1. A training step (forward, backward, AdamW) and greedy decoding at batch 1, against ``LlamaForCausalLM`` with the same
-   weights, in float32. GFLOP/s count the matrix products (see ``ModelConfig.flops_per_token``); beside them stands
-   what a plain matrix product reaches in this run.
-2. The claim of the report that this project follows, "memory -40 %, inference 1.3-1.6x": ``26m`` (RMSNorm, SwiGLU,
-   grouped queries, rotary positions) against ``26m-classic`` (LayerNorm, GELU, full heads, learned positions). Decoding
-   starts from a full context, whose cache is filled at random: what is read, not what it says, decides the time.
-3. Peak memory of a process that takes a training step or decodes, above what it holds once torch is imported.
+1. A training step (forward, backward, AdamW) and greedy decoding at batch size 1, against ``LlamaForCausalLM`` with the
+   same weights, in float32. GFLOP/s count the matrix products only (see ``ModelConfig.flops_per_token``). They are also
+   given as a share of the speed of a plain matrix product in the same run.
+2. A test of the claim "memory -40 %, inference 1.3-1.6x" in the report that this project follows: ``26m`` (RMSNorm,
+   SwiGLU, grouped queries, rotary positions) against ``26m-classic`` (LayerNorm, GELU, full heads, learned positions).
+   Decoding starts from a full context. Its cache is filled at random, because the time depends on how much is read, not
+   on the values.
+3. Peak memory of a process that takes a training step or decodes, above the memory in use once torch is imported.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ NEW_TOKENS = 128
 
 
 def alternate(contestants: dict[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each contestant, one after the other, ``repeats`` times over, after one run that is not counted."""
+    """Run the contestants in turn, ``repeats`` times after an uncounted warm-up, and return the seconds of each."""
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for repeat in range(repeats + 1):
         for name, run in contestants.items():
@@ -55,7 +56,7 @@ def alternate(contestants: dict[str, Callable[[], None]], repeats: int) -> dict[
 
 
 def hugging_face_twin(model: MiniLLM) -> Any:
-    """``LlamaForCausalLM`` of the same shape with the same weights."""
+    """Return a ``LlamaForCausalLM`` of the same shape with the same weights."""
     import tempfile
 
     from transformers import AutoModelForCausalLM
@@ -66,7 +67,7 @@ def hugging_face_twin(model: MiniLLM) -> Any:
 
 
 def against_hugging_face(repeats: int) -> list[dict[str, Any]]:
-    """A training step at batch 8 x 512, and greedy decoding of 128 tokens from a prompt of 32 at batch 1."""
+    """Time a training step on 8 x 512 tokens, and greedy decoding of 128 tokens after a prompt of 32."""
     torch.manual_seed(0)
     ours = MiniLLM.from_preset("26m")
     theirs = hugging_face_twin(ours)
@@ -134,7 +135,7 @@ def against_hugging_face(repeats: int) -> list[dict[str, Any]]:
 
 
 def filled_cache(model: MiniLLM, batch: int, context: int, room: int) -> Any:
-    """A cache that already holds ``context`` random tokens a row and has room for more."""
+    """Return a cache that holds ``context`` random tokens per row and has room for ``room`` more."""
     cache = model.new_cache(batch, context + room)
     cache.extend(batch, context)
     cache.keys[:, :, :, :context].normal_()
@@ -145,7 +146,7 @@ def filled_cache(model: MiniLLM, batch: int, context: int, room: int) -> Any:
 def against_classic(
     repeats: int, contexts: list[int], batches: list[int], steps: int = 16
 ) -> list[dict[str, Any]]:
-    """Cache bytes and decoding speed of ``26m`` and ``26m-classic``, by batch and context."""
+    """Measure cache size and decoding speed of ``26m`` and ``26m-classic`` for each batch size and context length."""
     longest = max(contexts) + (repeats + 1) * steps
     torch.manual_seed(0)
     models = {name: MiniLLM.from_preset(name, max_seq_len=longest).eval() for name in ("26m", "26m-classic")}
@@ -177,16 +178,16 @@ def against_classic(
 
 
 def high_water_mark() -> int:
-    """The most memory that this process has held, in bytes."""
+    """Return the most memory that this process has held, in bytes."""
     status = Path("/proc/self/status")
-    if status.exists():  # getrusage would count what the parent process held before this program was started
+    if status.exists():  # getrusage would include what the parent process held before this program started
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if platform.system() == "Darwin" else 1024)
 
 
 def peak_memory_of(job: str, preset: str) -> int:
-    """Bytes at the peak of one job in this process, above what it held before."""
+    """Run a job in this process, and return its peak memory in bytes, above what the process held before."""
     before = high_water_mark()
     config = ModelConfig.from_preset(preset)
     if job == "train":
@@ -207,7 +208,7 @@ def peak_memory_of(job: str, preset: str) -> int:
 
 
 def peak_memory(jobs: list[str]) -> list[dict[str, Any]]:
-    """Peak bytes of each job for both presets, each in a process of its own."""
+    """Measure the peak memory of each job in bytes, for both presets, each in a separate process."""
     rows = []
     for job in jobs:
         peaks = {}
@@ -263,7 +264,11 @@ def show(record: dict[str, Any]) -> None:
     console.print(table)
 
     table = Table(
-        "job", "26m", "26m-classic", "difference", title="Peak memory of the process, above the imports"
+        "job",
+        "26m",
+        "26m-classic",
+        "difference",
+        title="Peak memory of the process, above that of the imports",
     )
     for row in record.get("peak_memory", []):
         name = (
@@ -298,7 +303,7 @@ def main() -> None:
         "peak_memory": lambda: peak_memory(jobs),
     }
     record: dict[str, Any] = {}
-    if arguments.output.exists():  # the other parts stay as they were recorded
+    if arguments.output.exists():  # parts that are not measured now keep their recorded values
         record = json.loads(arguments.output.read_text(encoding="utf-8"))
     record["machine"] = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
     record |= {"torch": torch.__version__, "threads": torch.get_num_threads(), "repeats": arguments.repeats}

@@ -1,15 +1,16 @@
-"""LDA side by side: this project, tomotopy, lda, scikit-learn and gensim, in one run on one corpus.
+"""Compare LDA in this project, tomotopy, lda, scikit-learn and gensim, in one run on one corpus.
 
     python benchmarks/lda.py [--topics 10 100] [--threads 1 2] [--sweeps 100] [--repeats 5]
                              [--packages minillm_lib tomotopy …] [--lists FOLDER]
 
-The corpus is NeurIPS abstracts of 2000-2017 where the lists are at hand (``--lists``, or MINILLM_PAPERLISTS, or
-../shared/data/paperlists), else the 1,000 papers that the package ships. A tenth of the documents is held out.
+The corpus is the NeurIPS abstracts of 2000-2017 if their lists are available (``--lists``, MINILLM_PAPERLISTS or
+../shared/data/paperlists), otherwise the 1,000 papers shipped with the package. A tenth of the documents is held out.
 
-Speed is training tokens times sweeps (or passes) over the seconds that the call to train takes, peer and project in
-turn, medians over the repeats. Quality stands beside it: the joint log-likelihood per token computed here from each
-sampler's own assignments, and the held-out perplexity by document completion, computed by one and the same function
-from each package's topics. "reaches" is the time that this project takes to the perplexity at which tomotopy ends.
+Speed is the number of training tokens times sweeps (or passes), divided by the seconds of the call that trains. The
+packages take turns, and speeds are medians over the repeats. Two measures of quality are given as well: the joint
+log-likelihood per token, computed here from each sampler's own assignments, and the held-out perplexity by document
+completion, computed by the same function from each package's topics. "reaches" is the time in which this project
+reaches tomotopy's final perplexity.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.remove(str(Path(__file__).parent.resolve()))  # or `import lda` would find this file
+sys.path.remove(str(Path(__file__).parent.resolve()))  # otherwise `import lda` would find this file
 
 import gensim
 import lda
@@ -51,7 +52,7 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass
 class Row:
-    """One package at one number of topics and threads."""
+    """The results of one package for one number of topics and threads."""
 
     package: str
     n_topics: int
@@ -66,7 +67,7 @@ class Row:
 
 @dataclass
 class Fit:
-    """What a contestant hands back: the seconds of its training call, its topics, and its assignments' tables."""
+    """The result of one fit: the seconds of the training call, the topics, and the count tables of the assignments."""
 
     seconds: float
     topic_word: np.ndarray
@@ -74,7 +75,7 @@ class Fit:
 
 
 def corpus(lists: Path) -> tuple[str, sparse.csr_matrix]:
-    """Name and document-term matrix of the corpus."""
+    """Return the name and the document-term matrix of the corpus."""
     files = [lists / "nips" / f"nips{year}.json" for year in range(2000, 2018)]
     if not all(file.exists() for file in files):
         return "1,000 NeurIPS papers (shipped)", load_neurips().counts
@@ -86,7 +87,7 @@ def corpus(lists: Path) -> tuple[str, sparse.csr_matrix]:
 
 
 def joint_log_likelihood(doc_topic: np.ndarray, topic_word: np.ndarray) -> float:
-    """Nats per token of ``log p(w, z)``: equations 2 and 3 of Griffiths & Steyvers (2004)."""
+    """Return ``log p(w, z)`` in nats per token, by equations 2 and 3 of Griffiths & Steyvers (2004)."""
     from scipy.special import gammaln
 
     def rows(counts: np.ndarray, prior: float) -> float:
@@ -98,7 +99,7 @@ def joint_log_likelihood(doc_topic: np.ndarray, topic_word: np.ndarray) -> float
 
 
 def perplexity(topic_word: np.ndarray, held_out: sparse.csr_matrix) -> float:
-    """Document completion with these topics; the same function for every package."""
+    """Return the held-out perplexity of these topics by document completion, in the same way for every package."""
     judge = GibbsLDA(len(topic_word), n_sweeps=1, alpha=ALPHA, n_threads=1, random_state=0).fit(held_out)
     judge.topic_word_ = np.maximum(topic_word, 1e-12)
     return judge.perplexity(held_out)
@@ -175,7 +176,7 @@ def fit_gensim(X: sparse.csr_matrix, n_topics: int, n_threads: int, n_sweeps: in
 
 
 CONTESTANTS: dict[str, tuple[Callable[..., Fit], int]] = {
-    # how to fit, and the most passes that it is given: variational inference needs fewer, and is slow
+    # the function that fits, and the maximum number of passes: variational inference is slow but needs fewer
     "minillm_lib": (fit_ours, 10**9),
     "tomotopy": (fit_tomotopy, 10**9),
     "lda": (fit_lda, 10**9),
@@ -187,7 +188,7 @@ CONTESTANTS: dict[str, tuple[Callable[..., Fit], int]] = {
 def time_to_reach(
     target: float, X: sparse.csr_matrix, held_out: sparse.csr_matrix, n_topics: int, n_threads: int
 ) -> float:
-    """Seconds of sampling until one state's topics predict the held-out documents as well as ``target``."""
+    """Return the seconds of sampling until the topics of one state reach the held-out perplexity ``target``."""
     model = GibbsLDA(n_topics, n_sweeps=2_000, n_threads=n_threads, random_state=0)
     seconds, start = 0.0, time.perf_counter()
     for sweep, (sampler,) in enumerate(model.iter_sweeps(X), 1):
@@ -208,14 +209,14 @@ def race(
     n_sweeps: int,
     repeats: int,
 ) -> list[Row]:
-    """The packages in turn, ``repeats`` times over."""
+    """Fit the packages in turn, ``repeats`` times, and return the results of each."""
     n_tokens = int(X.sum())
     fits: dict[str, list[Fit]] = {name: [] for name in packages}
     speeds: dict[str, list[float]] = {name: [] for name in packages}
     for repeat in range(repeats):
         for name in packages:
             if name == "lda" and n_threads > 1:
-                continue  # it has one thread
+                continue  # it is single-threaded
             fit, most = CONTESTANTS[name]
             passes = min(n_sweeps, most)
             fits[name].append(fit(X, n_topics, n_threads, passes, repeat))
@@ -242,7 +243,7 @@ def race(
 
 
 def table(title: str, rows: list[Row]) -> Table:
-    """The rows, with each package's speed as a share of tomotopy's at the same setting."""
+    """Return a table of the rows, with each package's speed as a multiple of tomotopy's in the same setting."""
     result = Table(title=title, title_justify="left")
     for heading in (
         "K",

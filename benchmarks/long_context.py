@@ -1,14 +1,14 @@
-"""A model on texts longer than it was trained on: perplexity by position, with and without a short fine-tune.
+"""Measure perplexity by position on texts longer than those in training, with and without short fine-tuning.
 
     python benchmarks/long_context.py [--ckpt checkpoints/pretrain.pt] [--factor 4] [--windows 64] [--steps 30]
                                       [--config configs/pretrain.yaml] [--output results/26m]
 
-Four settings of the rotary positions, from the same weights: none, linear interpolation (Chen et al. 2023), dynamic NTK
-(bloc97 2023) and YaRN (Peng et al. 2023), each stretched by ``--factor``. Held-out text of the configuration's corpora
-is read in windows of ``factor`` times the trained length. Then each is trained for ``--steps`` steps on rows of that
-length, by the function behind ``minillm pretrain --ckpt`` and with as many tokens a step as the configuration has, and
-measured again on the same windows. Rows hold one document after the other, as in pretraining: a longer context shows
-mostly other documents.
+Four ways to scale the rotary positions are compared on the same weights: none, linear interpolation (Chen et al. 2023),
+dynamic NTK (bloc97 2023) and YaRN (Peng et al. 2023), all but the first by ``--factor``. The model reads held-out text
+of the configuration's corpora in windows of ``factor`` times the trained length. Each variant is then trained for
+``--steps`` steps on rows of that length, by the function behind ``minillm pretrain --ckpt``, with as many tokens per
+step as in the configuration, and measured again on the same windows. Rows are filled with consecutive documents, as in
+pretraining, so a longer context mostly adds text of other documents.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ from minillm_lib.io.atomic_write import write_atomically
 from minillm_lib.model.checkpoint import load_checkpoint
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.perplexity import perplexity_by_position
-from minillm_lib.training.config import PretrainConfig, load_config
+from minillm_lib.training.config import PretrainConfig
 from minillm_lib.training.data import prepare_pretraining_data
+from minillm_lib.training.overrides import load_config
 from minillm_lib.training.precision import Precision
 from minillm_lib.training.stages import pretrain
 from minillm_lib.viz.style import BLUE, GREEN, ORANGE, PURPLE, settings
@@ -50,13 +51,13 @@ Buckets = list[dict[str, float]]
 
 
 def stretched(ckpt: Path, kind: str | None, factor: int) -> MiniLLM:
-    """The model with one of the scalings."""
+    """Load the model with one of the scalings."""
     scaling = None if kind is None else {"rope_type": kind, "factor": factor}
     return load_checkpoint(ckpt, dtype=torch.float32, rope_scaling=scaling)
 
 
 def measured(model: MiniLLM, tokens: torch.Tensor, window: int) -> Buckets:
-    """Loss and perplexity in buckets of positions."""
+    """Return loss and perplexity in buckets of positions."""
     with Precision("auto", torch.device("cpu")).autocast():
         buckets = perplexity_by_position(model, tokens, window=window, bucket=BUCKET, batch_size=2)
     return [
@@ -71,7 +72,7 @@ def measured(model: MiniLLM, tokens: torch.Tensor, window: int) -> Buckets:
 
 
 def fine_tuned(base: PretrainConfig, model: MiniLLM, window: int, arguments: argparse.Namespace) -> MiniLLM:
-    """The model after a short run on rows of the longer length."""
+    """Train the model briefly on rows of the longer length, and return it."""
     rows = max(1, base.train.batch_size * base.seq_len // window)
     with tempfile.TemporaryDirectory() as folder:
         values = base.as_json() | {
@@ -90,7 +91,7 @@ def fine_tuned(base: PretrainConfig, model: MiniLLM, window: int, arguments: arg
 
 
 def draw(record: dict[str, Any], path: Path) -> None:
-    """Perplexity over positions, one line a scaling, with the fine-tuned models beside."""
+    """Draw perplexity over positions, with one line per scaling, before and after fine-tuning."""
     plt.rcParams.update(settings())
     stages = [stage for stage in ("as_trained", "fine_tuned") if record["scalings"]["none"].get(stage)]
     figure, axes = plt.subplots(
@@ -115,7 +116,7 @@ def draw(record: dict[str, Any], path: Path) -> None:
 
 
 def show(record: dict[str, Any]) -> None:
-    """A table of the perplexity within the trained length and at the far end."""
+    """Print a table of the perplexity within the trained length and in the last quarter of the window."""
     table = Table(
         title=f"Held-out perplexity within {record['trained_length']:,} tokens and in the last quarter"
     )
@@ -132,7 +133,7 @@ def show(record: dict[str, Any]) -> None:
 
 
 def summary_of(buckets: Buckets, trained: int, window: int) -> dict[str, float]:
-    """Perplexity over the positions within the trained length, and over the last quarter of the window."""
+    """Return the perplexity within the trained length, and in the last quarter of the window."""
 
     def over(start: int, end: int) -> float:
         own = [each for each in buckets if start <= each["start"] < end]
@@ -151,9 +152,9 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=ROOT / "configs" / "pretrain.yaml")
     parser.add_argument("--factor", type=int, default=4)
     parser.add_argument("--windows", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=30, help="of the fine-tuning; 0 leaves it out")
+    parser.add_argument("--steps", type=int, default=30, help="steps of fine-tuning; 0 for none")
     parser.add_argument(
-        "--data", type=Path, help="the folder of the prepared text; the configuration's by default"
+        "--data", type=Path, help="folder of the prepared text; by default that of the configuration"
     )
     parser.add_argument("--output", type=Path, default=ROOT / "results" / "26m")
     arguments = parser.parse_args()

@@ -1,10 +1,10 @@
-"""Short runs that look for the recipe of the 26 M model: what each change to ``configs/pretrain.yaml`` gives.
+"""Search for the recipe of the 26 M model: short runs, each with a change to ``configs/pretrain.yaml``.
 
     python benchmarks/recipe.py [--preset tiny] [--steps 200] [--only NAME …] [--output results/26m/recipe-tiny.json]
 
-Every trial reads the same number of tokens in the same order unless its name says otherwise, its learning rate falls to
-zero over the last 30 % of the steps as in the real run, and it ends with the loss on the same held-out text. Trials
-that the record holds already are not run again, so that a search can be stopped and continued.
+Every trial reads the same number of tokens in the same order, unless its name says otherwise. Its learning rate falls
+to zero over the last 30 % of the steps, as in the real run, and it ends with an evaluation on the same held-out text.
+Trials that are already in the record are skipped, so a search can be stopped and continued.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from minillm_lib.io.atomic_write import write_atomically
-from minillm_lib.training.config import PretrainConfig, load_config
+from minillm_lib.training.config import PretrainConfig
+from minillm_lib.training.overrides import load_config
 from minillm_lib.training.stages import pretrain
 
 ROOT = Path(__file__).parent.parent
@@ -56,7 +57,7 @@ TRIALS: dict[str, dict[str, Any]] = {
 
 
 def trial(changes: dict[str, Any], preset: str, n_steps: int, data_folder: Path) -> dict[str, Any]:
-    """Run one and tell what it gave."""
+    """Run one trial and return its results."""
     changes = dict(changes)
     n_steps = int(n_steps * changes.pop("steps", 1))
     with tempfile.TemporaryDirectory() as folder:
@@ -90,7 +91,7 @@ def trial(changes: dict[str, Any], preset: str, n_steps: int, data_folder: Path)
 
 
 def show(record: dict[str, Any]) -> None:
-    """The trials, the best first."""
+    """Print a table of the trials, best first."""
     table = Table(title=f"{record['preset']}: short runs, best first", title_justify="left")
     for heading in ("trial", "tokens", "loss", "perplexity", "bits/byte", "s"):
         table.add_column(heading, justify="left" if heading == "trial" else "right")

@@ -1,10 +1,11 @@
-"""How to fill rows with conversations: padding against packing, on course-faq.
+"""Compare ways to fill rows with conversations, padding and packing, on course-faq.
 
     python benchmarks/sft_packing.py [--preset tiny] [--max-len 512] [--share 0.1] [--repeats 3]
 
-Every way trains on the same conversations, without cross-talk: the loss is that of each conversation alone. Batches
-hold at most as many positions. Seconds are medians over the repeats of forward and backward passes over a share of the
-conversations, scaled to all of them, with the contestants taking turns.
+All ways train on the same conversations. No conversation sees another one in the same row, so the loss is that of each
+conversation alone. The maximum number of positions per batch is the same for all. The contestants take turns with
+forward and backward passes over a share of the conversations. Seconds are medians over the repeats, scaled to all
+conversations.
 """
 
 from __future__ import annotations
@@ -26,12 +27,11 @@ from torch import Tensor
 from minillm_lib.corpora.faq import load_course_faq
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.tokenizer import Tokenizer
+from minillm_lib.training.rows import Batch, batch_loss
 from minillm_lib.training.sft_rows import (
     EncodedConversation,
-    SFTRows,
     encode_conversations,
     pack_conversations,
-    packed_loss,
     pad_conversations,
 )
 
@@ -39,21 +39,21 @@ ROOT = Path(__file__).parent.parent
 ROWS_PER_BATCH = 8
 
 
-def batches_padded_to_the_context(conversations: list[EncodedConversation], max_len: int) -> list[SFTRows]:
-    """One conversation a row of ``max_len``."""
+def batches_padded_to_the_context(conversations: list[EncodedConversation], max_len: int) -> list[Batch]:
+    """Return batches with one conversation per row of ``max_len`` tokens."""
     return split(pad_conversations(conversations, max_len), ROWS_PER_BATCH)
 
 
-def batches_padded_to_the_longest(conversations: list[EncodedConversation], max_len: int) -> list[SFTRows]:
-    """Conversations in random order; each batch is padded to the longest in it."""
+def batches_padded_to_the_longest(conversations: list[EncodedConversation], max_len: int) -> list[Batch]:
+    """Return batches of conversations in random order, each batch padded to its longest conversation."""
     longest = max(map(len, conversations))
     size = max(ROWS_PER_BATCH * max_len // longest, 1)
     shuffled = random.Random(0).sample(conversations, len(conversations))
     return [pad_conversations(shuffled[start : start + size]) for start in range(0, len(shuffled), size)]
 
 
-def batches_of_similar_length(conversations: list[EncodedConversation], max_len: int) -> list[SFTRows]:
-    """Conversations sorted by length, so that a batch needs little padding, in batches of equal area."""
+def batches_of_similar_length(conversations: list[EncodedConversation], max_len: int) -> list[Batch]:
+    """Return batches of conversations sorted by length, of about equal area, which need little padding."""
     batches: list[list[EncodedConversation]] = [[]]
     for conversation in sorted(conversations, key=len):
         if (len(batches[-1]) + 1) * len(conversation) > ROWS_PER_BATCH * max_len:
@@ -62,27 +62,27 @@ def batches_of_similar_length(conversations: list[EncodedConversation], max_len:
     return [pad_conversations(batch) for batch in batches]
 
 
-def batches_packed(conversations: list[EncodedConversation], max_len: int) -> list[SFTRows]:
-    """Several conversations a row of ``max_len``, kept apart by a block-diagonal mask."""
+def batches_packed(conversations: list[EncodedConversation], max_len: int) -> list[Batch]:
+    """Return batches with several conversations per row of ``max_len``, separated by a block-diagonal mask."""
     return split(pack_conversations(conversations, max_len), ROWS_PER_BATCH)
 
 
-def split(rows: SFTRows, size: int) -> list[SFTRows]:
+def split(rows: Batch, size: int) -> list[Batch]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def causal_loss(model: MiniLLM, rows: SFTRows) -> Tensor:
-    """With padding on the right no mask is needed: a token looks back, and padding stands behind it."""
+def causal_loss(model: MiniLLM, rows: Batch) -> Tensor:
+    """Return the loss of rows padded on the right, which need no mask: attention is causal, and padding comes last."""
     return model.loss(rows.input_ids, rows.labels)
 
 
-Batches = Callable[[list[EncodedConversation], int], list[SFTRows]]
-Loss = Callable[[MiniLLM, SFTRows], Tensor]
+Batches = Callable[[list[EncodedConversation], int], list[Batch]]
+Loss = Callable[[MiniLLM, Batch], Tensor]
 CONTESTANTS: dict[str, tuple[Batches, Loss]] = {
     "padded to the context": (batches_padded_to_the_context, causal_loss),
     "padded to the batch's longest": (batches_padded_to_the_longest, causal_loss),
     "padded, similar lengths together": (batches_of_similar_length, causal_loss),
-    "packed, block-diagonal": (batches_packed, packed_loss),
+    "packed, block-diagonal": (batches_packed, batch_loss),
 }
 
 
@@ -92,10 +92,10 @@ def main() -> None:
     )
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--max-len", type=int, default=512)
-    parser.add_argument("--share", type=float, default=0.1, help="share of the conversations that is timed")
+    parser.add_argument("--share", type=float, default=0.1, help="share of the conversations to time")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(
-        "--tokenizer", type=Path, help="a trained one; by default it is trained on course-faq"
+        "--tokenizer", type=Path, help="a trained tokenizer; by default one is trained on course-faq"
     )
     options = parser.parse_args()
 
@@ -122,7 +122,7 @@ def main() -> None:
                 model.zero_grad()
             seconds[name].append(time.perf_counter() - start)
 
-    table = Table("rows", "positions", "of them padding", "batches", "s / epoch", title=str(report))
+    table = Table("rows", "positions", "padding", "batches", "s per epoch", title=str(report))
     results = {}
     for name, batches in whole.items():
         positions = sum(batch.input_ids.numel() for batch in batches)

@@ -1,8 +1,9 @@
-"""Packing a corpus into token ids, side by side with Hugging Face ``tokenizers``.
+"""Compare packing a corpus into token ids with Hugging Face ``tokenizers``.
 
-Both encode the same text (the docstrings of the installed packages) with BPE vocabularies of the same size on the
-same number of cores, alternating, and both end with the ids in a file. Peer one is Hugging Face's usual tokenizer, a
-byte-level BPE trained on the same text; peer two is our own vocabulary exported to ``tokenizers``.
+All contestants encode the same text (the docstrings of the installed packages) with BPE vocabularies of the same size,
+on the same number of cores, and write the ids to a file. They take turns. The first peer is Hugging Face's usual
+tokenizer, a byte-level BPE trained on the same text. The second is this project's vocabulary, exported to
+``tokenizers``.
 
     python benchmarks/tokenizer.py [--megabytes 10] [--repeats 5]
 """
@@ -32,14 +33,14 @@ CHUNK = 2000
 
 
 def read_texts(megabytes: float) -> list[str]:
-    """An even sample of the corpus, of about this size."""
+    """Return an evenly spaced sample of the corpus of about this size."""
     texts = [document.text for document in load_docstrings()]
     step = max(1, round(sum(len(text.encode()) for text in texts) / 1e6 / megabytes))
     return texts[::step]
 
 
 def train_byte_level(texts: list[str]) -> tokenizers.Tokenizer:
-    """Hugging Face's byte-level BPE, as GPT-2 and its successors have it."""
+    """Train Hugging Face's byte-level BPE, as used by GPT-2 and its successors."""
     tokenizer = tokenizers.Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -50,7 +51,7 @@ def train_byte_level(texts: list[str]) -> tokenizers.Tokenizer:
 
 
 def write_ids(tokenizer: tokenizers.Tokenizer, texts: list[str], path: Path) -> int:
-    """What ``pack`` does, with ``tokenizers`` and numpy; returns the number of ids."""
+    """Do what ``pack`` does, but with ``tokenizers`` and numpy, and return the number of ids."""
     total = 0
     with path.open("wb") as file:
         for start in range(0, len(texts), CHUNK):
@@ -84,7 +85,7 @@ def main() -> None:
             "tokenizers, our vocabulary": lambda: write_ids(exported, texts, folder / "exported"),
         }
         seconds: dict[str, list[float]] = {name: [] for name in contestants}
-        n_tokens = {name: contestant() for name, contestant in contestants.items()}  # warms up, too
+        n_tokens = {name: contestant() for name, contestant in contestants.items()}  # also warms up
         for _ in range(arguments.repeats):
             for name, contestant in contestants.items():
                 start = time.perf_counter()

@@ -1,17 +1,17 @@
-"""A training step of the 26 M decoder side by side with Hugging Face's Llama, and the data loader alone.
+"""Compare a training step of the 26 M decoder with Hugging Face's Llama, and time the data loader alone.
 
     python benchmarks/training.py [--parts step peak_memory loader] [--modes eager compiled]
                                   [--precisions float32 bf16] [--repeats 5] [--preset 26m] [--batch 8] [--seq 512]
 
-1. ``step``: forward and backward pass, clipping, and an update of fused AdamW, for ``LlamaForCausalLM`` with the same
-   weights, the same optimizer and the same batch; in eager mode and under ``torch.compile`` (of its parts here, of the
-   whole model there), in float32 and under bfloat16 autocast. The two packages take turns, each in a process of its
-   own, one type and mode after the other, and the medians over the repeats count. GFLOP/s are of the matrix products
-   (``ModelConfig.flops_per_token``); beside them stands what a plain product of two matrices reaches in the same type
-   and run. The quicker type in eager mode is what ``train.precision: auto`` should take on this machine; the record
-   says which it takes.
-2. ``peak_memory``: of a process that takes two such steps, above what it holds once everything is imported.
-3. ``loader``: batches from a packed token file, in the order of a run, and their share of a step's time.
+1. ``step``: forward and backward pass, gradient clipping and a fused AdamW update, for this project's decoder and for
+   ``LlamaForCausalLM`` with the same weights, optimizer and batch. Each is measured in eager mode and under
+   ``torch.compile`` (this project compiles parts of its model, the peer is compiled as a whole), in float32 and under
+   bfloat16 autocast. For each precision and mode the two packages take turns, each in a separate process. Times are
+   medians over the repeats. GFLOP/s count the matrix products only (``ModelConfig.flops_per_token``). They are also
+   given as a share of the speed of a plain matrix product with the same type in the same run. ``train.precision: auto``
+   should choose the precision that is faster in eager mode on this machine. The record contains its choice.
+2. ``peak_memory``: the peak memory of a process that takes two such steps, above the memory in use after all imports.
+3. ``loader``: the speed of reading batches from a packed token file in the order of a run.
 """
 
 from __future__ import annotations
@@ -60,19 +60,19 @@ Setting = tuple[str, str, str]
 
 
 def fresh_model(preset: str, seq: int) -> MiniLLM:
-    """The same weights in every call."""
+    """Return a model with the same weights in every call."""
     torch.manual_seed(0)
     return MiniLLM.from_preset(preset, max_seq_len=seq)
 
 
 def random_text(preset: str, batch_size: int, seq: int) -> torch.Tensor:
-    """Ids of ``(batch_size, seq + 1)``, the same in every call."""
+    """Return ids of shape ``(batch_size, seq + 1)``, the same in every call."""
     torch.manual_seed(0)
     return torch.randint(MiniLLM.from_preset(preset).config.vocab_size, (batch_size, seq + 1))
 
 
 def step_of(package: str, mode: str, preset: str, ids: torch.Tensor) -> Callable[[Precision], None]:
-    """A training step of one of the packages, which takes the precision to compute in."""
+    """Return a function that takes a training step with one of the packages in a given precision."""
     model = fresh_model(preset, ids.shape[1] - 1)
     if package == PACKAGES[0]:
         return our_step(model, mode, ids)
@@ -80,7 +80,7 @@ def step_of(package: str, mode: str, preset: str, ids: torch.Tensor) -> Callable
 
 
 def check_same_loss(preset: str, ids: torch.Tensor) -> None:
-    """See that the two models are one: the same loss on the same text (theirs shifts the labels by itself)."""
+    """Check that both models have the same loss on the same text; the peer shifts the labels itself."""
     ours = fresh_model(preset, ids.shape[1] - 1)
     with torch.no_grad():
         expected = hugging_face_twin(ours)(input_ids=ids[:1], labels=ids[:1]).loss
@@ -88,7 +88,7 @@ def check_same_loss(preset: str, ids: torch.Tensor) -> None:
 
 
 def our_step(model: MiniLLM, mode: str, ids: torch.Tensor) -> Callable[[Precision], None]:
-    """What the training loop does in a step of one micro-batch."""
+    """Return a function that does what the training loop does in a step of one micro-batch."""
     replica = Replica(model, TrainConfig(compile=mode == "compiled"), ALONE, None)
     optimizers = make_optimizers(model, OPTIMIZER)
     batch = Batch(ids[:, :-1], ids[:, 1:])
@@ -104,7 +104,7 @@ def our_step(model: MiniLLM, mode: str, ids: torch.Tensor) -> Callable[[Precisio
 
 
 def their_step(model: Any, mode: str, ids: torch.Tensor) -> Callable[[Precision], None]:
-    """The same with Hugging Face's model, as its users would write it."""
+    """Return a function that takes the same step with Hugging Face's model, as its users would write it."""
     model.train()
     called = torch.compile(model) if mode == "compiled" else model
     (optimizer,) = make_optimizers(model, OPTIMIZER)
@@ -121,7 +121,7 @@ def their_step(model: Any, mode: str, ids: torch.Tensor) -> Callable[[Precision]
 
 
 class Worker:
-    """A process that takes a step of a setting whenever it is called, and then waits."""
+    """A process that takes one training step in a setting at each call, and waits in between."""
 
     def __init__(self, setting: Setting, arguments: argparse.Namespace) -> None:
         command = own_command("--steps-of", setting, arguments)
@@ -134,7 +134,7 @@ class Worker:
         self._process.stdin.flush()
         while (line := self._process.stdout.readline()) != "done\n":
             if not line:
-                raise RuntimeError(f"the process has ended: {self._process.args}")
+                raise RuntimeError(f"the worker process ended unexpectedly: {self._process.args}")
 
     def close(self) -> None:
         """End the process."""
@@ -142,14 +142,14 @@ class Worker:
 
 
 def own_command(option: str, setting: Setting, arguments: argparse.Namespace) -> list[str]:
-    """This script in a process of its own, for one setting."""
+    """Return the command that runs this script in a separate process for one setting."""
     sizes = ("preset", "batch", "seq")
     options = (part for size in sizes for part in (f"--{size}", str(getattr(arguments, size))))
     return [sys.executable, __file__, option, *setting, *options]
 
 
 def take_steps_when_told(setting: Setting, arguments: argparse.Namespace) -> None:
-    """What a worker does: a step for each line that comes in."""
+    """Act as a worker: take one step for each line of standard input."""
     package, mode, precision = setting
     ids = random_text(arguments.preset, arguments.batch, arguments.seq)
     take, types = step_of(package, mode, arguments.preset, ids), Precision(precision, CPU)
@@ -159,7 +159,7 @@ def take_steps_when_told(setting: Setting, arguments: argparse.Namespace) -> Non
 
 
 def race(settings: list[Setting], arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Tokens a second of each setting, and its GFLOP/s beside those of plain products in its type."""
+    """Measure each setting's tokens per second and GFLOP/s, and the speed of plain matrix products in its type."""
     check_same_loss(arguments.preset, random_text(arguments.preset, arguments.batch, arguments.seq))
     n_tokens = arguments.batch * arguments.seq
     flops = n_tokens * MiniLLM.from_preset(arguments.preset).config.flops_per_token(arguments.seq)
@@ -195,7 +195,7 @@ def race(settings: list[Setting], arguments: argparse.Namespace) -> list[dict[st
 
 
 def peak_memory_of(setting: Setting, preset: str, batch_size: int, seq: int) -> int:
-    """Bytes at the peak of two steps in this process, above what it held before."""
+    """Take two steps in this process, and return the peak memory in bytes, above what the process held before."""
     if setting[0] != PACKAGES[0]:
         import transformers.models.llama.modeling_llama  # noqa: F401
     before = high_water_mark()
@@ -207,7 +207,7 @@ def peak_memory_of(setting: Setting, preset: str, batch_size: int, seq: int) -> 
 
 
 def peak_memory(settings: list[Setting], arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Peak bytes of each setting, each in a process of its own."""
+    """Measure the peak memory of each setting in bytes, each in a separate process."""
     rows = []
     for package, mode, precision in settings:
         command = own_command("--peak-memory-of", (package, mode, precision), arguments)
@@ -219,7 +219,7 @@ def peak_memory(settings: list[Setting], arguments: argparse.Namespace) -> list[
 
 
 def loader(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Rows a second from a token file, memory-mapped and read in the order of a run."""
+    """Measure the rows per second read from a memory-mapped token file in the order of a run."""
     corpus = {"name": "grammar", "options": {"n": 5000}}
     with tempfile.TemporaryDirectory() as folder:
         config = DataConfig.model_validate({"corpora": [corpus], "vocab_size": 1500, "folder": folder})
@@ -230,7 +230,7 @@ def loader(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
             def load(windows: Any = windows) -> None:
                 for step in range(LOADED_BATCHES):
-                    windows.batch(rows_of_step(step, arguments.batch, len(windows), 0))
+                    windows[rows_of_step(step, arguments.batch, len(windows), 0)]
 
             seconds = statistics.median(alternate({"load": load}, arguments.repeats)["load"])
             rows.append(
@@ -245,7 +245,7 @@ def loader(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def show(record: dict[str, Any]) -> None:
-    """The tables."""
+    """Print the tables."""
     console = Console(width=120)
     by_setting = {setting_of(row): row for row in record.get("step", [])}
     table = Table(title=f"A training step, {record['batch']} x {record['seq']}", title_justify="left")
@@ -274,7 +274,9 @@ def show(record: dict[str, Any]) -> None:
         )
     console.print(table)
 
-    table = Table("precision", "mode", *PACKAGES, title="Peak memory above the imports", title_justify="left")
+    table = Table(
+        "precision", "mode", *PACKAGES, title="Peak memory above that of the imports", title_justify="left"
+    )
     peaks = {setting_of(row): row["peak_bytes"] for row in record.get("peak_memory", [])}
     for mode, precision in dict.fromkeys(setting[1:] for setting in peaks):
         sizes = (peaks.get((package, mode, precision)) for package in PACKAGES)
@@ -290,9 +292,9 @@ def show(record: dict[str, Any]) -> None:
     console.print(table)
     if "auto" in record:
         quickest = (
-            "" if record["quickest"] is None else f"; the quickest in eager mode was {record['quickest']}"
+            "" if record["quickest"] is None else f"; the fastest in eager mode was {record['quickest']}"
         )
-        console.print(f"train.precision: auto takes {record['auto']} on this machine{quickest}")
+        console.print(f"train.precision: auto chooses {record['auto']} on this machine{quickest}")
 
 
 def setting_of(row: dict[str, Any]) -> Setting:
@@ -300,7 +302,7 @@ def setting_of(row: dict[str, Any]) -> Setting:
 
 
 def quickest_precision(rows: list[dict[str, Any]]) -> str | None:
-    """The type in which the project's eager step is fastest; ``None`` where only one was measured."""
+    """Return the precision in which this project's eager step is fastest; None if only one was measured."""
     speeds = {
         row["precision"]: row["tokens_per_second"]
         for row in rows
@@ -345,9 +347,7 @@ def main() -> None:
     }
     sizes = {"preset": arguments.preset, "batch": arguments.batch, "seq": arguments.seq}
     record: dict[str, Any] = {}
-    with suppress(
-        FileNotFoundError
-    ):  # the other parts stay as they were recorded, if they were of the same size
+    with suppress(FileNotFoundError):  # other parts keep the values recorded for the same sizes
         kept = json.loads(arguments.output.read_text(encoding="utf-8"))
         record = kept if all(kept.get(key) == value for key, value in sizes.items()) else {}
     record |= sizes

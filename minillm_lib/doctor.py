@@ -1,8 +1,7 @@
-"""What this machine offers, and what each model preset would take on it."""
+"""A report on this machine, and on what each model preset needs on it."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -13,21 +12,28 @@ import joblib
 import psutil
 from rich import box
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
+from minillm_lib.io.optional import installed_version
+from minillm_lib.io.wording import duration
 from minillm_lib.model.config import PRESETS, ModelConfig
 
-_PACKAGES = (
-    "torch",
-    "numpy",
-    "numba",
-    "scikit-learn",
-    "sentencepiece",
-    "pyLDAvis",
-    "jupyterlab",
-    "ipywidgets",
-    "nbval",
-)
+# the package's own extra that installs each package; "" for those that always come with it
+_PACKAGES = {
+    "torch": "",
+    "numpy": "",
+    "numba": "",
+    "scikit-learn": "",
+    "sentencepiece": "",
+    "matplotlib": "report",
+    "pyLDAvis": "report",
+    "httpx": "fetch",
+    "gguf": "gguf",
+    "jupyterlab": "course",
+    "ipywidgets": "course",
+    "nbval": "course",
+}
 _BROWSERS = (
     "chromium",
     "chromium-browser",
@@ -43,7 +49,21 @@ _TRAINING_BYTES_PER_PARAMETER = 4 * 4
 
 @dataclass(frozen=True)
 class MachineReport:
-    """What :func:`examine_machine` found. Sizes in bytes, speed in floating-point operations a second."""
+    """The results of :func:`examine_machine`, which rich prints as tables.
+
+    Attributes
+    ----------
+    memory, memory_available, disk_free
+        Bytes.
+    device_memory
+        Bytes of the accelerator's own memory; 0 if it has none.
+    matmul_flops
+        Measured speed of a matrix product in floating-point operations per second.
+    packages
+        Installed versions by package name; None for a missing package.
+    browser
+        An installed browser; None if none was found.
+    """
 
     system: str
     python: str
@@ -64,10 +84,10 @@ class MachineReport:
             "device", f"{self.device}, {self.matmul_flops / 1e9:,.0f} GFLOP/s in a float32 matrix product"
         )
         facts.add_row("cores", str(self.cores))
-        facts.add_row("memory", f"{_size(self.memory)}, {_size(self.memory_available)} of it available")
+        facts.add_row("memory", f"{_size(self.memory)}, of which {_size(self.memory_available)} is available")
         facts.add_row("disk", f"{_size(self.disk_free)} free here")
         for name, version in self.packages.items():
-            facts.add_row(name, version or "[red]missing[/red]: pip install 'minillm-lib\\[course]'")
+            facts.add_row(name, version or f"[red]missing[/red]: {escape(_command(name))}")
         facts.add_row(
             "widgets", "yes" if self.has_widgets else "[red]no[/red]: they need jupyterlab and ipywidgets 8"
         )
@@ -78,18 +98,18 @@ class MachineReport:
 
     @property
     def has_widgets(self) -> bool:
-        """Whether ipywidgets will show in JupyterLab."""
+        """Whether JupyterLab can show ipywidgets."""
         widgets, lab = self.packages["ipywidgets"], self.packages["jupyterlab"]
         return lab is not None and widgets is not None and int(widgets.split(".")[0]) >= 8
 
     def _presets(self) -> Table:
         table = Table(
-            title="What each preset takes here",
+            title="What each preset needs on this machine",
             box=box.SIMPLE_HEAD,
             pad_edge=False,
-            caption="Training holds weights, gradients and AdamW's two moments in float32; activations come on top; "
-            "the KV cache is that of one sequence of 2048 tokens. "
-            "The time is what the matrix products alone take at the speed measured above: a bound that no run beats.",
+            caption="Training keeps the weights, the gradients and AdamW's two moments in float32; activations need "
+            "additional memory. The KV cache is for one sequence of 2048 tokens. The time is for the matrix products "
+            "alone, at the speed measured above. No run can be faster.",
             title_justify="left",
             caption_justify="left",
         )
@@ -106,17 +126,23 @@ class MachineReport:
                 _size(4 * config.n_parameters),
                 _size(training),
                 _size(config.kv_cache_bytes(1, 2048, bytes_per_value=4)),
-                _duration(seconds),
+                duration(seconds),
                 "yes" if training < room else "no",
             )
         return table
 
 
 def examine_machine(folder: str | Path = ".") -> MachineReport:
-    """Look at the device, memory, packages and browser, and time a matrix product (under a second)."""
+    """Examine the device, memory, packages and browser, and time a matrix product (less than a second).
+
+    Parameters
+    ----------
+    folder
+        The folder whose disk is examined for free space.
+    """
     import torch
 
-    # This room stands above the decoder's modules that import torch, but the choice of device is theirs.
+    # imported late because it loads torch, but the choice of the device belongs to the model
     from minillm_lib.model.devices import best_device, matmul_flops
 
     device = best_device()
@@ -137,16 +163,15 @@ def examine_machine(folder: str | Path = ".") -> MachineReport:
         disk_free=shutil.disk_usage(folder).free,
         device_memory=device_memory,
         matmul_flops=matmul_flops(device),
-        packages={package: _version(package) for package in _PACKAGES},
+        packages={package: installed_version(package) for package in _PACKAGES},
         browser=_browser(),
     )
 
 
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+def _command(package: str) -> str:
+    """Return the command that installs a package of this report."""
+    extra = _PACKAGES[package]
+    return f"pip install 'minillm-lib[{extra}]'" if extra else f"pip install {package}"
 
 
 def _browser() -> str | None:
@@ -162,10 +187,3 @@ def _size(n_bytes: float) -> str:
             return f"{n_bytes:.0f} {unit}" if n_bytes >= 10 or unit == "B" else f"{n_bytes:.1f} {unit}"
         n_bytes /= 1024
     return f"{n_bytes:.1f} TiB"
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"

@@ -1,8 +1,8 @@
-"""Text to token ids and back: SentencePiece that loses nothing, special tokens no text can forge, and chat.
+"""Text to token ids and back: lossless SentencePiece, special tokens that no text can forge, and chat.
 
-A piece is a string that training found worth an id of its own (BPE: Sennrich, Haddow & Birch 2016; unigram:
-Kudo 2018; SentencePiece: Kudo & Richardson 2018). A character that is no piece is written as its UTF-8 bytes,
-each of which has an id (byte fallback), so every text has ids, and they give back exactly that text.
+A piece is a string to which training gave its own id (BPE: Sennrich, Haddow & Birch 2016; unigram: Kudo 2018;
+SentencePiece: Kudo & Richardson 2018). A character that is not a piece is written as its UTF-8 bytes, each of which
+has an id (byte fallback). Every text therefore has ids, which decode to exactly that text.
 """
 
 from __future__ import annotations
@@ -56,11 +56,12 @@ CHAT_TEMPLATE = """\
 {{- '<|assistant|>' }}
 {%- endif %}
 """
-"""The chat format in Jinja for ``transformers``, whose ``generation`` block marks the assistant's tokens."""
+"""The chat format as a Jinja template for ``transformers``; its ``generation`` block marks the assistant's tokens."""
 
 _RESERVED = (*SPECIAL_TOKENS, *(f"<0x{value:02X}>" for value in range(256)))
-_SPACE = "▁"  # SentencePiece's own sign for a space, U+2581; where a text holds it, it is written as bytes
-_SENTENCE = re.compile(r"[^▁▅]{1,4000}")  # in training, U+2581 would pass for a space, U+2585 void its text
+_SPACE = "▁"  # U+2581, SentencePiece's own symbol for a space; if a text contains it, it is written as bytes
+# In training, U+2581 would be taken for a space, and a text with U+2585 would be skipped.
+_SENTENCE = re.compile(r"[^▁▅]{1,4000}")
 _TRAINING: dict[str, Any] = {
     "max_sentence_length": 4 * 4000,
     "normalization_rule_name": "identity",
@@ -73,7 +74,7 @@ _TRAINING: dict[str, Any] = {
     **{f"{name}_piece": f"<|{name}|>" for name in ("pad", "unk", "bos", "eos")},
     "control_symbols": list(SPECIAL_TOKENS[4:]),
     "required_chars": "".join(sorted(set("".join(_RESERVED)))),
-    # Unigram training adds up one share of the corpus a thread: only a fixed number of shares has a fixed sum.
+    # Unigram training adds up one share of the corpus per thread; the sum is fixed only if the number of shares is.
     "num_threads": 16,
     "minloglevel": 2,
 }
@@ -82,27 +83,33 @@ _TRAINING: dict[str, Any] = {
 class Tokenizer:
     """A SentencePiece model with fixed special tokens, in which any string survives encoding and decoding.
 
-    It comes from :meth:`train` or :meth:`load`; ``model`` is the content of a ``tokenizer.model`` file.
+    Create one with :meth:`train` or :meth:`load`.
 
     Text never becomes a special token, whatever it looks like: ``encode("<|end|>")`` gives the pieces of those
-    seven characters. Special tokens come in by id: through ``add_bos``, ``add_eos`` and the chat template.
+    seven characters. Special tokens are only added by id: through ``add_bos``, ``add_eos`` and the chat template.
 
-    A conversation is a row of turns, each a role's token, the content and ``<|end|>``, with nothing between::
+    A conversation is a sequence of turns. Each turn consists of a role's token, the content and ``<|end|>``, with
+    nothing in between::
 
         <|system|>Be brief.<|end|><|user|>What is LDA?<|end|><|assistant|>A topic model.<|end|>
 
-    Tokenizers are equal if their models are. They can be pickled, and used by several threads at a time.
+    Tokenizers are equal if their models are. They can be pickled, and used by several threads at the same time.
+
+    Parameters
+    ----------
+    model
+        The content of a ``tokenizer.model`` file.
 
     Attributes
     ----------
     vocabulary
         Tuple of the pieces by id, in which ``▁`` is a space and ``<0x0A>`` a byte.
     pad_id, unk_id, bos_id, eos_id
-        Special tokens; ``unk_id`` never occurs, but file formats ask for one.
+        Ids of special tokens. ``unk_id`` never occurs, but file formats require it.
     role_ids
         The id that opens a turn, for each role.
     end_of_turn_id
-        The id that closes a turn, and so where a chat model stops.
+        The id that closes a turn, and at which a chat model therefore stops.
 
     Raises
     ------
@@ -127,11 +134,11 @@ class Tokenizer:
         try:
             processor.LoadFromSerializedProto(model)
         except RuntimeError as error:
-            raise ValueError("this is no SentencePiece model, or a damaged one") from error
+            raise ValueError("this is not a SentencePiece model, or it is damaged") from error
         self._model, self._processor = model, processor
         self.vocabulary = tuple(processor.IdToPiece(token_id) for token_id in range(len(processor)))
         if self.vocabulary[: len(_RESERVED)] != _RESERVED or processor.Normalize("  ﬁ ") != "▁▁ﬁ▁":
-            raise ValueError("this SentencePiece model was not made by Tokenizer.train, or has lost its end")
+            raise ValueError("this SentencePiece model was not made by Tokenizer.train, or it is truncated")
         self._learned = [piece.replace(_SPACE, " ") for piece in self.vocabulary[len(_RESERVED) :]]
         special, learned = ([text.encode() for text in texts] for texts in (SPECIAL_TOKENS, self._learned))
         self._surfaces = [*special, *(bytes([value]) for value in range(256)), *learned]
@@ -145,28 +152,31 @@ class Tokenizer:
         model_type: str = "bpe",
         character_coverage: float = 0.9995,
     ) -> Tokenizer:
-        """Learn a vocabulary from texts, which are all held in memory: of a large corpus, pass a sample.
+        """Learn a vocabulary from texts.
 
-        Nothing is random, and work is divided alike on every machine, so the same texts give the same model,
-        byte for byte.
+        All texts are held in memory; if the corpus is large, pass a sample. Nothing is random, and work is divided in
+        the same way on every machine, so the same texts give the same model, byte for byte.
 
         Parameters
         ----------
         texts
             The corpus; each text is a string.
         vocab_size
-            Number of ids, among them the 264 of special tokens and bytes.
+            Number of ids, including the 264 ids of special tokens and bytes.
         model_type
-            ``"bpe"`` merges frequent pairs; ``"unigram"`` thins out a large vocabulary by likelihood.
+            ``"bpe"`` merges frequent pairs; ``"unigram"`` prunes a large vocabulary by likelihood.
         character_coverage
-            Share of the corpus's characters, repetitions counted, that are pieces, from 0.98
-            to 1. The rare ones beyond it are left to byte fallback.
+            Share of the corpus's characters, counting repetitions, that become pieces, from 0.98 to 1. The rare
+            characters beyond it are left to byte fallback.
 
         Raises
         ------
         ValueError
             For a ``vocab_size`` that the corpus cannot fill or that has no room for its characters (the message
-            has the bound), for an unknown ``model_type``, for a corpus without text, and for lone surrogates.
+            gives the bound), for an unknown ``model_type``, for a ``character_coverage`` out of range, for a corpus
+            without text, and for lone surrogates.
+        TypeError
+            If ``texts`` is a single string, or a text is not a string.
         """
         if model_type not in MODEL_TYPES:
             raise ValueError(f"model_type is {model_type!r}; it must be one of {', '.join(MODEL_TYPES)}")
@@ -193,34 +203,36 @@ class Tokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """Number of ids: special tokens, bytes and learned pieces."""
+        """The number of ids: special tokens, bytes and learned pieces."""
         return len(self.vocabulary)
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of the model, by which files and runs tell tokenizers apart."""
+        """The SHA-256 of the model in hexadecimal, by which files and runs identify the tokenizer."""
         return hashlib.sha256(self._model).hexdigest()
 
     @property
     def byte_lengths(self) -> tuple[int, ...]:
-        """Bytes of UTF-8 that each id stands for; 0 for special tokens, which are no text."""
+        """The number of UTF-8 bytes that each id stands for; 0 for special tokens, which are not text."""
         return (0,) * len(SPECIAL_TOKENS) + tuple(map(len, self._surfaces[len(SPECIAL_TOKENS) :]))
 
     @property
     def model_type(self) -> str:
-        """``"bpe"``, where scores number the merges 0, -1, -2, …, or ``"unigram"``, where they are log p."""
+        """Either ``"bpe"``, where scores number the merges 0, -1, -2, …, or ``"unigram"``, where they are log p."""
         return "bpe" if self._scores() == [-rank for rank in range(len(self._learned))] else "unigram"
 
     def _scores(self) -> list[float]:
         return [self._processor.GetScore(token_id) for token_id in range(len(_RESERVED), self.vocab_size)]
 
     def encode(self, text: str, *, add_bos: bool = False, add_eos: bool = False) -> list[int]:
-        """The ids of a text, after ``bos_id`` and before ``eos_id`` where asked for.
+        """Return the ids of a text, after ``bos_id`` and before ``eos_id`` if requested.
 
         Raises
         ------
         ValueError
             For a lone surrogate, which is not text: UTF-8 has no bytes for it.
+        TypeError
+            If ``text`` is not a string.
         """
         parts = map(self._processor.Encode, _utf8(text).split(_SPACE.encode()))
         return self._joined(parts, add_bos, add_eos)
@@ -233,20 +245,35 @@ class Tokenizer:
         add_eos: bool = False,
         n_threads: int | None = None,
     ) -> list[list[int]]:
-        """:meth:`encode` of each text, on ``n_threads`` threads at once (all cores if ``None``)."""
+        """Return the ids of each text, as :meth:`encode` does.
+
+        Parameters
+        ----------
+        n_threads
+            Number of threads; all cores if ``None``.
+
+        Raises
+        ------
+        ValueError
+            For a lone surrogate.
+        TypeError
+            If ``texts`` is a single string, or a text is not a string.
+        """
         split = [text.split(_SPACE.encode()) for text in _utf8_of_each(texts)]
         parts = iter(self._processor.Encode(list(chain.from_iterable(split)), num_threads=n_threads or -1))
         return [self._joined(islice(parts, len(own)), add_bos, add_eos) for own in split]
 
     def _joined(self, parts: Iterator[list[int]], add_bos: bool, add_eos: bool) -> list[int]:
-        """A text's ids, from the ids of its parts between one U+2581 and the next."""
+        """Return a text's ids, given the ids of its parts between one U+2581 and the next."""
         ids = [self.bos_id] * add_bos + next(parts)
         for part in parts:
             ids += [len(SPECIAL_TOKENS) + byte for byte in _SPACE.encode()] + part
         return ids + [self.eos_id] * add_eos
 
     def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
-        """The text of ids. Bytes that are not UTF-8, which only a model would write, become U+FFFD.
+        """Return the text of ids.
+
+        Bytes that are not UTF-8, which only a model would write, become U+FFFD.
 
         Raises
         ------
@@ -256,7 +283,15 @@ class Tokenizer:
         return b"".join(self._bytes_of(ids, skip_special_tokens)).decode(errors="replace")
 
     def decode_stream(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> Iterator[str]:
-        """Yield text as ids arrive, but never a part of a character. Joined, it is :meth:`decode` of all."""
+        """Yield text as ids arrive, but never part of a character.
+
+        The parts joined together equal :meth:`decode` of all ids.
+
+        Raises
+        ------
+        ValueError
+            For an id outside the vocabulary.
+        """
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         for surface in self._bytes_of(ids, skip_special_tokens):
             if text := decoder.decode(surface):
@@ -274,42 +309,70 @@ class Tokenizer:
                 yield self._surfaces[token_id]
 
     def pieces(self, text: str) -> list[str]:
-        """The entries of ``vocabulary`` that a text is cut into."""
+        """Return the entries of ``vocabulary`` into which a text is split.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in :meth:`encode`.
+        """
         return [self.vocabulary[token_id] for token_id in self.encode(text)]
 
     def bytes_per_token(self, texts: Iterable[str]) -> float:
-        """Compression: bytes of UTF-8 a token, over all texts together."""
+        """Return the compression: UTF-8 bytes per token, over all texts together.
+
+        Raises
+        ------
+        ValueError
+            If there is no text, and for a lone surrogate.
+        TypeError
+            If ``texts`` is a single string, or a text is not a string.
+        """
         n_bytes = n_tokens = 0
         for text in _utf8_of_each(texts):
             n_bytes += len(text)
             n_tokens += len(self.encode(text.decode()))
         if not n_tokens:
-            raise ValueError("bytes per token have no value: there is no text")
+            raise ValueError("bytes per token are undefined: there is no text")
         return n_bytes / n_tokens
 
     def apply_chat_template(
         self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = False
     ) -> list[int]:
-        """The ids of a conversation; with ``add_generation_prompt``, and of the start of the assistant's turn.
+        """Return the ids of a conversation.
 
         Parameters
         ----------
         messages
-            A mapping for each turn, with the keys ``"role"`` (system, user or assistant; system for the
-            first only) and ``"content"`` (a string, which may be empty).
+            One mapping per turn, with the keys ``"role"`` (system, user or assistant; system only for the first
+            turn) and ``"content"`` (a string, which may be empty).
+        add_generation_prompt
+            Append the start of the assistant's turn.
 
         Raises
         ------
         ValueError
-            For no messages; for other keys, roles or types of content; for a system message that is not first.
+            If there are no messages, if keys, roles or types of content are others, if a system message is not the
+            first, and for a lone surrogate.
         """
         ids, _ = self.chat_ids_and_mask(messages)
         return [*ids, self.role_ids["assistant"]] if add_generation_prompt else ids
 
     def chat_ids_and_mask(self, messages: Sequence[Mapping[str, str]]) -> tuple[list[int], list[bool]]:
-        """A conversation's ids, and for each whether it is the assistant's: its content and its ``<|end|>``.
+        """Return a conversation's ids and, for each id, whether it is the assistant's.
 
-        These are what a chat model learns to write. All other tokens are given to it.
+        The assistant's ids are those of its content and its ``<|end|>``, which a chat model learns to write. All other
+        tokens are given to the model.
+
+        Parameters
+        ----------
+        messages
+            As in :meth:`apply_chat_template`.
+
+        Raises
+        ------
+        ValueError
+            As in :meth:`apply_chat_template`.
         """
         _check_messages(messages)
         ids: list[int] = []
@@ -321,7 +384,16 @@ class Tokenizer:
         return ids, mask
 
     def save(self, path: str | Path) -> Path:
-        """Write the model to ``path`` if that ends in ``.model``, or else to ``tokenizer.model`` in a folder."""
+        """Write the tokenizer to ``path`` if that ends in ``.model``, or else to ``tokenizer.model`` in a folder.
+
+        Use it to keep a tokenizer by itself, for :meth:`load`: unlike :meth:`save_hugging_face`, it writes one
+        SentencePiece file, and unlike :func:`~minillm_lib.model.checkpoint.save_checkpoint`, no model.
+
+        Returns
+        -------
+        Path
+            The file.
+        """
         path = Path(path)
         file = path if path.suffix == ".model" else path / MODEL_FILE
         write_atomically(file, self._model)
@@ -348,13 +420,16 @@ class Tokenizer:
             raise ValueError(f"{file}: {error}") from error
 
     def save_hugging_face(self, folder: str | Path) -> Path:
-        """Write a folder that ``transformers.AutoTokenizer.from_pretrained`` loads, with no code of ours.
+        """Write a folder that ``transformers.AutoTokenizer.from_pretrained`` loads, without code from this package.
 
-        It gives the same ids for any text (unigram: of up to some 200 kB) and any conversation, but where they
-        hold the likes of ``<|end|>``: by default these become special tokens there. Loaded or called with
-        ``split_special_tokens=True`` it gives the same ids for text; with ``sanitize_control_tokens=True`` its
-        ``apply_chat_template`` makes them text, but cuts them off from their neighbours. Of bytes that are not
-        UTF-8 its ``decode`` may make another number of U+FFFD.
+        Use it to give the tokenizer to other programs: beside the file of :meth:`save`, it writes the files of
+        transformers, and :func:`~minillm_lib.model.checkpoint.save_checkpoint` calls it for the tokenizer of a model.
+
+        transformers gives the same ids for any text (with a unigram model, up to about 200 kB) and any conversation,
+        unless they contain strings such as ``<|end|>``, which by default become special tokens there. Loaded or called
+        with ``split_special_tokens=True``, it gives the same ids for such text, too. With
+        ``sanitize_control_tokens=True``, its ``apply_chat_template`` treats them as text, but separates them from
+        their neighbours. For bytes that are not UTF-8, its ``decode`` may give a different number of U+FFFD.
         """
         folder = Path(folder)
         config = {
@@ -372,9 +447,9 @@ class Tokenizer:
         return folder
 
     def _tokenizers_json(self) -> dict[str, Any]:
-        """The model in the format of Hugging Face's ``tokenizers``.
+        """Return the model in the format of Hugging Face's ``tokenizers``.
 
-        Its pieces hold plain spaces, so it needs no normaliser, and U+2581 is left to byte fallback, as here.
+        Its pieces contain plain spaces, so it needs no normaliser, and U+2581 is left to byte fallback, as it is here.
         """
         flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
         return {
@@ -388,7 +463,10 @@ class Tokenizer:
         }
 
     def _bpe_json(self) -> dict[str, Any]:
-        """SentencePiece merges any two neighbours that form a piece: each way to halve a piece is a merge."""
+        """Return the BPE model, with its merges.
+
+        SentencePiece merges any two neighbours that form a piece, so each way to split a piece in two is a merge.
+        """
         pieces = set(self._learned)
         halves = ((piece[:i], piece[i:]) for piece in self._learned for i in range(1, len(piece)))
         return {
@@ -398,8 +476,10 @@ class Tokenizer:
         }
 
     def _unigram_json(self) -> dict[str, Any]:
-        """``tokenizers`` seeks reserved names in text too. Their score here keeps them off every best path: their
-        characters are pieces (``required_chars`` in :meth:`train`), so there is always a far better one.
+        """Return the unigram model, with scores that keep reserved names out of texts.
+
+        ``tokenizers`` looks for reserved names in texts too. Their score here keeps them off every best path: their
+        characters are pieces (``required_chars`` in :meth:`train`), so there is always a far better path.
         """
         scores = [-1e6] * len(_RESERVED) + self._scores()
         pieces = [*_RESERVED, *self._learned]
@@ -428,7 +508,9 @@ def _utf8(text: str, name: str = "text") -> bytes:
         return text.encode()
     except UnicodeEncodeError as error:
         found = f"the lone surrogate {text[error.start]!a} at index {error.start}"
-        raise ValueError(f"{name} has {found}, which is no character; repair or replace it first") from None
+        raise ValueError(
+            f"{name} has {found}, which is not a character; repair or replace it first"
+        ) from None
 
 
 def _utf8_of_each(texts: Iterable[str]) -> Iterator[bytes]:
@@ -439,7 +521,7 @@ def _utf8_of_each(texts: Iterable[str]) -> Iterator[bytes]:
 
 
 def _vocab_size_problem(message: str) -> str | None:
-    """SentencePiece's complaint about ``vocab_size`` in our words; ``None`` if it is about something else."""
+    """Rephrase SentencePiece's message about ``vocab_size``; return ``None`` if it is about something else."""
     if most := re.search(r"too high .* <= (\d+)", message):
         return f"this corpus yields at most {most[1]}; lower it, or give more text"
     if least := re.search(r"required_chars\. \d+ vs (\d+)", message):
@@ -452,8 +534,9 @@ def _with_rounded_scores(model: bytes) -> bytes:
     """Round a unigram model's log-probabilities to multiples of 1/64.
 
     The score of a segmentation is the sum over its pieces, and ties are common: ``--- -`` and ``- ---`` have the
-    same pieces. Rounding makes sums exact, in float64 and, below 2^18 nats (texts of some 200 kB), in float32.
-    So no order of summation decides, and Hugging Face (float64) finds the same ties as SentencePiece (float32).
+    same pieces. Rounding makes sums exact in float64 and, below 2^18 nats (texts of about 200 kB), in float32.
+    The order of summation therefore makes no difference, and Hugging Face (float64) finds the same ties as
+    SentencePiece (float32).
     """
     processor = SentencePieceProcessor(model_proto=model)
     rounded, position = bytearray(model), 0

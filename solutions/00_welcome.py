@@ -29,12 +29,11 @@ from collections import defaultdict
 import matplotlib.pyplot as plt
 from rich.console import Console
 
-from minillm_lib import load_grammar
+from minillm_lib import examine_machine, load_grammar
 from minillm_lib.checks import Exercise
-from minillm_lib.doctor import examine_machine
-from minillm_lib.viz.style import BLUE, GREEN, INK, ORANGE, PALE, PURPLE, settings
+from minillm_lib.viz import BLUE, GREEN, INK, ORANGE, PALE, PURPLE, use_style
 
-plt.rcParams.update(settings() | {"text.parse_math": True})
+use_style()
 
 # %% [markdown]
 # ## 1 · The way

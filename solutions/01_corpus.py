@@ -32,9 +32,9 @@ import seaborn as sns
 from minillm_lib import bag_of_words, check, load_neurips
 from minillm_lib.corpora.cleaning import duplicates, repair
 from minillm_lib.topics import terms
-from minillm_lib.viz.style import BLUE, INK, ORANGE, settings
+from minillm_lib.viz import BLUE, INK, ORANGE, use_style
 
-plt.rcParams.update(settings() | {"text.parse_math": True})
+use_style()
 
 # %% [markdown]
 # ## 1 · Text arrives damaged
@@ -375,7 +375,8 @@ check.expected_vocabulary(expected_vocabulary)
 # - Counts follow Zipf's law between the cuts that cleaning made; the vocabulary grows as Heaps' law says. Real papers
 #   repeat their words more than chance would, and that is what topics are made of.
 #
-# **In the library:** `minillm_lib/corpora/` has `cleaning.py`, `terms.py`, `deduplication.py` and `bag_of_words.py`.
+# **In the library:** `minillm_lib/corpora/cleaning/` has `repair.py` and `duplicates.py`, `minillm_lib/topics/` has
+# `terms.py` and `document_term.py`.
 # **Next:** [02 · LDA by Gibbs sampling](02_lda_gibbs.ipynb), which finds the topics.
 #
 # **To read on.** Manning, Raghavan and Schütze 2008, *Introduction to Information Retrieval*, chapters 2 and 5, for

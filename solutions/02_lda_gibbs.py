@@ -32,10 +32,10 @@ from scipy.sparse import csr_matrix
 from scipy.special import gammaln
 
 from minillm_lib import GibbsLDA, check
-from minillm_lib.topics.gibbs_sampler import GibbsSampler, Tokens
-from minillm_lib.viz.style import BLUE, INK, ORANGE, PALE, settings
+from minillm_lib.topics import GibbsSampler, Tokens
+from minillm_lib.viz import BLUE, INK, ORANGE, PALE, use_style
 
-plt.rcParams.update(settings() | {"text.parse_math": True})
+use_style()
 
 # %% [markdown]
 # ## 1 · The story

@@ -30,13 +30,10 @@ from scipy import stats
 from scipy.optimize import linear_sum_assignment
 
 from minillm_lib import GibbsLDA, bag_of_words, check, load_neurips
-from minillm_lib.topics import evaluation, pyldavis, summary
-from minillm_lib.topics.gibbs_sampler import Tokens
-from minillm_lib.topics.model_selection import compare_topic_counts
-from minillm_lib.viz import topic_plots
-from minillm_lib.viz.style import BLUE, ORANGE, PALE, settings
+from minillm_lib.topics import Tokens, compare_topic_counts, evaluation, pyldavis, summary
+from minillm_lib.viz import BLUE, ORANGE, PALE, topic_plots, use_style
 
-plt.rcParams.update(settings() | {"text.parse_math": True})
+use_style()
 
 # %% [markdown]
 # ## 1 · Ten topics

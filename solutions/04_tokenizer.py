@@ -34,10 +34,10 @@ import seaborn as sns
 from sentencepiece import SentencePieceProcessor
 
 from minillm_lib import ModelConfig, Tokenizer, check
-from minillm_lib.corpora.faq import faq_questions
-from minillm_lib.viz.style import BLUE, GREEN, INK, ORANGE, PALE, settings
+from minillm_lib.corpora import faq_questions
+from minillm_lib.viz import BLUE, GREEN, INK, ORANGE, PALE, use_style
 
-plt.rcParams.update(settings() | {"text.parse_math": True})
+use_style()
 
 # %% [markdown]
 # ## 1 · Words, letters, or something between

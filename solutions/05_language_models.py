@@ -32,10 +32,10 @@ import numpy as np
 import pandas as pd
 
 from minillm_lib import GibbsLDA, Grammar, check, load_grammar
-from minillm_lib.model.ngram import NGramModel
-from minillm_lib.viz.style import BLUE, GREEN, INK, ORANGE, PALE, PURPLE, settings
+from minillm_lib.model import NGramModel
+from minillm_lib.viz import BLUE, GREEN, INK, ORANGE, PALE, PURPLE, use_style
 
-plt.rcParams.update(settings() | {"text.parse_math": True})
+use_style()
 
 # %% [markdown]
 # ## 1 · How good is a guess?
@@ -51,7 +51,7 @@ plt.rcParams.update(settings() | {"text.parse_math": True})
 #
 # $$\text{loss} = -\frac1n \sum_{t=1}^n \ln p(w_t \mid w_{<t}) , \qquad \text{perplexity} = e^{\text{loss}} . \tag{2}$$
 #
-# The loss is measured in *nats a token* (natural logarithm; with $\log_2$ it would be bits). The perplexity reads as a
+# The loss is measured in *nats per token* (natural logarithm; with $\log_2$ it would be bits). The perplexity reads as a
 # number of choices: a model that hesitates evenly among 20 tokens gives each $p = 1/20$, its loss is $\ln 20$, and its
 # perplexity 20.
 #
@@ -179,7 +179,7 @@ print(
 )
 
 # %% [markdown]
-# The floor, in nats a token, is the entropy of a document divided by its expected number of tokens. On our 100 test
+# The floor, in nats per token, is the entropy of a document divided by its expected number of tokens. On our 100 test
 # documents the true probabilities give nearly that, up to chance:
 
 # %%
@@ -403,7 +403,7 @@ for order, colour in zip(losses, (INK, BLUE, ORANGE, GREEN, PURPLE, PALE), stric
 axis.axhline(floor, color=INK, linewidth=1, linestyle=":")
 axis.text(20, floor * 0.97, "entropy of the grammar", va="top")
 axis.set(
-    xscale="log", yscale="log", xlabel="documents to learn from", ylabel="loss (nats a token)", ylim=(0.28, 8)
+    xscale="log", yscale="log", xlabel="documents to learn from", ylabel="loss (nats per token)", ylim=(0.28, 8)
 )
 axis.set_yticks([0.5, 1, 2, 5], ["0.5", "1", "2", "5"])
 axis.minorticks_off()
@@ -459,7 +459,7 @@ bars = axis.barh(table.index[:-1], table["loss"][:-1], color=colours)
 axis.bar_label(bars, [f"{loss:.2f}" for loss in table["loss"][:-1]], padding=4)
 axis.axvline(floor, color=ORANGE, linewidth=1.5, label="entropy of the grammar")
 axis.legend(loc="lower right")
-axis.set(xlabel="loss on the test documents (nats a token)", ylabel="model", xlim=(0, 6.2), ylim=(5.5, -0.5))
+axis.set(xlabel="loss on the test documents (nats per token)", ylabel="model", xlim=(0, 6.2), ylim=(5.5, -0.5))
 plt.show()
 
 # %% [markdown]
@@ -478,7 +478,7 @@ for axis, names in zip(axes, (("unigram", "LDA"), ("bigram", "bigram + LDA")), s
     for name, colour in zip(names, (INK, BLUE), strict=True):
         by_place = [-log_p[name][(place >= p) & (place < q)].mean() for p, q in itertools.pairwise(edges)]
         axis.plot(middles, by_place, marker="o", markersize=4, color=colour, label=name)
-    axis.set(xlabel="place in the document (tokens)", ylabel="loss (nats a token)", ylim=(0, None))
+    axis.set(xlabel="place in the document (tokens)", ylabel="loss (nats per token)", ylim=(0, None))
     axis.legend()
 plt.show()
 
@@ -495,7 +495,7 @@ plt.show()
 #
 # ## Summary
 #
-# - Loss is the mean of $-\ln p$ in nats a token; perplexity its exponential; bits per byte do not depend on the tokens.
+# - Loss is the mean of $-\ln p$ in nats per token; perplexity its exponential; bits per byte do not depend on the tokens.
 # - Cross-entropy is entropy plus a divergence: the entropy of the source is a floor. For a grammar it is known.
 # - LDA predicts the next word from the words so far, by their topics. It improves on unigrams, a little.
 # - Counts of pairs need smoothing. Kneser–Ney discounts each count, and asks the lower order in how many contexts a token

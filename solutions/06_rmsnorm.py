@@ -27,10 +27,10 @@ import torch
 from torch import nn
 
 from minillm_lib import check
-from minillm_lib.model.rms_norm import RMSNorm
-from minillm_lib.viz.style import BLUE, GREEN, ORANGE, PALE, settings
+from minillm_lib.model import RMSNorm
+from minillm_lib.viz import BLUE, GREEN, ORANGE, PALE, use_style
 
-plt.rcParams.update(settings() | {"text.parse_math": True})
+use_style()
 torch.set_num_threads(1)  # for matrices as small as these, sharing the work out costs more than it saves
 
 # %% [markdown]

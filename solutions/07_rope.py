@@ -31,16 +31,16 @@ from ipywidgets import HTML, Image, IntSlider, VBox
 from torch.nn.functional import scaled_dot_product_attention
 
 from minillm_lib import MiniLLM, ModelConfig, Tokenizer, check, load_grammar, perplexity_by_position
-from minillm_lib.model.rope import (
+from minillm_lib.model import (
     RotaryEmbedding,
     dynamic_frequencies,
     inverse_frequencies,
     rotate,
     to_interleaved,
 )
-from minillm_lib.viz.style import BLUE, GREEN, INK, ORANGE, PALE, PURPLE, settings
+from minillm_lib.viz import BLUE, GREEN, INK, ORANGE, PALE, PURPLE, use_style
 
-plt.rcParams.update(settings() | {"text.parse_math": True})
+use_style()
 torch.set_num_threads(1)  # for matrices as small as these, sharing the work out costs more than it saves
 
 # %% [markdown]
@@ -508,7 +508,7 @@ plt.show()
 #
 # - Attention alone sees a set. Demanding that scores depend on distances leaves one linear possibility: rotations of
 #   pairs, by angles that grow with the position.
-# - Pair $i$ turns by $\theta^{-2i/d}$ radians a token: fast pairs tell neighbours apart, slow ones far from near.
+# - Pair $i$ turns by $\theta^{-2i/d}$ radians per token: fast pairs tell neighbours apart, slow ones far from near.
 # - Halves or neighbours is a matter of numbering, and a frequent silent error when weights are converted.
 # - Beyond the trained length slow pairs reach angles that were never trained on. Linear scaling avoids them at the price
 #   of the neighbours, NTK spares the neighbours but not all pairs from new angles, YaRN does both; a few steps of

@@ -33,12 +33,10 @@ import torch
 from ipywidgets import Image, IntSlider, VBox
 
 from minillm_lib import MiniLLM, ModelConfig, check
-from minillm_lib.model.attention import GroupedQueryAttention, attend
-from minillm_lib.model.kv_cache import KVCache
-from minillm_lib.model.rope import RotaryEmbedding, rotate
-from minillm_lib.viz.style import BLUE, GREEN, ORANGE, PALE, settings
+from minillm_lib.model import GroupedQueryAttention, KVCache, RotaryEmbedding, attend, rotate
+from minillm_lib.viz import BLUE, GREEN, ORANGE, PALE, use_style
 
-plt.rcParams.update(settings() | {"text.parse_math": True})
+use_style()
 torch.set_num_threads(1)  # for matrices as small as these, sharing the work out costs more than it saves
 
 # %% [markdown]
@@ -488,7 +486,7 @@ for n_kv_heads, name in ((8, "MHA"), (4, "GQA"), (2, "GQA"), (1, "MQA")):
     per_token = 2 * shape.n_layers * n_kv_heads * shape.head_dim * 2
     same = cache.nbytes == shape.kv_cache_bytes(batch_size=1, seq_len=2048) == 2048 * per_token
     print(
-        f"{name}, {n_kv_heads} key–value heads: {per_token:6,} bytes a token, {cache.nbytes / 2**20:4.1f} MiB",
+        f"{name}, {n_kv_heads} key–value heads: {per_token:6,} bytes per token, {cache.nbytes / 2**20:4.1f} MiB",
         same,
     )
 

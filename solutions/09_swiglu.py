@@ -27,10 +27,10 @@ import torch
 from torch.nn import functional
 
 from minillm_lib import MiniLLM, ModelConfig, check
-from minillm_lib.model.feed_forward import GELUFeedForward, SwiGLU
-from minillm_lib.viz.style import BLUE, GREEN, INK, ORANGE, PALE, settings
+from minillm_lib.model import GELUFeedForward, SwiGLU
+from minillm_lib.viz import BLUE, GREEN, INK, ORANGE, PALE, use_style
 
-plt.rcParams.update(settings() | {"text.parse_math": True})
+use_style()
 torch.set_num_threads(1)  # for matrices as small as these, sharing the work out costs more than it saves
 
 # %% [markdown]

@@ -25,6 +25,7 @@
 # %%
 import math
 import tempfile
+from dataclasses import replace
 from unittest import mock
 
 import matplotlib.pyplot as plt
@@ -33,14 +34,18 @@ import torch
 from torch import nn
 
 from minillm_lib import MiniLLM, PretrainConfig, check, load_grammar, pretrain
-from minillm_lib.model.ngram import NGramModel
-from minillm_lib.training.config import OptimizerConfig, ScheduleConfig
-from minillm_lib.training.data import prepare_pretraining_data
-from minillm_lib.training.optimizer import learning_rate_factor, make_optimizers
-from minillm_lib.training.rows import rows_of_step
-from minillm_lib.viz.style import BLUE, GREEN, INK, ORANGE, PURPLE, settings
+from minillm_lib.model import NGramModel
+from minillm_lib.training import (
+    OptimizerConfig,
+    ScheduleConfig,
+    learning_rate_factor,
+    make_optimizers,
+    prepare_pretraining_data,
+    rows_of_step,
+)
+from minillm_lib.viz import BLUE, GREEN, INK, ORANGE, PURPLE, use_style
 
-plt.rcParams.update(settings() | {"text.parse_math": True})
+use_style()
 torch.set_num_threads(1)  # for matrices as small as these, sharing the work out costs more than it saves
 
 # %% [markdown]
@@ -62,7 +67,7 @@ config = PretrainConfig.model_validate({
     "evaluation": {"max_tokens": 3000},
 })  # fmt: skip
 data = prepare_pretraining_data(config.data, progress=False)
-rows, held_out = data.windows("train", 48), data.windows("validation", 48).batch(range(64))
+rows, held_out = data.windows("train", 48), data.windows("validation", 48)[:64]
 print(f"{len(data.train):,} documents, {len(rows):,} rows of {rows.seq_len} tokens")
 
 # %% [markdown]
@@ -70,7 +75,7 @@ print(f"{len(data.train):,} documents, {len(rows):,} rows of {rows.seq_len} toke
 # labels is what the model has to predict after reading places $0$ to $t$.
 
 # %%
-batch = rows.batch([0])
+batch = rows[[0]]
 print("input: ", [data.tokenizer.vocabulary[token] for token in batch.input_ids[0, :7]])
 print("labels:", [data.tokenizer.vocabulary[token] for token in batch.labels[0, :7]])
 
@@ -92,7 +97,7 @@ def new_model():
 
 
 model = new_model()
-batch = rows.batch(range(16))
+batch = rows[:16]
 logits = model(batch.input_ids)  # (batch, seq, vocab)
 label_logits = logits.gather(-1, batch.labels[..., None])[..., 0]  # (batch, seq)
 by_hand = (logits.logsumexp(dim=-1) - label_logits).mean()
@@ -114,7 +119,7 @@ print(f"ln {config.model.vocab_size} = {math.log(config.model.vocab_size):.2f}")
 for size in (0.02, 0.05, 0.2, 1.0):
     torch.manual_seed(0)
     fresh = MiniLLM(config.model.replace(initializer_range=size))
-    print(f"initial weights of size {size:4}: loss {fresh.loss(*batch[:2]).item():6.1f}")
+    print(f"initial weights of size {size:4}: loss {fresh.loss(batch.input_ids, batch.labels).item():6.1f}")
 
 # %% [markdown]
 # With weights of size 1 the first loss is several times $\ln V$, and training would spend its first steps on unlearning.
@@ -125,7 +130,7 @@ for size in (0.02, 0.05, 0.2, 1.0):
 # weights have very different sizes.
 
 # %%
-model.loss(*batch[:2]).backward()
+model.loss(batch.input_ids, batch.labels).backward()
 for name in (
     "embed_tokens.weight",
     "layers.0.self_attn.q_proj.weight",
@@ -373,7 +378,7 @@ all(torch.allclose(a, parameter.grad, atol=1e-6) for a, parameter in zip(scaled,
 def batches(n_steps, batch_size=16):
     """Batches in the order in which the library reads them."""
     for step in range(n_steps):
-        yield rows.batch(rows_of_step(step, batch_size, len(rows), seed=0))
+        yield rows[rows_of_step(step, batch_size, len(rows), seed=0)]
 
 
 @torch.no_grad()
@@ -458,7 +463,7 @@ axis.plot(N_STEPS, healthy[1], "o", color=PURPLE, label="held-out text, at the e
 for height, name in ((math.log(600), "ln V"), (bigram, "bigram"), (floor, "entropy of the grammar")):
     axis.axhline(height, color=INK, linestyle=":", linewidth=1)
     axis.text(0, height + 0.08, name, fontsize=8)
-axis.set(xlabel="step", ylabel="loss (nats a token)", ylim=(0, 7))
+axis.set(xlabel="step", ylabel="loss (nats per token)", ylim=(0, 7))
 axis.legend()
 plt.show()
 
@@ -560,12 +565,12 @@ print("of those times 65,536, more than a hundredth:  ", np.mean(sizes + 16 < -2
 
 # %%
 def unshifted(batches):
-    return (batch._replace(labels=batch.input_ids) for batch in batches)
+    return (replace(batch, labels=batch.input_ids) for batch in batches)
 
 
 def shifted_twice(batches):
     return (
-        batch._replace(input_ids=batch.input_ids[:, :-1], labels=batch.labels[:, 1:]) for batch in batches
+        replace(batch, input_ids=batch.input_ids[:, :-1], labels=batch.labels[:, 1:]) for batch in batches
     )
 
 
@@ -615,7 +620,7 @@ for axis, (name, (losses, held_out_loss)) in zip(axes.flat, runs.items(), strict
     axis.plot(np.minimum(losses, 12), color=ORANGE, label="broken")
     axis.plot(N_STEPS, min(held_out_loss, 12), "o", color=PURPLE, label="held-out")
     axis.axhline(floor, color=INK, linestyle=":", linewidth=1)
-    axis.set(title=name, ylim=(-0.3, 12.3), xlabel="step", ylabel="loss (nats a token)")
+    axis.set(title=name, ylim=(-0.3, 12.3), xlabel="step", ylabel="loss (nats per token)")
     axis.label_outer()
 axes[0, 0].legend()
 plt.show()

@@ -37,12 +37,11 @@ from matplotlib.ticker import NullFormatter
 from torch.utils.flop_counter import FlopCounterMode
 
 from minillm_lib import LivePlot, MiniLLM, ModelConfig, PretrainConfig, check, plot_losses, pretrain
-from minillm_lib.analysis.baselines import count_baselines
-from minillm_lib.training.data import prepare_pretraining_data
-from minillm_lib.training.run import RunMetrics
-from minillm_lib.viz.style import BLUE, GREEN, ORANGE, settings
+from minillm_lib.analysis import count_baselines
+from minillm_lib.training import RunResult, prepare_pretraining_data
+from minillm_lib.viz import BLUE, GREEN, ORANGE, use_style
 
-plt.rcParams.update(settings() | {"text.parse_math": True})
+use_style()
 torch.set_num_threads(1)  # so that the sums, and with them the losses, come out alike on any number of cores
 
 # %% [markdown]
@@ -174,7 +173,7 @@ print(f"in the library, attention adds {attention / (6 * n_weights):.0%} for row
 for name in ("nano", "tiny", "26m", "104m"):
     preset = ModelConfig.from_preset(name)
     shares = [1 - preset.flops_per_token(0) / preset.flops_per_token(length) for length in (128, 512, 2048)]
-    print(f"{name:5} {preset.flops_per_token(512) / 1e6:7.1f} million operations a token;"
+    print(f"{name:5} {preset.flops_per_token(512) / 1e6:7.1f} million operations per token;"
           f" attention {shares[0]:4.0%}, {shares[1]:4.0%}, {shares[2]:4.0%} of rows of 128, 512, 2,048")  # fmt: skip
 
 # %% [markdown]
@@ -190,7 +189,7 @@ for name in ("nano", "tiny", "26m", "104m"):
 # %%
 baselines = {"ln V": math.log(config.model.vocab_size)} | count_baselines(data.train, data.validation)
 for name, loss in baselines.items():
-    print(f"{name:8} {loss:.1f} nats a token, perplexity about {float(f'{math.exp(loss):.2g}'):,.0f}")
+    print(f"{name:8} {loss:.1f} nats per token, perplexity about {float(f'{math.exp(loss):.2g}'):,.0f}")
 
 # %% [markdown]
 # ## 4 · The run
@@ -208,7 +207,7 @@ plot_losses(run, baselines=baselines)
 
 # %%
 steps, held_out = run.series("loss", "evaluation")
-print("evaluated after the steps", steps)
+print("evaluated after the steps", steps.tolist())
 print("began within 0.2 of ln V:         ", abs(held_out[0] - baselines["ln V"]) < 0.2)
 print("below the unigram model after 50: ", held_out[1] < baselines["unigram"])
 print("at the end nearer to the bigram:  ", held_out[-1] < (baselines["unigram"] + baselines["bigram"]) / 2)
@@ -234,14 +233,14 @@ print("ever better than before:          ", held_out == sorted(held_out, reverse
 def page(step):
     """The samples of a step, as HTML."""
     own = [each for each in run.of_kind("sample") if each["step"] == step]
-    loss = held_out[steps.index(step)]
+    loss = held_out[steps == step].item()
     texts = "".join(f"<pre><b>{html.escape(s['prompt'])}</b>{html.escape(s['text'])}</pre>" for s in own)
     return f"after {step} steps, held-out loss {loss:.2f}{texts}"
 
 
 for sample in run.of_kind("sample")[::2]:
     print(f"{sample['step']:4} | {sample['prompt']}{sample['text']}".replace("\n", "⏎")[:110])
-slider = widgets.SelectionSlider(options=steps, value=steps[-1], description="after steps")
+slider = widgets.SelectionSlider(options=steps.tolist(), value=config.train.steps, description="after steps")
 text = widgets.HTML(page(slider.value))
 slider.observe(lambda change: setattr(text, "value", page(change["new"])), names="value")
 widgets.VBox([slider, text])
@@ -281,7 +280,7 @@ for axis, values, scale, title in (
     axis.set_yticks([2, 3, 4, 5] if values is losses else [0.5, 1, 2, 4])
     axis.yaxis.set_major_formatter("{x:g}")
     axis.yaxis.set_minor_formatter(NullFormatter())
-axes[0].set_ylabel("loss (nats a token)")
+axes[0].set_ylabel("loss (nats per token)")
 axes[2].set_ylabel("loss − E")
 plt.show()
 
@@ -320,15 +319,15 @@ check.power_law_exponent(power_law_exponent)
 # (notebook 05).
 
 # %%
-recorded = RunMetrics.of(Path("../results/26m/pretrain"))
+recorded = RunResult.of(Path("../results/26m/pretrain"))
 figure, axis = plt.subplots(figsize=(7, 3))
-for metrics, colour, whose in ((RunMetrics.of(run), ORANGE, "this run"), (recorded, BLUE, "recorded")):
+for metrics, colour, whose in ((RunResult.of(run), ORANGE, "this run"), (recorded, BLUE, "recorded")):
     name = f"{whose}, {metrics.start['parameters'] / 1e6:.1f} M parameters"
     evaluations = [each for each in metrics.evaluations if each["tokens"] > 0]
     axis.plot([each["tokens"] for each in evaluations], [each["bits_per_byte"] for each in evaluations],
               ".-", color=colour, label=name)  # fmt: skip
 axis.set(
-    xscale="log", xlabel="tokens read", ylabel="held-out loss\n(bits a byte)", ylim=(0, None), xlim=(5e4, 3e7)
+    xscale="log", xlabel="tokens read", ylabel="held-out loss\n(bits per byte)", ylim=(0, None), xlim=(5e4, 3e7)
 )
 axis.legend()
 plt.show()
@@ -379,7 +378,7 @@ for run_of_size, colour in zip(race.values(), (ORANGE, GREEN, BLUE), strict=True
     read, loss = np.array([each["tokens"] for each in points]), [each["loss"] for each in points]
     axes[0].plot(read, loss, ".-", color=colour, label=f"{facts['parameters']:,} parameters")
     axes[1].plot(read * facts["flops_per_token"], loss, ".-", color=colour)
-axes[0].set(xscale="log", xlabel="tokens read", ylabel="held-out loss (nats a token)", xlim=(1e4, 1e6))
+axes[0].set(xscale="log", xlabel="tokens read", ylabel="held-out loss (nats per token)", xlim=(1e4, 1e6))
 axes[1].set(xscale="log", xlabel="operations spent", xlim=(1e9, 1e11))
 axes[0].legend()
 plt.show()

@@ -31,25 +31,28 @@ import matplotlib.pyplot as plt
 import torch
 
 from minillm_lib import MiniLLM, ModelConfig, Tokenizer, check, check_answers, load_corpus, load_grammar
-from minillm_lib.corpora.conversations import Conversation
-from minillm_lib.corpora.faq import faq_questions, load_course_faq
-from minillm_lib.generation.answers import held_out_phrasings
-from minillm_lib.model.attention import causal_mask
-from minillm_lib.training.config import OptimizerConfig, ScheduleConfig
-from minillm_lib.training.optimizer import learning_rate_factor, make_optimizers
-from minillm_lib.training.rows import rows_of_step
-from minillm_lib.viz.style import BLUE, GREEN, ORANGE, PALE, settings
+from minillm_lib.corpora import Conversation, faq_questions, load_course_faq
+from minillm_lib.generation import held_out_phrasings
+from minillm_lib.model import causal_mask
+from minillm_lib.training import (
+    OptimizerConfig,
+    ScheduleConfig,
+    learning_rate_factor,
+    make_optimizers,
+    rows_of_step,
+)
+from minillm_lib.viz import BLUE, GREEN, ORANGE, PALE, use_style
 
-plt.rcParams.update(settings() | {"text.parse_math": True})
+use_style()
 torch.set_num_threads(1)  # for matrices as small as these, sharing the work out costs more than it saves
 
 # %%
-from minillm_lib.training.sft_rows import (
+from minillm_lib.training import (
+    batch_loss,
     encode_conversation,
     encode_conversations,
     explain_mask,
     pack_conversations,
-    packed_loss,
     pad_conversations,
 )
 
@@ -273,8 +276,8 @@ plt.show()
 # If that is all it takes, the loss of the packed row must be that of the three conversations computed alone.
 
 # %%
-packed_sum = packed_loss(base, packed, reduction="sum")
-alone = sum(packed_loss(base, pad_conversations([each]), reduction="sum") for each in encoded)
+packed_sum = batch_loss(base, packed, reduction="sum")
+alone = sum(batch_loss(base, pad_conversations([each]), reduction="sum") for each in encoded)
 without_segments = base.loss(packed.input_ids, packed.labels, reduction="sum")
 print("packed = alone:        ", torch.allclose(packed_sum, alone, rtol=1e-4))
 print("without the block mask:", torch.allclose(without_segments, alone, rtol=1e-4))
@@ -381,7 +384,7 @@ tuned = copy.deepcopy(base)
 
 
 def sft_loss(step):
-    return packed_loss(tuned, packed[rows_of_step(step, 8, len(packed), seed=0)])
+    return batch_loss(tuned, packed[rows_of_step(step, 8, len(packed), seed=0)])
 
 
 sft_curve = train(tuned, sft_loss, n_steps=80, lr=0.005, warmup_steps=10)
@@ -398,7 +401,7 @@ for checked in right["after"][1].answers[:8]:
 # %%
 figure, axis = plt.subplots(figsize=(6, 2.6))
 axis.plot(sft_curve, color=BLUE)
-axis.set(xlabel="step", ylabel="loss on answers\n(nats a token)", ylim=(0, None))
+axis.set(xlabel="step", ylabel="loss on answers\n(nats per token)", ylim=(0, None))
 plt.show()
 
 # %% [markdown]
@@ -433,7 +436,7 @@ def sft_loss_with_replay(step):
     old = rows_of_step(step, 4, len(inputs), seed=1)
     n_labels = (answers.labels != -100).sum() + labels[old].numel()
     old_sum = replayed.loss(inputs[old], labels[old], reduction="sum")
-    return (packed_loss(replayed, answers, reduction="sum") + old_sum) / n_labels
+    return (batch_loss(replayed, answers, reduction="sum") + old_sum) / n_labels
 
 
 train(replayed, sft_loss_with_replay, n_steps=80, lr=0.005, warmup_steps=10)
@@ -446,7 +449,7 @@ figure, axes = plt.subplots(1, 2, figsize=(8, 2.8))
 for (name, (model, colour)), (share, _) in zip(models.items(), right.values(), strict=True):
     axes[0].bar(name, held_out_loss(model), color=colour)
     axes[1].bar(name, 100 * share, color=colour)
-axes[0].set_ylabel("loss on held-out abstracts\n(nats a token)")
+axes[0].set_ylabel("loss on held-out abstracts\n(nats per token)")
 axes[1].set_ylabel("right answers to questions\nasked in a new way (%)")
 plt.show()
 

@@ -34,14 +34,12 @@ import matplotlib.pyplot as plt
 import torch
 
 from minillm_lib import ChatSession, MiniLLM, ModelConfig, SamplingConfig, Tokenizer, check, load_grammar
-from minillm_lib.corpora.conversations import Conversation
-from minillm_lib.corpora.faq import faq_questions
+from minillm_lib.corpora import Conversation, faq_questions
 from minillm_lib.generation import sampling
-from minillm_lib.model.attention import attend, causal_mask
-from minillm_lib.model.rope import rotate
-from minillm_lib.viz.style import BLUE, GREEN, INK, ORANGE, PALE, settings
+from minillm_lib.model import attend, causal_mask, rotate
+from minillm_lib.viz import BLUE, GREEN, INK, ORANGE, PALE, use_style
 
-plt.rcParams.update(settings() | {"text.parse_math": True})
+use_style()
 torch.set_num_threads(1)  # for matrices as small as these, sharing the work out costs more than it saves
 
 # %% [markdown]
@@ -70,10 +68,16 @@ print(f"{len(conversations)} conversations; {n_rows:,} rows of {ROW} tokens of a
 # to write and to answer at the same time.
 
 # %%
-from minillm_lib.training.config import OptimizerConfig, ScheduleConfig
-from minillm_lib.training.optimizer import learning_rate_factor, make_optimizers
-from minillm_lib.training.rows import rows_of_step
-from minillm_lib.training.sft_rows import encode_conversations, pack_conversations, packed_loss
+from minillm_lib.training import (
+    OptimizerConfig,
+    ScheduleConfig,
+    batch_loss,
+    encode_conversations,
+    learning_rate_factor,
+    make_optimizers,
+    pack_conversations,
+    rows_of_step,
+)
 
 packed = pack_conversations(encode_conversations(conversations, tokenizer, 128)[0], 128, tokenizer.pad_id)
 config = ModelConfig(vocab_size=900, hidden_size=96, n_layers=2, n_heads=4, n_kv_heads=2, intermediate_size=192,
@@ -87,7 +91,7 @@ optimizers = make_optimizers(model, OptimizerConfig(name="muon", lr=0.015))
 schedule = ScheduleConfig(name="cosine", warmup_steps=20, final_share=0.05)
 for step in range(n_steps):
     rows, talks = rows_of_step(step, 6, n_rows, seed=0), rows_of_step(step, 2, len(packed), seed=1)
-    loss = model.loss(inputs[rows], labels[rows]) + packed_loss(model, packed[talks])
+    loss = model.loss(inputs[rows], labels[rows]) + batch_loss(model, packed[talks])
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for optimizer in optimizers:
@@ -363,7 +367,7 @@ print("at temperature 1.5 they are more surprising than real ones:", surprise[1.
 figure, axis = plt.subplots(figsize=(6, 3))
 axis.plot(surprise.keys(), surprise.values(), "o-", color=BLUE, label="written by the model")
 axis.axhline(real, color=ORANGE, label="real abstracts")
-axis.set(xlabel="temperature", ylabel="surprise (nats a token)", ylim=(0, None))
+axis.set(xlabel="temperature", ylabel="surprise (nats per token)", ylim=(0, None))
 axis.legend()
 plt.show()
 
@@ -716,7 +720,7 @@ print("as counted by hand:", one_token == 2 * big.n_layers * big.n_kv_heads * bi
 # The report that this course follows claims for its modern block, against the classic one, "**memory −40 %, inference
 # 1.3–1.6×**". It does not say at which batch, nor at which length. Ours are `26m` (RMSNorm, SwiGLU, grouped queries, RoPE)
 # and `26m-classic` (LayerNorm, GELU, full heads, learned positions), of equal size within 0.2 %. If reading decides, we can
-# *predict*. Let $n$ be the tokens in the cache, batch times context, $w$ the bytes of the weights, and $c$ the bytes a token
+# *predict*. Let $n$ be the tokens in the cache, batch times context, $w$ the bytes of the weights, and $c$ the bytes per token
 # of the cache of `26m`; the classic one has $4c$. Then
 #
 # $$\frac{\text{memory of 26m}}{\text{memory of classic}} = \frac{w + cn}{w + 4cn}, \tag{6}$$

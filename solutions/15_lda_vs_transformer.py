@@ -36,16 +36,20 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from minillm_lib import GibbsLDA, MiniLLM, ModelConfig, check, load_grammar
-from minillm_lib.model.ngram import NGramModel
-from minillm_lib.topics.summary import top_terms
-from minillm_lib.training.config import OptimizerConfig, ScheduleConfig
-from minillm_lib.training.optimizer import learning_rate_factor, make_optimizers
-from minillm_lib.training.rows import rows_of_step
+from minillm_lib.model import NGramModel
+from minillm_lib.topics import top_terms
+from minillm_lib.training import (
+    OptimizerConfig,
+    ScheduleConfig,
+    learning_rate_factor,
+    make_optimizers,
+    rows_of_step,
+)
 
 # %%
-from minillm_lib.viz.style import BLUE, GREEN, INK, ORANGE, PALE, PURPLE, settings
+from minillm_lib.viz import BLUE, GREEN, INK, ORANGE, PALE, PURPLE, use_style
 
-plt.rcParams.update(settings() | {"text.parse_math": True})
+use_style()
 torch.set_num_threads(1)  # for matrices as small as these, sharing the work out costs more than it saves
 
 # %% [markdown]

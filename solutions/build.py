@@ -1,11 +1,12 @@
-"""Make the notebooks from their sources: ``python solutions/build.py [NOTEBOOK …] [--force] [--check]``.
+"""Build the notebooks from their sources: ``python solutions/build.py [NOTEBOOK …] [--force] [--check]``.
 
-The source of a notebook is ``solutions/NN_title.py`` (jupytext's ``py:percent``), and nothing else is edited by hand.
-From it come ``course/NN_title.ipynb``, with a stub in place of each solution, and ``solutions/NN_title.ipynb``, with
-the solutions; both are executed. What is up to date is left alone: its cells are those of the source, and executed.
+The source of a notebook is ``solutions/NN_title.py`` (jupytext's ``py:percent`` format). Only this file is edited by
+hand. It is built into ``course/NN_title.ipynb``, with a stub in place of each solution, and into
+``solutions/NN_title.ipynb``, with the solutions. Both notebooks are executed. Notebooks that are up to date are not
+built again: their cells have been executed and are those of the source.
 
-A cell with ``### BEGIN SOLUTION`` and ``### END SOLUTION`` is an exercise; a cell ``check.NAME(NAME)`` checks it. Both
-get the metadata by which nbgrader knows them.
+A cell with ``### BEGIN SOLUTION`` and ``### END SOLUTION`` is an exercise, and a cell ``check.NAME(NAME)`` checks it.
+Both get the metadata that nbgrader needs.
 """
 
 from __future__ import annotations
@@ -43,26 +44,30 @@ _CELL_SECONDS = 300
 
 
 class SourceError(ValueError):
-    """The source of a notebook does not keep the conventions."""
+    """The source of a notebook breaks one of its conventions."""
 
 
 def source_paths(names: Sequence[str] = ()) -> list[Path]:
-    """The sources of these notebooks, of all if none is named.
+    """Return the sources of the named notebooks, or of all notebooks if no name is given.
 
-    Raises:
-        ValueError: for a name that is none.
+    Raises
+    ------
+    ValueError
+        If there is no notebook with one of the names.
     """
     known = {path.stem: path for path in sorted(SOURCES.glob("[0-9][0-9]_*.py"))}
     if unknown := [name for name in names if name not in known]:
-        raise ValueError(f"there is no notebook {unknown[0]!r}; there are {', '.join(known)}")
+        raise ValueError(f"there is no notebook {unknown[0]!r}; the notebooks are {', '.join(known)}")
     return [known[name] for name in names or known]
 
 
 def notebook_of(source: Path, *, solved: bool) -> NotebookNode:
-    """The notebook of a source, not executed.
+    """Make the notebook of a source without executing it.
 
-    Raises:
-        SourceError: where the source does not keep the conventions.
+    Raises
+    ------
+    SourceError
+        If the source breaks one of its conventions.
     """
     parsed = jupytext.reads(source.read_text(encoding="utf-8"), fmt="py:percent")
     stubbed = [without_solution(cell.source) for cell in parsed.cells]
@@ -73,31 +78,31 @@ def notebook_of(source: Path, *, solved: bool) -> NotebookNode:
         metadata = _metadata(cell, exercise)
         made = {"markdown": nbformat.v4.new_markdown_cell, "code": nbformat.v4.new_code_cell}[cell.cell_type]
         text = cell.source if solved else stub
-        # from what stands in the source, not in the notebook: both notebooks then have the same ids
+        # made from the source, not from the notebook's text, so that both notebooks have the same ids
         cells.append(made(text, metadata=metadata, id=_unused_id(cell.source, metadata, used)))
     metadata = {**_METADATA, "minillm": {"notebook": source.stem}}
     return nbformat.v4.new_notebook(cells=cells, metadata=metadata, nbformat_minor=5)
 
 
 def _exercise_names(cells: Sequence[NotebookNode], source: Path) -> list[str | None]:
-    """For each cell the exercise that it poses or checks: an exercise is named by the first check that follows."""
+    """Return for each cell the exercise that it sets or checks; the first check after an exercise names it."""
     names: list[str | None] = [None] * len(cells)
     posed: int | None = None
     for index, cell in enumerate(cells):
         if cell.cell_type != "code":
             continue
-        where = f"{source.name}, the cell that begins {cell.source.splitlines()[:1]}"
+        where = f"{source.name}, the cell that begins with {cell.source.splitlines()[:1]}"
         if BEGIN in cell.source:
             if posed is not None:
-                raise SourceError(f"{where}: the exercise before it has no check")
+                raise SourceError(f"{where}: the previous exercise has no check")
             posed = index
         if match := _CHECK.fullmatch(cell.source.strip()):
             if match[1] != match[2] or match[1] not in dir(check):
                 raise SourceError(
-                    f"{where}: a check is check.NAME(NAME), with an exercise of checks/registry.py"
+                    f"{where}: a check must be check.NAME(NAME), for an exercise of checks/registry.py"
                 )
             if posed is None or match[1] not in _defined_names(cells[posed].source):
-                raise SourceError(f"{where}: no exercise cell before it defines {match[1]}")
+                raise SourceError(f"{where}: no exercise before this check defines {match[1]}")
             names[posed] = names[index] = match[1]
             posed = None
     if posed is not None:
@@ -111,7 +116,7 @@ def _defined_names(code: str) -> list[str]:
 
 
 def _metadata(cell: NotebookNode, exercise: str | None) -> dict[str, Any]:
-    """The source's tags, and nbgrader's marks (schema 3)."""
+    """Return the metadata of a cell: the tags of the source, and nbgrader's metadata (schema 3)."""
     tags = list(cell.metadata.get("tags", []))
     metadata: dict[str, Any] = {}
     if exercise is not None:
@@ -133,7 +138,7 @@ def _metadata(cell: NotebookNode, exercise: str | None) -> dict[str, Any]:
 
 
 def _unused_id(text: str, metadata: dict[str, Any], used: set[str]) -> str:
-    """An id that stays as long as the cell's text does, wherever the cell moves."""
+    """Return an unused id that depends on the text of the cell but not on its position."""
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     base = metadata["nbgrader"]["grade_id"] if "nbgrader" in metadata else digest
     number, name = 1, base
@@ -145,10 +150,12 @@ def _unused_id(text: str, metadata: dict[str, Any], used: set[str]) -> str:
 
 
 def without_solution(code: str) -> str:
-    """Put nbgrader's stub in place of each marked solution.
+    """Replace each marked solution with nbgrader's stub.
 
-    Raises:
-        SourceError: for a mark without its partner, or outside a function: there the stub would stop the notebook.
+    Raises
+    ------
+    SourceError
+        If a mark has no counterpart, or is outside a function, where the stub would stop the notebook.
     """
     kept: list[str] = []
     inside = False
@@ -157,24 +164,26 @@ def without_solution(code: str) -> str:
         if mark in (BEGIN, END):
             if inside == (mark == BEGIN):
                 raise SourceError(
-                    f"{mark} without its partner in the cell that begins {code.splitlines()[0]!r}"
+                    f"{mark} without its counterpart in the cell that begins with {code.splitlines()[0]!r}"
                 )
             inside = mark == BEGIN
             indent = line[: len(line) - len(line.lstrip())]
             if inside and not indent:
                 raise SourceError(
-                    f"{mark} outside a function, in the cell that begins {code.splitlines()[0]!r}"
+                    f"{mark} outside a function, in the cell that begins with {code.splitlines()[0]!r}"
                 )
             kept += [indent + stub for stub in STUB] if inside else []
         elif not inside:
             kept.append(line)
     if inside:
-        raise SourceError(f"{BEGIN} without its partner in the cell that begins {code.splitlines()[0]!r}")
+        raise SourceError(
+            f"{BEGIN} without its counterpart in the cell that begins with {code.splitlines()[0]!r}"
+        )
     return "\n".join(kept)
 
 
 def execute(notebook: NotebookNode, folder: Path) -> None:
-    """Run all cells in a fresh kernel in a folder, and keep of the outputs what the next run gives again."""
+    """Run all cells in a fresh kernel in a folder, and drop metadata that would differ in the next run."""
     from nbclient import NotebookClient
 
     client = NotebookClient(
@@ -192,7 +201,7 @@ def execute(notebook: NotebookNode, folder: Path) -> None:
 
 
 def dump(notebook: NotebookNode) -> bytes:
-    """The notebook as JSON; the ids of widgets, which are random, are numbered in order."""
+    """Return the notebook as JSON, in which the random ids of widgets are replaced with consecutive numbers."""
     text = nbformat.writes(notebook)
     state = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
     for number, model_id in enumerate(state.get("state", {})):
@@ -201,7 +210,7 @@ def dump(notebook: NotebookNode) -> bytes:
 
 
 def outdated(notebook: NotebookNode, path: Path) -> str | None:
-    """Say why the file at ``path`` is not the executed ``notebook``; ``None`` if it is."""
+    """Return why the file at ``path`` is not the executed ``notebook``; None if it is."""
     if not path.exists():
         return "it does not exist"
     found = nbformat.read(path, as_version=4)
@@ -209,22 +218,22 @@ def outdated(notebook: NotebookNode, path: Path) -> str | None:
     if [[cell[f] for f in facts] for cell in found.cells] != [
         [cell[f] for f in facts] for cell in notebook.cells
     ]:
-        return "its cells are not those of its source"
+        return "its cells differ from those of its source"
     code = [cell for cell in found.cells if cell.cell_type == "code"]
     if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
-        return "not every cell was executed, in order, in a fresh kernel"
+        return "not all of its cells were executed, in order, in a fresh kernel"
     if any(output.output_type == "error" for cell in code for output in cell.outputs):
-        return "a cell raised an error"
+        return "one of its cells raised an error"
     return None
 
 
 def targets(source: Path) -> dict[Path, bool]:
-    """The files that a source makes, and whether each is solved."""
+    """Return the notebooks that are built from a source, and whether each contains the solutions."""
     return {COURSE / f"{source.stem}.ipynb": False, SOURCES / f"{source.stem}.ipynb": True}
 
 
 def build(sources: Sequence[Path], *, force: bool = False) -> None:
-    """Make the notebooks that are not up to date, one after the other."""
+    """Build the notebooks that are out of date, one after the other; with ``force``, build all."""
     jobs = []
     for source in sources:
         for path, solved in targets(source).items():
@@ -243,11 +252,13 @@ def build(sources: Sequence[Path], *, force: bool = False) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Build notebooks, or say which are out of date."""
+    """Build notebooks, or report which are out of date."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("notebooks", nargs="*", help="such as 06_rmsnorm; all if none is named")
-    parser.add_argument("--force", action="store_true", help="build what is up to date, too")
-    parser.add_argument("--check", action="store_true", help="build nothing; fail if anything is out of date")
+    parser.add_argument("notebooks", nargs="*", help="names such as 06_rmsnorm; by default all")
+    parser.add_argument("--force", action="store_true", help="also build notebooks that are up to date")
+    parser.add_argument(
+        "--check", action="store_true", help="build nothing, and fail if a notebook is out of date"
+    )
     options = parser.parse_args(arguments)
     sources = source_paths(options.notebooks)
     if not options.check:

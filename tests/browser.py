@@ -28,7 +28,7 @@ _INSIDE_THE_PAGE = ("file:", "data:", "about:", "blob:")
 
 @dataclass
 class Visit:
-    """An open page, every address that it asked for, and every error that it met."""
+    """An open page, every address that it requested, and every error on it."""
 
     page: Page
     requests: list[str] = field(default_factory=list)

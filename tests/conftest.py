@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 from local_server import Answer, LocalServer
 
-# The tests run side by side, one process a core: threads within each would only wait for one another.
+# The tests run in parallel, one process per core: threads within each would only wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # How long an example takes says how busy the machine is, not whether the code is right.

@@ -1,4 +1,4 @@
-"""solutions/build.py as a module, and what the tests need of the course's notebooks."""
+"""solutions/build.py as a module, and helpers for tests of the notebooks of the course."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SOURCES = build.source_paths()
 
 
 def exercise_cell(notebook, name):
-    """The source, in solutions/, of the cell that answers an exercise; and all code cells before it."""
+    """Return the cell in solutions/ that answers an exercise, and all code cells before it."""
     code = [
         cell for cell in build.notebook_of(source_of(notebook), solved=True).cells if cell.cell_type == "code"
     ]
@@ -30,7 +30,7 @@ def source_of(notebook):
 
 
 def answer(cell, earlier, name):
-    """What a cell defines under a name, given the imports and definitions of the cells before it."""
+    """Return what a cell defines under a name, given the imports and definitions of the cells before it."""
     namespace = {"__name__": "notebook"}
     kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
     for source in earlier:

@@ -1,6 +1,6 @@
-"""Runs in processes of their own, which can be killed before any of their file operations.
+"""Runs in separate processes, which can be killed before any of their file operations.
 
-The processes are forked from one server that has torch loaded already, so that one takes about half a second.
+The processes are forked from one server that has torch loaded already, so that a run takes about half a second.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree")
 def run_in_process(
     stage: str, config: Any, *, resume: bool, kill_before: int | None = None, file_limit_at: int | None = None
 ) -> tuple[int, dict[str, Any]]:
-    """Train in a process of its own; returns its exit status (-9: killed), and what it reported.
+    """Train in a separate process; return its exit status (-9: killed), and what it reported.
 
     Parameters
     ----------
     kill_before
         The number of the change to the run's files before which SIGKILL comes. Files of a checkpoint that is not
-        finished are then cut to half their length, as if they had not been written to the end.
+        finished are then truncated to half their length, as if they had not been written to the end.
     file_limit_at
         The step after which no file may grow beyond 4 kB, as if the disk were full.
     """

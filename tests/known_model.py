@@ -22,7 +22,7 @@ def known_model(
 ) -> tuple[Any, Any]:
     """Draw documents by LDA's generative story; give the true parameters, shaped as a fitted model, and the bag.
 
-    Document 0 is empty and term 0 is in no document. ``meta`` holds a list of values, one a document, for each key.
+    Document 0 is empty and term 0 is in no document. ``meta`` has a list of values for each key, one per document.
     """
     random = np.random.default_rng(seed)
     topic_word = random.dirichlet(np.full(n_terms, 0.1), n_topics) + 1e-6

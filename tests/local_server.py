@@ -1,4 +1,4 @@
-"""A web server on the loopback interface that answers as told, faults included, and remembers what it was asked."""
+"""A web server on the loopback interface with scripted answers, including errors, that records its requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any, Self
 
 @dataclass
 class Reply:
-    """One answer. Of ``body`` only the first ``sent`` bytes go out, after ``pause`` seconds.
+    """One answer. Only the first ``sent`` bytes of ``body`` are sent, after ``pause`` seconds.
 
     ``fault`` "no length" leaves out Content-Length, "reset" breaks the connection without an answer, and "stall"
     never finishes: the connection stays open, without an answer or, if ``sent`` is given, after these bytes.

@@ -44,7 +44,7 @@ def papers_of(year: int, count: int) -> list[Paper]:
 
 
 def paper_page(paper: Paper, modern: bool, host: str = "") -> bytes:
-    """``host`` is where the PDF lies, in a page that tells reference managers about itself."""
+    """Return the page of a paper; given ``host``, with metadata for reference managers and the PDF on that host."""
     title, names = html.escape(paper.title), ", ".join(paper.authors)
     tags = ""
     if host:

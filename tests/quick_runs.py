@@ -32,7 +32,7 @@ TRAIN: dict[str, Any] = {
 
 
 def write_documents(path: Path, n: int = 120, seed: int = 0) -> Path:
-    """JSON lines with documents of some thirty words."""
+    """Write JSON lines with documents of about thirty words."""
     rng = random.Random(seed)
     texts = (" ".join(rng.choices(WORDS.split(), k=rng.randint(20, 40))) for _ in range(n))
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
@@ -40,7 +40,7 @@ def write_documents(path: Path, n: int = 120, seed: int = 0) -> Path:
 
 
 def write_conversations(path: Path, n: int = 60, seed: int = 0) -> Path:
-    """JSON lines with conversations of a short question and a short answer."""
+    """Write JSON lines with conversations of a short question and a short answer."""
     rng = random.Random(seed)
     with path.open("w", encoding="utf-8") as file:
         for _ in range(n):
@@ -51,7 +51,7 @@ def write_conversations(path: Path, n: int = 60, seed: int = 0) -> Path:
 
 
 def quick_pretraining(folder: Path, documents: Path, run: str = "run", **train: Any) -> PretrainConfig:
-    """A run in ``folder / run``, with dropout and two micro-batches a step; keys of ``train`` may be given."""
+    """A run in ``folder / run``, with dropout and two micro-batches per step; keys of ``train`` may be given."""
     data = {
         "corpora": [{"name": "files", "options": {"paths": str(documents)}}],
         "vocab_size": 320,

@@ -1,4 +1,4 @@
-"""The records of a healthy run that nobody trained: a power law with noise, at 4,096 tokens a step."""
+"""The records of a healthy run that nobody trained: a power law with noise, at 4,096 tokens per step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 VOCAB_SIZE = 6400
-TOKENS_A_STEP = 4096
+TOKENS_PER_STEP = 4096
 FLOOR, SCALE, EXPONENT = 2.0, 1.9, 0.4  # loss = FLOOR + SCALE (tokens / 10^6)^-EXPONENT
 CONFIG: dict[str, Any] = {
     "run": "runs/recorded",
@@ -46,7 +46,7 @@ def recorded_run(
         "parameters": 25_829_888,
         "vocab_size": VOCAB_SIZE,
         "tokens_per_epoch": epoch,
-        "tokens_per_step": TOKENS_A_STEP,
+        "tokens_per_step": TOKENS_PER_STEP,
         "device": "cpu",
         "processes": 1,
         "precision": "float32",
@@ -56,7 +56,7 @@ def recorded_run(
     }
     records: list[dict[str, Any]] = [start, *_evaluation(0)]
     for step in range(1, n_steps + 1):
-        tokens = step * TOKENS_A_STEP
+        tokens = step * TOKENS_PER_STEP
         record = {
             "kind": "step",
             "step": step,
@@ -64,9 +64,9 @@ def recorded_run(
             "loss": float(law(tokens) + rng.normal(0, noise if step > 1 else 0)),
             "grad_norm": float(0.7 * rng.lognormal(0, 0.1)),
             "lr": peak * min(step / warmup_steps, 1.0),
-            "labels": TOKENS_A_STEP,
+            "labels": TOKENS_PER_STEP,
             "seconds": float(rng.normal(3.5, 0.05)),
-            "tokens_per_second": float(TOKENS_A_STEP / rng.normal(3.5, 0.05)),
+            "tokens_per_second": float(TOKENS_PER_STEP / rng.normal(3.5, 0.05)),
             "mfu": 0.8,
             "memory": 2**30 + int(rng.integers(2**20)),
         }
@@ -77,7 +77,7 @@ def recorded_run(
 
 
 def _evaluation(step: int) -> list[dict[str, Any]]:
-    tokens = step * TOKENS_A_STEP
+    tokens = step * TOKENS_PER_STEP
     loss = float(law(tokens) + 0.02)
     return [
         {
@@ -94,7 +94,7 @@ def _evaluation(step: int) -> list[dict[str, Any]]:
 
 
 def changed(records: list[dict[str, Any]], change: Any, kind: str = "step") -> list[dict[str, Any]]:
-    """The records, those of a kind changed by a function that gives back the keys to set."""
+    """Return the records, with those of one kind changed by a function that returns the keys to set."""
     return [{**each, **change(each)} if each["kind"] == kind else each for each in records]
 
 

@@ -1,4 +1,4 @@
-"""A model that says what it is told to, so that a test knows which tokens come."""
+"""A model that writes a given text, so that a test knows which tokens come."""
 
 from __future__ import annotations
 

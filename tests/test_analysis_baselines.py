@@ -9,7 +9,7 @@ from recorded_run import recorded_run, write_run
 from minillm_lib.analysis.baselines import baselines_of_run, count_baselines
 from minillm_lib.model.ngram import NGramModel
 from minillm_lib.tokenizer import Tokenizer
-from minillm_lib.training.run import RunMetrics
+from minillm_lib.training.run import RunResult
 from minillm_lib.training.token_file import pack
 
 SEQ_LEN = 16
@@ -33,7 +33,7 @@ def run_on(train, tmp_path, **changes):
     records[0]["tokens_per_epoch"] = (len(train.tokens) - 1) // SEQ_LEN * SEQ_LEN + changes.pop("more", 0)
     records[0]["stage"] = changes.pop("stage", "pretrain")
     config = {"data": {"folder": str(train.path.parents[1])}, "train": {"seq_len": SEQ_LEN}, **changes}
-    return RunMetrics.of(write_run(tmp_path / "run", records, config))
+    return RunResult.of(write_run(tmp_path / "run", records, config))
 
 
 def test_they_are_the_losses_of_ngram_models_on_held_out_text(files):
@@ -53,7 +53,7 @@ def test_other_text_another_stage_and_no_text_have_none(files, tmp_path):
     assert baselines_of_run(run_on(files[0], tmp_path, more=SEQ_LEN)) == {}
     assert baselines_of_run(run_on(files[0], tmp_path, stage="sft")) == {}
     assert baselines_of_run(run_on(files[0], tmp_path, data={"folder": str(tmp_path)})) == {}
-    assert baselines_of_run(RunMetrics.of(recorded_run(20))) == {}
+    assert baselines_of_run(RunResult.of(recorded_run(20))) == {}
 
 
 def test_a_damaged_token_file_is_passed_over(files, tmp_path):

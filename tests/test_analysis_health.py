@@ -1,12 +1,13 @@
-"""Is my run healthy: faults that were planted are found, by what they are, and healthy runs are left in peace.
+"""Is my run healthy: planted errors are found and identified, and healthy runs raise no alarm.
 
-The first half plants them in records, the second half in runs that are really trained.
+The first half plants them in records, the second half in runs that are actually trained.
 """
 
 from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from recorded_run import CONFIG, VOCAB_SIZE, changed, law, recorded_run, write_r
 from rich.console import Console
 from small_run import LEARNING_RATE, STEPS, small_config, small_run
 
-from minillm_lib.analysis.health import examine_run
+from minillm_lib.analysis.health.report import examine_run
 from minillm_lib.analysis.reference import FILE_NAME, reference_band
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.training import trainer
@@ -27,7 +28,7 @@ BASELINES = {"unigram": 6.9, "bigram": 4.5}
 
 
 def alarms(report):
-    """What is to be looked at or wrong, by subject."""
+    """Return the findings to look at or wrong, by subject."""
     return {each.about: each.severity for each in report.findings if each.severity in ("look", "wrong")}
 
 
@@ -99,7 +100,7 @@ def test_fine_tuning_that_begins_from_nothing(tmp_path):
     assert begun_anew.about("initial loss").severity == "wrong"
     assert "is it the pretrained model" in begun_anew.about("initial loss").advice
     with pytest.raises(
-        ValueError, match="no finding about 'what is learned'; there are initial loss, reference"
+        ValueError, match="no finding about 'what is learned'; the subjects are initial loss, reference"
     ):
         begun_anew.about("what is learned")
     pretrained = examined(loss_changed(lambda step, loss: loss - 4, stage="sft"), tmp_path)
@@ -127,7 +128,7 @@ def test_a_band_of_other_text_is_no_measure(tmp_path):
 
 @pytest.mark.parametrize(
     ("level", "words"),
-    [(7.5, "not even how frequent"), (6.9, "only how frequent"), (0.5, "too good to be true")],
+    [(7.5, "not even learned how frequent"), (6.9, "only how frequent"), (0.5, "too good to be true")],
 )
 def test_what_is_learned_is_measured_by_counting(tmp_path, level, words):
     records = changed(
@@ -198,7 +199,7 @@ def test_gradients_that_grow_while_nothing_is_learned(tmp_path):
         (1e-9, "wrong", "all but vanished"),
         (math.inf, "wrong", "not finite"),
         (40.0, "look", "clipped to 1"),
-        (0.9, "ok", "0% of the steps after warm-up were clipped to 1"),
+        (0.9, "ok", "0% of the steps after the warm-up were clipped to 1"),
     ],
 )
 def test_gradients_of_an_unusual_size(tmp_path, norm, severity, words):
@@ -326,14 +327,16 @@ def test_a_run_that_was_broken_off_is_told_how_to_go_on(tmp_path):
     report = examined(recorded_run(300)[:-1], tmp_path)
     finding = report.about("finished")
     assert finding.severity == "look"
-    assert finding.found == "it stands at step 300 of 400"
-    assert finding.advice == f"Go on: minillm pretrain --config {tmp_path / 'run' / 'config.yaml'} --resume"
+    assert finding.found == "the run has reached step 300 of 400"
+    assert (
+        finding.advice == f"Resume it: minillm pretrain --config {tmp_path / 'run' / 'config.yaml'} --resume"
+    )
 
 
 def test_a_run_that_goes_on_is_left_alone(tmp_path):
     folder = write_run(tmp_path / "run", recorded_run(300)[:-1])
     with RunFolder(folder).locked():
-        assert examine_run(folder).about("finished").found == "step 300 of 400: the run goes on"
+        assert examine_run(folder).about("finished").found == "step 300 of 400: the run is still going"
     assert examine_run(folder).about("finished").severity == "look"
 
 
@@ -346,7 +349,7 @@ def test_looking_leaves_no_trace(tmp_path):
 def test_a_run_without_a_step(tmp_path):
     report = examined(recorded_run()[:1], tmp_path)
     assert not report.is_healthy
-    assert report.about("steps").found == "not one step is recorded"
+    assert report.about("steps").found == "no step is recorded"
     with pytest.raises(RunError, match="there is no run here"):
         examine_run(tmp_path / "nowhere")
 
@@ -411,7 +414,7 @@ def test_initial_weights_fifty_times_too_large(folder):
 
 def on_training_text(change):
     """Batches of the training text, changed; held-out ones as they are."""
-    original = TokenWindows.batch
+    original = TokenWindows.__getitem__
 
     def batch(self, rows):
         if self.file.path.stem != "train":
@@ -426,9 +429,9 @@ def test_labels_that_do_not_belong_to_the_inputs(folder, monkeypatch):
     def shuffled(read, rows):
         batch = read(rows)
         labels = batch.labels.flatten()
-        return batch._replace(labels=labels[torch.randperm(len(labels))].view_as(batch.labels))
+        return replace(batch, labels=labels[torch.randperm(len(labels))].view_as(batch.labels))
 
-    monkeypatch.setattr(TokenWindows, "batch", on_training_text(shuffled))
+    monkeypatch.setattr(TokenWindows, "__getitem__", on_training_text(shuffled))
     report = examine_run(small_run(folder, name="shuffled", steps=STEPS + 240))
     assert alarms(report) == {"what is learned": "wrong"}
     assert "only how frequent each token is" in report.about("what is learned").found
@@ -436,11 +439,11 @@ def test_labels_that_do_not_belong_to_the_inputs(folder, monkeypatch):
 
 @pytest.mark.slow
 def test_labels_that_the_model_can_see(folder, monkeypatch):
-    original = TokenWindows.batch
+    original = TokenWindows.__getitem__
     monkeypatch.setattr(
         TokenWindows,
-        "batch",
-        lambda self, rows: (batch := original(self, rows))._replace(labels=batch.input_ids),
+        "__getitem__",
+        lambda self, rows: replace(batch := original(self, rows), labels=batch.input_ids),
     )
     report = examine_run(small_run(folder, name="unshifted"))
     assert alarms(report) == {"initial loss": "look", "what is learned": "look"}
@@ -448,7 +451,7 @@ def test_labels_that_the_model_can_see(folder, monkeypatch):
 
 @pytest.mark.slow
 def test_a_sampler_that_reads_a_few_rows_over_and_over(folder, monkeypatch):
-    monkeypatch.setattr(TokenWindows, "batch", on_training_text(lambda read, rows: read(rows % 128)))
+    monkeypatch.setattr(TokenWindows, "__getitem__", on_training_text(lambda read, rows: read(rows % 128)))
     report = examine_run(small_run(folder, name="few-rows", steps=240))
     assert alarms(report)["memorising"] == "wrong"
     assert alarms(report)["overfitting"] == "wrong"
@@ -498,4 +501,4 @@ def test_a_real_run_that_was_broken_off(folder):
     with pytest.raises(KilledError):
         pretrain(config, progress=False, on_record=kill)
     finding = examine_run(config.run).about("finished")
-    assert (finding.severity, finding.found) == ("look", f"it stands at step 20 of {STEPS}")
+    assert (finding.severity, finding.found) == ("look", f"the run has reached step 20 of {STEPS}")

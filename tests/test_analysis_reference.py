@@ -1,4 +1,4 @@
-"""The band of a recorded run: it holds its like, refuses what differs, and finds its way into a file and back."""
+"""The band of a recorded run: it contains similar runs, excludes different ones, and survives saving and loading."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from minillm_lib.analysis.reference import (
     find_reference_band,
     reference_band,
 )
-from minillm_lib.training.run import RunMetrics, smoothed
+from minillm_lib.training.run import RunResult, smoothed
 
 
 def share_inside(band, records):
-    metrics = RunMetrics.of(records)
+    metrics = RunResult.of(records)
     loss = smoothed(metrics.values("loss"))
     low, high = band.at(metrics.values("tokens"))
     inside = (low <= loss) & (loss <= high)
@@ -62,16 +62,16 @@ def test_a_file_gives_it_back(tmp_path):
 def test_runs_of_different_kinds_make_none():
     with pytest.raises(ValueError, match="no run is given"):
         reference_band()
-    with pytest.raises(ValueError, match="one stage, parameters, vocab_size"):
+    with pytest.raises(ValueError, match="the same stage, parameters, vocab_size"):
         reference_band(recorded_run(), recorded_run(stage="sft"))
-    with pytest.raises(ValueError, match="twenty steps at least; this one has 10"):
+    with pytest.raises(ValueError, match="at least twenty steps; this one has 10"):
         reference_band(recorded_run(10))
-    with pytest.raises(ValueError, match="one stage"):
+    with pytest.raises(ValueError, match="the same stage"):
         reference_band(recorded_run()[1:])
 
 
 def test_the_band_of_the_same_size_stage_and_text_is_found(tmp_path):
-    metrics = RunMetrics.of(write_run(tmp_path / "run", recorded_run()))
+    metrics = RunResult.of(write_run(tmp_path / "run", recorded_run()))
     assert find_reference_band(metrics, tmp_path / "results") is None
     other_text = reference_band(recorded_run(), name="other text")
     other_text.save(tmp_path / "results" / "a" / FILE_NAME)
@@ -79,6 +79,6 @@ def test_the_band_of_the_same_size_stage_and_text_is_found(tmp_path):
     same = reference_band(metrics, name="same")
     same.save(tmp_path / "results" / "b" / "pretrain" / FILE_NAME)
     assert find_reference_band(metrics, tmp_path / "results") == same
-    assert find_reference_band(RunMetrics.of(recorded_run(stage="sft")), tmp_path / "results") is None
+    assert find_reference_band(RunResult.of(recorded_run(stage="sft")), tmp_path / "results") is None
     larger = changed(recorded_run(), lambda _: {"parameters": 104_000_000}, "start")
-    assert find_reference_band(RunMetrics.of(larger), tmp_path / "results") is None
+    assert find_reference_band(RunResult.of(larger), tmp_path / "results") is None

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from recorded_run import EXPONENT, FLOOR, SCALE, TOKENS_A_STEP, changed, law, recorded_run
+from recorded_run import EXPONENT, FLOOR, SCALE, TOKENS_PER_STEP, changed, law, recorded_run
 
 from minillm_lib.analysis.scaling_law import fit_scaling_law, scaling_points
 
@@ -57,9 +57,9 @@ def test_what_lies_below_the_floor_is_never_reached():
 @pytest.mark.parametrize(
     ("records", "doubt"),
     [
-        (run_to(600, every=100), "rests on 6 evaluations"),
+        (run_to(600, every=100), "based on only 6 evaluations"),
         (run_to(400, every=20), "times as far as the run has come"),
-        (run_to(3000, noise=0.1), "nats beside the curve"),
+        (run_to(3000, noise=0.1), "deviate from the curve"),
     ],
 )
 def test_it_says_why_it_is_not_to_be_trusted(records, doubt):
@@ -79,8 +79,8 @@ def test_evaluations_of_the_decay_are_left_out():
     )
     points = scaling_points(records)
     assert points.has_constant_rate
-    assert points.tokens[-1] <= (decay_from + 100) * TOKENS_A_STEP
-    assert points.end[0] == 3000 * TOKENS_A_STEP
+    assert points.tokens[-1] <= (decay_from + 100) * TOKENS_PER_STEP
+    assert points.end[0] == 3000 * TOKENS_PER_STEP
     assert fit_scaling_law(records).exponent == pytest.approx(EXPONENT, rel=0.01)
 
 

@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_matrix
 
@@ -42,7 +41,7 @@ def test_floating_point_values_are_compared_within_the_tolerance():
         ({"a": 2}, {"a": 1}, "the result under 'a' is 2, but 1 is expected."),
         ((1,), [1], "the result is of type `tuple`, but of type `list` is expected."),
         ("b", "a", "the result is 'b', but 'a' is expected."),
-        (1, "a", "the result is a number, but a text is expected."),
+        (1, "a", "the result is a number, but a string is expected."),
         (torch.zeros(2).double(), torch.zeros(2), "has dtype torch.float64, but torch.float32 is expected."),
         (
             np.zeros((2, 2)),

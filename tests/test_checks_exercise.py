@@ -1,4 +1,4 @@
-"""What a check says of answers that are wrong in ways that are not the exercise's own."""
+"""What a check reports for answers that are wrong in ways not specific to the exercise."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_an_endless_loop_ends_and_is_located():
             rounds.append(1)
 
     result = replace(SCALE, time_limit=0.2)(scale)
-    assert "No answer after 0.2 seconds: an endless loop?" in result.message
+    assert "No answer after 0.2 seconds. Is there an endless loop?" in result.message
     assert "rounds.append(1)" in result.message or "while True:" in result.message
     after = len(rounds)
     time.sleep(0.05)
@@ -203,10 +203,10 @@ def test_own_exercises_are_registered_by_name():
     own.register(SCALE)
     assert own.scale is SCALE
     assert "scale" in dir(own)
-    with pytest.raises(ValueError, match="'_x'; allowed is a Python name"):
+    with pytest.raises(ValueError, match="'_x'; allowed are Python names"):
         own.register(replace(SCALE, name="_x"))
 
 
 def test_an_unknown_exercise_is_answered_with_those_there_are():
-    with pytest.raises(AttributeError, match=r"no exercise 'rmsnorm'; there are .*rms_norm"):
+    with pytest.raises(AttributeError, match=r"no exercise 'rmsnorm'; the exercises are .*rms_norm"):
         _ = check.rmsnorm

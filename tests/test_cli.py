@@ -13,14 +13,14 @@ import pytest
 import torch
 
 import minillm_lib
-from minillm_lib.cli.main import _own_or_shipped
+from minillm_lib.cli.options import own_or_shipped
 
 THEMES = ["river harbour boat anchor sailor tide", "bread flour oven yeast dough baker"]
 
 
 def minillm(*arguments, cwd=None, standard_input="", **environment):
     return subprocess.run(
-        [sys.executable, "-m", "minillm_lib.cli.main", *arguments],
+        [sys.executable, "-m", "minillm_lib", *arguments],
         capture_output=True,
         text=True,
         input=standard_input,
@@ -174,14 +174,16 @@ def test_chat_without_a_checkpoint_answers_with_the_model_that_came_along(tmp_pa
     result = minillm("chat", "讲讲 LDA 与 Transformer 的差异？", cwd=tmp_path, PYTHONIOENCODING="utf-8")
     assert result.returncode == 0, result.stderr
     assert "词袋" in result.stdout
-    assert "the model of results/26m/chat, which came with the course" in result.stderr
+    assert "the model: results/26m/chat, which came with the course" in result.stderr
 
 
 def test_where_no_model_came_along_chat_says_how_to_get_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("minillm_lib.cli.main._SHIPPED", tmp_path)
-    with pytest.raises(ValueError, match=r"no --ckpt is given, .* make demo trains a small model"):
-        _own_or_shipped("chat")
+    monkeypatch.setattr("minillm_lib.io.repository.REPOSITORY", tmp_path)
+    with pytest.raises(
+        ValueError, match=r"no --ckpt is given, .* part of the repository, not of the installed package"
+    ):
+        own_or_shipped("chat")
 
 
 def test_without_a_checkpoint_the_users_own_is_taken(checkpoint, tmp_path):
@@ -192,7 +194,7 @@ def test_without_a_checkpoint_the_users_own_is_taken(checkpoint, tmp_path):
     found = minillm("generate", "Once", *options, cwd=tmp_path)
     assert found.returncode == 0, found.stderr
     assert found.stdout == named.stdout
-    assert f"the model of {own.relative_to(tmp_path)}" in found.stderr
+    assert f"the model: {own.relative_to(tmp_path)}" in found.stderr
 
 
 @pytest.mark.parametrize(
@@ -200,8 +202,8 @@ def test_without_a_checkpoint_the_users_own_is_taken(checkpoint, tmp_path):
     [
         (["--ckpt", "nowhere"], "nowhere"),
         (["--top-p", "2"], "top_p is 2.0: Input should be less than or equal to 1"),
-        (["--device", "cuda:7"], "--device 'cuda:7' is not to be had here"),
-        (["--device", "tpu9"], "--device 'tpu9' is not to be had here"),
+        (["--device", "cuda:7"], "--device 'cuda:7' is not available here"),
+        (["--device", "tpu9"], "--device 'tpu9' is not available here"),
     ],
 )
 def test_generation_mistakes_are_named(checkpoint, tmp_path, options, message):

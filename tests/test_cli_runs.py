@@ -51,5 +51,21 @@ def test_with_an_output_everything_is_kept(minillm, tmp_path):
     result = minillm("report", *runs, "--output", "kept", "--perplexity", "20")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "kept" / "sft" / "metrics.jsonl").is_file()
-    assert "perplexity 20 is reached" in (tmp_path / "kept" / "table.md").read_text()
+    table = (tmp_path / "kept" / "table.md").read_text()
+    assert "perplexity 20 is reached" in table
+    assert "original" not in table
     assert not (runs[0] / "report.html").exists()
+
+
+def test_it_compares_with_an_original_if_asked(minillm, tmp_path):
+    run = write_run(tmp_path / "mine", recorded_run(100))
+    figures = tmp_path / "original.json"
+    figures.write_text(
+        '{"title": "A report", "stages": {"pretrain": {"perplexity": "99 → 9"}}}', encoding="utf-8"
+    )
+    result = minillm("report", run, "--original", figures)
+    assert result.exit_code == 0, result.output
+    assert "99 → 9" in (run / "report.html").read_text(encoding="utf-8")
+    figures.write_text('{"title": "A report"}', encoding="utf-8")
+    refused = minillm("report", run, "--original", figures)
+    assert str(refused.exception) == f"{figures}: the key stages is missing"

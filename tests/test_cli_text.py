@@ -70,8 +70,8 @@ def test_clean_writes_documents_and_an_account_of_what_went(tmp_path):
     rows = [{"text": text} for text in [*texts, texts[0], "short"]]
     source.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     output = run(
-        "data", "clean", "files", tmp_path / "clean.jsonl", "-o", f"paths={source}", "--split", "all", "--jobs", 1,
-        "--step", "control characters", "--step", "exact duplicates",
+        "data", "clean", "files", tmp_path / "clean.jsonl", "--option", f"paths={source}",
+        "--split", "all", "--jobs", 1, "--step", "control characters", "--step", "exact duplicates",
     )  # fmt: skip
     kept = [
         json.loads(line)["text"]

@@ -15,6 +15,7 @@ from quick_runs import quick_pretraining, quick_sft, write_conversations, write_
 
 from minillm_lib.cli import main as cli
 from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.training.checkpoints import CheckpointFolder
 from minillm_lib.training.config import PretrainConfig
 from minillm_lib.training.run_folder import RunFolder
 
@@ -92,7 +93,7 @@ def test_a_run_goes_on_with_or_without_its_configuration(minillm, tmp_path, conf
     assert minillm("pretrain", "--config", config_file, "--train.steps", 2)[0] == 0
     status, _, err = minillm("pretrain", "--config", config_file)
     assert status == 2
-    assert "a run has begun here already (it has come to step 2): go on with --resume" in err
+    assert "a run has already begun here (it has reached step 2): resume it with --resume" in err
     status, _, err = minillm("pretrain", "--config", config_file, "--resume")
     assert status == 0, err
     status, _, err = minillm("pretrain", "--run", tmp_path / "run", "--resume", "--train.steps", 5)
@@ -135,9 +136,9 @@ def test_the_configuration_is_shown_whole_and_nothing_is_run(minillm, tmp_path, 
         (["pretrain", "--train.steps"], "--train.steps needs a value"),
         (["pretrain", "config.yaml"], "'config.yaml' is no option"),
         (["pretrain", "--config", "nowhere.yaml"], "there is no configuration nowhere.yaml"),
-        (["pretrain", "--resume"], "runs/pretrain: there is no run to go on with"),
+        (["pretrain", "--resume"], "runs/pretrain: there is no run to resume"),
         (["pretrain", "--resume", "--overwrite"], "resume and overwrite exclude each other"),
-        (["pretrain", "--model", "huge"], "unknown preset 'huge'; there are nano, tiny"),
+        (["pretrain", "--model", "huge"], "unknown preset 'huge'; the presets are nano, tiny"),
         (["pretrain", "--train.device", "tpu9"], "train.device is 'tpu9'"),
         (["sft", "--ckpt", "nowhere.pt"], "nowhere.pt: there is nothing here"),
         (["sft", "--ckpt", "checkpoints/sft.pt"], "is also the ckpt that the run starts from"),
@@ -166,7 +167,7 @@ def test_help_says_what_there_is(minillm):
         "train.optimizer",
     ):
         assert part in text, part
-    assert "torchrun --nproc_per_node 2 -m minillm_lib.cli.main pretrain" in text
+    assert "torchrun --nproc_per_node 2 -m minillm_lib pretrain" in text
 
 
 def wait_for(records, kind, step=0):
@@ -181,9 +182,9 @@ def wait_for(records, kind, step=0):
 def assert_stopped_and_saved(folder, out, err):
     last = folder.records("step")[-1]["step"]
     assert f"SIGINT: stopped after step {last} of 100000; everything is saved" in out
-    assert "SIGINT: finishing this step, then saving; once more stops at once" in err
+    assert "SIGINT: finishing this step, then saving; a second signal stops at once" in err
     assert "Traceback" not in err
-    assert folder.checkpoint_steps()[-1] == last
+    assert CheckpointFolder(folder.path).steps()[-1] == last
     return last
 
 
@@ -206,7 +207,7 @@ def test_ctrl_c_saves_and_ends_like_an_interrupted_program(minillm, tmp_path, co
 
 
 def started(*arguments, folder):
-    command = [sys.executable, "-m", "minillm_lib.cli.main", *map(str, arguments)]
+    command = [sys.executable, "-m", "minillm_lib", *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -226,8 +227,9 @@ def test_a_process_of_its_own_is_stopped_by_ctrl_c(tmp_path, config_file):
 
 @pytest.mark.slow
 def test_a_second_ctrl_c_stops_at_once(tmp_path, config_file):
-    """In the midst of a step that takes minutes."""
+    """It comes during a step that takes minutes."""
     folder = RunFolder(tmp_path / "run")
+    checkpoints = CheckpointFolder(folder.path)
     options = ["--train.batch_size", 100_000, "--train.micro_batch_size", 1]
     process = started("pretrain", "--config", config_file, *options, folder=tmp_path)
     wait_for(folder.records, "sample")
@@ -240,5 +242,5 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path, config_file):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
-    assert folder.checkpoint_steps() == [0]
-    folder.verified_facts(0)
+    assert checkpoints.steps() == [0]
+    checkpoints.verified_metadata(0)

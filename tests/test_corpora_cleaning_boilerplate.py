@@ -1,4 +1,4 @@
-"""Boilerplate goes, and prose that speaks of the same things stays."""
+"""Boilerplate is removed, and prose about the same subjects stays."""
 
 from __future__ import annotations
 

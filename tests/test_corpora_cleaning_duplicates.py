@@ -4,8 +4,7 @@ import random
 from itertools import combinations
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from paper_lists import abstracts, needs_paper_lists
 
 from minillm_lib.corpora.cleaning.duplicates import Duplicate, deduplicate, find_duplicates, jaccard, shingles

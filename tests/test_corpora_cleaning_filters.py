@@ -1,4 +1,4 @@
-"""Each edit mends its own fault, each test finds its own fault, and good text passes them untouched."""
+"""Each edit repairs its own kind of error, each test finds its own kind, and good text passes unchanged."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import unicodedata
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from paper_lists import abstracts, needs_paper_lists
 
 from minillm_lib.corpora.cleaning.duplicates import text_units
@@ -134,7 +133,7 @@ def test_the_limits_of_repetition_can_be_set():
     twice = " ".join([*WORDS, *WORDS])
     assert repetition_test({"duplicate 5-grams": 0.6})(twice) is None
     assert repetition_test({"duplicate 5-grams": 0.4})(twice).kind == "duplicate 5-grams"
-    with pytest.raises(ValueError, match=r"'duplicate 4-grams'; allowed are .*'duplicate 5-grams'"):
+    with pytest.raises(ValueError, match=r"'duplicate 4-grams'; allowed values: .*'duplicate 5-grams'"):
         repetition_test({"duplicate 4-grams": 0.1})
 
 
@@ -155,7 +154,7 @@ def test_a_removal_says_why():
 
 
 def test_wrong_options_are_refused():
-    with pytest.raises(ValueError, match="'de' cannot be identified; allowed are 'en', 'zh'"):
+    with pytest.raises(ValueError, match="'de' cannot be identified; allowed values: 'en', 'zh'"):
         language_test(["en", "de"])
     with pytest.raises(ValueError, match="min_words is 10 and max_words is 5"):
         length_test(min_words=10, max_words=5)

@@ -1,4 +1,4 @@
-"""Planted faults go and nothing else; the numbers add up; neither processes nor chunks change the result."""
+"""Only planted errors are removed, the numbers add up, and neither processes nor chunks change the result."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from minillm_lib.corpora.cleaning.filters import CorpusFilter, Edit, Filter, Removal, length_test
 from minillm_lib.corpora.cleaning.pipeline import DEFAULT_STEPS, CleaningPipeline, clean, clean_corpus
@@ -57,7 +56,7 @@ def good_documents(number: int = 120) -> list[Document]:
 
 
 def planted_faults() -> dict[str, tuple[str, str | None]]:
-    """For each step a text with the fault it is for, and what must become of it (None if it must go)."""
+    """Return for each step a text with the error that it handles, and the expected result (None if it is removed)."""
     draw = random.Random(2)
     texts = [english(draw) for _ in DEFAULT_STEPS]
     return {
@@ -79,7 +78,7 @@ def planted_faults() -> dict[str, tuple[str, str | None]]:
 
 
 def documents_with_faults() -> tuple[list[Document], list[Document]]:
-    """Good documents among which each fault stands twice as far as it can, and those that must be left of them."""
+    """Return good documents with each error planted among them, and the documents that must be left."""
     documents, expected = good_documents(), good_documents()
     for step, (text, mended) in planted_faults().items():
         documents.insert(len(documents) - 50, Document(text, step))

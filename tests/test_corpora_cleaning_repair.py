@@ -5,8 +5,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from paper_lists import abstracts, needs_paper_lists
 
 from minillm_lib.corpora.cleaning import repair

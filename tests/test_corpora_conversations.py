@@ -77,18 +77,21 @@ def test_lines_are_read_only_as_they_are_asked_for(tmp_path):
 @pytest.mark.parametrize(
     ("record", "complaint"),
     [
-        ({"text": "no turns"}, r"its keys are \['text'\]; 'conversations' or 'instruction' must be there"),
+        ({"text": "no turns"}, r"has the keys \['text'\]; it needs 'conversations' or 'instruction'"),
         ([1], "the record is of type int"),
         ({"conversations": "none"}, "'conversations' is of type str; it must be a list"),
-        ({"instruction": "Hi"}, "there is no 'output'"),
+        ({"instruction": "Hi"}, "the record has no 'output', which must be a string"),
         ({"instruction": "Hi", "output": 3}, "'output' is of type int; it must be a string"),
-        ({"conversations": [{"role": "user"}]}, r"turn 0 has the keys \['role'\]; 'role' and 'content' must"),
+        (
+            {"conversations": [{"role": "user"}]},
+            r"turn 0 has the keys \['role'\]; it needs 'role' and 'content'",
+        ),
         ({"conversations": ["Hi"]}, "turn 0 is of type str"),
         (
             {"conversations": [{"from": "bard", "value": "Hi"}]},
             "turn 0 is from 'bard'; allowed are 'system', 'human', 'gpt'",
         ),
-        ({"conversations": []}, "the last turn is that of None"),
+        ({"conversations": []}, "the last turn has role None"),
     ],
 )
 def test_an_error_names_file_line_key_and_what_is_allowed(tmp_path, record, complaint):
@@ -103,12 +106,12 @@ def test_an_error_names_file_line_key_and_what_is_allowed(tmp_path, record, comp
     ("turns", "complaint"),
     [
         ([("assistant", "Hi")], "turn 0 has role 'assistant'; at the beginning only 'system' or 'user'"),
-        ([("user", "Hi")], "the last turn is that of 'user'"),
+        ([("user", "Hi")], "the last turn has role 'user'; it must be 'assistant'"),
         ([("system", "S"), ("assistant", "A")], "after 'system' only 'user' is allowed"),
         ([("user", "Q"), ("user", "Q"), ("assistant", "A")], "after 'user' only 'assistant' is allowed"),
         ([("user", "Q"), ("assistant", "A"), ("system", "S")], "after 'assistant' only 'user'"),
         ([("tool", "Q"), ("assistant", "A")], "turn 0 has role 'tool'"),
-        ([("user", " \n"), ("assistant", "A")], "turn 0 has content ' .n'; it must be text, not empty"),
+        ([("user", " \n"), ("assistant", "A")], "turn 0 has content ' .n'; it must be non-empty text"),
         ([("user", "Q"), ("assistant", None)], "turn 1 has content None"),
     ],
 )

@@ -12,13 +12,13 @@ from minillm_lib.corpora.cleaning.duplicates import jaccard, shingles, similar_p
 from minillm_lib.corpora.docstrings.cleaning import clean_docstring
 from minillm_lib.corpora.docstrings.corpus import (
     DOCSTRING_PACKAGES,
-    SPLITS,
     DocstringsError,
     docstrings_manifest,
     load_docstrings,
     source_files,
 )
 from minillm_lib.corpora.docstrings.source import parse_module, public_names
+from minillm_lib.corpora.document import SPLITS
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in ("n", "s", "t", "r", "")]
 

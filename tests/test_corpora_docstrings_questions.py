@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from minillm_lib.corpora.docstrings.corpus import SPLITS, load_docstrings
+from minillm_lib.corpora.docstrings.corpus import load_docstrings
 from minillm_lib.corpora.docstrings.questions import (
     ANSWERS,
     MAX_QUOTE,
@@ -15,7 +15,7 @@ from minillm_lib.corpora.docstrings.questions import (
     load_docstring_qa,
     parse_docstring,
 )
-from minillm_lib.corpora.document import Document
+from minillm_lib.corpora.document import SPLITS, Document
 
 NUMPY = """\
 Sort the papers of a venue by year, the newest first.

@@ -1,4 +1,4 @@
-"""What issue 4 asks of ``course-faq``, and what the code itself says where the answers speak about it."""
+"""What issue 4 asks of ``course-faq``, and agreement with the code where the answers describe it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from minillm_lib.corpora.faq import LANGUAGES, faq_questions, load_course_faq
+from minillm_lib.corpora.conversations import LANGUAGES
+from minillm_lib.corpora.faq import faq_questions, load_course_faq
 from minillm_lib.model.config import PRESETS, ModelConfig
 from minillm_lib.tokenizer import SPECIAL_TOKENS
 

@@ -5,10 +5,13 @@ import importlib.util
 import json
 import sys
 import tracemalloc
+from pathlib import Path
 
 import pytest
+from hypothesis import given, strategies as st
 
-from minillm_lib.corpora.files import Fault, ReadError, ReadReport, read_files
+from minillm_lib.corpora.files import Fault, ReadError, ReadReport, read_files, strip_markdown
+from minillm_lib.io.optional import MissingPackageError
 
 
 def texts(paths, **options):
@@ -58,7 +61,7 @@ def test_files_globs_and_folders_may_be_mixed(tmp_path):
 
 @pytest.mark.parametrize("chunk", [1, 3, 7, 1 << 20])
 def test_a_separator_divides_wherever_the_pieces_of_the_file_end(tmp_path, monkeypatch, chunk):
-    monkeypatch.setattr("minillm_lib.corpora.files._CHUNK", chunk)
+    monkeypatch.setattr("minillm_lib.corpora.files.CHUNK_BYTES", chunk)
     (tmp_path / "t.txt").write_text("one\nmore<|endoftext|>\n\n<|endoftext|>three\n<|endoftext|>", newline="")
     documents = list(read_files(tmp_path / "t.txt", separator="<|endoftext|>"))
     assert [(d.text, int(d.source.rpartition(":")[2])) for d in documents] == [("one\nmore", 1), ("three", 4)]
@@ -137,7 +140,7 @@ def test_empty_files_are_reported_and_no_error_unless_there_is_nothing_else(tmp_
 
 def test_wrong_encoding_names_the_line_of_the_byte(tmp_path):
     (tmp_path / "t.txt").write_bytes("第一行\n第二行\n".encode() + "第三行".encode("gbk"))
-    with pytest.raises(ReadError, match=r"t\.txt:3: wrong encoding \(byte 0xB5 is no utf-8\)"):
+    with pytest.raises(ReadError, match=r"t\.txt:3: wrong encoding \(byte 0xB5 is not valid utf-8"):
         texts(tmp_path)
     (tmp_path / "t.txt").write_bytes("第三行".encode("gbk"))
     assert texts(tmp_path, encoding="gbk") == ["第三行"]
@@ -173,8 +176,11 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch, name, package):
     (tmp_path / name).write_bytes(b"content")
     for module in (package, f"{package}.parquet"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ReadError, match=f"install the package {package}: pip install {package}"):
+    with pytest.raises(MissingPackageError) as caught:
         texts(tmp_path)
+    assert str(caught.value) == (
+        f"to read {tmp_path / name}, install the package {package}: pip install 'minillm-lib[files]'"
+    )
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("pyarrow"), reason="needs the optional package pyarrow")
@@ -217,13 +223,145 @@ def test_what_is_wrong_is_named(tmp_path):
     (tmp_path / "t.docx").touch()
     with pytest.raises(FileNotFoundError, match="nothing that matches it"):
         texts(tmp_path / "nowhere*.txt")
-    with pytest.raises(ReadError, match=r"cannot read .*t\.docx: allowed are \.txt"):
+    with pytest.raises(ReadError, match=r"cannot read .*t\.docx: allowed are files that end in \.txt"):
         texts(tmp_path / "t.docx")
-    for encoding in ("utf-9", "utf-16"):
-        with pytest.raises(ValueError, match=f"encoding is '{encoding}'"):
-            texts(tmp_path, encoding=encoding)
+    with pytest.raises(ValueError, match="encoding is 'utf-9'"):
+        texts(tmp_path, encoding="utf-9")
+    with pytest.raises(
+        ValueError, match="documents is 'page'; allowed are 'auto', 'file', 'paragraph', 'line'"
+    ):
+        texts(tmp_path, documents="page")
     with pytest.raises(ValueError, match=r"max_faulty_share is 2; allowed is a share from 0 to 1"):
         texts(tmp_path, max_faulty_share=2)
     with pytest.raises(ReadError, match=r"(?s)there is no document to read.*passed over .*t\.docx"):
         texts(tmp_path)
     assert str(Fault("f:1", "empty text")) == "f:1: empty text"
+
+
+def write(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def documents_of(path, **options):
+    return list(read_files(path, **options))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "gb18030"])
+@pytest.mark.parametrize("chunk", [1, 5, 1 << 20])
+def test_units_encodings_and_line_ends_go_together(tmp_path, monkeypatch, end, encoding, chunk):
+    monkeypatch.setattr("minillm_lib.corpora.files.CHUNK_BYTES", chunk)
+    path = write(tmp_path, "t.txt", end.join(["一 one", "二 two", "", "三 three", ""]).encode(encoding))
+    known = {} if "utf" in encoding else {"encoding": encoding}  # the others begin with a byte order mark
+    assert texts(path, **known) == ["一 one\n二 two", "三 three"], "auto"
+    assert texts(path, documents="paragraph", **known) == ["一 one\n二 two", "三 three"]
+    assert texts(path, documents="line", **known) == ["一 one", "二 two", "三 three"]
+    assert texts(path, documents="file", **known) == ["一 one\n二 two\n\n三 three"]
+    assert texts([path, path], **known) == ["一 one\n二 two\n\n三 three"] * 2, "one of several files"
+    assert [document.source for document in documents_of(path, **known)] == [f"{path}:1", f"{path}:4"]
+
+
+def test_a_code_block_of_markdown_reaches_over_paragraphs(tmp_path):
+    path = write(tmp_path, "t.md", "# Title\n\n```\na = 1\n\nb = 2\n```\n\n*Text*.")
+    assert texts(path, strip_markup=True) == ["Title", "Text."]
+    assert texts(path, documents="file") == ["# Title\n\n```\na = 1\n\nb = 2\n```\n\n*Text*."]
+
+
+def test_few_wrong_bytes_are_replaced_and_counted_and_many_are_not(tmp_path):
+    path = write(tmp_path, "t.txt", b"x" * 500 + b"caf\xe9 na\xefve")
+    report = ReadReport()
+    with pytest.warns(UserWarning, match=r"t\.txt: 2 bytes not valid in the encoding, replaced by U\+FFFD"):
+        (text,) = texts(path, report=report)
+    assert text.endswith("caf\ufffd na\ufffdve")
+    assert report.replaced_bytes == {str(path): 2}
+    with pytest.raises(ReadError, match="wrong encoding"):
+        texts(write(tmp_path, "gbk.txt", ("主题模型" * 50).encode("gbk")))
+    odd = write(tmp_path, "odd.txt", "long enough a text".encode("utf-16") + b"\x00")
+    with pytest.warns(UserWarning, match=r"odd\.txt: 1 byte not valid"):
+        texts(odd)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("name", ["empty.txt", "empty.jsonl", "folder/empty.md"])
+def test_no_documents_is_an_error_that_names_the_file(tmp_path, name, content):
+    path = write(tmp_path, name, content)
+    path = path if path.parent == tmp_path else path.parent
+    with pytest.raises(ReadError, match=r"(?s)no document to read.*1 file empty: .*empty\."):
+        texts(path)
+
+
+def test_a_text_file_is_one_document_a_paragraph(tmp_path: Path) -> None:
+    path = write(tmp_path, "book.txt", "\n\nFirst\r\nparagraph.\r\n \t\nSecond.\n\n\n\nThird.")
+    documents = documents_of(path)
+    assert [document.text for document in documents] == ["First\nparagraph.", "Second.", "Third."]
+    assert [document.source for document in documents] == [f"{path}:3", f"{path}:6", f"{path}:10"]
+
+
+def test_a_text_file_without_empty_lines_is_one_document_a_line(tmp_path: Path) -> None:
+    documents = documents_of(write(tmp_path, "lines.txt", "one\ntwo\nthree\n\n"))
+    assert [(document.text, document.source[-2:]) for document in documents] == [
+        ("one", ":1"),
+        ("two", ":2"),
+        ("three", ":3"),
+    ]
+
+
+def test_a_folder_is_one_document_a_file_in_order_at_any_depth(tmp_path: Path) -> None:
+    write(tmp_path, "b.txt", "text b\n\nstill b")
+    write(tmp_path, "a/z.md", "# Title\n\ntext z")
+    write(tmp_path, "c.jsonl", '{"text": "c1"}\n{"text": "c2"}')
+    for name in (".hidden.txt", ".git/x.txt", "picture.png", "empty.txt"):
+        write(tmp_path, name, "\x00" if name.endswith("png") else " " if name == "empty.txt" else "hidden")
+    with pytest.warns(UserWarning, match="passed over"):
+        documents = documents_of(tmp_path, strip_markup=True)
+    assert [document.text for document in documents] == ["Title\n\ntext z", "text b\n\nstill b", "c1", "c2"]
+    assert [document.meta for document in documents] == [{"title": "z"}, {"title": "b"}, {}, {}]
+
+
+def test_json_lines_keep_their_other_keys(tmp_path: Path) -> None:
+    lines = [{"text": "主题模型", "title": "T", "year": 2014}, {"text": "b\n\nb", "id": 7}]
+    path = write(
+        tmp_path,
+        "papers.jsonl",
+        "\ufeff" + "\n\n".join(json.dumps(line, ensure_ascii=False) for line in lines),
+    )
+    documents = documents_of(path)
+    assert [document.text for document in documents] == ["主题模型", "b\n\nb"]
+    assert [dict(document.meta) for document in documents] == [{"title": "T", "year": 2014}, {"id": 7}]
+    assert [document.source for document in documents] == [f"{path}:1", f"{path}:3"]
+
+
+def test_the_text_may_have_another_key(tmp_path: Path) -> None:
+    path = write(tmp_path, "papers.jsonl", '{"abstract": "a", "text": 5}')
+    (document,) = documents_of(path, text_key="abstract")
+    assert (document.text, document.meta) == ("a", {"text": 5})
+
+
+def test_markdown_loses_its_markup() -> None:
+    marked = (
+        "---\ntitle: x\n---\n# A *bold* **title**\n\n> quoted [link](http://a.b/c) and ![image](d.png)\n"
+        "- item with `code` and snake_case and 2 * 3 * 4\n1. first\n\n"
+        "```python\nimport x\n# no\n```\n<div>kept</div> _so_\n"
+    )
+    plain = (
+        "\n\n\nA bold title\n\nquoted link and image\n"
+        "item with code and snake_case and 2 * 3 * 4\nfirst\n\n\n\n\n\nkept so\n"
+    )
+    assert strip_markdown(marked) == plain
+
+
+@given(st.text(alphabet="ab #*_`[]()!<>-~\n", max_size=60))
+def test_stripping_markdown_keeps_every_line_in_its_place(text: str) -> None:
+    assert strip_markdown(text).count("\n") == text.count("\n")
+
+
+@given(st.lists(st.text(alphabet=st.characters(exclude_categories=["C", "Z"]), min_size=1), min_size=1))
+def test_any_lines_are_read_back(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    written = write(folder, "lines.txt", "\n".join(lines))
+    assert [document.text for document in documents_of(written)] == lines
+    records = "\n".join(json.dumps({"text": line}, ensure_ascii=False) for line in lines)
+    assert [document.text for document in documents_of(write(folder, "lines.jsonl", records))] == lines

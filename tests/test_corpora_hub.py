@@ -8,7 +8,7 @@ import pytest
 from local_server import LocalServer, Reply, ranged
 
 from minillm_lib.corpora.hub import NotOnHubError, fetch_hub_corpus, load_hub_corpus
-from minillm_lib.io.download import DownloadError
+from minillm_lib.io.fetch_errors import DownloadError
 
 STORIES = b"Once upon a time.\n<|endoftext|>\nThe end.\n\nReally.\n<|endoftext|>\n"
 CHATS = "".join(
@@ -118,11 +118,14 @@ def test_what_is_wrong_is_named(hub):
         with pytest.raises(DownloadError, match="404"):
             fetch_hub_corpus("tinystories", **hub(server))
     answers = {"/api/datasets/roneneldan/TinyStories/tree/main": Reply(b'{"error": 1}')}
-    with LocalServer(answers) as server, pytest.raises(NotOnHubError, match="no list of files"):
+    with (
+        LocalServer(answers) as server,
+        pytest.raises(NotOnHubError, match="not a list of a repository's files"),
+    ):
         fetch_hub_corpus("tinystories", **hub(server))
-    with pytest.raises(ValueError, match="split 'test'; allowed is 'train', 'validation'"):
+    with pytest.raises(ValueError, match="split 'test'; allowed are 'train', 'validation'"):
         fetch_hub_corpus("tinystories", split="test")
-    with pytest.raises(ValueError, match="there is no corpus 'c4' on the hubs; there are tinystories"):
+    with pytest.raises(ValueError, match="there is no corpus 'c4' on the hubs; available are tinystories"):
         fetch_hub_corpus("c4")
     with pytest.raises(ValueError, match="hub is 'github'; allowed are 'huggingface', 'modelscope'"):
         fetch_hub_corpus("tinystories", hub="github")

@@ -18,7 +18,7 @@ from proceedings_site import Paper, json_list, list_page, paper_page, papers_of,
 
 from minillm_lib.corpora import neurips
 from minillm_lib.corpora.neurips import LayoutChanged, check_years, fetch_neurips, fetch_papers
-from minillm_lib.io.download import DownloadError
+from minillm_lib.io.fetch_errors import DownloadError
 
 LIST_2013 = "/paper_files/paper/2013"
 
@@ -127,7 +127,7 @@ def test_many_changed_pages_are_an_error_that_names_one_and_what_it_lacks(fetch,
     with LocalServer(answers) as server:
         with pytest.raises(LayoutChanged, match=rf"{server.url}/\S+: the abstract not found") as caught:
             fetch(2013, base_url=server.url, progress=progress)
-        assert "more than 5%" in caught.value.__notes__[0]
+        assert "More than 5%" in caught.value.__notes__[0]
         assert len(server.paths) < 40
 
 

@@ -94,9 +94,9 @@ def test_each_option_is_one_that_the_readers_take():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("grammar", {"nn": 3}, "grammar has no option 'nn'; allowed: n, seed, language"),
-        ("docstrings", {"delay": 1}, "docstrings has no option 'delay'; allowed: packages, cache_dir"),
-        ("icml", {"yeras": 2017}, "icml has no option 'yeras'; allowed: years, .*accepted_only, .*retries"),
+        ("grammar", {"nn": 3}, "grammar has no option 'nn'; allowed options: n, seed, language"),
+        ("docstrings", {"delay": 1}, "docstrings has no option 'delay'; allowed options: packages, cache_dir"),
+        ("icml", {"yeras": 2017}, "icml has no option 'yeras'; allowed options: years, .*accepted_only, .*retries"),
         ("icml", {"years": "x"}, "icml: years is 'x'; input should be a valid integer"),
         ("neurips", {"source": "web"}, "source is 'web'; input should be 'proceedings' or 'lists'"),
         ("grammar", {"n": "many"}, "grammar: n is 'many'; input should be a valid integer"),
@@ -140,10 +140,12 @@ def test_a_venue_comes_from_the_public_lists(tmp_path, monkeypatch):
 
 def test_what_is_wrong_is_named():
     with pytest.raises(
-        ValueError, match="there is no corpus 'c4'; there are docstrings, grammar, course-faq, neurips"
+        ValueError, match="there is no corpus 'c4'; the corpora are docstrings, grammar, course-faq, neurips"
     ):
         load_corpus("c4")
-    with pytest.raises(ValueError, match="split is 'dev'; allowed are 'train', 'validation', 'test', 'all'"):
+    with pytest.raises(
+        ValueError, match="split is 'dev'; allowed values: 'train', 'validation', 'test', 'all'"
+    ):
         load_corpus("docstrings", split="dev")
     with pytest.raises(ValueError, match="needs the option paths"):
         load_corpus("files")
@@ -176,12 +178,12 @@ def test_the_command_lists_shows_and_counts(folder, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     listed = run("list").output
     assert all(name in listed for name in CORPORA)
-    shown = run("show", "files", "--split", "all", "-n", 2, "--skip", 5, "-o", f"paths={folder}").output
+    shown = run("show", "files", "--split", "all", "-n", 2, "--skip", 5, "--option", f"paths={folder}").output
     assert "document 5" in shown
     assert "document 6" in shown
     assert "document 7" not in shown
     assert '"language": "en"' in shown
-    counted = run("stats", "files", "-o", f"paths={folder}").output
+    counted = run("stats", "files", "--option", f"paths={folder}").output
     assert "400" in counted
     assert "zh" in counted
     assert "nothing to fetch" in run("fetch", "grammar").output
@@ -190,13 +192,13 @@ def test_the_command_lists_shows_and_counts(folder, monkeypatch):
 def test_the_command_takes_options_of_every_type(folder, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     (folder / "broken.jsonl").write_text("{\n")
-    paths = ["-o", f"paths={folder / 'mine.jsonl'}", "-o", f"paths={folder / 'broken.jsonl'}"]
+    paths = ["--option", f"paths={folder / 'mine.jsonl'}", "--option", f"paths={folder / 'broken.jsonl'}"]
     with pytest.warns(UserWarning, match="1 record"):
-        counted = run("stats", "files", *paths, "-o", "max_faulty_share=0.01").output
+        counted = run("stats", "files", *paths, "--option", "max_faulty_share=0.01").output
     assert "400" in counted
     assert "…" not in counted, "80 columns are enough"
     with pytest.raises(ReadError):
-        run("stats", "files", *paths, "-o", "max_faulty_share=0")
+        run("stats", "files", *paths, "--option", "max_faulty_share=0")
 
 
 def test_a_group_that_no_document_has_is_an_error():
@@ -208,5 +210,5 @@ def test_a_group_that_no_document_has_is_an_error():
 
 def test_the_command_refuses_what_is_no_option():
     with pytest.raises(ValueError, match="give a name and a value, such as years=2017"):
-        run("stats", "grammar", "-o", "years")
+        run("stats", "grammar", "--option", "years")
     assert run("show", "grammar", "-n", 0).exit_code == 2

@@ -15,7 +15,7 @@ from minillm_lib.model.decoder import MiniLLM
 @pytest.mark.slow  # it reads the installed documentation and trains a tokenizer on it
 def test_the_demo_goes_the_whole_way_and_writes_one_page_that_needs_no_network(tmp_path):
     result = subprocess.run(
-        [sys.executable, "-m", "minillm_lib.cli.main", "demo", "--quick"],
+        [sys.executable, "-m", "minillm_lib", "demo", "--quick"],
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -40,7 +40,7 @@ def test_the_demo_goes_the_whole_way_and_writes_one_page_that_needs_no_network(t
 
 def test_a_report_that_cannot_be_written_is_told_before_any_work(tmp_path):
     result = subprocess.run(
-        [sys.executable, "-m", "minillm_lib.cli.main", "demo", "--output", str(tmp_path)],
+        [sys.executable, "-m", "minillm_lib", "demo", "--output", str(tmp_path)],
         capture_output=True,
         text=True,
         encoding="utf-8",

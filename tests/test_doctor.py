@@ -1,4 +1,4 @@
-"""The doctor's figures against what the machine and the models say of themselves."""
+"""The doctor's figures against what the machine and the models report about themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conversations: what the model is given, what is remembered and what is said at the context's end."""
+"""Conversations: what the model is given, what is remembered and what is printed when the context is full."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_oldest_turns_are_forgotten_when_the_context_is_full_and_a_warning_s
 def test_a_reply_that_ends_with_the_context_says_so(tokenizer):
     model = ScriptedModel(tokenizer, [300] * 64, max_seq_len=32)
     session = ChatSession(model, max_new_tokens=None)
-    with pytest.warns(UserWarning, match="the reply stops where the context of 32 tokens is full"):
+    with pytest.warns(UserWarning, match="the reply stops because the context of 32 tokens is full"):
         reply = session.send("what?")
     (prompt,) = prompts_of(model)
     assert reply == tokenizer.decode([300] * (32 - len(prompt)))
@@ -140,5 +140,5 @@ def test_a_terminal_session_says_what_happened_to_the_context(tokenizer, capsys)
 
     chat_in_terminal(model, read=read, max_new_tokens=None)
     shown = capsys.readouterr().out
-    assert "[the reply stops where the context of 32 tokens is full]" in shown
+    assert "[the reply stops because the context of 32 tokens is full]" in shown
     assert "but the model's context is 32" in shown

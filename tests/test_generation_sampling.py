@@ -6,8 +6,7 @@ from math import inf
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.stats import chisquare
 from transformers.generation.logits_process import (

@@ -1,4 +1,4 @@
-"""Streams: whole characters, nothing of a stop string, and together the text that ``generate`` gives."""
+"""Streams: complete characters, nothing of a stop string, and together the text that ``generate`` returns."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import weakref
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from scripted_model import ScriptedModel
 
 from minillm_lib.generation.decoding import generate
@@ -57,7 +56,7 @@ def test_only_what_may_be_the_beginning_of_a_stop_string_is_held_back(pieces, st
 
 
 def test_no_piece_splits_a_character(tokenizer):
-    """Emoji and Chinese, none of them in the vocabulary, come byte by byte and arrive whole."""
+    """Emoji and Chinese, none of them in the vocabulary, come byte by byte and arrive complete."""
     text = "a rose 🌹 is 玫瑰 and 👩‍👩‍👧"
     model = ScriptedModel(tokenizer, [*tokenizer.encode(text), tokenizer.eos_id])
     pieces = stream(model, "a rose", temperature=0)

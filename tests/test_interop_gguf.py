@@ -1,4 +1,4 @@
-"""GGUF files: what is in them computes the model, and llama.cpp writes the same text."""
+"""GGUF files: their content is enough to compute the model, and llama.cpp writes the same text."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ import pytest
 import torch
 from gguf import GGUFReader
 from gguf.quants import dequantize
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from minillm_lib.generation.chat_session import chat
 from minillm_lib.generation.decoding import generate
@@ -193,17 +192,17 @@ def test_the_files_template_renders_conversations_without_extensions_of_jinja(
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"vocab_size": 311}, "its vocabulary of 311 is not that of the tokenizer, 310"),
-        ({"norm": "layer"}, "not of RMSNorm, SwiGLU and rotary positions"),
-        ({"qk_norm": True, "attention_bias": True}, "has biases beside query–key norm"),
-        ({"qk_norm": True, **SHAPES["llama3"]}, "'llama3' stands beside query–key norm"),
+        ({"vocab_size": 311}, "its vocabulary size is 311, but the tokenizer's is 310"),
+        ({"norm": "layer"}, "do not use RMSNorm, SwiGLU and rotary positions"),
+        ({"qk_norm": True, "attention_bias": True}, "has both biases and query–key norm"),
+        ({"qk_norm": True, **SHAPES["llama3"]}, "both RoPE scaling 'llama3' and query–key norm"),
         ({"rope_scaling": {"rope_type": "dynamic", "factor": 2}}, "RoPE scaling is 'dynamic'"),
-        ({"rope_scaling": {**YARN, "truncate": False}}, "YaRN has bounds other than the usual"),
-        ({"rope_scaling": {**YARN, "beta_slow": 2}}, "YaRN has bounds other than the usual"),
+        ({"rope_scaling": {**YARN, "truncate": False}}, "YaRN bounds are not the usual ones"),
+        ({"rope_scaling": {**YARN, "beta_slow": 2}}, "YaRN bounds are not the usual ones"),
     ],
 )
 def test_what_llama_cpp_cannot_compute_is_not_written(tokenizer, tmp_path, overrides, message):
-    with pytest.raises(ValueError, match=f"llama.cpp has no such model: .*{message}"):
+    with pytest.raises(ValueError, match=f"llama.cpp does not support this model: .*{message}"):
         export_gguf(random_model(tokenizer, **overrides), tmp_path / "model.gguf")
     assert list(tmp_path.iterdir()) == []
 

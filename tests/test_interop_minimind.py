@@ -124,7 +124,7 @@ def test_other_heads_are_asked_for(tmp_path, layout):
     tensors = random_tensors(layout, n_heads=4, n_kv_heads=4)
     torch.save(tensors, tmp_path / "own.pth")
     with pytest.raises(
-        CheckpointError, match=r"own.pth: the 64 rows of queries .* pass n_heads, a divisor of 64"
+        CheckpointError, match=r"own.pth: .* from 64 rows of queries .* pass n_heads, a divisor of 64"
     ):
         load_minimind(tmp_path / "own.pth")
     model = load_minimind(
@@ -196,11 +196,11 @@ def test_a_model_of_ours_survives_the_way_there_and_back(tmp_path, layout):
 @pytest.mark.parametrize(
     ("overrides", "layout", "reason"),
     [
-        ({"feed_forward": "gelu"}, "halves", "not of RMSNorm, SwiGLU and rotary"),
+        ({"feed_forward": "gelu"}, "halves", "do not use RMSNorm, SwiGLU and rotary"),
         ({"attention_bias": True}, "halves", "has biases"),
         ({"tied_embeddings": False}, "interleaved", "not tied"),
         ({"head_dim": 32}, "interleaved", "do not add up to hidden_size"),
-        ({"qk_norm": True}, "interleaved", "in the layout 'halves' only"),
+        ({"qk_norm": True}, "interleaved", "only in the layout 'halves'"),
     ],
 )
 def test_what_minimind_cannot_compute_is_not_written(tmp_path, overrides, layout, reason):
@@ -258,8 +258,8 @@ def changed(**changes):
             {"transformer.wte.weight": torch.zeros(2, 2)},
             r"not a MiniMind checkpoint: .* but transformer\.wte\.weight",
         ),
-        ({"a": 1}, "holds something else than tensors by name"),
-        (torch.zeros(3), "holds something else than tensors by name"),
+        ({"a": 1}, "does not hold a mapping from names to tensors"),
+        (torch.zeros(3), "does not hold a mapping from names to tensors"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -284,7 +284,7 @@ def test_a_directory_whose_configuration_contradicts_its_tensors_is_refused(tmp_
     with pytest.raises(CheckpointError, match=r"pytorch_model\.bin: tensor model\.layers\.2\.\S+ is missing"):
         load_minimind(tmp_path)
     (tmp_path / "config.json").write_text('{"num_hidden', encoding="utf-8")
-    with pytest.raises(CheckpointError, match=r"config\.json: no JSON object"):
+    with pytest.raises(CheckpointError, match=r"config\.json: not a JSON object"):
         load_minimind(tmp_path)
 
 
@@ -306,3 +306,9 @@ def test_a_hostile_pickle_is_refused_and_does_not_run(tmp_path):
     with pytest.raises(CheckpointError, match=r"plain\.pth"):
         load_minimind(tmp_path / "plain.pth")
     assert not (tmp_path / "pwned").exists()
+
+
+def test_an_unknown_layout_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="layout is 'half'; allowed are 'interleaved', 'halves'"):
+        save_minimind(MiniLLM.from_preset("nano"), tmp_path / "model.pth", layout="half")
+    assert not (tmp_path / "model.pth").exists()

@@ -1,8 +1,9 @@
-"""The downloader against a real server on the loopback interface, and its faults."""
+"""The downloader against a real server on the loopback interface, and the server's errors."""
 
 from __future__ import annotations
 
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -13,7 +14,9 @@ from local_server import LocalServer, Reply
 
 import minillm_lib
 from minillm_lib.io import download
-from minillm_lib.io.download import Downloader, DownloadError, default_cache_dir
+from minillm_lib.io.cache import default_cache_dir
+from minillm_lib.io.download import Downloader
+from minillm_lib.io.fetch_errors import DownloadError
 
 BODY = "Bäume und Wälder".encode() * 500
 FINE = Reply(BODY)
@@ -62,7 +65,7 @@ def test_a_lasting_fault_is_an_error_that_says_what_happened_and_is_not_cached(s
     assert (caught.value.url, caught.value.status, caught.value.attempts) == (url, expected, 4)
     assert url in str(caught.value)
     assert "after 4 attempts" in str(caught.value)
-    assert "run the same again later" in str(caught.value)
+    assert "try again later" in str(caught.value)
     assert client().get(url) == BODY
 
 
@@ -199,7 +202,7 @@ def test_the_cache_lies_where_the_user_wants_it(monkeypatch, tmp_path):
     monkeypatch.setenv("MINILLM_CACHE", str(tmp_path / "here"))
     assert default_cache_dir() == Downloader().cache_dir == tmp_path / "here"
     monkeypatch.delenv("MINILLM_CACHE")
-    monkeypatch.setattr(download.sys, "platform", "linux")
+    monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_cache_dir() == tmp_path / "minillm"
     monkeypatch.delenv("XDG_CACHE_HOME")

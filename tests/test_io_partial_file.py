@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from local_server import Reply, ranged
 
-from minillm_lib.io.download import DownloadError
+from minillm_lib.io.fetch_errors import DownloadError
 
 BODY = random.Random(0).randbytes(300_000)
 CHANGED = random.Random(1).randbytes(300_000)

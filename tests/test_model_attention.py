@@ -3,8 +3,7 @@ import math
 import pytest
 import torch
 from hugging_face_reference import small_config
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from minillm_lib.model.attention import GroupedQueryAttention, attend, causal_mask
 from minillm_lib.model.rope import RotaryEmbedding

@@ -6,8 +6,7 @@ import pytest
 import torch
 from fake_cuda import run_on_fake_cuda
 from hugging_face_reference import SCALINGS, model_pair, small_config
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch.nn.functional import cross_entropy
 from transformers import GPT2Config, GPT2LMHeadModel
 

@@ -1,8 +1,7 @@
 import pytest
 import torch
 from hugging_face_reference import SCALINGS, small_config
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.kv_cache import KVCache

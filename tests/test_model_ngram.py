@@ -95,5 +95,5 @@ def test_texts_that_are_too_short_or_foreign_are_refused():
         model.loss([1, 2, 9])
     with pytest.raises(ValueError, match="needs 2"):
         model.probabilities([1])
-    with pytest.raises(ValueError, match="none to predict"):
+    with pytest.raises(ValueError, match="no token to predict"):
         model.loss([1, 2])

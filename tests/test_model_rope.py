@@ -1,8 +1,7 @@
 import pytest
 import torch
 from hugging_face_reference import SCALINGS, small_config
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from transformers import LlamaConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 

@@ -72,12 +72,12 @@ def test_a_cells_id_follows_its_text_not_its_place(source):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("    ### END SOLUTION\n", "", "### BEGIN SOLUTION without its partner"),
-        ("    ### BEGIN SOLUTION\n", "", "### END SOLUTION without its partner"),
+        ("    ### END SOLUTION\n", "", "### BEGIN SOLUTION without its counterpart"),
+        ("    ### BEGIN SOLUTION\n", "", "### END SOLUTION without its counterpart"),
         ("check.rms_norm(rms_norm)", "print()", "the last exercise has no check"),
-        ("check.rms_norm(rms_norm)", "check.rms_norm(other)", r"a check is check.NAME\(NAME\)"),
-        ("check.rms_norm(rms_norm)", "check.nothing(nothing)", "with an exercise of checks/registry.py"),
-        ("def rms_norm", "def norm", "no exercise cell before it defines rms_norm"),
+        ("check.rms_norm(rms_norm)", "check.rms_norm(other)", r"a check must be check.NAME\(NAME\)"),
+        ("check.rms_norm(rms_norm)", "check.nothing(nothing)", "for an exercise of checks/registry.py"),
+        ("def rms_norm", "def norm", "no exercise before this check defines rms_norm"),
     ],
 )
 def test_a_source_that_breaks_the_conventions_is_refused(source, old, new, message):
@@ -96,7 +96,7 @@ def test_a_notebook_is_outdated_until_executed_and_when_its_source_changes(sourc
     path = tmp_path / "built.ipynb"
     assert build.outdated(notebook, path) == "it does not exist"
     path.write_bytes(build.dump(notebook))
-    assert "not every cell was executed" in build.outdated(notebook, path)
+    assert "not all of its cells were executed" in build.outdated(notebook, path)
     build.execute(notebook, tmp_path)
     path.write_bytes(build.dump(notebook))
     assert build.outdated(build.notebook_of(source(text), solved=True), path) is None
@@ -104,7 +104,7 @@ def test_a_notebook_is_outdated_until_executed_and_when_its_source_changes(sourc
     build.execute(again, tmp_path)
     assert build.dump(again) == path.read_bytes(), "executing it again gives another file"
     changed = build.notebook_of(source(text.replace("2 + 2", "2 + 3")), solved=True)
-    assert build.outdated(changed, path) == "its cells are not those of its source"
+    assert build.outdated(changed, path) == "its cells differ from those of its source"
 
 
 def test_random_ids_of_widgets_are_numbered():
@@ -122,5 +122,5 @@ def test_random_ids_of_widgets_are_numbered():
 
 
 def test_an_unknown_name_is_answered_with_those_there_are():
-    with pytest.raises(ValueError, match=r"no notebook '99_x'; there are 0\d_"):
+    with pytest.raises(ValueError, match=r"no notebook '99_x'; the notebooks are 0\d_"):
         build.source_paths(["99_x"])

@@ -12,7 +12,7 @@ import pytest
 
 import minillm_lib
 from minillm_lib.cli.main import app
-from minillm_lib.training.run import RunMetrics
+from minillm_lib.training.run import RunResult
 
 ROOT = Path(__file__).parent.parent
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
@@ -101,7 +101,7 @@ def test_every_command_is_one():
 
 
 def evaluations(run):
-    metrics = RunMetrics.of(ROOT / "results" / "26m" / run)
+    metrics = RunResult.of(ROOT / "results" / "26m" / run)
     return metrics.evaluations[0], min(metrics.evaluations, key=lambda each: each["loss"])
 
 

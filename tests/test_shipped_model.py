@@ -25,7 +25,7 @@ def test_it_is_the_26_m_preset_in_bfloat16_and_small_enough_for_git(name):
 
 
 def test_most_questions_in_new_words_get_the_right_answer_in_both_languages():
-    """852 of them, for the figures of the README, take two minutes: ``benchmarks/answers.py``."""
+    """All 852, for the figures of the README, take two minutes with ``benchmarks/answers.py``."""
     model = MiniLLM.load_from_checkpoint(RESULTS / "chat", dtype=torch.float32)
     questions = faq_questions()
     report = check_answers(model, held_out_phrasings(questions, 60), questions, progress=False)

@@ -19,8 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from minillm_lib.tokenizer import MODEL_TYPES, SPECIAL_TOKENS, Tokenizer
@@ -130,7 +129,7 @@ def test_a_batch_is_encoded_as_its_texts(tokenizer: Tokenizer, texts: list[str],
 @PROPERTY
 @given(text=TEXT.map(lambda text: text.replace("▁", "")))
 def test_ids_are_those_of_plain_sentencepiece(tokenizer: Tokenizer, text: str) -> None:
-    """But for U+2581, which SentencePiece itself confuses with a space."""
+    """Except for U+2581, which SentencePiece itself confuses with a space."""
     processor = SentencePieceProcessor(model_proto=tokenizer._model)
     ids = tokenizer.encode(text)
     assert processor.encode(text) == ids

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
 from minillm_lib.corpora.document import Document
@@ -87,7 +86,7 @@ def test_document_frequency_cuts_are_those_of_scikit_learn(
     if expected:
         assert bag_of_words(texts, min_df=min_df, max_df=max_df, **options).vocabulary.tolist() == expected
     else:
-        with pytest.raises(ValueError, match="no term is left"):
+        with pytest.raises(ValueError, match="no terms remain"):
             bag_of_words(texts, min_df=min_df, max_df=max_df, **options)
 
 
@@ -176,16 +175,17 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
             BagOfWords.load(path)
     for other in (b"", b"[]", b"\x00\xff\n", json.dumps({"format": "another"}).encode()):
         path.write_bytes(other)
-        with pytest.raises(ValueError, match=r"bag\.jsonl is no bag of words"):
+        with pytest.raises(ValueError, match=r"bag\.jsonl is not a bag of words"):
             BagOfWords.load(path)
 
 
 def test_when_no_term_is_left_the_message_says_which_cut_took_how_many() -> None:
     with pytest.raises(
-        ValueError, match=r"no term is left of 3 in 2 documents: min_df=2 removed 2, max_df=0\.5 removed 1"
+        ValueError,
+        match=r"no terms remain of the 3 found in 2 documents: min_df=2 removed 2, max_df=0\.5 removed 1",
     ):
         bag_of_words(["apple pear", "apple plum"], min_df=2, max_df=0.5)
-    with pytest.raises(ValueError, match=r"no term is left of 0(.|\n)*stop words +4 of 4 tokens"):
+    with pytest.raises(ValueError, match=r"no terms remain of the 0 (.|\n)*stop words +4 of 4 tokens"):
         bag_of_words(["of the", "and we"])
 
 
@@ -194,7 +194,7 @@ def test_when_no_term_is_left_the_message_says_which_cut_took_how_many() -> None
     [
         ([], {}, "no documents"),
         ("one text", {}, "list of texts"),
-        (["text", 7], {}, "document 1 is a int"),
+        (["text", 7], {}, "document 1 has type int"),
         (TEXTS, {"language": "de"}, "language is 'de'"),
         (TEXTS, {"stop_words": "english"}, "stop_words is 'english'"),
         (TEXTS, {"min_df": 0}, "min_df is 0"),

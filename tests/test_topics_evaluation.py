@@ -67,7 +67,7 @@ def test_a_matrix_is_documents_that_fit_one_window(texts, measure):
     [
         ({"measure": "c_uci"}, "'c_uci' is not one of u_mass, c_npmi, c_v"),
         ({"topics": [["t1"]]}, "fewer than two terms"),
-        ({"topics": [["t1", "unheard"]]}, "no document holds the term 'unheard'"),
+        ({"topics": [["t1", "unheard"]]}, "no document contains the term 'unheard'"),
         ({"documents": np.ones((2, 3)), "vocabulary": ["t1"]}, "3 columns needs a vocabulary"),
     ],
 )
@@ -125,5 +125,10 @@ def test_r_hat_tells_chains_that_agree_from_chains_that_do_not():
     assert r_hat(np.exp(agree)) == pytest.approx(
         r_hat(agree), abs=0.02
     )  # ranks do not mind a change of scale
-    with pytest.raises(ValueError, match="two chains or more"):
+    with pytest.raises(ValueError, match="at least two chains"):
         r_hat(agree[:1])
+
+
+def test_chains_that_never_move_agree_only_at_the_same_value():
+    assert r_hat([[1.0] * 4, [1.0] * 4]) == 1
+    assert r_hat([[1.0] * 4, [2.0] * 4]) == float("inf")

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from paper_lists import PAPER_LISTS, abstracts, needs_paper_lists
 
 from minillm_lib.corpora.cleaning.duplicates import shingles
@@ -151,5 +150,5 @@ def test_the_draw_does_not_depend_on_the_order_and_is_fair() -> None:
 def test_a_file_that_is_no_list_of_papers_is_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "nips2013.json"
     path.write_text(content)
-    with pytest.raises(ValueError, match=r"nips2013\.json is no list of papers"):
+    with pytest.raises(ValueError, match=r"nips2013\.json is not a list of papers"):
         read_paper_list(path, 2013)

@@ -1,4 +1,4 @@
-"""A run that is killed, damaged or out of disk space goes on as if nothing had happened."""
+"""A run that is killed, damaged or out of disk space continues as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from quick_runs import quick_pretraining, quick_sft, write_conversations, write_
 from minillm_lib.model.checkpoint import CheckpointError
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.training import checkpoints
+from minillm_lib.training.checkpoints import CheckpointFolder
 from minillm_lib.training.data import prepare_pretraining_data
 from minillm_lib.training.run_folder import RunError, RunFolder
 from minillm_lib.training.stages import pretrain
@@ -54,7 +55,8 @@ def config_of(documents, pretrained, tmp_path_factory):
 def what_a_run_left(config):
     """Its weights, the optimizers' state and the metrics, without what depends on the clock."""
     folder = RunFolder(config.run)
-    last = folder.checkpoint_path(folder.checkpoint_steps()[-1])
+    checkpoints = CheckpointFolder(folder.path)
+    last = checkpoints.path_of(checkpoints.steps()[-1])
     untimed = [
         {key: value for key, value in record.items() if key not in _TIMED}
         for record in folder.records()
@@ -99,7 +101,7 @@ def go_on(stage, config, **kill):
     ],
 )
 def test_a_run_killed_anywhere_goes_on_bit_for_bit(tmp_path, config_of, stage, optimizer, n_kills):
-    """With dropout and several micro-batches; killed between steps and in the midst of writing checkpoints."""
+    """With dropout and several micro-batches; killed between steps and while checkpoints are written."""
     options = {"optimizer": {"name": optimizer}, "steps": 8}
     expected, n_changes = uninterrupted(stage, config_of(stage, tmp_path, "whole", **options))
     config = config_of(stage, tmp_path, "killed", **options)
@@ -115,7 +117,7 @@ def test_a_run_killed_anywhere_goes_on_bit_for_bit(tmp_path, config_of, stage, o
     assert status == 0, report
     assert n_killed >= 2
     assert what_a_run_left(config) == expected
-    assert list(RunFolder(config.run).checkpoints_path.glob(".*")) == [], "half checkpoints are cleared away"
+    assert list(CheckpointFolder(config.run).path.glob(".*")) == [], "half checkpoints are cleared away"
 
 
 @pytest.mark.slow
@@ -138,10 +140,10 @@ def test_the_last_the_best_and_every_nth_are_kept(tmp_path, documents):
     result = pretrain(config, progress=False)
     best = result.best["step"]
     assert best not in (5, 10, 11, 12), "such a learning rate does its best early"
-    folder = RunFolder(config.run)
-    assert folder.checkpoint_steps() == sorted({best, 5, 10, 11, 12})
+    checkpoints = CheckpointFolder(config.run)
+    assert checkpoints.steps() == sorted({best, 5, 10, 11, 12})
     exported = result.load_model().state_dict()
-    assert flat(exported) == flat(MiniLLM.load_from_checkpoint(folder.checkpoint_path(best)).state_dict())
+    assert flat(exported) == flat(MiniLLM.load_from_checkpoint(checkpoints.path_of(best)).state_dict())
 
 
 @pytest.fixture(scope="module")
@@ -159,35 +161,36 @@ def flip_a_byte(file):
 
 
 def test_a_flipped_byte_in_any_file_is_found_and_the_file_named(finished):
-    folder = RunFolder(finished.run)
-    files = [file for file in folder.checkpoint_path(9).rglob("*") if file.is_file()]
+    checkpoints = CheckpointFolder(finished.run)
+    files = [file for file in checkpoints.path_of(9).rglob("*") if file.is_file()]
     assert len(files) == 8
-    folder.verified_facts(9)
+    checkpoints.verified_metadata(9)
     for file in files:
         content = file.read_bytes()
         flip_a_byte(file)
         with pytest.raises(CheckpointError, match=f"{file}: damaged"):
-            folder.verified_facts(9)
+            checkpoints.verified_metadata(9)
         file.unlink()
         with pytest.raises(CheckpointError, match=f"{file}: missing"):
-            folder.verified_facts(9)
+            checkpoints.verified_metadata(9)
         file.write_bytes(content)
-    folder.verified_facts(9)
+    checkpoints.verified_metadata(9)
 
 
 def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path, documents, capsys):
     config = quick_pretraining(tmp_path, documents, steps=8)
     pretrain(config, progress=False)
     expected, folder = what_a_run_left(config), RunFolder(config.run)
-    assert folder.checkpoint_steps() == [6, 8]
-    flip_a_byte(folder.checkpoint_path(8) / "model.safetensors")
+    checkpoints = CheckpointFolder(folder.path)
+    assert checkpoints.steps() == [6, 8]
+    flip_a_byte(checkpoints.path_of(8) / "model.safetensors")
     result = pretrain(config, resume=True, progress=False)
     said = capsys.readouterr().out
     assert "step-000008/model.safetensors: damaged" in said
-    assert "the run goes on from step 6" in said
+    assert "the run resumes from step 6" in said
     (warning,) = result.of_kind("warning")
     assert "step-000008/model.safetensors" in warning["problem"]
-    assert (folder.checkpoints_path / "damaged-step-000008").is_dir(), "nothing is thrown away"
+    assert (checkpoints.path / "damaged-step-000008").is_dir(), "nothing is thrown away"
     assert what_a_run_left(config) == expected
 
 
@@ -195,35 +198,36 @@ def test_without_a_whole_checkpoint_the_run_does_not_go_on(tmp_path, documents):
     config = quick_pretraining(tmp_path, documents, steps=4)
     pretrain(config, progress=False)
     folder = RunFolder(config.run)
-    for step in folder.checkpoint_steps():
-        flip_a_byte(folder.checkpoint_path(step) / "trainer_state" / "optimizer.pt")
+    checkpoints = CheckpointFolder(folder.path)
+    for step in checkpoints.steps():
+        flip_a_byte(checkpoints.path_of(step) / "trainer_state" / "optimizer.pt")
     before = folder.metrics_path.read_bytes()
     with pytest.raises(
-        CheckpointError, match=r"no checkpoint is whole: .*step-000004/trainer_state/optimizer.pt"
+        CheckpointError, match=r"no checkpoint is intact: .*step-000004/trainer_state/optimizer.pt"
     ):
         pretrain(config, resume=True, progress=False)
-    assert folder.checkpoint_steps() == [3, 4]
+    assert checkpoints.steps() == [3, 4]
     assert folder.metrics_path.read_bytes() == before
 
 
 def test_a_damaged_best_checkpoint_is_replaced_by_the_last_one_and_that_is_said(tmp_path, documents):
     config = quick_pretraining(tmp_path, documents, steps=12, lr=3.0, warmup_steps=1)
     config = config.replace(checkpoint={"every": 6}, evaluation={"every": 2, "max_tokens": 256})
-    folder = RunFolder(config.run)
+    checkpoints = CheckpointFolder(config.run)
     damaged = []
 
     def damage(record):
         if record["kind"] == "step" and record["step"] == 12:
-            damaged.extend(step for step in folder.checkpoint_steps() if step != 6)
+            damaged.extend(step for step in checkpoints.steps() if step != 6)
             for step in damaged:
-                flip_a_byte(folder.checkpoint_path(step) / "config.json")
+                flip_a_byte(checkpoints.path_of(step) / "config.json")
 
     result = pretrain(config, progress=False, on_record=damage)
     assert damaged
     assert result.best["step"] in damaged
     assert result.of_kind("end")[0]["best_step"] == 12
-    assert "the model of the last step is taken" in result.of_kind("warning")[0]["problem"]
-    last = MiniLLM.load_from_checkpoint(folder.checkpoint_path(12))
+    assert "the model of the last step is saved" in result.of_kind("warning")[0]["problem"]
+    last = MiniLLM.load_from_checkpoint(checkpoints.path_of(12))
     assert flat(result.load_model().state_dict()) == flat(last.state_dict())
 
 
@@ -235,12 +239,12 @@ def test_a_disk_that_fills_up_loses_nothing(tmp_path, documents):
     status, report = run_in_process("pretrain", config, resume=False, file_limit_at=5)
     assert status == 0
     assert "step-000006 could not be written" in report["error"]
-    assert "the checkpoint of step 4 is whole" in report["error"]
+    assert "the checkpoint of step 4 is intact" in report["error"]
     assert "--resume" in report["error"]
-    folder = RunFolder(config.run)
-    assert [path.name for path in sorted(folder.checkpoints_path.iterdir())] == ["step-000003", "step-000004"]
-    for step in folder.checkpoint_steps():
-        folder.verified_facts(step)
+    checkpoints = CheckpointFolder(config.run)
+    assert [path.name for path in sorted(checkpoints.path.iterdir())] == ["step-000003", "step-000004"]
+    for step in checkpoints.steps():
+        checkpoints.verified_metadata(step)
     pretrain(config, resume=True, progress=False)
     assert what_a_run_left(config) == what_a_run_left(whole)
 
@@ -256,7 +260,7 @@ def test_a_full_disk_is_called_a_full_disk(tmp_path, documents, monkeypatch):
             monkeypatch.setattr(os, "fsync", full_disk)
 
     with pytest.raises(
-        RunError, match=r"step-000006 could not be written: the disk is full; .* step 4 is whole"
+        RunError, match=r"step-000006 could not be written: the disk is full; .* step 4 is intact"
     ):
         pretrain(config, progress=False, on_record=fill)
 
@@ -270,12 +274,12 @@ def test_a_model_that_finds_no_room_at_the_end_is_put_there_later(tmp_path, docu
     with monkeypatch.context() as patched:
         patched.setattr(checkpoints, "save_checkpoint", full_disk)
         with pytest.raises(
-            RunError, match=r"run.pt could not be written: the disk is full; .* step 4 is whole"
+            RunError, match=r"run.pt could not be written: the disk is full; .* step 4 is intact"
         ):
             pretrain(config, progress=False)
     assert not config.output.exists()
     result = pretrain(config, resume=True, progress=False)
-    assert result.series("loss")[0] == [1, 2, 3, 4]
+    assert result.series("loss")[0].tolist() == [1, 2, 3, 4]
     assert result.load_model().tokenizer is not None
 
 
@@ -289,7 +293,7 @@ def test_metrics_that_cannot_be_written_stop_the_run_in_words(tmp_path, document
             path.mkdir()
 
     with pytest.raises(
-        RunError, match=r"metrics.jsonl could not be written: .*the checkpoint of step 4 is whole"
+        RunError, match=r"metrics.jsonl could not be written: .*the checkpoint of step 4 is intact"
     ):
         pretrain(config, progress=False, on_record=make_unwritable)
 
@@ -306,7 +310,7 @@ def test_nothing_but_a_run_of_this_data_is_gone_on_with(tmp_path, documents):
 
 
 def test_a_checkpoint_opens_like_any_other_model(finished):
-    path = RunFolder(finished.run).checkpoint_path(10)
+    path = CheckpointFolder(finished.run).path_of(10)
     model = MiniLLM.load_from_checkpoint(path)
     assert model.tokenizer is not None
     assert len(model.generate("the topic", max_new_tokens=3, seed=0)[0].ids) <= 3

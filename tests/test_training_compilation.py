@@ -68,7 +68,7 @@ def test_what_is_built_gives_the_same_gradients():
 def test_a_missing_compiler_is_named(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(
-        ConfigError, match=r"needs the C\+\+ compiler no-such-compiler, and there is none; install it"
+        ConfigError, match=r"needs the C\+\+ compiler no-such-compiler, and it was not found; install it"
     ):
         check_compiler(CPU)
     monkeypatch.delenv("CXX")

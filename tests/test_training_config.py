@@ -7,21 +7,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from torch.distributed.run import get_args_parser
 
 from minillm_lib.model.config import PRESETS, ModelConfig
-from minillm_lib.training.config import (
-    ConfigError,
-    OptimizerConfig,
-    PretrainConfig,
-    SFTConfig,
-    TrainConfig,
-    differences,
-    load_config,
-    parse_overrides,
-)
+from minillm_lib.training.config import ConfigError, OptimizerConfig, PretrainConfig, SFTConfig, TrainConfig
+from minillm_lib.training.overrides import differences, load_config, parse_overrides
 
 ROOT = Path(__file__).parent.parent
 
@@ -146,8 +137,8 @@ def test_short_names_work_from_python():
             "train: optimizer is 'adamw'; it must hold keys with values",
         ),
         ("model: [1]", [], "model is [1]: Input should be a valid dictionary"),
-        ("model: huge", [], "model: unknown preset 'huge'; there are nano, tiny, 26m"),
-        ("model: {preset: [1]}", [], "model: unknown preset [1]; there are nano"),
+        ("model: huge", [], "model: unknown preset 'huge'; the presets are nano, tiny, 26m"),
+        ("model: {preset: [1]}", [], "model: unknown preset [1]; the presets are nano"),
         (
             "model: {preset: tiny, hidden_size: 100}",
             [],
@@ -156,7 +147,7 @@ def test_short_names_work_from_python():
         (
             "model: tiny",
             ["--train.seq_len", "900"],
-            "train.seq_len=900 is longer than the model's max_seq_len=512",
+            "train.seq_len=900 is longer than the max_seq_len=512 of the model",
         ),
         ("data: {corpora: []}", [], "data.corpora: at least one is needed"),
         ("data: {corpora: docstrings}", [], "data.corpora is 'docstrings': Input should be a valid tuple"),
@@ -177,7 +168,7 @@ def test_short_names_work_from_python():
         (
             "train: {lr: 1}\ntrain: {steps: 4}",
             [],
-            "config.yaml is no YAML: the key 'train' stands there twice",
+            "config.yaml is no YAML: the key 'train' occurs twice",
         ),
     ],
 )
@@ -253,7 +244,7 @@ def test_differences_are_named_by_their_dotted_keys(load):
 
 def test_a_configuration_is_checked_without_loading_torch():
     code = (
-        "import sys; from minillm_lib.training.config import PretrainConfig, load_config;"
+        "import sys; from minillm_lib.training import PretrainConfig, load_config;"
         "load_config(PretrainConfig); print('torch' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

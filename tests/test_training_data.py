@@ -70,7 +70,7 @@ def test_the_files_hold_the_splits_of_the_corpus(documents):
 def test_one_recipe_is_packed_once(documents, packing):
     first, second = prepared(recipe(documents)), prepared(recipe(documents))
     assert [path.name for path in packing] == ["train.tokens", "validation.tokens"]
-    assert first.facts == second.facts
+    assert first.fingerprint == second.fingerprint
     assert first.train.path == second.train.path
 
 
@@ -83,7 +83,7 @@ def test_another_recipe_has_another_folder(documents, packing, change):
     first, second = prepared(recipe(documents)), prepared(recipe(documents, **change))
     assert first.train.path.parent != second.train.path.parent
     assert len(packing) == 4
-    assert first.facts == prepared(recipe(documents)).facts, "each stays what it was"
+    assert first.fingerprint == prepared(recipe(documents)).fingerprint, "each stays what it was"
 
 
 def test_what_does_not_change_the_tokens_does_not_change_the_folder(documents):
@@ -93,15 +93,15 @@ def test_what_does_not_change_the_tokens_does_not_change_the_folder(documents):
 
 
 def test_changed_text_is_packed_again_with_a_tokenizer_of_its_own(documents, packing):
-    before = prepared(recipe(documents)).facts
+    before = prepared(recipe(documents)).fingerprint
     write_documents(documents, seed=1)
-    after = prepared(recipe(documents)).facts
+    after = prepared(recipe(documents)).fingerprint
     assert len(packing) == 4
     assert all(before[key] != after[key] for key in ("tokenizer", "train", "validation"))
     other = recipe(documents, folder=documents.parent / "elsewhere")
-    assert prepared(other).facts == after, "what was there before has left no trace"
+    assert prepared(other).fingerprint == after, "what was there before has left no trace"
     write_documents(documents)
-    assert prepared(recipe(documents)).facts == before
+    assert prepared(recipe(documents)).fingerprint == before
 
 
 @pytest.mark.parametrize("name", ["train.tokens", "validation.tokens", "tokenizer.model"])
@@ -115,7 +115,7 @@ def test_a_damaged_file_is_made_again_as_it_was(documents, packing, name, damage
     else:
         end = b"" if damage == "cut" else bytes(byte ^ 1 for byte in content[-10:])
         path.write_bytes(content[:-10] + end)
-    assert prepared(recipe(documents)).facts == before.facts
+    assert prepared(recipe(documents)).fingerprint == before.fingerprint
     assert path.read_bytes() == content
     assert len(packing) == 4
 
@@ -123,9 +123,9 @@ def test_a_damaged_file_is_made_again_as_it_was(documents, packing, name, damage
 def test_other_processes_open_what_the_first_has_prepared(documents, monkeypatch):
     with pytest.raises(FileNotFoundError):
         open_pretraining_data(recipe(documents))
-    facts = prepared(recipe(documents)).facts
+    facts = prepared(recipe(documents)).fingerprint
     monkeypatch.setattr(data_module, "load_corpus", None)  # they read no text
-    assert open_pretraining_data(recipe(documents)).facts == facts
+    assert open_pretraining_data(recipe(documents)).fingerprint == facts
 
 
 def test_the_text_is_read_once_to_see_that_it_has_not_changed(documents, monkeypatch):
@@ -204,10 +204,10 @@ def test_a_tokenizer_that_is_not_there_is_named(documents, tmp_path):
 @pytest.mark.parametrize(
     ("corpora", "message"),
     [
-        ([{"name": "wikipedia"}], r"there is no corpus 'wikipedia'; there are docstrings, "),
+        ([{"name": "wikipedia"}], r"there is no corpus 'wikipedia'; the corpora are docstrings, "),
         (
             [{"name": "grammar", "options": {"size": 3}}],
-            r"grammar has no option 'size'; allowed: n, seed, language",
+            r"grammar has no option 'size'; allowed options: n, seed, language",
         ),
         (
             [{"name": "grammar", "options": {"n": 1, "language": "en"}}],
@@ -268,23 +268,21 @@ def test_conversations_of_a_file_are_divided_by_hash(tmp_path, tokenizer):
     path = write_conversations(tmp_path / "a.jsonl", n=100)
     data = prepare_conversations(sources({"path": path, "held_out": 0.3}), tokenizer, 64)
     other = prepare_conversations(sources({"path": path, "held_out": 0.3}), tokenizer, 64)
-    assert data.facts == other.facts
+    assert data.fingerprint == other.fingerprint
     (held_out,) = data.held_out.values()
-    n_train, n_held_out = (
-        int((rows.batch(range(len(rows))).segment_ids.amax(dim=1)).sum()) for rows in (data.train, held_out)
-    )
+    n_train, n_held_out = (int((rows[:].segment_ids.amax(dim=1)).sum()) for rows in (data.train, held_out))
     assert n_train + n_held_out == 100
     assert 15 < n_held_out < 45
-    train_rows = {tuple(row) for row in data.train.batch(range(len(data.train))).input_ids.tolist()}
-    held_out_rows = {tuple(row) for row in held_out.batch(range(len(held_out))).input_ids.tolist()}
+    train_rows = {tuple(row) for row in data.train[:].input_ids.tolist()}
+    held_out_rows = {tuple(row) for row in held_out[:].input_ids.tolist()}
     assert train_rows.isdisjoint(held_out_rows)
 
 
 def test_what_a_run_remembers_of_its_conversations(tmp_path, tokenizer):
     path = write_conversations(tmp_path / "a.jsonl")
-    first = prepare_conversations(sources({"path": path, "held_out": 0.3}), tokenizer, 64).facts
+    first = prepare_conversations(sources({"path": path, "held_out": 0.3}), tokenizer, 64).fingerprint
     write_conversations(path, seed=1)
-    second = prepare_conversations(sources({"path": path, "held_out": 0.3}), tokenizer, 64).facts
+    second = prepare_conversations(sources({"path": path, "held_out": 0.3}), tokenizer, 64).fingerprint
     assert first["tokenizer"] == second["tokenizer"]
     assert first["train"] != second["train"]
     assert first["held_out"] != second["held_out"]
@@ -295,7 +293,7 @@ def test_sources_are_mixed_as_configured(tmp_path, tokenizer):
     one = {"path": path, "held_out": 0.3, "most": 5, "repeat": 3}
     data = prepare_conversations(sources(one, {"name": "course-faq", "most": 7}), tokenizer, 512)
     assert list(data.held_out) == [str(path), "course-faq"]
-    assert int(data.train.batch(range(len(data.train))).segment_ids.amax(dim=1).sum()) == 5 * 3 + 7
+    assert int(data.train[:].segment_ids.amax(dim=1).sum()) == 5 * 3 + 7
     assert data.summary.startswith("22 conversations")
 
 
@@ -303,16 +301,16 @@ def test_rewordings_take_the_place_of_the_questions_and_answers_are_broken_off(t
     path = write_conversations(tmp_path / "a.jsonl", n=20)
     as_it_is = {"path": path, "held_out": 0.3}
     whole = prepare_conversations(sources(as_it_is), tokenizer, 512)
-    n = int(whole.train.batch(range(len(whole.train))).segment_ids.amax(dim=1).sum())
+    n = int(whole.train[:].segment_ids.amax(dim=1).sum())
     noisy = {**as_it_is, "rewordings": 4, "answer_tokens": 2}
     data = prepare_conversations(sources(as_it_is, noisy), tokenizer, 512)
-    batch = data.train.batch(range(len(data.train)))
+    batch = data.train[:]
     assert int(batch.segment_ids.amax(dim=1).sum()) == n + 4 * n
-    assert batch.n_labels == whole.train.batch(range(len(whole.train))).n_labels + 4 * n * 2
-    assert data.facts["train"] != whole.facts["train"]
-    assert data.facts["held_out"] == whole.facts["held_out"]
+    assert batch.n_labels == whole.train[:].n_labels + 4 * n * 2
+    assert data.fingerprint["train"] != whole.fingerprint["train"]
+    assert data.fingerprint["held_out"] == whole.fingerprint["held_out"]
     for name, rows in data.held_out.items():
-        torch.testing.assert_close(rows.batch([0]).labels, whole.held_out[name].batch([0]).labels)
+        torch.testing.assert_close(rows[[0]].labels, whole.held_out[name][[0]].labels)
 
 
 def test_rewordings_without_questions_to_reword_are_named(tmp_path, tokenizer):
@@ -328,7 +326,7 @@ def test_rewordings_without_questions_to_reword_are_named(tmp_path, tokenizer):
 @pytest.mark.parametrize(
     ("source", "seq_len", "message"),
     [
-        ({"held_out": 0.0}, 64, "no conversation is held out to evaluate on: give held_out"),
+        ({"held_out": 0.0}, 64, "no conversation is held out to evaluate on; set held_out"),
         ({"held_out": 0.3}, 4, "the training conversations: none of .* conversations fits into 4 tokens"),
         ({"held_out": 0.3, "options": {"fromat": "alpaca"}}, 64, "a.jsonl, options .*fromat"),
         ({"held_out": 0.3, "options": {"format": "alpaca"}}, 64, "a.jsonl"),

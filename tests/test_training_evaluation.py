@@ -13,8 +13,8 @@ from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.tokenizer import Tokenizer
 from minillm_lib.training.evaluation import Score, evaluate
 from minillm_lib.training.parallel import Processes
-from minillm_lib.training.rows import ConversationRows, TokenWindows, evenly_spaced
-from minillm_lib.training.sft_rows import IGNORE_INDEX, EncodedConversation, pack_conversations
+from minillm_lib.training.rows import IGNORE_INDEX, TokenWindows, evenly_spaced
+from minillm_lib.training.sft_rows import EncodedConversation, pack_conversations
 from minillm_lib.training.token_file import pack
 
 ALONE = Processes(0, 1, torch.device("cpu"))
@@ -67,7 +67,7 @@ def test_the_loss_is_the_mean_over_all_tokens_however_many_rows_go_at_a_time(
     score = evaluate(
         summed_loss(model), windows, tokenizer, ALONE, max_tokens=10**6, rows_at_a_time=rows_at_a_time
     )
-    batch = windows.batch(np.arange(len(windows)))
+    batch = windows[:]
     with torch.no_grad():
         expected = cross_entropy(model(batch.input_ids).flatten(0, 1), batch.labels.flatten()).item()
     assert score.loss == pytest.approx(expected, rel=1e-6)
@@ -88,7 +88,7 @@ def test_bits_per_byte_are_the_bits_of_all_tokens_over_the_bytes_of_their_text(m
 
 def test_at_most_so_many_tokens_are_read_from_all_over_the_text(model, tokenizer, windows):
     score = evaluate(summed_loss(model), windows, tokenizer, ALONE, max_tokens=5 * 24 + 7)
-    batch = windows.batch(evenly_spaced(len(windows), 5))
+    batch = windows[evenly_spaced(len(windows), 5)]
     assert score.n_tokens == 5 * 24
     with torch.no_grad():
         expected = model.loss(batch.input_ids, batch.labels).item()
@@ -101,7 +101,7 @@ def test_only_labels_count_in_conversations(model, tokenizer):
     for n in (4, 9, 6, 11, 3):
         ids = random.integers(300, 400, n)
         encoded.append(EncodedConversation(ids, np.where(np.arange(n) % 3 == 0, IGNORE_INDEX, ids)))
-    rows = ConversationRows(pack_conversations(encoded, 12))
+    rows = pack_conversations(encoded, 12)
     score = evaluate(summed_loss(model), rows, tokenizer, ALONE, max_tokens=10**6, rows_at_a_time=2)
     losses = []
     for each in encoded:

@@ -155,7 +155,7 @@ def test_wandb_gets_the_metrics_and_a_resumed_run_goes_on_there(make_config, wan
     assert wandb.runs[0].axes == [("*", "step")], "steps may come twice, which wandb's own counter may not"
     steps = [values for values in wandb.runs[1].logged if "train/loss" in values]
     assert [values["step"] for values in steps] == [7, 8, 9, 10]
-    assert [values["train/loss"] for values in steps] == result.series("loss")[1][6:]
+    assert [values["train/loss"] for values in steps] == result.series("loss")[1][6:].tolist()
     logged = [values for run in wandb.runs for values in run.logged]
     texts = [values["samples/the topic"] for values in logged if "samples/the topic" in values]
     assert texts == [sample["text"] for sample in result.of_kind("sample")]

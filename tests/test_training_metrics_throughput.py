@@ -21,6 +21,6 @@ def test_mfu_is_the_share_of_the_measured_peak(monkeypatch):
     assert record["tokens_per_second"] == 2048
     assert record["mfu"] == pytest.approx(model.flops_per_token(512) * 2048 / 2e12, abs=1e-4)
     assert record["memory"] == pytest.approx(psutil.Process().memory_info().rss, rel=0.1)
-    assert measured.facts()["matmul_flops"] == 2e12
-    assert measured.facts()["flops_per_token"] == model.flops_per_token(512)
-    assert measured.facts()["precision"] == "float32"
+    assert measured.machine()["matmul_flops"] == 2e12
+    assert measured.machine()["flops_per_token"] == model.flops_per_token(512)
+    assert measured.machine()["precision"] == "float32"

@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from minillm_lib.training.config import ScheduleConfig
 from minillm_lib.training.optimizer import learning_rate_factor

@@ -1,4 +1,4 @@
-"""Several processes give what one gives; they are started by torchrun, and talk over gloo."""
+"""Several processes give the same results as one; they are started by torchrun and communicate over gloo."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import torch
 import yaml
 
 from minillm_lib.model.decoder import MiniLLM
-from minillm_lib.training.config import PretrainConfig, SFTConfig, load_config
+from minillm_lib.training.config import PretrainConfig, SFTConfig
 from minillm_lib.training.data import prepare_conversations
+from minillm_lib.training.overrides import load_config
 from minillm_lib.training.parallel import Processes, joined_processes
 from minillm_lib.training.rows import rows_of_step
 from minillm_lib.training.stages import pretrain, sft
@@ -69,7 +70,7 @@ class Runs:
     ) -> subprocess.CompletedProcess[str]:
         """Two processes, as a user would start them."""
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-        command += ["-m", "minillm_lib.cli.main", stage, "--config", str(self.config(stage, name, **train))]
+        command += ["-m", "minillm_lib", stage, "--config", str(self.config(stage, name, **train))]
         command += ["--resume"] if resume else []
         return subprocess.run(
             command, capture_output=True, text=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"}
@@ -142,7 +143,7 @@ def test_fine_tuning_is_the_same_though_processes_have_unequal_numbers_of_labels
     model = MiniLLM.load_from_checkpoint(config.ckpt)
     rows = prepare_conversations(config.data.conversations, model.tokenizer, 64).train
     first = rows_of_step(0, config.train.batch_size, len(rows), config.train.seed)
-    assert rows.batch(first[0::2]).n_labels != rows.batch(first[1::2]).n_labels
+    assert rows[first[0::2]].n_labels != rows[first[1::2]].n_labels
     if not config.run.exists():
         pretrained.alone("sft", "sft-one", lr=3e-3)
     pretrained.together("sft", f"sft-{distributed}", lr=3e-3, distributed=distributed)
@@ -170,8 +171,8 @@ def test_what_one_process_finds_wrong_is_not_buried_under_the_complaints_of_the_
     assert finished.returncode == 1
     errors = [line for line in finished.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 2
-    assert any("a run has begun here already" in line for line in errors)
-    assert "error: another of the processes has ended: see what it said" in errors
+    assert any("a run has already begun here" in line for line in errors)
+    assert "error: another process of this run has ended; see its own message" in errors
     assert "minillm_lib/" not in finished.stderr, "no traceback of ours"
 
 
@@ -188,10 +189,10 @@ def test_one_process_is_its_own_total():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("gpu", "train.device is 'gpu'; allowed are cpu, mps, cuda, and one of several, such as cuda:1"),
-        ("meta", "train.device is 'meta'; allowed are"),
-        ("mps", "train.device is 'mps', which is not to be had here"),
-        ("cuda", "train.device is 'cuda', which is not to be had here"),
+        ("gpu", "train.device is 'gpu'; allowed values: cpu, mps, cuda, or a numbered device such as cuda:1"),
+        ("meta", "train.device is 'meta'; allowed values"),
+        ("mps", "train.device is 'mps', which is not available here"),
+        ("cuda", "train.device is 'cuda', which is not available here"),
     ],
 )
 def test_a_device_that_is_not_there_is_named(name, message):

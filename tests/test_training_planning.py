@@ -12,7 +12,8 @@ from minillm_lib.cli.main import app
 from minillm_lib.cli.train import sparkline
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.training import planning
-from minillm_lib.training.config import PretrainConfig, SFTConfig, kind_of_config, load_config
+from minillm_lib.training.config import PretrainConfig, SFTConfig
+from minillm_lib.training.overrides import kind_of_config, load_config
 from minillm_lib.training.parallel import joined_processes
 from minillm_lib.training.planning import Cost, PeakMemory, Plan, Rehearsal, plan
 from minillm_lib.training.precision import Precision
@@ -139,7 +140,7 @@ def test_oversights_are_named():
     assert imagined(tokens_per_epoch=None).warnings == []
     (warm_up,) = imagined(warmup_steps=14, tokens_per_epoch=None).warnings
     assert (
-        "warm-up of 14 steps does not end within the run's 7: the learning rate comes to 0.0005, not 0.001"
+        "warm-up of 14 steps does not end within the run's 7 steps: the learning rate reaches 0.0005, not 0.001"
         in warm_up
     )
     (epochs,) = imagined(tokens_per_epoch=128).warnings
@@ -212,7 +213,7 @@ def test_the_command_shows_a_table_and_draws_a_figure(before_and_after, path, fo
     assert result.exit_code == 0, result.output
     for part in (
         "1,000, evaluated after 335 of them",
-        "4 rows of 32 tokens: 128 a step",
+        "4 rows of 32 tokens: 128 per step",
         "up to 0.5, at the end 0.05",
     ):
         assert part in result.output

@@ -48,7 +48,7 @@ def test_bf16_rounds_products_and_leaves_weights_alone():
 def test_fp16_is_refused_on_a_cpu_with_what_is_allowed():
     with pytest.raises(
         ValueError,
-        match=r"train\.precision is 'fp16', which needs a CUDA device, not cpu; allowed are float32 and bf16",
+        match=r"train\.precision is 'fp16', which needs a CUDA device, not cpu; allowed values: float32, bf16",
     ):
         Precision("fp16", CPU)
 
@@ -56,7 +56,9 @@ def test_fp16_is_refused_on_a_cpu_with_what_is_allowed():
 def test_bf16_is_refused_where_the_device_lacks_it(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
     monkeypatch.setattr(torch, "set_float32_matmul_precision", lambda precision: None)
-    with pytest.raises(ValueError, match="'bf16', which the device cuda:0 lacks; allowed: fp16 and float32"):
+    with pytest.raises(
+        ValueError, match="'bf16', which the device cuda:0 does not support; allowed values: fp16, float32"
+    ):
         Precision("bf16", torch.device("cuda", 0))
 
 
@@ -96,7 +98,7 @@ def test_an_overflow_leaves_out_the_step_of_every_optimizer_and_lowers_the_scale
 
 
 def test_below_a_scale_of_one_infinite_gradients_are_no_longer_usual():
-    """They were not made by scaling the loss up; a run that skipped them all would go on without learning."""
+    """They were not made by scaling the loss up; a run that skipped them all would continue without learning."""
     precision = scaled(2.0)
     weight = torch.nn.Parameter(torch.ones(2))
     optimizers = [torch.optim.SGD([weight], lr=0.1)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from quick_runs import quick_pretraining, quick_sft, write_conversations, write_documents
@@ -13,6 +14,7 @@ from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.tokenizer import Tokenizer
 from minillm_lib.training import preflight
+from minillm_lib.training.checkpoints import CheckpointFolder
 from minillm_lib.training.data import prepare_pretraining_data
 from minillm_lib.training.parallel import Processes
 from minillm_lib.training.preflight import check_machine, check_room
@@ -84,7 +86,7 @@ def assert_refused(run, config, message, **options):
             "train.precision is 'fp16', which needs a CUDA device",
         ),
         ({"train": {"device": "cuda:99"}}, "train.device is 'cuda:99'"),
-        ({"model": {"max_seq_len": 3000}}, "less than one row of seq_len=3000"),
+        ({"model": {"max_seq_len": 3000}}, "fewer than one row of seq_len=3000"),
         ({"log": {"wandb": "course"}}, "log.wandb needs the package wandb, which is not installed"),
     ],
     ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
@@ -104,7 +106,7 @@ def test_a_pretraining_that_cannot_work_does_not_begin(tmp_path, documents, sect
 
 
 def test_a_sequence_longer_than_the_model_is_refused_by_the_configuration(tmp_path, documents):
-    with pytest.raises(ValueError, match=r"train.seq_len=33 is longer than the model's max_seq_len=32"):
+    with pytest.raises(ValueError, match=r"train.seq_len=33 is longer than the max_seq_len=32 of the model"):
         quick_pretraining(tmp_path, documents, seq_len=33)
 
 
@@ -128,7 +130,7 @@ def pretrained(documents, tmp_path_factory):
     ("name", "sections", "message"),
     [
         ("nowhere.pt", {}, "nowhere.pt: there is nothing here"),
-        ("bare.pt", {}, "bare.pt holds no tokenizer, which training further needs"),
+        ("bare.pt", {}, "bare.pt holds no tokenizer, so it cannot be trained further"),
         ("spoiled.pt", {}, "spoiled.pt holds weights that are not finite"),
         ("text.pt", {}, "text.pt: truncated, or not a file of tensors"),
         (
@@ -159,12 +161,13 @@ def test_a_fine_tuning_that_cannot_work_does_not_begin(
         (
             "model.pt",
             {"model": {"n_layers": 1, "qk_norm": True}},
-            r"model.pt is a model of another shape, in brackets: model.n_layers=1 \(2\), model.qk_norm=True \(False\)",
+            r"model.pt is a model of a different shape \(its values in brackets\): "
+            r"model.n_layers=1 \(2\), model.qk_norm=True \(False\)",
         ),
         (
             "model.pt",
             {"data": {"tokenizer": "other.model"}},
-            "other.model is not the tokenizer of ckpt=.*leave it",
+            "other.model is not the tokenizer of ckpt=.*leave data.tokenizer out",
         ),
     ],
 )
@@ -184,10 +187,10 @@ def test_the_model_that_a_run_starts_from_is_not_written_over(tmp_path, pretrain
     further = quick_pretraining(tmp_path, documents).replace(
         ckpt=pretrained / "model.pt", output=pretrained / "model.pt"
     )
-    assert_refused(pretrain, further, "is also the ckpt that the run starts from; give another output")
+    assert_refused(pretrain, further, "is also the ckpt that the run starts from; give a different output")
     config = quick_sft(tmp_path, pretrained / "model.pt", conversations)
     config = config.replace(output=pretrained / "sub" / ".." / "model.pt")
-    assert_refused(sft, config, "is also the ckpt that the run starts from; give another output")
+    assert_refused(sft, config, "is also the ckpt that the run starts from; give a different output")
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +206,8 @@ def test_a_folder_with_a_run_needs_to_be_told_what_to_do(begun):
     assert_refused(
         pretrain,
         begun,
-        r"a run has begun here already \(it has come to step 4\): go on with --resume, begin anew with --overwrite",
+        r"a run has already begun here \(it has reached step 4\): resume it with --resume, "
+        r"start again with --overwrite",
     )
     assert_refused(pretrain, begun, "resume and overwrite exclude each other", resume=True, overwrite=True)
 
@@ -239,7 +243,7 @@ def test_what_does_not_decide_on_the_weights_may_change_and_is_recorded(tmp_path
     }
     later = changed(config, **changes)
     result = pretrain(later, resume=True, progress=False)
-    assert result.series("loss")[0] == [1, 2, 3, 4, 5, 6]
+    assert result.series("loss")[0].tolist() == [1, 2, 3, 4, 5, 6]
     (resumed,) = result.of_kind("resume")
     assert resumed["changed"] == {
         "train.steps": [4, 6],
@@ -259,10 +263,15 @@ def test_only_a_run_that_is_there_and_of_the_same_kind_goes_on(
     tmp_path, begun, documents, pretrained, conversations
 ):
     config = quick_pretraining(tmp_path, documents)
-    assert_refused(pretrain, config, "there is no run to go on with; leave --resume out", resume=True)
+    assert_refused(pretrain, config, "there is no run to resume; leave out --resume", resume=True)
     assert not config.run.exists()
     other = quick_sft(tmp_path, pretrained / "model.pt", conversations).replace(run=begun.run)
-    assert_refused(sft, other, "a pretraining run is here, which cannot go on as the other kind", resume=True)
+    assert_refused(
+        sft,
+        other,
+        "this folder holds a pretraining run, which cannot be resumed as the other kind",
+        resume=True,
+    )
 
 
 @pytest.mark.usefixtures("nothing_is_computed")
@@ -270,7 +279,7 @@ def test_a_run_whose_checkpoints_are_gone_does_not_silently_begin_anew(tmp_path,
     shutil.copytree(begun.run, tmp_path / "copy")
     shutil.rmtree(tmp_path / "copy" / "checkpoints")
     assert_refused(
-        pretrain, begun.replace(run=tmp_path / "copy"), "the checkpoints of this run are gone", resume=True
+        pretrain, begun.replace(run=tmp_path / "copy"), "the checkpoints of this run are missing", resume=True
     )
 
 
@@ -281,8 +290,10 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_from_the_start
     folder.record({"kind": "start", "step": 0})
     folder.record({"kind": "evaluation", "step": 0, "loss": 6.0})
     result = pretrain(begun.replace(run=folder.path), resume=True, progress=False)
-    assert result.series("loss") == (pretrain(begun, resume=True, progress=False)).series("loss")
-    assert result.series("loss", "evaluation")[0] == [0, 4]
+    np.testing.assert_array_equal(
+        result.series("loss"), (pretrain(begun, resume=True, progress=False)).series("loss")
+    )
+    assert result.series("loss", "evaluation")[0].tolist() == [0, 4]
 
 
 @pytest.mark.usefixtures("nothing_is_computed")
@@ -310,9 +321,9 @@ def test_an_output_that_cannot_be_written_is_found_at_once(tmp_path, documents):
     (tmp_path / "notes" / "mine.md").write_text("mine")
     for name, message in (
         ("file/model.pt", "cannot be written: File exists"),
-        ("folder.pt", "is a folder already"),
+        ("folder.pt", "is an existing folder"),
         ("file", "this is a file, and a directory of this name cannot be made"),
-        ("notes", "not replaced, because it is no checkpoint; it holds mine.md"),
+        ("notes", "not replaced, because it is not a checkpoint; it holds mine.md"),
     ):
         config = quick_pretraining(tmp_path, documents).replace(output=tmp_path / name)
         assert_refused(pretrain, config, message)
@@ -342,6 +353,7 @@ def test_room_is_needed_for_all_checkpoints_that_will_be_kept(tmp_path, document
         checkpoint={"keep_last": 3, "keep_every": 10}
     )
     model, folder = ModelConfig.from_preset("26m"), RunFolder(tmp_path)
+    checkpoints = CheckpointFolder(folder.path)
     one = 12 * 25_829_888
     free = [15 * one]  # 3 last, the best, 10 of every tenth step, and one while it is written
     monkeypatch.setattr(
@@ -351,7 +363,7 @@ def test_room_is_needed_for_all_checkpoints_that_will_be_kept(tmp_path, document
     free[0] -= 1
     with pytest.raises(RunError, match=r"15 more checkpoints need 4.33 GiB, and the disk has 4.33 GiB free"):
         check_room(config, model, folder)
-    (folder.checkpoints_path / "step-000010").mkdir(parents=True)
+    (checkpoints.path / "step-000010").mkdir(parents=True)
     check_room(config, model, folder)
 
 
@@ -376,5 +388,5 @@ def test_room_is_needed_for_the_model_at_the_end(tmp_path, documents, monkeypatc
 def test_a_batch_is_shared_out_evenly(tmp_path, documents):
     config = quick_pretraining(tmp_path, documents)
     check_machine(config, Processes(0, 4, torch.device("cpu")))
-    with pytest.raises(RunError, match=r"train.batch_size=4 cannot be shared out evenly over 3 processes"):
+    with pytest.raises(RunError, match=r"train.batch_size=4 cannot be divided evenly among 3 processes"):
         check_machine(config, Processes(0, 3, torch.device("cpu")))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from minillm_lib.training.progress import Progress, batch_of_step
 
@@ -34,6 +33,8 @@ def test_the_best_is_the_first_of_the_lowest():
     found = []
     for loss in (3.0, 2.0, 2.0, float("nan"), 2.5, 1.0):
         found.append(progress.is_best(loss))
+        if found[-1]:
+            progress.remember_best(loss)
         progress.add_step(0.0, n_tokens=1)
     assert found == [True, True, False, False, False, True]
     assert (progress.best_loss, progress.best_step) == (1.0, 5)

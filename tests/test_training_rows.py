@@ -3,15 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from minillm_lib.corpora.registry import load_corpus
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.tokenizer import Tokenizer
-from minillm_lib.training.rows import Batch, ConversationRows, TokenWindows, evenly_spaced, rows_of_step
-from minillm_lib.training.sft_rows import IGNORE_INDEX, EncodedConversation, pack_conversations
+from minillm_lib.training.rows import IGNORE_INDEX, Batch, TokenWindows, evenly_spaced, rows_of_step
+from minillm_lib.training.sft_rows import EncodedConversation, pack_conversations
 from minillm_lib.training.token_file import pack
 
 
@@ -80,18 +79,19 @@ def test_evenly_spaced_rows_are_at_most_so_many_and_equally_far_apart(n_rows, mo
 @pytest.mark.parametrize("document_mask", [False, True])
 def test_windows_are_the_text_in_order_each_token_followed_by_its_label(file, document_mask):
     windows = TokenWindows(file, 32, document_mask=document_mask)
-    batch = windows.batch(np.arange(len(windows)))
+    batch = windows[:]
     n = len(windows) * 32
     assert batch.input_ids.flatten().tolist() == file.tokens[:n].tolist()
     assert batch.labels.flatten().tolist() == file.tokens[1 : n + 1].tolist()
     assert len(file.tokens) - 1 - n < 32, "a whole row more would have fitted"
-    assert all(each.dtype == torch.int64 for each in batch if each is not None)
+    tensors = (batch.input_ids, batch.labels, batch.positions, batch.segment_ids)
+    assert all(each.dtype == torch.int64 for each in tensors if each is not None)
 
 
 def test_rows_come_in_the_order_asked_for(file):
     windows = TokenWindows(file, 16)
-    batch = windows.batch([5, 2, 5])
-    alone = [windows.batch([row]).input_ids[0].tolist() for row in (5, 2, 5)]
+    batch = windows[[5, 2, 5]]
+    alone = [windows[[row]].input_ids[0].tolist() for row in (5, 2, 5)]
     assert batch.input_ids.tolist() == alone
 
 
@@ -105,7 +105,7 @@ def test_with_a_document_mask_each_document_is_read_as_if_it_were_alone(file):
     starts = set(file.document_starts.tolist())
     n_documents = 0
     for row in (0, 1, len(windows) - 1):
-        batch = windows.batch([row])
+        batch = windows[[row]]
         found = model.hidden_states(batch.input_ids, positions=batch.positions, segment_ids=batch.segment_ids)
         cuts = [place for place in range(96) if not place or row * 96 + place in starts]
         for start, end in zip(cuts, [*cuts[1:], 96], strict=True):
@@ -119,7 +119,7 @@ def test_with_a_document_mask_each_document_is_read_as_if_it_were_alone(file):
 def test_a_text_shorter_than_a_row_is_refused_with_the_ways_out(tokenizer, tmp_path):
     file = pack(["short"], tokenizer, tmp_path / "short.tokens", progress=False)
     with pytest.raises(
-        ValueError, match=r"short\.tokens holds \d tokens, less than one row of seq_len=64 .*train\.seq_len"
+        ValueError, match=r"short\.tokens holds \d tokens, fewer than one row of seq_len=64 .*train\.seq_len"
     ):
         TokenWindows(file, 64)
     assert len(TokenWindows(file, len(file.tokens) - 1)) == 1
@@ -131,20 +131,17 @@ def test_conversations_are_the_rows_they_were_packed_into():
         EncodedConversation(np.arange(n), np.where(np.arange(n) < 2, IGNORE_INDEX, 7)) for n in lengths
     ]
     packed = pack_conversations(encoded, 8)
-    rows = ConversationRows(packed)
-    assert (len(rows), rows.seq_len) == (2, 8)
-    batch = rows.batch(np.array([1, 0]))
-    for found, expected in zip(
-        batch, (packed.input_ids, packed.labels, packed.positions, packed.segment_ids), strict=True
-    ):
-        assert torch.equal(found, expected[[1, 0]])
+    assert (len(packed), packed.seq_len) == (2, 8)
+    batch = packed[np.array([1, 0])]
+    for name in ("input_ids", "labels", "positions", "segment_ids"):
+        assert torch.equal(getattr(batch, name), getattr(packed, name)[[1, 0]])
     assert batch.n_labels == sum(n - 2 for n in lengths)
 
 
 def test_parts_of_a_batch_put_together_are_the_batch():
     ids = torch.arange(12).reshape(4, 3)
     batch = Batch(ids, ids + 1, None, ids + 2)
-    parts = [batch.rows(0, 1), batch.rows(1, 4)]
+    parts = [batch[0:1], batch[1:4]]
     assert torch.equal(torch.cat([part.input_ids for part in parts]), ids)
     assert torch.equal(torch.cat([part.segment_ids for part in parts]), ids + 2)
     assert parts[0].positions is None

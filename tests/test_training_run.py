@@ -1,4 +1,4 @@
-"""Metrics as arrays: from a folder, a result or records, and the averages that plots and checks rest on."""
+"""Metrics as arrays: from a folder, a result or records, and the averages that plots and checks use."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from recorded_run import CONFIG, recorded_run, write_run
 
-from minillm_lib.training.run import RunMetrics, RunResult, noise_of, smoothed
+from minillm_lib.training.run import RunResult, noise_of, smoothed
 from minillm_lib.training.run_folder import RunError
 
 
 def test_a_folder_a_result_and_records_are_the_same_run(tmp_path):
     records = recorded_run(30)
     folder = write_run(tmp_path / "mine", records)
-    of_folder = RunMetrics.of(folder)
-    of_result = RunMetrics.of(RunResult(folder, tmp_path / "model.pt", True, records))
-    of_records = RunMetrics.of(records)
+    of_folder = RunResult.of(folder)
+    of_result = RunResult.of(RunResult(records, CONFIG, folder))
+    of_records = RunResult.of(records)
     for metrics in (of_folder, of_result, of_records):
         assert list(metrics.records) == records
         assert metrics.stage == "pretrain"
@@ -23,33 +23,33 @@ def test_a_folder_a_result_and_records_are_the_same_run(tmp_path):
     assert of_records.name == "pretrain"
     assert of_result.config == of_folder.config == CONFIG
     assert of_records.setting("train", "clip_norm") is None
-    assert RunMetrics.of(of_folder) is of_folder
+    assert RunResult.of(of_folder) is of_folder
 
 
 def test_series_and_values_hold_what_was_recorded():
-    metrics = RunMetrics.of(recorded_run(40, every=20))
+    metrics = RunResult.of(recorded_run(40, every=20))
     steps, perplexities = metrics.series("perplexity", "evaluation")
     assert steps.tolist() == [0, 20, 40]
     assert perplexities[0] == pytest.approx(6400, rel=0.03)
     assert len(metrics.values("loss")) == 40
     steps, norms = metrics.series("layer_grad_norms")
     assert norms.shape == (2, 4)
-    assert np.isnan(RunMetrics.of([{"kind": "step", "step": 1}]).values("loss")).all()
+    assert np.isnan(RunResult.of([{"kind": "step", "step": 1}]).values("loss")).all()
     assert metrics.setting("train", "no", "such") is None
 
 
 def test_the_warmup_ends_at_the_highest_rate():
-    assert RunMetrics.of(recorded_run(60, warmup_steps=25)).warmup_end == 24
-    assert RunMetrics.of([{"kind": "step", "step": 1, "loss": 2.0}]).warmup_end == 0
+    assert RunResult.of(recorded_run(60, warmup_steps=25)).warmup_end == 24
+    assert RunResult.of([{"kind": "step", "step": 1, "loss": 2.0}]).warmup_end == 0
 
 
 def test_a_folder_without_a_run_or_without_metrics_is_named(tmp_path):
     with pytest.raises(RunError, match=r"there is no run here \(config.yaml is missing\)"):
-        RunMetrics.of(tmp_path / "nothing")
+        RunResult.of(tmp_path / "nothing")
     folder = write_run(tmp_path / "new", [])
     (folder / "metrics.jsonl").unlink()
     with pytest.raises(RunError, match=r"new: the run has no metrics.jsonl"):
-        RunMetrics.of(folder)
+        RunResult.of(folder)
 
 
 def test_a_straight_line_is_not_bent_by_smoothing():
@@ -70,3 +70,16 @@ def test_noise_is_the_standard_deviation_around_a_trend_whatever_the_outliers():
     values[::100] += 50
     assert noise_of(values) == pytest.approx(0.2, rel=0.1)
     assert noise_of(np.array([1.0])) == 0.0
+
+
+def test_what_became_of_a_run_follows_from_its_records(tmp_path):
+    records = recorded_run(30)
+    killed = RunResult(records[:-1], CONFIG, tmp_path / "mine")
+    assert RunResult(records).is_finished
+    assert not killed.is_finished
+    with pytest.raises(RunError, match="mine: the run has not reached its last step"):
+        killed.load_model()
+    with pytest.raises(RunError, match="its output"):
+        _ = RunResult(records).output
+    with pytest.raises(RunError, match="no evaluation"):
+        _ = RunResult([]).best

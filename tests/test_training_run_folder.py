@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from minillm_lib.training.checkpoints import CheckpointFolder
 from minillm_lib.training.run_folder import RunError, RunFolder
 
 RECORDS = [
@@ -119,14 +120,14 @@ def test_a_place_where_nothing_can_be_written_is_named(tmp_path):
 
 
 def test_only_whole_checkpoint_folders_count(tmp_path):
-    folder = RunFolder(tmp_path)
-    assert folder.checkpoint_steps() == []
+    checkpoints = CheckpointFolder(tmp_path)
+    assert checkpoints.steps() == []
     for name in ("step-000010", "step-000002", ".step-000011.0123", "damaged-step-000012"):
-        (folder.checkpoints_path / name).mkdir(parents=True)
-    (folder.checkpoints_path / "step-000013").write_text("")
-    assert folder.checkpoint_steps() == [2, 10]
-    folder.remove_checkpoints(keep=[10])
-    left = sorted(path.name for path in folder.checkpoints_path.iterdir())
+        (checkpoints.path / name).mkdir(parents=True)
+    (checkpoints.path / "step-000013").write_text("")
+    assert checkpoints.steps() == [2, 10]
+    checkpoints.remove_all_but([10])
+    left = sorted(path.name for path in checkpoints.path.iterdir())
     assert left == ["damaged-step-000012", "step-000010", "step-000013"]
 
 

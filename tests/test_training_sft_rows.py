@@ -6,8 +6,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from rich.console import Console
 
 from minillm_lib.corpora.conversations import Conversation, Turn
@@ -16,15 +15,14 @@ from minillm_lib.model.attention import causal_mask
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.tokenizer import Tokenizer
+from minillm_lib.training.rows import IGNORE_INDEX, batch_loss
 from minillm_lib.training.sft_rows import (
-    IGNORE_INDEX,
     EncodedConversation,
     encode_conversation,
     encode_conversations,
     explain_mask,
     first_fit_decreasing,
     pack_conversations,
-    packed_loss,
     pad_conversations,
 )
 
@@ -192,17 +190,17 @@ def test_a_packed_conversation_has_the_loss_that_it_has_alone(overrides):
         )
         for each in conversations
     ]
-    torch.testing.assert_close(packed_loss(nano, rows, reduction="sum"), sum(alone), rtol=1e-6, atol=0)
+    torch.testing.assert_close(batch_loss(nano, rows, reduction="sum"), sum(alone), rtol=1e-6, atol=0)
     row_of = first_fit_decreasing([len(each) for each in conversations], 512)
     for row in range(len(rows)):
         own = sum(loss for loss, place in zip(alone, row_of, strict=True) if place == row)
-        torch.testing.assert_close(packed_loss(nano, rows[[row]], "sum"), own, rtol=1e-6, atol=0)
+        torch.testing.assert_close(batch_loss(nano, rows[[row]], "sum"), own, rtol=1e-6, atol=0)
 
 
 def test_without_the_mask_conversations_would_meet():
     nano, rows = model(), pack_conversations(encoded(), 512)
     together = nano.loss(rows.input_ids, rows.labels, positions=rows.positions)
-    assert abs(together - packed_loss(nano, rows)) > 1e-3
+    assert abs(together - batch_loss(nano, rows)) > 1e-3
 
 
 def test_padded_rows_have_the_same_loss_as_packed_ones():
@@ -212,13 +210,13 @@ def test_padded_rows_have_the_same_loss_as_packed_ones():
     for rows in (padded, packed):
         assert rows.padding_share == pytest.approx(1 - n_tokens / rows.input_ids.numel())
     usual = nano.loss(padded.input_ids, padded.labels)  # causal attention: padding on the right is not seen
-    torch.testing.assert_close(usual, packed_loss(nano, packed), rtol=1e-6, atol=0)
-    torch.testing.assert_close(usual, packed_loss(nano, padded.to("cpu")), rtol=1e-6, atol=0)
+    torch.testing.assert_close(usual, batch_loss(nano, packed), rtol=1e-6, atol=0)
+    torch.testing.assert_close(usual, batch_loss(nano, padded.to("cpu")), rtol=1e-6, atol=0)
 
 
 def test_gradients_are_those_of_the_conversations_alone():
     nano, conversations = model(), encoded(8)
-    packed_loss(nano, pack_conversations(conversations, 512), "sum").backward()
+    batch_loss(nano, pack_conversations(conversations, 512), "sum").backward()
     packed = [parameter.grad.clone() for parameter in nano.parameters()]
     nano.zero_grad()
     for each in conversations:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
 import pytest
 import yaml
 from quick_runs import quick_pretraining, quick_sft, write_conversations, write_documents
@@ -26,7 +27,8 @@ def test_from_a_file_and_from_python(tmp_path, documents):
     first = minillm_lib.pretrain(path, progress=False)
     second = minillm_lib.pretrain(str(path), overwrite=True, progress=False)
     third = minillm_lib.pretrain(config, overwrite=True, progress=False)
-    assert first.series("loss") == second.series("loss") == third.series("loss")
+    for other in (second, third):
+        np.testing.assert_array_equal(other.series("loss"), first.series("loss"))
     assert first.folder == config.run
     assert RunFolder(config.run).config() == config.as_json()
 
@@ -43,7 +45,7 @@ def test_the_result_is_a_model_for_use(tmp_path, documents):
         assert isinstance(each.load_model().chat("the word", max_new_tokens=3, seed=0), str)
         steps, losses = each.series("loss", "evaluation")
         assert each.best["loss"] == min(losses)
-        assert each.best["step"] == steps[losses.index(min(losses))]
+        assert each.best["step"] == steps[losses.argmin()]
 
 
 def test_a_run_may_be_in_a_thread(tmp_path, documents):
@@ -70,7 +72,7 @@ def test_attention_can_be_kept_within_each_document(tmp_path, documents):
     config = quick_pretraining(tmp_path, documents, steps=6)
     masked = config.replace(data={**config.as_json()["data"], "document_mask": True}, run=tmp_path / "masked")
     losses = [minillm_lib.pretrain(each, progress=False).series("loss")[1] for each in (config, masked)]
-    assert losses[0] != losses[1]
+    assert (losses[0] != losses[1]).any()
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
 
 

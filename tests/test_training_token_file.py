@@ -1,18 +1,16 @@
 from __future__ import annotations
 
 import json
-import pickle
 import tracemalloc
 from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from minillm_lib.corpora.document import Document
 from minillm_lib.tokenizer import Tokenizer
-from minillm_lib.training.token_file import TokenFile, TokenFileError, _encode, _WordIds, pack
+from minillm_lib.training.token_file import TokenFile, TokenFileError, WordIds, pack
 
 TEXTS = [f"Topic {i} of the model: Dirichlet, Gibbs ▁ and 主题模型 🌹 {'x' * (i % 17)}\n" for i in range(300)]
 
@@ -41,7 +39,7 @@ def test_every_document_comes_back(packed, tokenizer):
         assert tokenizer.decode(ids) == text
     assert packed.tokens.dtype == np.uint16
     assert packed.tokens.tolist() == [i for text in TEXTS for i in tokenizer.encode(text, add_eos=True)]
-    assert packed.facts["corpus_bytes"] == sum(len(text.encode()) for text in TEXTS)
+    assert packed.metadata["corpus_bytes"] == sum(len(text.encode()) for text in TEXTS)
     packed.verify()
 
 
@@ -68,14 +66,13 @@ def test_processes_and_kinds_of_input_do_not_change_the_bytes(tokenizer, tmp_pat
 )
 def test_words_encoded_one_by_one_are_the_whole_text_encoded(model_type, text):
     tokenizer = trained(model_type)
-    flat, lengths = _encode(pickle.dumps(tokenizer), b"", b"", "<u2", [text, text])
-    assert np.frombuffer(flat, "<u2").tolist() == tokenizer.encode(text) * 2
-    assert lengths.tolist() == [len(tokenizer.encode(text))] * 2
+    words = WordIds(tokenizer, "<u2")
+    for _ in range(2):
+        assert np.frombuffer(words.of_text(text), "<u2").tolist() == tokenizer.encode(text)
 
 
-def test_memory_of_words_is_bounded(tokenizer, monkeypatch):
-    monkeypatch.setattr("minillm_lib.training.token_file._MOST_REMEMBERED", 5)
-    words = _WordIds(tokenizer, "<u2")
+def test_memory_of_words_is_bounded(tokenizer):
+    words = WordIds(tokenizer, "<u2", most=5)
     text = " ".join(map(str, range(100))) + " " + "long" * 50
     assert np.frombuffer(words.of_text(text), "<u2").tolist() == tokenizer.encode(text)
     assert len(words) <= 5
@@ -107,7 +104,7 @@ def test_documents_are_streamed(tokenizer, tmp_path):
 def test_the_hashes_tell_corpora_and_tokenizers_apart(packed, tokenizer, tmp_path):
     other = pack(["ab", "c"], tokenizer, tmp_path / "other", progress=False)
     same_letters = pack(["a", "bc"], tokenizer, tmp_path / "same", progress=False)
-    assert other.facts["corpus_sha256"] != same_letters.facts["corpus_sha256"]
+    assert other.metadata["corpus_sha256"] != same_letters.metadata["corpus_sha256"]
     stranger = Tokenizer.train(TEXTS, vocab_size=401)
     with pytest.raises(TokenFileError, match=r"was packed with another tokenizer \(of 400 ids\)"):
         TokenFile(packed.path, stranger)
@@ -154,10 +151,10 @@ def test_a_foreign_file_is_named_as_such(tmp_path, content):
 
 def test_another_version_is_refused(packed):
     content = packed.path.read_bytes()
-    facts = json.dumps(packed.facts).encode()
-    newer = json.dumps({**packed.facts, "version": 2}).encode()
+    facts = json.dumps(packed.metadata).encode()
+    newer = json.dumps({**packed.metadata, "version": 2}).encode()
     packed.path.write_bytes(content.replace(facts, newer))
-    with pytest.raises(TokenFileError, match="of version 2; allowed is 1"):
+    with pytest.raises(TokenFileError, match="of version 2; only version 1 can be read"):
         TokenFile(packed.path)
 
 
@@ -166,12 +163,12 @@ def test_an_altered_byte_is_found_by_verify(packed, place):
     content = bytearray(packed.path.read_bytes())
     content[place] ^= 1
     packed.path.write_bytes(content)
-    with pytest.raises(TokenFileError, match="does not have the hash"):
+    with pytest.raises(TokenFileError, match="does not match the hash"):
         TokenFile(packed.path).verify()
 
 
 def test_the_tokens_cannot_be_written_to(packed):
     with pytest.raises(ValueError, match="read-only"):
         packed.tokens[0] = 1
-    with pytest.raises(IndexError, match="there is no document 300; allowed is 0 to 299"):
+    with pytest.raises(IndexError, match="there is no document 300; allowed are 0 to 299"):
         packed.document(300)

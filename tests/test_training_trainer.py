@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from quick_runs import MODEL, quick_pretraining, quick_sft, write_conversations, write_documents
@@ -13,9 +14,9 @@ from minillm_lib.generation.chat_session import ChatSession
 from minillm_lib.model import decoder
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.training import optimizer
+from minillm_lib.training.checkpoints import CheckpointFolder
 from minillm_lib.training.data import prepare_conversations, prepare_pretraining_data
 from minillm_lib.training.rows import rows_of_step
-from minillm_lib.training.run_folder import RunFolder
 from minillm_lib.training.stages import pretrain, sft
 
 pytestmark = pytest.mark.usefixtures("known_speed")
@@ -31,7 +32,7 @@ def without_dropout(config):
 
 
 def textbook_run(config):
-    """AdamW on whole batches, one after the other, from the formulas: losses, norms and the weights at the end."""
+    """AdamW on complete batches, one after the other, from the formulas: losses, norms and the weights at the end."""
     train, data = config.train, prepare_pretraining_data(config.data, progress=False)
     windows = data.windows("train", 32)
     torch.manual_seed(train.seed)
@@ -51,7 +52,7 @@ def textbook_run(config):
             )
         for group in optimizer.param_groups:
             group["lr"] = lr
-        batch = windows.batch(rows_of_step(step, 4, len(windows), train.seed))
+        batch = windows[rows_of_step(step, 4, len(windows), train.seed)]
         loss = cross_entropy(model(batch.input_ids).flatten(0, 1), batch.labels.flatten())
         optimizer.zero_grad()
         loss.backward()
@@ -67,7 +68,7 @@ def test_it_is_the_textbooks_loop(tmp_path, documents):
     result = pretrain(config, progress=False)
     assert result.series("loss")[1] == pytest.approx(losses, rel=1e-5)
     assert result.series("grad_norm")[1] == pytest.approx(norms, rel=1e-4)
-    last = MiniLLM.load_from_checkpoint(RunFolder(config.run).checkpoint_path(10)).state_dict()
+    last = MiniLLM.load_from_checkpoint(CheckpointFolder(config.run).path_of(10)).state_dict()
     for name, expected in weights.items():
         torch.testing.assert_close(last[name], expected, rtol=1e-3, atol=1e-5)
 
@@ -96,8 +97,8 @@ def test_the_seed_decides(tmp_path, documents):
         ).series("loss")
         for name, seed in runs
     }
-    assert losses["a"] == losses["b"]
-    assert losses["a"][1] != losses["c"][1]
+    np.testing.assert_array_equal(losses["a"], losses["b"])
+    assert (losses["a"][1] != losses["c"][1]).any()
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bf16", torch.bfloat16)])
@@ -147,7 +148,7 @@ def test_an_evaluation_is_the_mean_loss_of_the_held_out_text(finished):
     data = prepare_pretraining_data(config.data, progress=False)
     windows = data.windows("validation", 32)
     assert 1 < len(windows) < 64, "all of it is evaluated: max_tokens is 2,048"
-    batch = windows.batch(range(len(windows)))
+    batch = windows[:]
     model = result.load_model()
     with torch.no_grad():
         loss = float(cross_entropy(model(batch.input_ids).flatten(0, 1), batch.labels.flatten()))
@@ -176,11 +177,11 @@ def test_fine_tuning_trains_on_the_answers_alone(tmp_path, finished):
     result = sft(config, progress=False)
     model = MiniLLM.load_from_checkpoint(pretrained).train()
     data = prepare_conversations(config.data.conversations, model.tokenizer, 32)
-    batch = data.train.batch(rows_of_step(0, 4, len(data.train), seed=0))
+    batch = data.train[rows_of_step(0, 4, len(data.train), seed=0)]
     first = result.of_kind("step")[0]
     assert first["labels"] == batch.n_labels < batch.labels.numel()
     (rows,) = data.held_out.values()
-    held_out = rows.batch(range(len(rows)))
+    held_out = rows[:]
     with torch.no_grad():
         loss = model.eval().loss(
             held_out.input_ids,
@@ -208,7 +209,7 @@ def test_activations_may_be_recomputed_and_nothing_else_changes(tmp_path, docume
         tuning = quick_sft(tmp_path, finished[1].output, chats, f"sft-{recompute}", **options)
         assert recomputed == []
         runs = pretrain(config, progress=False), sft(tuning, progress=False)
-        losses[recompute] = [run.series("loss")[1] for run in runs]
+        losses[recompute] = [run.series("loss")[1].tolist() for run in runs]
     assert losses[True] == losses[False]
     assert len(recomputed) == 2 * 3 * 2 * 2, "two runs of three steps of two micro-batches through two blocks"
 
@@ -229,8 +230,8 @@ def test_several_sources_are_evaluated_apart_and_together(tmp_path, finished):
 def test_memory_does_not_grow(tmp_path, documents):
     """Over 3,000 steps with an evaluation, samples and a checkpoint each hundred.
 
-    The least that could be kept of a step are the ids of its batch: 4 x 33 of 8 bytes, 2.6 MB over the 2,500 steps that
-    are looked at. Less than that is allowed, for what the allocator does.
+    The least that could be kept per step are the ids of its batch: 4 x 33 of 8 bytes, 2.6 MB over the 2,500 steps that
+    are measured. The limit is below that, and leaves room for the allocator.
     """
     config = quick_pretraining(tmp_path, documents, steps=3000).replace(
         evaluation={"every": 100, "max_tokens": 256, "prompts": ["the topic"], "sample_tokens": 4},

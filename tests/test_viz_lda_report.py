@@ -221,7 +221,7 @@ def test_the_sentence_on_the_years_names_the_topic_that_grew_most():
 def test_the_sentence_on_similarity_names_the_two_most_alike():
     model, bag = known_model()
     model.topic_word_[3] = 0.9 * model.topic_word_[1] + 0.1 * model.topic_word_[0]
-    assert "Most alike are topics 1 and 3" in "".join(_Page(lda_report_html(model, bag)).text)
+    assert "Topics 1 and 3 are the most similar" in "".join(_Page(lda_report_html(model, bag)).text)
 
 
 def test_documents_without_years_have_no_figure_of_years():

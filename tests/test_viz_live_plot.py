@@ -30,7 +30,7 @@ print("steps seen:", len([each for each in live.records if each["kind"] == "step
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that goes on by a second whenever it is looked at."""
+    """A clock that advances by a second whenever it is read."""
     ticks = count()
     monkeypatch.setattr(live_plot.time, "monotonic", lambda: float(next(ticks)))
 

@@ -7,11 +7,13 @@ import re
 
 import pytest
 from browser import open_browser, visit
+from course_build import ROOT
 from quick_runs import quick_pretraining, quick_sft, write_conversations, write_documents
-from recorded_run import TOKENS_A_STEP, changed, law, recorded_run, write_run
+from recorded_run import TOKENS_PER_STEP, changed, law, recorded_run, write_run
 
 from minillm_lib.training.stages import pretrain, sft
 from minillm_lib.viz.lda_report import ReportError
+from minillm_lib.viz.original_figures import OriginalFigures
 from minillm_lib.viz.run_report import (
     comparison_rows,
     run_report_html,
@@ -21,12 +23,13 @@ from minillm_lib.viz.run_report import (
     write_run_report,
 )
 
+ORIGINAL = ROOT / "results" / "26m" / "original.json"
 HOSTILE = "</td></script><script>document.body.remove()</script>"
 
 
 @pytest.fixture(scope="module")
 def real_runs(tmp_path_factory):
-    """A model that was pretrained and fine-tuned, in a second each."""
+    """A model that was pretrained and fine-tuned, each in a second."""
     folder = tmp_path_factory.mktemp("real")
     config = quick_pretraining(folder, write_documents(folder / "documents.jsonl"), run="pretrained")
     conversations = write_conversations(folder / "conversations.jsonl")
@@ -50,7 +53,7 @@ def recorded(tmp_path_factory):
 def test_the_figures_of_real_runs_are_on_the_page(real_runs):
     page = run_report_html(real_runs)
     for run in real_runs:
-        assert f"{run.best['bits_per_byte']:.3f} bits a byte" in page
+        assert f"{run.best['bits_per_byte']:.3f} bits per byte" in page
         assert run.of_kind("sample")[-1]["prompt"] in page
     assert "Pretraining: pretrained" in page
     assert "Fine-tuning: tuned" in page
@@ -72,13 +75,65 @@ def test_the_page_asks_nothing_of_the_network_and_fits_its_window(recorded, tmp_
 
 def test_the_original_stands_beside_ours(recorded):
     summaries = summarize_runs(recorded)
-    rows = {what: (original, ours) for what, original, ours in comparison_rows(summaries)}
+    figures = OriginalFigures.of(ORIGINAL)
+    rows = {what: (original, ours) for what, original, ours in comparison_rows(summaries, figures)}
     best = summaries[0].best
     assert rows["Pretraining: perplexity"] == ("1600 → 12.2", f"6,529 → {best['perplexity']:,.3g}")
     assert rows["Pretraining: optimizer steps"] == ("1,300", "3,000 of 3,000")
-    assert rows["Pretraining: tokens"][1] == f"{3000 * TOKENS_A_STEP:,}"
-    assert rows["Fine-tuning: cross-entropy (nats a token)"][0] == "2.3 → 1.70"
+    assert rows["Pretraining: tokens"] == ("not given", f"{3000 * TOKENS_PER_STEP:,}")
+    assert rows["Fine-tuning: cross-entropy (nats per token)"][0] == "2.3 → 1.70"
     assert float(rows["Pretraining: hours of training"][1]) == pytest.approx(3000 * 3.5 / 3600, rel=0.01)
+
+
+def test_the_page_compares_with_an_original_only_if_asked(recorded):
+    page = run_report_html(recorded, original=ORIGINAL)
+    assert "Comparison with the original" in page
+    assert "stated in the report “LDA yet? Transformer is All You Need — Mini-LLM”" in page
+    assert "1600 → 12.2" in page
+    alone = run_report_html(recorded)
+    assert "original" not in alone
+    assert "1600" not in alone
+    assert "Pretraining: perplexity</td><td" in alone
+    assert {original for _, original, _ in comparison_rows(summarize_runs(recorded))} == {""}
+
+
+def test_a_stage_that_the_original_lacks_has_no_given_figures(recorded):
+    figures = OriginalFigures.model_validate({"title": "x", "stages": {"sft": {"steps": "9"}}})
+    rows = {what: original for what, original, _ in comparison_rows(summarize_runs(recorded), figures)}
+    assert rows.pop("Fine-tuning: optimizer steps") == "9"
+    assert set(rows.values()) == {"not given"}
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("{", "this is not JSON"),
+        ('{"title": "x"}', "the key stages is missing"),
+        ('{"title": "x", "stages": {}}', "stages is {}"),
+        ('{"title": "x", "stages": {"train": {}}}', "the key stages.train is unknown"),
+        ('{"title": "x", "stages": {"sft": {"los": "1"}}}', "the key stages.sft.los is unknown"),
+        ('{"title": "x", "stages": {"sft": {"loss": 1.5}}}', "stages.sft.loss is 1.5: input should be a valid string"),
+    ],
+)  # fmt: skip
+def test_a_malformed_original_is_named_with_its_file_and_key(recorded, tmp_path, content, problem):
+    path = tmp_path / "original.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=re.escape(f"{path}: {problem}")):
+        write_run_report(tmp_path / "report.html", recorded, original=path)
+    with pytest.raises(
+        ValueError, match=r"cannot read the original's figures from .*none\.json: No such file"
+    ):
+        OriginalFigures.of(tmp_path / "none.json")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_without_a_target_the_law_names_no_perplexity(recorded):
+    sentences = list(scaling_sentences(summarize_run(recorded[0]), None))
+    assert len(sentences) == 1
+    assert sentences[0].startswith("loss = 2.00 + 1.90")
+    page = run_report_html(recorded[:1])
+    assert "By this law" not in page
+    assert "loss = 2.00 + 1.90" in page
 
 
 def test_the_law_is_told_in_tokens_and_hours(recorded):
@@ -97,9 +152,13 @@ def test_the_law_is_told_in_tokens_and_hours(recorded):
 
 
 def test_a_law_that_cannot_be_trusted_says_so(tmp_path):
-    page = run_report_html([write_run(tmp_path / "short", recorded_run(400))])
+    run = write_run(tmp_path / "short", recorded_run(400))
+    page = run_report_html([run], target_perplexity=12.2)
     assert "Do not trust this number:" in page
     assert "times as far as the run has come" in page
+    alone = run_report_html([run])
+    assert "Do not trust this law:" in alone
+    assert "times as far as the run has come" not in alone
 
 
 def test_a_long_run_shows_samples_of_a_few_steps_the_last_among_them(recorded):
@@ -121,7 +180,7 @@ def test_there_is_nothing_to_report_without_a_run_or_an_evaluation(tmp_path):
     with pytest.raises(ValueError, match="there is no run to report on"):
         run_report_html([])
     records = [each for each in recorded_run(30) if each["kind"] != "evaluation"]
-    with pytest.raises(ValueError, match="mine: a report needs a step and an evaluation at least"):
+    with pytest.raises(ValueError, match="mine: a report needs at least one step and one evaluation"):
         run_report_html([write_run(tmp_path / "mine", records)])
 
 

@@ -8,15 +8,17 @@ import platform
 
 import pytest
 import yaml
+from course_build import ROOT
 from recorded_run import CONFIG, changed, recorded_run, write_run
 
-from minillm_lib.analysis.health import examine_run
+from minillm_lib.analysis.health.report import examine_run
 from minillm_lib.analysis.reference import FILE_NAME, ReferenceBand
 from minillm_lib.training.run_folder import RunFolder
 from minillm_lib.viz.lda_report import ReportError
 from minillm_lib.viz.run_report import run_report_html, summarize_run
 from minillm_lib.viz.run_results import keep_results, rounded
 
+ORIGINAL = ROOT / "results" / "26m" / "original.json"
 OF_ALL = {"report.html", "table.md", "environment.json", "samples.md"}
 OF_A_RUN = {"config.yaml", "metrics.jsonl", "curves.png", FILE_NAME}
 
@@ -113,9 +115,28 @@ def test_all_samples_are_kept_and_cannot_break_out_of_their_fence(both):
 
 def test_the_table_has_the_law_with_its_doubts(kept):
     table = (kept / "table.md").read_text()
+    assert table.startswith("| | these runs |\n| --- | --- |\n")
+    assert "| Pretraining: perplexity | 6,529 → " in table
+    assert "original" not in table
+    assert "By this law" not in table
+    assert "- Do not trust this law:" in table
+
+
+def test_an_original_and_a_target_are_compared_with_if_asked(run, tmp_path):
+    kept = keep_results(tmp_path / "kept", [run], target_perplexity=12.2, original=ORIGINAL)
+    table = (kept / "table.md").read_text()
+    assert table.startswith("| | the original | these runs |\n| --- | --- | --- |\n")
     assert "| Pretraining: perplexity | 1600 → 12.2 | 6,529 → " in table
-    assert "- By this law perplexity 12.2 is reached after" in table
+    assert "- By this law, perplexity 12.2 is reached after" in table
     assert "- Do not trust this number:" in table
+    assert "1600 → 12.2" in (kept / "report.html").read_text()
+
+
+def test_a_malformed_original_is_refused_before_anything_is_written(run, tmp_path):
+    (tmp_path / "original.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"original\.json: the file is invalid: input should be an object"):
+        keep_results(tmp_path / "kept", [run], original=tmp_path / "original.json")
+    assert not (tmp_path / "kept").exists()
 
 
 def test_numbers_are_rounded_wherever_they_stand():

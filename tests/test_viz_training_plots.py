@@ -7,7 +7,7 @@ import math
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from recorded_run import TOKENS_A_STEP, changed, law, recorded_run, write_run
+from recorded_run import TOKENS_PER_STEP, changed, law, recorded_run, write_run
 
 from minillm_lib.analysis.scaling_law import fit_scaling_law
 from minillm_lib.training.run import smoothed
@@ -58,7 +58,7 @@ def test_steps_can_take_the_place_of_tokens():
     assert lines(figure)["training"][0][-1] == 200
     assert figure.axes[0].get_xlabel() == "step"
     assert plot_losses(RECORDS).axes[0].get_xlabel() == "tokens read"
-    with pytest.raises(ValueError, match="x is 'hours'; allowed are 'tokens' and 'steps'"):
+    with pytest.raises(ValueError, match="x is 'hours'; allowed values: 'tokens', 'steps'"):
         plot_losses(RECORDS, x="hours")
 
 
@@ -151,7 +151,7 @@ def test_the_speed_has_mfu_on_the_right():
 def test_the_overview_has_four_panels_with_named_axes_and_leaks_nothing():
     figure = training_overview(RECORDS, baselines={"unigram": 6.9})
     assert [ax.get_ylabel() for ax in figure.axes] == [
-        "loss (nats a token)",
+        "loss (nats per token)",
         "learning rate",
         "gradient norm",
         "tokens/s",
@@ -173,7 +173,7 @@ def test_the_law_goes_on_to_the_target():
     assert figure.axes[0].get_xlim()[1] > fitted.tokens_to_reach(target)
     assert "perplexity 12.2" in {text.get_text() for text in figure.axes[0].texts}
     never = plot_scaling_law(fitted, target=1.0)
-    assert never.axes[0].get_xlim()[1] < 1000 * 3000 * TOKENS_A_STEP
+    assert never.axes[0].get_xlim()[1] < 1000 * 3000 * TOKENS_PER_STEP
 
 
 def test_it_marks_where_a_run_with_a_decay_ended():
@@ -182,4 +182,4 @@ def test_it_marks_where_a_run_with_a_decay_ended():
         lambda each: {"lr": 3e-3 * (3000 - each["step"]) / 500} if each["step"] > 2500 else {},
     )
     drawn = lines(plot_scaling_law(fit_scaling_law(records)))
-    assert drawn["end of the run"][0] == 3000 * TOKENS_A_STEP
+    assert drawn["end of the run"][0] == 3000 * TOKENS_PER_STEP

@@ -1,4 +1,4 @@
-"""Reading finished or running runs: is one healthy, what did it learn, and what would a larger one reach?
+"""Analysis of finished or running runs: whether one is healthy, what it learned, and what a larger one would reach.
 
 Start with :func:`examine_run` in :mod:`~minillm_lib.analysis.health`. Training does not depend on anything here.
 """

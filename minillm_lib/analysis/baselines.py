@@ -1,11 +1,11 @@
-"""What counting alone achieves on held-out text: the losses that a language model has to beat."""
+"""The held-out losses that counting alone achieves, which a language model has to beat."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from minillm_lib.model.ngram import NGramModel
-from minillm_lib.training.run import RunMetrics
+from minillm_lib.training.run import RunResult
 from minillm_lib.training.token_file import TokenFile, TokenFileError
 
 _ORDERS = {"unigram": 1, "bigram": 2}
@@ -13,7 +13,13 @@ _MOST_TOKENS = 20_000_000
 
 
 def count_baselines(train: TokenFile, held_out: TokenFile) -> dict[str, float]:
-    """The held-out losses, in nats a token, of n-gram models of the first twenty million tokens, by name."""
+    """Compute the held-out losses of n-gram models of the first twenty million tokens.
+
+    Returns
+    -------
+    dict[str, float]
+        The losses in nats per token, under ``"unigram"`` and ``"bigram"``.
+    """
     tokens = train.tokens[:_MOST_TOKENS]
     return {
         name: NGramModel(order, train.vocab_size).fit(tokens).loss(held_out.tokens[:_MOST_TOKENS])
@@ -21,10 +27,10 @@ def count_baselines(train: TokenFile, held_out: TokenFile) -> dict[str, float]:
     }
 
 
-def baselines_of_run(metrics: RunMetrics) -> dict[str, float]:
-    """:func:`count_baselines` on the token files that a pretraining run has read; empty where they are gone.
+def baselines_of_run(metrics: RunResult) -> dict[str, float]:
+    """Compute :func:`count_baselines` on the token files that a pretraining run has read; empty if they are gone.
 
-    The run's configuration names the folder; the file is the one that has as many tokens as the run's epochs.
+    The run's configuration names the folder; of its files, the one with as many tokens as an epoch of the run is read.
     """
     folder = metrics.setting("data", "folder")
     if metrics.stage != "pretrain" or folder is None:
@@ -39,7 +45,7 @@ def baselines_of_run(metrics: RunMetrics) -> dict[str, float]:
     return {}
 
 
-def _is_what_was_read(file: TokenFile, metrics: RunMetrics) -> bool:
+def _is_what_was_read(file: TokenFile, metrics: RunResult) -> bool:
     seq_len = metrics.setting("train", "seq_len") or metrics.setting("model", "max_seq_len")
     if not seq_len:
         return False

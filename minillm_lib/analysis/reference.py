@@ -1,4 +1,4 @@
-"""Where the loss of a run should be: the band around a recorded one, kept as ``reference-band.json``."""
+"""Where the loss of a run should be: a band around recorded runs, kept as ``reference-band.json``."""
 
 from __future__ import annotations
 
@@ -11,21 +11,27 @@ from typing import Any
 import numpy as np
 
 from minillm_lib.io.atomic_write import write_atomically
-from minillm_lib.training.run import FloatArray, RunMetrics, RunSource, noise_of, smoothed
+from minillm_lib.training.run import FloatArray, RunResult, RunSource, noise_of, smoothed
 
 FILE_NAME = "reference-band.json"
 _POINTS = 40
-_SAME_SPEED = 1.25  # a run counts as on its way if it is as far as this one a quarter earlier or later
+_SAME_SPEED = 1.25  # a run is on track if it reaches a loss up to a quarter earlier or later than this one
 _SAME_SIZE = 0.01
 _KIND = ("stage", "parameters", "vocab_size")
 
 
 @dataclass(frozen=True)
 class ReferenceBand:
-    """Bounds of the smoothed training loss in nats, at numbers of tokens read; in between, in a straight line over
-    the logarithm of the tokens.
+    """Bounds of the smoothed training loss, in nats, at certain numbers of tokens read.
 
-    ``parameters``, ``vocab_size``, ``stage`` and ``corpora`` say which runs it holds for.
+    Between these, the bounds are interpolated linearly over the logarithm of the tokens.
+
+    Attributes
+    ----------
+    stage, parameters, vocab_size, corpora
+        Which runs the band holds for.
+    tokens, low, high
+        The numbers of tokens, and the lower and upper bound at each.
     """
 
     name: str
@@ -38,7 +44,7 @@ class ReferenceBand:
     high: list[float]
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write it as JSON."""
+        """Write the band as JSON."""
         path = Path(path)
         write_atomically(path, (json.dumps(asdict(self), ensure_ascii=False) + "\n").encode())
         return path
@@ -57,8 +63,8 @@ class ReferenceBand:
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path} is no reference band: {error}") from None
 
-    def fits(self, metrics: RunMetrics) -> bool:
-        """Whether a run of this stage, vocabulary and size (to 1 %) can be compared."""
+    def fits(self, metrics: RunResult) -> bool:
+        """Return whether a run can be compared: the same stage and vocabulary size, and the same size to within 1 %."""
         start = metrics.start
         return (
             start.get("stage") == self.stage
@@ -67,7 +73,7 @@ class ReferenceBand:
         )
 
     def at(self, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The lower and the upper bound at numbers of tokens, nan outside of what was recorded; ``(n,)`` each."""
+        """Return the lower and upper bounds after these numbers of tokens, ``(n,)`` each; nan outside the record."""
         places, own = np.log(np.maximum(tokens, 1)), np.log(self.tokens)
         low, high = (
             np.interp(places, own, bound, left=np.nan, right=np.nan) for bound in (self.low, self.high)
@@ -75,23 +81,23 @@ class ReferenceBand:
         return low, high
 
 
-def reference_band(*runs: RunSource | RunMetrics, name: str = "reference") -> ReferenceBand:
-    """The band that one or several runs of the same kind span.
+def reference_band(*runs: RunSource, name: str = "reference") -> ReferenceBand:
+    """Compute the band that one or more runs of the same kind span.
 
-    At each number of tokens it reaches from the lowest to the highest smoothed loss that a run had between a quarter
-    fewer and a quarter more tokens, and three standard errors of the smoothed loss further.
+    At each number of tokens, it reaches from the lowest to the highest smoothed loss that any of the runs had between a
+    quarter fewer and a quarter more tokens, and three standard errors of the smoothed loss further on both sides.
 
     Raises
     ------
     ValueError
-        Without a run, for runs of different kinds, and for a run of fewer than twenty steps.
+        If no run is given, the runs are of different kinds, or one has fewer than twenty steps.
     """
     if not runs:
         raise ValueError("no run is given to make a band from")
-    every = [RunMetrics.of(run) for run in runs]
+    every = [RunResult.of(run) for run in runs]
     kinds = {tuple(each.start.get(key) for key in _KIND) for each in every}
     if len(kinds) > 1 or None in next(iter(kinds)):
-        raise ValueError(f"a band needs runs of one {', '.join(_KIND)}; these have {kinds}")
+        raise ValueError(f"a band needs runs of the same {', '.join(_KIND)}; these have {kinds}")
     curves = [_Curve.of(metrics) for metrics in every]
     first, last = max(curve.tokens[0] for curve in curves), min(curve.tokens[-1] for curve in curves)
     recorded = curves[0].tokens
@@ -116,15 +122,15 @@ class _Curve:
     error: float
 
     @classmethod
-    def of(cls, metrics: RunMetrics) -> _Curve:
+    def of(cls, metrics: RunResult) -> _Curve:
         tokens, loss = metrics.values("tokens"), metrics.values("loss")
         if len(loss) < 20:
-            raise ValueError(f"a band needs a run of twenty steps at least; this one has {len(loss)}")
+            raise ValueError(f"a band needs runs of at least twenty steps; this one has {len(loss)}")
         window = max(len(loss) // 30, 5)
         return cls(tokens, smoothed(loss, window), noise_of(loss) / np.sqrt(window))
 
     def range_around(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The lowest and highest loss within a quarter of each number of tokens."""
+        """Return the lowest and highest loss within a quarter of each number of tokens, widened by three errors."""
         bounds: list[tuple[float, float]] = []
         for point in points:
             first, last = np.searchsorted(self.tokens, (point / _SAME_SPEED, point * _SAME_SPEED))
@@ -134,15 +140,15 @@ class _Curve:
         return low, high
 
 
-def corpora_of(metrics: RunMetrics) -> list[str]:
-    """The names of what a run reads, from its configuration."""
+def corpora_of(metrics: RunResult) -> list[str]:
+    """Return the names of the corpora or conversations that a run reads, from its configuration."""
     data: Any = metrics.setting("data") or {}
     sources = data.get("corpora") or data.get("conversations") or []
     return [str(source.get("name") or source.get("path")) for source in sources]
 
 
-def find_reference_band(metrics: RunMetrics, folder: str | os.PathLike[str]) -> ReferenceBand | None:
-    """The band in ``folder``, or in a folder of it, that a run can be compared with; one on the same text first."""
+def find_reference_band(metrics: RunResult, folder: str | os.PathLike[str]) -> ReferenceBand | None:
+    """Find a band for a run in ``folder`` and its subfolders, preferably one of the same text; None if none fits."""
     found = [ReferenceBand.load(path) for path in sorted(Path(folder).glob(f"**/{FILE_NAME}"))]
     fitting = [band for band in found if band.fits(metrics)]
     return min(fitting, key=lambda band: band.corpora != corpora_of(metrics), default=None)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import least_squares
 
-from minillm_lib.training.run import FloatArray, RunMetrics, RunSource
+from minillm_lib.training.run import FloatArray, RunResult, RunSource
 
 _MILLION = 1e6
 _CONSTANT_RATE = 0.95
@@ -25,10 +25,16 @@ _LARGE = 20.0  # of a logarithm
 
 
 class ScalingPoints(NamedTuple):
-    """Evaluations that a law can be fitted to.
+    """Evaluations to which a law can be fitted.
 
-    ``has_constant_rate`` says whether all of them come before the learning rate falls, ``end`` is the last evaluation
-    of the run, tokens and loss.
+    Attributes
+    ----------
+    tokens, loss
+        ``(n,)`` each.
+    has_constant_rate
+        Whether all of them come before the learning rate falls.
+    end
+        Tokens and loss of the last evaluation of the run.
     """
 
     tokens: FloatArray
@@ -43,12 +49,16 @@ class ScalingLaw:
 
     Attributes
     ----------
-    floor, scale, exponent
-        The loss that no number of tokens gets below; what lies above it at a million tokens; how fast that falls.
+    floor
+        The loss that no number of tokens gets below.
+    scale
+        How far the loss lies above the floor at a million tokens.
+    exponent
+        How fast this distance falls.
     samples
-        Parameters of refitted laws, ``(n_samples, 3)``, in that order.
+        The parameters of the refitted laws, ``(n_samples, 3)``, in this order.
     points
-        What it was fitted to.
+        The evaluations to which the law was fitted.
     """
 
     floor: float
@@ -58,67 +68,68 @@ class ScalingLaw:
     points: ScalingPoints
 
     def loss(self, tokens: FloatArray | float) -> FloatArray:
-        """The loss after so many tokens."""
+        """Return the loss after this many tokens."""
         millions = np.asarray(tokens, dtype=np.float64) / _MILLION
         return _law(millions, *np.array([self.floor, self.scale, self.exponent]))
 
     def loss_interval(self, tokens: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The bounds of the loss after so many tokens, ``(n,)`` each."""
+        """Return the bounds of the loss after these numbers of tokens, ``(n,)`` each."""
         curves = _law(tokens[None, :] / _MILLION, *(column[:, None] for column in self.samples.T))
         low, high = np.percentile(curves, _INTERVAL, axis=0)
         return low, high
 
     def tokens_to_reach(self, loss: float) -> float:
-        """After how many tokens the loss is reached; infinite at or below the floor."""
+        """Return after how many tokens the loss is reached; infinite at or below the floor."""
         return float(_crossing(loss, np.array([[self.floor, self.scale, self.exponent]]))[0])
 
     def tokens_interval(self, loss: float) -> tuple[float, float]:
-        """The bounds of :meth:`tokens_to_reach`; the upper one is infinite where the loss may never be reached."""
+        """Return the bounds of :meth:`tokens_to_reach`; the upper one is infinite if the loss may never be reached."""
         low, high = np.percentile(_crossing(loss, self.samples), _INTERVAL, method="nearest")
         return float(low), float(high)
 
     def parameter_interval(self, name: str) -> tuple[float, float]:
-        """The bounds of ``"floor"``, ``"scale"`` or ``"exponent"``."""
+        """Return the bounds of ``"floor"``, ``"scale"`` or ``"exponent"``."""
         column = ("floor", "scale", "exponent").index(name)
         low, high = np.percentile(self.samples[:, column], _INTERVAL)
         return float(low), float(high)
 
     def doubts(self, loss: float) -> list[str]:
-        """Why the number of tokens to reach a loss is not to be trusted; empty if nothing speaks against it."""
+        """List reasons not to trust the number of tokens to reach a loss; empty if there are none."""
         return list(_doubts(self, loss))
 
 
 def _doubts(law: ScalingLaw, loss: float) -> Iterator[str]:
     tokens, losses, has_constant_rate, _ = law.points
     if len(tokens) < _ENOUGH_POINTS:
-        yield f"it rests on {len(tokens)} evaluations"
+        yield f"it is based on only {len(tokens)} evaluations"
     if tokens[-1] < _ENOUGH_RANGE * tokens[0]:
         yield f"the evaluations span only a factor of {tokens[-1] / tokens[0]:.1f} in tokens"
     if not has_constant_rate:
-        yield "the learning rate falls while they are taken, which bends the curve down"
+        yield "the learning rate falls during the evaluations, which bends the curve down"
     deviation = float(np.sqrt(np.mean((losses - law.loss(tokens)) ** 2)))
     if deviation > _LARGE_RESIDUAL:
-        yield f"the evaluations lie {deviation:.3f} nats beside the curve: it is no power law there"
+        yield f"the evaluations deviate from the curve by {deviation:.3f} nats: they do not follow a power law"
     reached, (low, high) = law.tokens_to_reach(loss), law.tokens_interval(loss)
     if not math.isfinite(reached):
-        yield f"by the fit {loss:.2f} nats lie below the floor of {law.floor:.2f}, and are never reached"
+        yield f"by the fit, {loss:.2f} nats is below the floor of {law.floor:.2f} and never reached"
     elif reached > _FARTHEST * tokens[-1]:
-        yield f"it lies {reached / tokens[-1]:,.0f} times as far as the run has come"
+        yield f"it is {reached / tokens[-1]:,.0f} times as far as the run has come"
     if math.isfinite(reached) and high > _WIDEST * low:
-        width = f"spans a factor of {high / low:,.0f}" if math.isfinite(high) else "has no upper end"
+        width = f"spans a factor of {high / low:,.0f}" if math.isfinite(high) else "has no upper bound"
         yield f"its interval {width}"
 
 
-def scaling_points(run: RunSource | RunMetrics) -> ScalingPoints:
-    """The evaluations between the warm-up and the decay of the learning rate, or all after the warm-up if those are
-    too few.
+def scaling_points(run: RunSource) -> ScalingPoints:
+    """Select the evaluations between the warm-up and the decay of the learning rate.
+
+    If these are too few, all evaluations after the warm-up are taken.
 
     Raises
     ------
     ValueError
         If fewer than four evaluations come after the warm-up.
     """
-    metrics = RunMetrics.of(run)
+    metrics = RunResult.of(run)
     evaluations = [record for record in metrics.evaluations if math.isfinite(record["loss"])]
     tokens = np.array([record["tokens"] for record in evaluations], dtype=np.float64)
     loss = np.array([record["loss"] for record in evaluations], dtype=np.float64)
@@ -135,11 +146,16 @@ def scaling_points(run: RunSource | RunMetrics) -> ScalingPoints:
     return ScalingPoints(tokens[chosen], loss[chosen], bool(has_constant_rate), (tokens[-1], loss[-1]))
 
 
-def fit_scaling_law(run: RunSource | RunMetrics, *, n_samples: int = 300) -> ScalingLaw:
-    """Fit a law to the held-out losses of a run, by least squares, and refit it to resampled residuals.
+def fit_scaling_law(run: RunSource, *, n_samples: int = 300) -> ScalingLaw:
+    """Fit a scaling law to the held-out losses of a run by least squares, and refit it to resampled residuals.
 
-    The form is that of Hoffmann et al. 2022 (arXiv:2203.15556, section 3.3) for one size of model. Evaluations of one
-    run are not independent, so the interval is a lower bound of what is unknown.
+    The form is that of Hoffmann et al. 2022 (arXiv:2203.15556, section 3.3) for one size of model. The evaluations of
+    one run are not independent, so the true uncertainty is at least as large as the interval.
+
+    Parameters
+    ----------
+    n_samples
+        How many times the law is refitted for the intervals.
 
     Raises
     ------
@@ -158,7 +174,7 @@ def fit_scaling_law(run: RunSource | RunMetrics, *, n_samples: int = 300) -> Sca
 
 
 def _fit(x: FloatArray, loss: FloatArray, start: FloatArray | None = None) -> FloatArray:
-    """Floor, scale and exponent, ``(3,)``; all are positive, since their logarithms are what is fitted."""
+    """Fit floor, scale and exponent, ``(3,)``; all are positive, since their logarithms are fitted."""
     if start is None:
         lowest = float(loss.min())
         start = np.array([0.7 * lowest, loss[0] - 0.7 * lowest, 0.3])
@@ -181,7 +197,7 @@ def _law(x: FloatArray, floor: FloatArray, scale: FloatArray, exponent: FloatArr
 
 
 def _crossing(loss: float, laws: FloatArray) -> FloatArray:
-    """Tokens at which each law, a row of floor, scale and exponent, comes down to a loss."""
+    """Return the tokens at which each law, a row of floor, scale and exponent, comes down to a loss."""
     floor, scale, exponent = laws.T
     above = loss - floor
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

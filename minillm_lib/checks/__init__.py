@@ -1,12 +1,12 @@
-"""Answer checks for the exercises: they say what is wrong in words, in the course and in your own assignments.
+"""Answer checks that explain in words what is wrong, for the exercises of the course and for your own assignments.
 
-In a notebook, ``check.NAME(answer)`` tries the learner's function on hidden random inputs::
+In a notebook, ``check.NAME(answer)`` tests the learner's function on hidden random inputs::
 
     >>> from minillm_lib.checks import check
     >>> check.rms_norm(my_function)  # doctest: +SKIP
     rms_norm: failed, 0 of 1 point. You subtract the mean first: that is LayerNorm. …
 
-An instructor adds an exercise by saying what is right, what is usually wrong, and on which inputs to tell::
+An instructor adds an exercise by declaring the right answer, usual wrong answers, and inputs that distinguish them::
 
     from minillm_lib.checks import Exercise, check
 
@@ -23,8 +23,8 @@ An instructor adds an exercise by saying what is right, what is usually wrong, a
     )
     check.softmax(softmax)
 
-:class:`~minillm_lib.checks.exercise.Exercise` lists what else can be said. :func:`grade_notebook` and ``minillm grade``
-grade whole notebooks.
+:class:`~minillm_lib.checks.exercise.Exercise` lists all options. :func:`grade_notebook` and ``minillm grade`` grade
+complete notebooks.
 """
 
 import lazy_loader

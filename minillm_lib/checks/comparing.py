@@ -1,4 +1,4 @@
-"""How a result differs from what is expected, in words."""
+"""Describe in words how a result differs from what is expected."""
 
 from __future__ import annotations
 
@@ -13,11 +13,22 @@ import numpy as np
 def difference(
     got: Any, expected: Any, *, rtol: float = 1e-4, atol: float = 1e-6, what: str = "the result"
 ) -> str | None:
-    """Say in a sentence how ``got`` differs from ``expected``; ``None`` if it does not.
+    """Describe in a sentence how ``got`` differs from ``expected``.
 
-    Knows tensors, arrays, sparse matrices, numbers, and lists, tuples and dicts of them; anything else must be equal.
-    Floating-point values are equal within ``atol + rtol * |expected|``, whole numbers exactly. Tensors must have the
-    same dtype; NumPy arrays the same kind of dtype, for the width of an int differs between systems.
+    Tensors, arrays, sparse matrices, numbers, and lists, tuples and dicts of these are compared by their values.
+    Anything else must be equal. Floating-point values may differ by ``atol + rtol * |expected|``, integers must be
+    equal. Tensors must have the same dtype. NumPy arrays must only have the same kind of dtype, because the width of an
+    int differs between systems.
+
+    Parameters
+    ----------
+    what
+        What to call the result in the sentence.
+
+    Returns
+    -------
+    sentence
+        The sentence, or None if there is no difference.
     """
     tolerance = {"rtol": rtol, "atol": atol}
     if got is None and expected is not None:
@@ -41,7 +52,7 @@ def difference(
 
 
 def _is_tensor(value: Any) -> bool:
-    torch = sys.modules.get("torch")  # a tensor cannot be there before torch is
+    torch = sys.modules.get("torch")  # without torch there are no tensors
     return torch is not None and isinstance(value, torch.Tensor)
 
 
@@ -65,7 +76,7 @@ def _kind(value: Any) -> str:
         return "a number"
     if callable(value):
         return "a function or class"
-    return "a text" if isinstance(value, str) else f"of type `{type(value).__name__}`"
+    return "a string" if isinstance(value, str) else f"of type `{type(value).__name__}`"
 
 
 def _n_values(value: Any) -> int:

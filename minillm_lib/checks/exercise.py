@@ -1,4 +1,4 @@
-"""An exercise: what is right, what is usually wrong, and the inputs on which the two are told apart."""
+"""An exercise: the right answer, usual wrong answers, and the inputs that distinguish them."""
 
 from __future__ import annotations
 
@@ -21,34 +21,46 @@ Inputs = tuple[Any, ...]
 
 
 class CheckFailedError(AssertionError):
-    """Raised under nbgrader instead of showing a result that is not "passed": nbgrader counts errors."""
+    """An answer that did not pass. It is raised only under nbgrader, which counts errors, instead of a result."""
 
 
 def call(answer: Callable[..., Any], *inputs: Any) -> Any:
-    """Use an answer in the plainest way: it is a function of the inputs."""
+    """Use an answer in the simplest way: call it with the inputs."""
     return answer(*inputs)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Exercise:
-    """An exercise, which called with a learner's answer gives a :class:`~minillm_lib.checks.result.CheckResult`.
+    """An exercise; calling it with a learner's answer returns a :class:`~minillm_lib.checks.result.CheckResult`.
 
-    Attributes:
-        name: the name of the exercise, and of the function or class that the learner writes.
-        reference: the right answer, of the same kind; best the library's own.
-        inputs: draws the inputs of one case from a random generator, as a tuple. What to call them in messages is read
-            off the parameters of ``reference`` (or of ``use``, where that is given).
-        misconceptions: wrong answers, and the sentence for a learner whose results equal theirs. Each sentence says
-            what is wrong and where to look. The first that fits is shown.
-        points: what the exercise is worth.
-        cases: how many inputs are drawn.
-        rtol, atol: how far floating-point results may be from the reference's.
-        time_limit: seconds for all cases together.
-        use: how an answer is put to use, if it is no plain function of the inputs: ``use(answer, *inputs)`` gives the
-            value that is compared. For a class: make an object and call it.
-        may_change: the names of inputs that the answer may change in place. Generators and modules always may.
-        compare: says in a sentence what is wrong, given the result and the reference's, or ``None``; instead of
-            :func:`~minillm_lib.checks.comparing.difference`.
+    Attributes
+    ----------
+    name
+        Name of the exercise, and of the function or class that the learner writes.
+    reference
+        The right answer, of the same kind; preferably the library's own.
+    inputs
+        Draws the inputs of one case, a tuple, from a random generator. In messages they have the names of the
+        parameters of ``reference`` (or of ``use``, if given).
+    misconceptions
+        Wrong answers, each with the message for a learner whose results equal those of the wrong answer. A message says
+        what is wrong and where to look. The first one that applies is shown.
+    points
+        Points that the exercise is worth.
+    cases
+        Number of cases to draw.
+    rtol, atol
+        Relative and absolute tolerance for floating-point results.
+    time_limit
+        Seconds for all cases together.
+    use
+        Uses an answer that is not a plain function of the inputs: ``use(answer, *inputs)`` returns the value to
+        compare. For a class, it creates an object and calls it.
+    may_change
+        Names of inputs that the answer may change in place. Random generators and modules may always be changed.
+    compare
+        Replaces :func:`~minillm_lib.checks.comparing.difference`: takes the result and the expected result, and returns
+        a sentence about what is wrong, or None.
     """
 
     name: str
@@ -65,7 +77,13 @@ class Exercise:
     compare: Callable[[Any, Any], str | None] | None = None
 
     def __call__(self, answer: Any) -> CheckResult:
-        """Judge an answer. It never raises what the answer raises; under nbgrader it raises if the answer fails."""
+        """Judge an answer; errors that the answer raises become part of the result.
+
+        Raises
+        ------
+        CheckFailedError
+            Under nbgrader, if the answer does not pass.
+        """
         status, message = self._judge(answer)
         result = CheckResult(self.name, status, message, self.points)
         if os.environ.get("NBGRADER_EXECUTION") and not result.passed:
@@ -73,7 +91,7 @@ class Exercise:
         return result
 
     def draw_cases(self) -> list[Inputs]:
-        """Draw the hidden inputs. They differ with the environment variable ``MINILLM_CHECK_SEED``."""
+        """Draw the hidden inputs, with the environment variable ``MINILLM_CHECK_SEED`` as the seed."""
         seed = int(os.environ.get(SEED_VARIABLE, "0"))
         rng = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
         return [self.inputs(rng) for _ in range(self.cases)]
@@ -90,18 +108,18 @@ class Exercise:
         try:
             results, changed = call_with_time_limit(lambda: self._answers(answer, cases), self.time_limit)
         except TimeLimitError as error:
-            return "failed", f"No answer after {self.time_limit:g} seconds: an endless loop?{error}"
+            return "failed", f"No answer after {self.time_limit:g} seconds. Is there an endless loop?{error}"
         except BaseException as error:
             if is_stub(error):
                 return (
                     "not attempted",
-                    "Not attempted yet: replace `raise NotImplementedError()`, then run on.",
+                    "Not attempted yet: replace `raise NotImplementedError()`, then run the cells again.",
                 )
             return "failed", f"Your code raised {describe_error(error)}"
         return self._verdict(results, changed, cases)
 
     def _answers(self, answer: Callable[..., Any], cases: Sequence[Inputs]) -> tuple[list[Any], str | None]:
-        """The answer's results, and the name of an input that it changed though it should not."""
+        """Return the answer's results, and the name of an input that it changed but should not have changed."""
         results, changed = [], None
         for case in cases:
             inputs = copy.deepcopy(case)
@@ -131,9 +149,7 @@ class Exercise:
         for wrong_answer, message in self.misconceptions.items():
             try:
                 wrong_results, _ = self._answers(wrong_answer, cases)
-            except (
-                Exception
-            ):  # a wrong answer may well fail on some inputs: then it is not what the learner wrote
+            except Exception:  # a wrong answer may fail on some inputs: then it is not what the learner wrote
                 continue
             if not any(self._difference(*pair) for pair in zip(results, wrong_results, strict=True)):
                 return message
@@ -146,7 +162,7 @@ class Exercise:
 
     @property
     def _parameters(self) -> list[str]:
-        """What the inputs are called."""
+        """The names of the inputs."""
         if self.use is call:
             return list(inspect.signature(self.reference).parameters)
         return list(inspect.signature(self.use).parameters)[1:]
@@ -156,7 +172,7 @@ class Exercise:
             return None
         try:
             signature = inspect.signature(answer)
-        except ValueError:  # a built-in that does not tell
+        except ValueError:  # some built-ins have no signature
             return None
         try:
             signature.bind(*case)
@@ -182,7 +198,7 @@ class Exercise:
 
 
 def _detached(value: Any) -> Any:
-    """A tensor without its history, which cannot be copied."""
+    """Return tensors without their history, because only such tensors can be copied."""
     if isinstance(value, list | tuple) and type(value) in (list, tuple):
         return type(value)(map(_detached, value))
     return value.detach() if hasattr(value, "detach") else value

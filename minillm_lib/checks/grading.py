@@ -1,7 +1,7 @@
-"""Grading submitted notebooks, each in a process of its own with limits to its time and memory.
+"""Grading of submitted notebooks, each in its own process with limits on time and memory.
 
-Grading runs the code of the submissions with your rights. The limits are there for accidents, not for malice: grade
-notebooks of people whom you do not trust in a container.
+Grading runs the code of the submissions with your permissions. The limits protect against accidents, not against
+malicious code. Grade notebooks of people you do not trust in a container.
 """
 
 from __future__ import annotations
@@ -33,7 +33,17 @@ from minillm_lib.checks.submission import (
 
 @dataclass(frozen=True)
 class GradeReport:
-    """The grade of one submission: a result for each exercise, and what kept it from being run whole, if anything."""
+    """The grade of one submission.
+
+    Attributes
+    ----------
+    results
+        One result per exercise.
+    problem
+        What prevented the complete submission from running; empty if nothing did.
+    seconds
+        Duration of the run.
+    """
 
     path: Path
     results: tuple[CheckResult, ...]
@@ -42,10 +52,12 @@ class GradeReport:
 
     @property
     def points(self) -> int:
+        """Total number of points reached."""
         return sum(result.points for result in self.results)
 
     @property
     def max_points(self) -> int:
+        """Total number of points that can be reached."""
         return sum(result.max_points for result in self.results)
 
     def __str__(self) -> str:
@@ -65,32 +77,43 @@ def grade_notebook(
 ) -> GradeReport:
     """Grade a submitted notebook.
 
-    The notebook's cells run in order in a process of its own, in the notebook's folder, up to the last exercise; an
-    error in one does not stop the next. Its checks are replaced by ours, so that editing them is of no use; an
-    exercise that was deleted counts as zero. A submission that is broken gives a report with a ``problem``, never an
-    exception.
+    The cells of the notebook run in order in a separate process, in the notebook's folder, up to the last exercise. An
+    error in one cell does not stop the next. The checks in the notebook are replaced by the original ones, so that
+    editing them has no effect. A deleted exercise counts as zero. A broken submission results in a report with a
+    ``problem``, never in an exception.
 
-    Args:
-        path: the submission.
-        assignment: the notebook that was handed out, whose checks say what is graded. Without it, the notebook of
-            the course that the submission was made from.
-        exercises_file: a Python file that registers exercises of your own (``check.register(…)``).
-        time_limit: seconds for the whole submission.
-        cell_time_limit: seconds for a cell.
-        memory_limit: MiB of resident memory, of the process and those that it starts.
-        seed: of the hidden inputs; drawn at random if not given.
+    Parameters
+    ----------
+    path
+        The submission.
+    assignment
+        The notebook that was handed out, whose checks define what is graded. None for the notebook of the course that
+        the submission was made from.
+    exercises_file
+        A Python file that registers your own exercises (``check.register(…)``).
+    time_limit
+        Seconds for the complete submission.
+    cell_time_limit
+        Seconds for each cell.
+    memory_limit
+        MiB of resident memory for the process and all processes that it starts.
+    seed
+        Seed for the hidden inputs; None for a random one.
 
-    Raises:
-        ValueError: if the assignment is no notebook or checks unknown exercises, a limit is not positive, or Jupyter
-            is not installed.
-        OSError: if ``assignment`` or ``exercises_file`` cannot be read.
+    Raises
+    ------
+    ValueError
+        If the assignment is not a notebook, has no checks or checks unknown exercises, a limit is not positive, or
+        Jupyter is not installed.
+    OSError
+        If ``assignment`` or ``exercises_file`` cannot be read.
     """
     if importlib.util.find_spec("IPython") is None:
         raise ValueError('grading runs notebooks, which needs Jupyter: pip install "minillm-lib[course]"')
     path = Path(path)
     for name, limit in {"time": time_limit, "cell time": cell_time_limit, "memory": memory_limit}.items():
         if limit <= 0:
-            raise ValueError(f"the {name} limit is {limit:g}; allowed is more than 0")
+            raise ValueError(f"the {name} limit is {limit:g}; it must be greater than 0")
     exercises = _exercises_of_assignment(assignment, exercises_file) if assignment is not None else None
     try:
         submission = read_notebook(path)
@@ -139,7 +162,7 @@ def _result(
 def _run(
     job: dict[str, Any], folder: Path, time_limit: float, memory_limit: float, seed: int | None
 ) -> tuple[dict[str, CheckResult], str]:
-    """Run a job in a process of its own; give the checks that it came to, and why it was stopped, if it was."""
+    """Run a job in a separate process, and return the checks that it reached, and why it was stopped, if it was."""
     with tempfile.TemporaryDirectory() as private:
         results, job_file = Path(private, "results.jsonl"), Path(private, "job.json")
         job_file.write_text(json.dumps({**job, "results": str(results)}), encoding="utf-8")
@@ -161,10 +184,12 @@ def _run(
 
 
 def grade_folder_paths(folder: Path) -> list[Path]:
-    """The notebooks in a folder and its subfolders, without JupyterLab's checkpoints, in order.
+    """Return the paths of the notebooks in a folder and its subfolders in order, without JupyterLab's checkpoints.
 
-    Raises:
-        ValueError: if there are none.
+    Raises
+    ------
+    ValueError
+        If there are no notebooks.
     """
     paths = sorted(path for path in folder.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
     if not paths:

@@ -1,4 +1,4 @@
-"""Calling code that may loop for ever or raise, and saying where in that code it happened."""
+"""Calls of code that may loop forever or raise, and descriptions of where in the code that happened."""
 
 from __future__ import annotations
 
@@ -19,19 +19,24 @@ _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib"
 
 
 class TimeLimitError(Exception):
-    """The code did not end in time; the message says which line it was in."""
+    """The code did not finish in time; the message says which line it was in."""
 
 
 class _Stop(BaseException):
-    """Raised inside the code that is to end."""
+    """The request to stop, raised inside the code that is to stop."""
 
 
 def call_with_time_limit(function: Callable[[], Any], seconds: float) -> Any:
-    """Call a function, and raise :class:`TimeLimitError` if it has not ended after so many seconds.
+    """Call a function, and stop it if it has not finished after this many seconds.
 
-    It runs in a thread of its own, which is then told to stop: that works on every system, and also in a notebook,
-    where signals are the kernel's. A call into compiled code ends before it hears of it; its thread is left behind.
-    What the function raises, this raises.
+    The function runs in its own thread, which is asked to stop by an exception. This works on every system, and also in
+    a notebook, where signals belong to the kernel. A call into compiled code notices the request only when it returns.
+    Until then its thread is left behind. Errors raised by the function are passed on.
+
+    Raises
+    ------
+    TimeLimitError
+        If the function has not finished in time.
     """
     value: list[Any] = []
     failure: list[BaseException] = []
@@ -39,10 +44,10 @@ def call_with_time_limit(function: Callable[[], Any], seconds: float) -> Any:
     def work() -> None:
         try:
             value.append(function())
-        except BaseException as error:  # SystemExit too: it is the learner's, not ours
+        except BaseException as error:  # also SystemExit: the learner's code raised it
             failure.append(error)
 
-    # the context tells a notebook under which cell to print
+    # a notebook uses the context to print below the right cell
     thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True)
     thread.start()
     place = ""
@@ -60,7 +65,7 @@ def call_with_time_limit(function: Callable[[], Any], seconds: float) -> Any:
 
 
 def _stop(thread: threading.Thread, attempts: int = 5) -> None:
-    """Raise :class:`_Stop` in the thread; more than once, for a loop may catch all exceptions."""
+    """Raise :class:`_Stop` in the thread, several times if needed, because a loop may catch all exceptions."""
     for _ in range(attempts):
         if not thread.is_alive():
             return
@@ -69,13 +74,13 @@ def _stop(thread: threading.Thread, attempts: int = 5) -> None:
 
 
 def is_stub(error: BaseException) -> bool:
-    """Whether the error is the ``raise NotImplementedError()`` of an exercise that nobody has attempted."""
+    """Return whether the error is the ``raise NotImplementedError()`` of an exercise that was not attempted."""
     frames = traceback.extract_tb(error.__traceback__)
     return isinstance(error, NotImplementedError) and bool(frames) and _is_learners(frames[-1].filename)
 
 
 def describe_error(error: BaseException) -> str:
-    """Name the error, and the line of the learner's code in which it rose."""
+    """Describe the error, and the line of the learner's code that raised it."""
     text = str(error).strip()
     if isinstance(error, SyntaxError):
         text = error.msg
@@ -100,7 +105,7 @@ def _line_of_frame(frame: FrameType | None) -> str:
 
 
 def _line_of(places: list[tuple[str, int]]) -> str:
-    """Of calls, outermost first: the innermost in the learner's own code, as text."""
+    """Describe the innermost place in the learner's own code; ``places`` has the outermost call first."""
     for filename, number in reversed(places):
         if _is_learners(filename):
             line = linecache.getline(filename, number).strip().replace("`", "'")

@@ -1,4 +1,4 @@
-"""A process with limits to its time and to the memory of all that it starts."""
+"""A process with a time limit, and a memory limit that includes the processes it starts."""
 
 from __future__ import annotations
 
@@ -22,10 +22,27 @@ def run_limited(
     time_limit: float,
     memory_limit: float,
 ) -> tuple[int, str]:
-    """Run a command in a folder, with further environment variables; what it prints is thrown away.
+    """Run a command with limits, and discard its output.
 
-    It is ended, with all that it started, after ``time_limit`` seconds or beyond ``memory_limit`` MiB of resident
-    memory. Gives the exit status, and which limit it exceeded, if any.
+    The command is killed, with all processes that it started, when it exceeds a limit.
+
+    Parameters
+    ----------
+    folder
+        Working directory of the command.
+    variables
+        Additional environment variables.
+    time_limit
+        Seconds.
+    memory_limit
+        MiB of resident memory for the command and all processes that it starts.
+
+    Returns
+    -------
+    status
+        The exit status.
+    problem
+        Which limit was exceeded; empty if none was.
     """
     process = subprocess.Popen(
         command,
@@ -43,7 +60,7 @@ def run_limited(
 
 
 def _watch(process: subprocess.Popen[bytes], time_limit: float, memory_limit: float) -> str:
-    """Wait until the process ends or exceeds a limit; say which."""
+    """Wait until the process ends or exceeds a limit, and return which limit."""
     deadline = time.monotonic() + time_limit
     while process.poll() is None:
         if time.monotonic() > deadline:
@@ -55,13 +72,15 @@ def _watch(process: subprocess.Popen[bytes], time_limit: float, memory_limit: fl
 
 
 def _resident_mebibytes(pid: int) -> float:
-    """Resident memory of a process and all that it started. The operating system's own limits are no use here: torch
-    reserves far more addresses than it ever touches."""
+    """Return the resident memory of a process and all processes that it started.
+
+    The limits of the operating system are no use here, because torch reserves far more addresses than it ever uses.
+    """
     total = 0
     for process in _family(pid):
         try:
             total += process.memory_info().rss
-        except psutil.Error:  # it has just ended
+        except psutil.Error:  # the process has just ended
             continue
     return total / 2**20
 
@@ -75,7 +94,7 @@ def _family(pid: int) -> list[Any]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process, and what it started."""
+    """Kill a process and all processes that it started."""
     if process.poll() is None:
         for member in _family(process.pid):
             try:

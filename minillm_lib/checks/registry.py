@@ -28,7 +28,7 @@ COURSE: Mapping[str, Sequence[str]] = {
 
 
 class Checks:
-    """A checker for each exercise, as an attribute. Only the exercises of the notebook at hand are imported."""
+    """All exercises as attributes; accessing one imports only the exercises of its notebook."""
 
     def __init__(self) -> None:
         self._registered: dict[str, Exercise] = {}
@@ -41,13 +41,19 @@ class Checks:
         for notebook, names in COURSE.items():
             if name in names:
                 return next(exercise for exercise in exercises_of(notebook) if exercise.name == name)
-        raise AttributeError(f"there is no exercise {name!r}; there are {', '.join(dir(self))}")
+        raise AttributeError(f"there is no exercise {name!r}; the exercises are {', '.join(dir(self))}")
 
     def __dir__(self) -> list[str]:
         return [*(name for names in COURSE.values() for name in names), *self._registered]
 
     def register(self, *exercises: Exercise) -> None:
-        """Add exercises of your own, or replace those of that name."""
+        """Add your own exercises, or replace existing ones of the same name.
+
+        Raises
+        ------
+        ValueError
+            If the name of an exercise is not a Python name, has a leading underscore or is ``register``.
+        """
         for exercise in exercises:
             if (
                 not exercise.name.isidentifier()
@@ -55,7 +61,8 @@ class Checks:
                 or exercise.name == "register"
             ):
                 raise ValueError(
-                    f"the exercise is named {exercise.name!r}; allowed is a Python name without a leading underscore"
+                    f"the exercise is named {exercise.name!r}; allowed are Python names without a leading underscore, "
+                    "except 'register'"
                 )
             self._registered[exercise.name] = exercise
 
@@ -64,12 +71,16 @@ check = Checks()
 
 
 def exercises_of(notebook: str) -> list[Exercise]:
-    """The exercises of a notebook of the course, such as ``"06_rmsnorm"``, in order.
+    """Return the exercises of a notebook of the course, such as ``"06_rmsnorm"``, in order.
 
-    Raises:
-        ValueError: if the course has no such notebook, or it has no exercises.
+    Raises
+    ------
+    ValueError
+        If the course has no such notebook, or the notebook has no exercises.
     """
     if notebook not in COURSE:
-        raise ValueError(f"notebook {notebook!r} has no exercises; {', '.join(COURSE)} have")
+        raise ValueError(
+            f"notebook {notebook!r} has no exercises; the notebooks with exercises are {', '.join(COURSE)}"
+        )
     module = importlib.import_module(f"minillm_lib.checks.exercises.{notebook.partition('_')[2]}")
     return list(module.EXERCISES)

@@ -1,4 +1,4 @@
-"""What a check found."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 Status = Literal["passed", "failed", "not attempted"]
 
-# JupyterLab's own colours where the page has them; the others are readable on white and on black
+# JupyterLab's own colours if the page defines them; the fallbacks are readable on white and on black
 _COLOURS: dict[Status, str] = {
     "passed": "var(--jp-success-color1, #2e9e4f)",
     "failed": "var(--jp-error-color1, #e0503f)",
@@ -20,7 +20,7 @@ _MARKS: dict[Status, str] = {"passed": "✓", "failed": "✗", "not attempted": 
 
 @dataclass(frozen=True, repr=False)
 class CheckResult:
-    """The outcome of one exercise: ``status``, and a ``message`` that says why. Code in it stands in backticks."""
+    """The outcome of one exercise: a ``status``, and a ``message`` that explains it, with code in backticks."""
 
     exercise: str
     status: Status
@@ -29,11 +29,12 @@ class CheckResult:
 
     @property
     def passed(self) -> bool:
+        """Whether the answer is right."""
         return self.status == "passed"
 
     @property
     def points(self) -> int:
-        """All points or none."""
+        """Points reached: all or none."""
         return self.max_points if self.passed else 0
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
 """The process that runs one submission: ``python -m minillm_lib.checks.run_submission JOB.json``.
 
-The job names the steps (see :mod:`minillm_lib.checks.submission`); the outcome of each check is written as a line of
-JSON as soon as it is there, so that what was reached counts even if a later cell ends the process.
+The job lists the steps (see :mod:`minillm_lib.checks.submission`). The outcome of each check is written immediately, as
+a line of JSON, so that it counts even if a later cell ends the process.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from minillm_lib.checks.result import CheckResult
 
 
 def main() -> None:
-    """Run the steps one after the other; an error in a cell does not stop the next, as in ``run all``."""
+    """Run the steps in order; an error in a cell does not stop the next one."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     from IPython.core.interactiveshell import InteractiveShell
 
     if job["exercises_file"]:
         runpy.run_path(job["exercises_file"])
-    # before any cell runs: one might register another exercise under the name
+    # before any cell runs: a cell might register another exercise under the same name
     exercises = {content: getattr(check, content) for kind, content in job["steps"] if kind == "check"}
-    # as a kernel has it: nothing of ours in the namespace, the notebook's folder first on the path
+    # as in a kernel: nothing of this module in the namespace, and the notebook's folder first on the path
     sys.argv = [""]
     sys.path.insert(0, "")
     shell: Any = InteractiveShell.instance(colors="nocolor")

@@ -1,4 +1,4 @@
-"""Reading a submitted notebook: which exercises it answers, and in which cells."""
+"""Reading of a submitted notebook: which exercises it answers, and in which cells."""
 
 from __future__ import annotations
 
@@ -14,36 +14,41 @@ from minillm_lib.checks.registry import COURSE
 _CHECK = re.compile(r"^[ \t]*check\.(?!register\b)([A-Za-z]\w*)\s*\(", re.MULTILINE)
 _ONLY_A_CHECK = re.compile(r"\s*check\.\w+\s*\(\s*\w+\s*\)\s*")
 Step = tuple[str, str]
-"""``("run", source)`` for a cell of the learner's, ``("check", exercise)`` for a check of ours."""
+"""``("run", source)`` for a cell of the learner, ``("check", exercise)`` for a check by the grader."""
 
 
 def read_notebook(path: Path) -> dict[str, Any]:
     """Read a notebook file.
 
-    Raises:
-        ValueError: if it is no notebook of format 4.
-        OSError: if it cannot be read.
+    Raises
+    ------
+    ValueError
+        If it is not a notebook of format 4.
+    OSError
+        If it cannot be read.
     """
     try:
         notebook = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path.name} is not JSON, so no notebook: {error}") from None
+        raise ValueError(f"{path.name} is not JSON, so it is not a notebook: {error}") from None
     cells = notebook.get("cells") if isinstance(notebook, dict) else None
     if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
-        raise ValueError(f"{path.name} is no notebook of format 4: it has no list of cells")
+        raise ValueError(f"{path.name} is not a notebook of format 4: it has no list of cells")
     return notebook
 
 
 def checked_exercises(notebook: dict[str, Any]) -> list[str]:
-    """The names of the exercises that a notebook checks, in order: those of its cells ``check.NAME(…)``."""
+    """Return the names of the exercises that a notebook checks by ``check.NAME(…)``, in order."""
     return list(dict.fromkeys(name for source in _code(notebook) for name in _CHECK.findall(source)))
 
 
 def course_notebook(path: Path, notebook: dict[str, Any]) -> str:
-    """Tell which notebook of the course it is: by its metadata, else by how the file's name begins.
+    """Find out which notebook of the course it is, by its metadata or else by the start of the file name.
 
-    Raises:
-        ValueError: if it is none with exercises.
+    Raises
+    ------
+    ValueError
+        If it is not a notebook of the course with exercises.
     """
     metadata = notebook.get("metadata")
     ours = metadata.get("minillm") if isinstance(metadata, dict) else None
@@ -54,17 +59,24 @@ def course_notebook(path: Path, notebook: dict[str, Any]) -> str:
         if path.name.startswith(known):
             return known
     raise ValueError(
-        f"{path.name} is no notebook of the course with exercises ({', '.join(COURSE)}); "
-        "for an assignment of your own, say which notebook you handed out"
+        f"{path.name} is not a notebook of the course with exercises ({', '.join(COURSE)}); "
+        "for your own assignment, name the notebook that you handed out"
     )
 
 
 def plan(notebook: dict[str, Any], exercises: Sequence[str]) -> tuple[list[Step], list[str]]:
-    """Give the steps that grade a notebook, up to the last check, and the exercises that it has no answer to.
+    """Plan the steps that grade a notebook, up to the last check.
 
-    A check of ours stands where the learner's stood; a cell that does nothing but check goes. Where there is none any
-    more, ours stands behind the last cell that defines the exercise's name, so that a later import of the library's
-    piece under the same name earns nothing.
+    The checks of the grader take the place of those in the notebook. A cell that only checks is dropped. If the check
+    of an exercise was deleted, it follows the last cell that defines the exercise's name, so that a later import of the
+    library's function under the same name earns nothing.
+
+    Returns
+    -------
+    steps
+        Cells to run and exercises to check, in order.
+    missing
+        Names of the exercises that the notebook does not answer.
     """
     steps: list[Step] = []
     checked: set[str] = set()

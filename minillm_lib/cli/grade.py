@@ -8,34 +8,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from minillm_lib.cli.options import console
 
 if TYPE_CHECKING:
     from minillm_lib.checks.grading import GradeReport
 
-course_app = typer.Typer()
-console = Console()
+grade_app = typer.Typer()
 
 
-@course_app.command()
+@grade_app.command()
 def grade(
     path: Annotated[Path, typer.Argument(help="A submitted notebook, or a folder of them.")],
     assignment: Annotated[
         Path | None,
-        typer.Option(help="The notebook that you handed out, if it is not the course's: its checks count."),
+        typer.Option(
+            help="The notebook that you handed out, if it is not one of the course: its checks count."
+        ),
     ] = None,
     exercises: Annotated[
-        Path | None, typer.Option(help="A Python file that registers exercises of your own.")
+        Path | None, typer.Option(help="A Python file that registers your own exercises.")
     ] = None,
     to_csv: Annotated[Path | None, typer.Option("--csv", help="Write all results to this file.")] = None,
-    time_limit: Annotated[float, typer.Option(help="Seconds for a submission.")] = 600.0,
-    cell_time_limit: Annotated[float, typer.Option(help="Seconds for a cell.")] = 120.0,
-    memory_limit: Annotated[float, typer.Option(help="MiB for a submission.")] = 4096.0,
-    seed: Annotated[int | None, typer.Option(help="Of the hidden inputs; random if not given.")] = None,
+    time_limit: Annotated[float, typer.Option(help="Seconds per submission.")] = 600.0,
+    cell_time_limit: Annotated[float, typer.Option(help="Seconds per cell.")] = 120.0,
+    memory_limit: Annotated[float, typer.Option(help="Memory per submission, in MiB.")] = 4096.0,
+    seed: Annotated[int | None, typer.Option(help="Seed for the hidden inputs; random by default.")] = None,
 ) -> None:
-    """Grade submitted notebooks, each in a process of its own; a broken one never stops the rest."""
+    """Grade submitted notebooks, each in its own process; a broken one never stops the rest."""
     from tqdm.auto import tqdm
 
     from minillm_lib.checks.grading import grade_folder_paths, grade_notebook
@@ -91,7 +93,7 @@ def _submissions_table(reports: list[GradeReport], folder: Path) -> Table:
 
 
 def _write_csv(path: Path, reports: list[GradeReport]) -> None:
-    """One row an exercise, then one of the submission's total; every cell is a value, so that it can be pivoted."""
+    """Write one row per exercise, and then the submission's total; every cell is a value, so that it can be pivoted."""
     from minillm_lib.io.atomic_write import write_atomically
 
     text = io.StringIO()

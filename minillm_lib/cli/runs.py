@@ -1,57 +1,98 @@
-"""``minillm report``: what came of training runs, on one page or as a folder to keep."""
+"""``minillm report`` and ``doctor``: what came of runs, and what this machine offers."""
 
 from __future__ import annotations
 
-import webbrowser
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from minillm_lib.cli.options import OpenReport, announce_report, console
 
 runs_app = typer.Typer()
-console = Console()
 
 
 @runs_app.command()
 def report(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN…", help="Folders of runs, such as runs/pretrain runs/sft.")
+        list[Path],
+        typer.Argument(metavar="RUN…", help="Folders of training runs, such as runs/pretrain runs/sft."),
     ],
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
-            help="A folder for all that is worth keeping; by default only a page in the run's.",
+            help="Write everything worth keeping to this folder. By default, only a page is written to the folder "
+            "of the first run.",
         ),
     ] = None,
     perplexity: Annotated[
-        float, typer.Option(min=1, help="Tell when the law of the losses reaches this.")
-    ] = 12.2,
-    open_report: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+        float | None,
+        typer.Option(min=1, help="Report when the fitted scaling law reaches this perplexity."),
+    ] = None,
+    original: Annotated[
+        Path | None,
+        typer.Option(
+            help="Compare with the figures in this JSON file, such as results/26m/original.json.",
+        ),
+    ] = None,
+    open_report: OpenReport = False,
 ) -> None:
-    """What came of one or several runs: curves, health, samples, and the original's figures beside them.
+    """Report on one or several training runs: figures, curves, health and samples.
 
-    With --output, a folder that is small enough for a repository: configuration, metrics of every step, environment,
-    samples, figures, tables and the page.
+    With --output, write a folder that is small enough for a repository: the configuration, the metrics of every step,
+    the environment, samples, figures, tables and the page.
     """
+    from minillm_lib.viz.original_figures import OriginalFigures
     from minillm_lib.viz.run_report import summarize_runs, write_run_report
     from minillm_lib.viz.run_results import keep_results
 
-    with console.status("Reading the metrics, counting baselines, fitting …"):
+    figures = None if original is None else OriginalFigures.of(original)
+    with console.status("Reading metrics, computing baselines, fitting the scaling law …"):
         summaries = summarize_runs(runs)
         if output is None:
-            page = write_run_report(runs[0] / "report.html", summaries, target_perplexity=perplexity)
+            page = write_run_report(
+                runs[0] / "report.html", summaries, target_perplexity=perplexity, original=figures
+            )
         else:
-            page = keep_results(output, summaries, target_perplexity=perplexity) / "report.html"
+            page = (
+                keep_results(output, summaries, target_perplexity=perplexity, original=figures)
+                / "report.html"
+            )
     for summary in summaries:
         best = summary.best
         console.print(
-            f"{summary.heading}: held-out perplexity {best['perplexity']:,.2f} ({best['bits_per_byte']:.3f} bits a "
+            f"{summary.heading}: held-out perplexity {best['perplexity']:,.2f} ({best['bits_per_byte']:.3f} bits per "
             f"byte) at step {best['step']:,}. {summary.health.verdict}",
             highlight=False,
         )
-    console.print(f"The report: [bold]{page}[/bold] ({page.stat().st_size / 2**20:.1f} MiB)", highlight=False)
-    if open_report:
-        webbrowser.open(page.resolve().as_uri())
+    announce_report(page, open_report)
+
+
+@runs_app.command()
+def doctor(
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="A run's folder, to see whether it is healthy; this machine by default."),
+    ] = None,
+    references: Annotated[Path, typer.Option(help="Where bands of recorded runs are looked for.")] = Path(
+        "results"
+    ),
+) -> None:
+    """Show what this machine offers and what each model preset needs; or whether a run is healthy.
+
+    The exit status is 1 if something is wrong with a run.
+    """
+    if run is not None:
+        from minillm_lib.analysis.health.report import examine_run
+
+        with console.status(f"Reading {run} …"):
+            report = examine_run(run, references=references)
+        console.print(report)
+        raise typer.Exit(0 if report.is_healthy else 1)
+    from minillm_lib.doctor import examine_machine
+
+    with console.status("Measuring a matrix product …"):
+        machine = examine_machine()
+    console.print(machine)

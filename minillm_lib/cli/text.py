@@ -1,78 +1,80 @@
-"""``minillm data …``: what corpora there are, fetching them, looking into them, counting them."""
+"""``minillm data …`` and ``minillm tokenizer …``: what there is to read, and how it is split into tokens."""
 
 from __future__ import annotations
 
 import json
-import warnings
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
+from minillm_lib.cli.options import (
+    CorpusOptions,
+    Split,
+    console,
+    parse_options,
+    say,
+    show_warnings_plainly,
+)
+
 if TYPE_CHECKING:
     from minillm_lib.corpora.document import Document
 
-
-def show_warnings_plainly() -> None:
-    """A warning is for the user, who need not see the line of code that gave it."""
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
-
-
 data_app = typer.Typer(
-    no_args_is_help=True, help="Corpora: what there is, and what is in it.", callback=show_warnings_plainly
+    no_args_is_help=True,
+    help="Corpora: list, fetch, show, count and clean them.",
+    callback=show_warnings_plainly,
 )
-console = Console()
+tokenizer_app = typer.Typer(
+    no_args_is_help=True,
+    help="Tokenizers: train, show and compare them.",
+    callback=show_warnings_plainly,
+)
 
 _Name = Annotated[str, typer.Argument(help="The corpus; `minillm data list` names them.", metavar="CORPUS")]
-_Split = Annotated[str, typer.Option(help="train, validation, test or all.")]
-CorpusOptions = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--option",
-        "-o",
-        help="An option of the corpus, such as n=500 or years=2017,2018; `minillm data list` names them.",
-        metavar="NAME=VALUE",
-    ),
+_Corpora = Annotated[
+    str, typer.Option("--corpus", help="A corpus of `minillm data list`, or several: docstrings,grammar.")
 ]
+_Documents = Annotated[int, typer.Option(min=1, help="At most this many documents of each corpus, sampled.")]
+_SHADES = ("on grey85", "on grey70")
 
 
 @data_app.command("list")
 def list_corpora() -> None:
-    """The corpora: licence, size, language, and whether they need a network."""
+    """List the corpora: licence, size, language, options, and whether they need a network."""
     from minillm_lib.corpora.registry import CORPORA
 
     table = Table(Column(no_wrap=True), "", box=None, show_header=False, padding=(0, 2, 1, 0))
     for corpus in CORPORA.values():
         network = "fetched at first use" if corpus.needs_network else "needs no network"
-        facts = f"{corpus.size} · {corpus.language} · {network} · licence: {corpus.licence}"
+        details = f"{corpus.size} · {corpus.language} · {network} · licence: {corpus.licence}"
         options = f"options: {', '.join(corpus.options)}"
-        table.add_row(f"[bold]{corpus.name}[/bold]", f"{corpus.description}\n[dim]{facts}\n{options}[/dim]")
+        table.add_row(f"[bold]{corpus.name}[/bold]", f"{corpus.description}\n[dim]{details}\n{options}[/dim]")
     console.print(table)
 
 
 @data_app.command()
 def fetch(name: _Name, option: CorpusOptions = None) -> None:
-    """Bring a corpus onto this machine; what is there already is not fetched again."""
+    """Download or build a corpus on this machine; what is already here is not fetched again."""
     from minillm_lib.corpora.registry import fetch_corpus
 
-    _say(fetch_corpus(name, **parse_options(option)))
+    say(fetch_corpus(name, **parse_options(option)))
 
 
-@data_app.command()
-def show(
+@data_app.command("show")
+def show_documents(
     name: _Name,
-    split: _Split = "train",
+    split: Split = "train",
     n: Annotated[int, typer.Option("--number", "-n", min=1, help="How many documents.")] = 3,
-    skip: Annotated[int, typer.Option(min=0, help="How many to pass over first.")] = 0,
+    skip: Annotated[int, typer.Option(min=0, help="How many to skip first.")] = 0,
     option: CorpusOptions = None,
 ) -> None:
-    """Print documents of a corpus, with what is known about them."""
+    """Print documents of a corpus, with their metadata."""
     from minillm_lib.corpora.registry import load_corpus
 
     documents = load_corpus(name, split=split, **parse_options(option))
@@ -81,21 +83,21 @@ def show(
         raise ValueError(f"{name} ({split}) has no more than {skip} documents")
     for document in chosen:
         console.rule(escape(document.source), align="left")
-        facts = json.dumps(dict(document.meta), ensure_ascii=False, default=str)
+        metadata = json.dumps(dict(document.meta), ensure_ascii=False, default=str)
         console.print(f"{document.text}\n", highlight=False, markup=False)
-        console.print(facts, style="dim", highlight=False, markup=False)
+        console.print(metadata, style="dim", highlight=False, markup=False)
 
 
 @data_app.command()
 def stats(
     name: _Name,
-    split: _Split = "all",
+    split: Split = "all",
     group_by: Annotated[
-        str | None, typer.Option(help="Count by this fact of the documents, such as package or year.")
+        str | None, typer.Option(help="Count by this key of the metadata, such as package or year.")
     ] = None,
     option: CorpusOptions = None,
 ) -> None:
-    """Count a corpus: documents, bytes, characters, words, and how long the documents are."""
+    """Count a corpus: documents, bytes, characters, words, and the lengths of the documents."""
     from minillm_lib.corpora.registry import corpus_stats, load_corpus
 
     counted = corpus_stats(load_corpus(name, split=split, **parse_options(option)), group_by=group_by)
@@ -115,22 +117,24 @@ def stats(
 def clean(
     name: _Name,
     output: Annotated[Path, typer.Argument(help="Where the cleaned documents go, as JSON lines.")],
-    split: _Split = "train",
+    split: Split = "train",
     step: Annotated[
-        list[str] | None, typer.Option(help="A step to take, in this order; may be repeated. All by default.")
+        list[str] | None,
+        typer.Option(help="A step to take, in this order; may be given several times. All by default."),
     ] = None,
     against: Annotated[
-        str | None, typer.Option(help="Drop what shares a long n-gram with this split, such as test.")
+        str | None,
+        typer.Option(help="Drop documents that share a long n-gram with this split, such as test."),
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Processes; -1 for one a core.")] = -1,
+    jobs: Annotated[int, typer.Option(help="Number of processes; -1 for one per core.")] = -1,
     option: CorpusOptions = None,
 ) -> None:
-    """Clean a corpus: a table and a plot of what each step removed, with examples."""
+    """Clean a corpus, and show as a table and a plot what each step removed, with examples."""
     from tqdm.auto import tqdm
 
     from minillm_lib.corpora.cleaning.pipeline import DEFAULT_STEPS, clean_corpus
     from minillm_lib.corpora.registry import load_corpus
-    from minillm_lib.viz.cleaning_plots import plot_cleaning
+    from minillm_lib.io.optional import MissingPackageError
 
     options = parse_options(option)
     held_out = () if against is None else load_corpus(name, split=against, **options)
@@ -143,61 +147,41 @@ def clean(
     console.print(table)
     if any(step.examples for step in report.steps):
         console.print(report.examples_table())
-    account, picture = output.with_suffix(".report.json"), output.with_suffix(".report.png")
-    report.save(account)
+    counts, picture = output.with_suffix(".report.json"), output.with_suffix(".report.png")
+    report.save(counts)
+    try:
+        from minillm_lib.viz.cleaning_plots import plot_cleaning
+    except MissingPackageError as error:
+        console.print(f"[yellow]no figure is drawn: {error}[/yellow]", highlight=False)
+        say(f"written: {output}, and next to it {counts.name}")
+        return
     plot_cleaning(report).savefig(picture, dpi=150)
-    _say(f"written: {output}, and beside it {account.name} and {picture.name}")
-
-
-def _say(text: str) -> None:
-    """Print a line that may hold paths: neither cut nor coloured, and brackets are brackets."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def parse_options(options: list[str] | None) -> dict[str, str | list[str]]:
-    """``["years=2017,2018", "hub=modelscope"]`` as keyword arguments; what has commas, or comes again, is a list."""
-    values: dict[str, list[str]] = {}
-    for option in options or []:
-        name, equals, value = option.partition("=")
-        if not (name and equals):
-            raise ValueError(f"--option {option!r}: give a name and a value, such as years=2017")
-        values.setdefault(name, []).extend(value.split(","))
-    return {name: own if len(own) > 1 else own[0] for name, own in values.items()}
-
-
-tokenizer_app = typer.Typer(
-    no_args_is_help=True, help="Tokenizers: train, show, compare.", callback=show_warnings_plainly
-)
-console = Console()
-
-_Corpus = Annotated[
-    str, typer.Option(help="A corpus of `minillm data list`; may be several: docstrings,grammar.")
-]
-_Documents = Annotated[int, typer.Option(min=1, help="At most this many documents of each corpus, sampled.")]
-_SHADES = ("on grey85", "on grey70")
+    say(f"written: {output}, and next to it {counts.name} and {picture.name}")
 
 
 @tokenizer_app.command()
 def train(
     output: Annotated[Path, typer.Argument(help="A .model file, or a folder for it.")],
-    corpus: _Corpus = "docstrings",
+    corpora: _Corpora = "docstrings",
     documents: _Documents = 20_000,
     vocab_size: Annotated[
-        int, typer.Option(help="Number of ids, special tokens and bytes among them.")
+        int, typer.Option(help="Number of ids, including the special tokens and the bytes.")
     ] = 6400,
-    model_type: Annotated[Literal["bpe", "unigram"], typer.Option(help="Merge pairs, or thin out.")] = "bpe",
+    model_type: Annotated[
+        Literal["bpe", "unigram"], typer.Option(help="bpe merges pairs; unigram prunes.")
+    ] = "bpe",
     option: CorpusOptions = None,
 ) -> None:
     """Learn a vocabulary from corpora."""
     from minillm_lib.tokenizer import Tokenizer
 
-    texts = [each.text for name in corpus.split(",") for each in _sample(name, "train", documents, option)]
+    texts = [each.text for name in corpora.split(",") for each in _sample(name, "train", documents, option)]
     with console.status(f"Learning {vocab_size} pieces from {len(texts):,} documents …"):
         tokenizer = Tokenizer.train(texts, vocab_size=vocab_size, model_type=model_type)
     path = tokenizer.save(output)
     size = tokenizer.bytes_per_token(texts)
     console.print(
-        f"{len(texts):,} documents, {size:.2f} bytes a token; written: [bold]{escape(str(path))}[/bold]"
+        f"{len(texts):,} documents, {size:.2f} bytes per token; written: [bold]{escape(str(path))}[/bold]"
     )
 
 
@@ -206,7 +190,7 @@ def show_pieces(
     model: Annotated[Path, typer.Argument(help="A tokenizer.model, or a folder that holds one.")],
     text: Annotated[str, typer.Argument(help="Any text.")],
 ) -> None:
-    """The pieces of a text, one shade after the other, and their ids."""
+    """Show the pieces of a text in alternating shades, and their ids."""
     from minillm_lib.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.load(model)
@@ -216,24 +200,24 @@ def show_pieces(
     console.print(line)
     console.print(" ".join(map(str, ids)), highlight=False)
     n_bytes = len(text.encode())
-    console.print(f"{len(ids)} tokens, {n_bytes} bytes, {n_bytes / max(len(ids), 1):.2f} bytes a token")
+    console.print(f"{len(ids)} tokens, {n_bytes} bytes, {n_bytes / max(len(ids), 1):.2f} bytes per token")
 
 
 @tokenizer_app.command()
 def compare(
-    models: Annotated[list[Path], typer.Argument(help="Tokenizers to set side by side.")],
-    corpus: _Corpus = "docstrings,grammar",
-    split: Annotated[str, typer.Option(help="train, validation, test or all.")] = "validation",
+    models: Annotated[list[Path], typer.Argument(help="Tokenizers to compare.")],
+    corpora: _Corpora = "docstrings,grammar",
+    split: Split = "validation",
     documents: _Documents = 500,
     option: CorpusOptions = None,
 ) -> None:
-    """Bytes a token on each corpus, by language; more is denser."""
+    """Compare the bytes per token on each corpus, by language; more is denser."""
     from minillm_lib.tokenizer import Tokenizer
 
     tokenizers = {escape(str(model)): Tokenizer.load(model) for model in models}
     names = (f"{name} ({own.model_type}, {len(own)})" for name, own in tokenizers.items())
     table = Table("corpus", "language", *names)
-    for name in corpus.split(","):
+    for name in corpora.split(","):
         by_language: dict[str, list[str]] = {}
         for document in _sample(name, split, documents, option):
             by_language.setdefault(_language(document, name), []).append(document.text)
@@ -251,7 +235,7 @@ def _sample(corpus: str, split: str, most: int, option: list[str] | None) -> lis
 
 
 def _language(document: Document, corpus: str) -> str:
-    """What the document or its corpus says of it, or else what it looks like."""
+    """Return the language that the document or its corpus states, or else the one it looks like."""
     from minillm_lib.corpora.cleaning.filters import identify_language
     from minillm_lib.corpora.registry import find_corpus
 

@@ -1,68 +1,81 @@
-"""``minillm pretrain`` and ``minillm sft``."""
+"""``minillm pretrain``, ``sft`` and ``plan``: training runs, and what one will cost."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import typer
-from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+from typer.core import TyperCommand
+
+from minillm_lib.cli.options import OVERRIDES, console, say
+from minillm_lib.io.wording import duration, flop
 
 if TYPE_CHECKING:
     from minillm_lib.training.config import RunConfig
-    from minillm_lib.training.run import RunResult
-import shutil
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
-
-from rich.table import Table
-
-if TYPE_CHECKING:
     from minillm_lib.training.planning import Plan
+    from minillm_lib.training.run import RunResult
 
-training_app = typer.Typer()
-console = Console()
+train_app = typer.Typer()
 
 Config = TypeVar("Config", bound="RunConfig")
 
-_ANY_KEY = {"allow_extra_args": True, "ignore_unknown_options": True}
-_Config = Annotated[Path | None, typer.Option("--config", help="A YAML file; the configs/ folder has some.")]
+_Config = Annotated[Path | None, typer.Option("--config", help="A YAML file, such as those in configs/.")]
 _Resume = Annotated[
     bool,
     typer.Option(
-        "--resume", help="Go on from the run's last checkpoint; without --config, as the run was configured."
+        "--resume",
+        help="Resume from the run's last checkpoint; without --config, with the configuration it began with.",
     ),
 ]
 _Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Remove the run that is in the folder, and begin anew.")
+    bool, typer.Option("--overwrite", help="Remove the run that is in the folder, and start again.")
 ]
 _ShowConfig = Annotated[
-    bool, typer.Option("--show-config", help="Print every key with its value, as YAML, and stop.")
+    bool, typer.Option("--show-config", help="Print every key with its value, as YAML, and exit.")
 ]
 _EPILOG = (
-    "Any key of the configuration is an option too: --run runs/mine --train.steps 200 --train.lr 3e-4. "
-    "The sections are {sections}; --show-config prints all keys, defaults included.\n\n"
-    "Ctrl-C finishes the step and saves; a run that was stopped or killed goes on with the same command "
-    "and --resume.\n\n"
-    "On several processes: torchrun --nproc_per_node 2 -m minillm_lib.cli.main {command} …"
+    "Any key of the configuration is an option too: --run runs/mine --train.steps 200 --train.lr 3e-4. All keys are "
+    "listed below.\n\n"
+    "Ctrl-C finishes the step and saves; a run that was stopped or killed resumes with the same command and "
+    "--resume.\n\n"
+    "In several processes: torchrun --nproc_per_node 2 -m minillm_lib {command} …"
 )
+_SPARK_LEVELS = " ▁▂▃▄▅▆▇█"
+_CURVE_WIDTH = 60
 
 
-@training_app.command(
-    context_settings=_ANY_KEY,
-    epilog=_EPILOG.format(
-        command="pretrain",
-        sections="model, data, train (in it train.optimizer and train.schedule), evaluation, checkpoint and log",
-    ),
+class _PretrainCommand(TyperCommand):
+    """A command whose help also lists the keys of its configuration."""
+
+    stage: ClassVar[str] = "pretrain"
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        super().format_help(ctx, formatter)
+        print_keys(self.stage)
+
+
+class _SFTCommand(_PretrainCommand):
+    stage = "sft"
+
+
+@train_app.command(
+    cls=_PretrainCommand, context_settings=OVERRIDES, epilog=_EPILOG.format(command="pretrain")
 )
 def pretrain(
     context: typer.Context,
     config: _Config = None,
     ckpt: Annotated[
         Path | None,
-        typer.Option("--ckpt", help="A model to train further; by default it starts from nothing."),
+        typer.Option("--ckpt", help="A model to train further; by default it starts from random weights."),
     ] = None,
     resume: _Resume = False,
     overwrite: _Overwrite = False,
@@ -77,13 +90,7 @@ def pretrain(
     _finish(pretrain(loaded, resume=resume, overwrite=overwrite), 'generate "The"')
 
 
-@training_app.command(
-    context_settings=_ANY_KEY,
-    epilog=_EPILOG.format(
-        command="sft",
-        sections="data, train (in it train.optimizer and train.schedule), evaluation, checkpoint and log",
-    ),
-)
+@train_app.command(cls=_SFTCommand, context_settings=OVERRIDES, epilog=_EPILOG.format(command="sft"))
 def sft(
     context: typer.Context,
     config: _Config = None,
@@ -109,8 +116,8 @@ def _loaded(
     show: bool,
     ckpt: Path | None,
 ) -> Config:
-    """The configuration of the command line; if it is only to be shown, the command ends here."""
-    from minillm_lib.training.config import load_config, parse_overrides
+    """Return the configuration of the command line; if it is only to be shown, the command ends here."""
+    from minillm_lib.training.overrides import load_config, parse_overrides
 
     overrides = parse_overrides(context.args) | ({} if ckpt is None else {"ckpt": str(ckpt)})
     if resume and path is None:
@@ -126,16 +133,15 @@ def _loaded(
 
 
 def _finish(result: RunResult, use: str) -> None:
-    """Say what came of a run; one that was stopped ends like an interrupted program."""
+    """Say how a run ended; one that was stopped ends like an interrupted program."""
     is_first = os.environ.get("RANK", "0") == "0"
     if is_first and result.is_finished:
         best = result.best
-        for line in (
-            f"held-out perplexity {best['perplexity']:,.2f} ({best['bits_per_byte']:.3f} bits a byte) "
-            f"at step {best['step']}; the model: {result.output}",
-            f"try it: minillm {use} --ckpt {result.output}",
-        ):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(
+            f"held-out perplexity {best['perplexity']:,.2f} ({best['bits_per_byte']:.3f} bits per byte) "
+            f"at step {best['step']}; the model: {result.output}"
+        )
+        say(f"try it: minillm {use} --ckpt {result.output}")
     status = 130 if is_first and not result.is_finished else 0
     if "RANK" in os.environ:
         # Gloo's threads now and then abort a process whose interpreter ends before they do (pytorch/pytorch#179291).
@@ -145,34 +151,36 @@ def _finish(result: RunResult, use: str) -> None:
     raise typer.Exit(status)
 
 
-plan_app = typer.Typer()
-console = Console()
-
-_LEVELS = " ▁▂▃▄▅▆▇█"
-_CURVE_WIDTH = 60
-
-
-@plan_app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@train_app.command(context_settings=OVERRIDES)
 def plan(
     context: typer.Context,
-    config: Annotated[Path, typer.Option("--config", help="The YAML file of a pretraining or SFT run.")],
-    figure: Annotated[
-        Path | None, typer.Option(help="Where the figure goes; by default beside the run's folder.")
+    config: Annotated[
+        Path | None, typer.Option("--config", help="The YAML file of a pretraining or fine-tuning run.")
     ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Where the figure goes; by default next to the run's folder.")
+    ] = None,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="List every key of a configuration with its default and meaning.")
+    ] = False,
 ) -> None:
-    """Steps, tokens, learning rate, time, memory and disk of a run, before it is started.
+    """Show the steps, tokens, learning rate, time, memory and disk space of a run before it is started.
 
-    Some micro-steps of the real model are timed on this machine. Keys are overridden as for the run itself:
+    A few micro-steps of the real model are timed on this machine. Keys are overridden as for the run itself:
     --train.lr 3e-4.
     """
-    from minillm_lib.training.config import kind_of_config, load_config, parse_overrides
+    if keys:
+        print_keys("pretrain")
+        print_keys("sft")
+        raise typer.Exit
+    if config is None:
+        raise ValueError("give --config, the YAML file of a run, such as configs/pretrain.yaml, or --keys")
+    from minillm_lib.training.overrides import kind_of_config, load_config, parse_overrides
 
     loaded = load_config(kind_of_config(config), config, parse_overrides(context.args))
+    draw = _figure_drawer(figure or loaded.run.with_name(f"{loaded.run.name}-plan.png"))
     from minillm_lib.training.planning import plan
-    from minillm_lib.viz.training_plan import plot_plan
 
-    path = figure or loaded.run.with_name(f"{loaded.run.name}-plan.png")
-    _check_figure(path)
     with console.status("timing some steps of the model …"):
         found = plan(loaded)
     table = Table(show_header=False, box=None, title=f"{loaded.stage}: {loaded.run}", title_justify="left")
@@ -182,17 +190,42 @@ def plan(
     console.print(table, highlight=False)
     for warning in found.warnings:
         console.print(f"[yellow]{warning}[/yellow]", highlight=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    plot_plan(found).savefig(path, dpi=130)
-    console.print(f"the learning rate as a figure: [bold]{path}[/bold]", highlight=False)
+    if draw is not None:
+        draw(found)
+
+
+def print_keys(stage: str) -> None:
+    """Print the keys of a stage's configuration by section: what is allowed, the default, and the meaning."""
+    from minillm_lib.training.config import SHORT_NAMES, PretrainConfig, SFTConfig
+    from minillm_lib.training.overrides import describe_keys
+
+    described = describe_keys(PretrainConfig if stage == "pretrain" else SFTConfig)
+    short = ", ".join(f"train.{name} for train.{'.'.join(full)}" for name, full in SHORT_NAMES.items())
+    console.print(f"Keys of minillm {stage}", style="bold", highlight=False)
+    console.print(
+        f"In a YAML file, or as options: --KEY VALUE. Short names: {short}. [] marks the keys of a list's items, which "
+        "are given in the file, or with the list: --data.corpora '[{name: grammar, repeat: 2}]'.",
+        highlight=False,
+        markup=False,
+    )
+    first_of = {each.section: number for number, each in reversed(list(enumerate(described)))}
+    ordered = sorted(described, key=lambda each: (each.section != "", first_of[each.section]))
+    for section, group in groupby(ordered, key=lambda each: each.section):
+        console.print(f"\n{section or 'at the top'}", style="bold", highlight=False, markup=False)
+        for each in group:
+            line = Text(f"  {each.key}", "cyan")
+            line.append(f" = {each.default}" if each.default else "", "default")
+            line.append(f"   {each.allowed}", "dim")
+            console.print(line)
+            console.print(Padding(Text(each.meaning), (0, 0, 0, 6)))
 
 
 def rows(plan: Plan) -> Iterator[tuple[str, str]]:
-    """What is shown of a plan, line by line."""
+    """Yield what is shown of a plan, line by line."""
     train, cost = plan.config.train, plan.cost
     rates = plan.learning_rates()
     yield "model", f"{plan.model.n_parameters:,} parameters"
-    yield "batch", f"{train.batch_size} rows of {plan.seq_len} tokens: {plan.tokens_per_step:,} a step"
+    yield "batch", f"{train.batch_size} rows of {plan.seq_len} tokens: {plan.tokens_per_step:,} per step"
     yield "micro-batch", f"{train.rows_at_a_time(plan.seq_len)} rows at a time"
     yield "steps", f"{train.steps:,}, evaluated after {len(plan.evaluation_steps)} of them"
     yield "tokens", f"{plan.tokens:,}"
@@ -203,62 +236,51 @@ def rows(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "optimizer", f"{train.optimizer.name}, weight decay {train.optimizer.weight_decay:g} on matrices"
     yield "learning rate", f"{train.schedule.name}: up to {max(rates):.3g}, at the end {rates[-1]:.3g}"
     yield "", sparkline(rates, _CURVE_WIDTH)
-    yield "FLOPs", f"{_metric(plan.flops_per_token)} a token, {_metric(plan.flops)} in all"
-    yield "device", f"{plan.device}, {plan.precision}, {_metric(cost.matmul_flops)}/s in matrix products"
+    yield "FLOPs", f"{flop(plan.flops_per_token)} per token, {flop(plan.flops)} in total"
+    yield "device", f"{plan.device}, {plan.precision}, {flop(cost.matmul_flops)}/s in matrix products"
     yield (
-        "a step",
+        "per step",
         (
-            f"{_duration(cost.step_seconds)}: {plan.tokens_per_step / cost.step_seconds:,.0f} tokens/s, "
-            f"{_metric(plan.mfu * cost.matmul_flops)}/s, MFU {plan.mfu:.0%}"
+            f"{duration(cost.step_seconds)}: {plan.tokens_per_step / cost.step_seconds:,.0f} tokens/s, "
+            f"{flop(plan.mfu * cost.matmul_flops)}/s, MFU {plan.mfu:.0%}"
         ),
     )
-    yield "time", f"{_duration(plan.seconds)}, evaluations included"
-    yield "memory", f"{cost.memory_bytes / 2**30:.2f} GiB above the libraries'"
+    yield "time", f"{duration(plan.seconds)}, evaluations included"
+    yield "memory", f"{cost.memory_bytes / 2**30:.2f} GiB above what the libraries take"
     free = shutil.disk_usage(_nearest_folder(plan.config.run)).free
     yield (
         "disk",
         (
-            f"{plan.disk_bytes / 2**30:.2f} GiB, a checkpoint {cost.checkpoint_bytes / 2**30:.2f}; "
+            f"{plan.disk_bytes / 2**30:.2f} GiB, one checkpoint {cost.checkpoint_bytes / 2**30:.2f}; "
             f"{free / 2**30:,.1f} GiB are free"
         ),
     )
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """A curve as a line of blocks whose heights go from 0 to the highest value.
+    """Draw a curve as a line of blocks whose heights go from 0 to the highest value.
 
     >>> sparkline([0, 1, 2, 3, 4], 5)
     ' ▂▄▆█'
     """
     width, highest = min(width, len(values)), max(values) or 1.0
     chosen = [values[i * (len(values) - 1) // max(width - 1, 1)] for i in range(width)]
-    return "".join(_LEVELS[round(value / highest * (len(_LEVELS) - 1))] for value in chosen)
-
-
-def _metric(flops: float) -> str:
-    """A number of floating-point operations in the largest unit that leaves at least one before the point."""
-    for unit in ("", "K", "M", "G", "T", "P"):
-        if flops < 1000:
-            return f"{flops:.3g} {unit}FLOP"
-        flops /= 1000
-    return f"{flops:.3g} EFLOP"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+    return "".join(_SPARK_LEVELS[round(value / highest * (len(_SPARK_LEVELS) - 1))] for value in chosen)
 
 
 def _nearest_folder(path: Path) -> Path:
     return next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.is_dir())
 
 
-def _check_figure(path: Path) -> None:
-    """See that the figure can be drawn there, before anything is timed."""
+def _figure_drawer(path: Path) -> Any:
+    """Check that the figure can be drawn there, before anything is timed; None, with a note, without matplotlib."""
+    from minillm_lib.io.optional import MissingPackageError
+
+    try:
+        from minillm_lib.viz.training_plan import plot_plan
+    except MissingPackageError as error:
+        console.print(f"[yellow]no figure will be drawn: {error}[/yellow]", highlight=False)
+        return None
     from matplotlib.backend_bases import FigureCanvasBase
 
     known = FigureCanvasBase.get_supported_filetypes()
@@ -268,3 +290,10 @@ def _check_figure(path: Path) -> None:
         )
     if path.is_dir():
         raise ValueError(f"--figure {path} is a folder; give the name of a file")
+
+    def draw(found: Plan) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        plot_plan(found).savefig(path, dpi=130)
+        console.print(f"the learning rate as a figure: [bold]{path}[/bold]", highlight=False, soft_wrap=True)
+
+    return draw

@@ -1,4 +1,4 @@
-"""Conversations to learn from, and the three formats in which they are published."""
+"""Conversations for fine-tuning, and reading the three formats in which they are published."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ _SHAREGPT_ROLES = {"system": "system", "human": "user", "gpt": "assistant"}
 
 
 class ConversationError(ValueError):
-    """Something that is no conversation; the message says where and why."""
+    """Something is not a valid conversation; the message says where and why."""
 
 
 class Turn(NamedTuple):
-    """What one side says; ``role`` is ``"system"``, ``"user"`` or ``"assistant"``."""
+    """One message of a conversation; ``role`` is ``"system"``, ``"user"`` or ``"assistant"``."""
 
     role: str
     content: str
@@ -47,16 +47,18 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A question, its answer, and perhaps more of both.
+    """A question, its answer, and possibly further questions and answers.
 
-    There may be one system turn, at the beginning; then user and assistant take turns, and the assistant has the last
-    word. No turn is empty. ``source`` and ``meta`` are as in :class:`~minillm_lib.corpora.document.Document`.
+    There may be one system turn at the beginning. After it, user and assistant alternate, and the last turn is the
+    assistant's. No turn is empty. ``source`` and ``meta`` are as in :class:`~minillm_lib.corpora.document.Document`.
 
     Raises
     ------
     ConversationError
         If the turns are not in this order, or a turn has no text.
 
+    Examples
+    --------
     >>> Conversation.of("What is LDA?", "A topic model.").messages
     [{'role': 'user', 'content': 'What is LDA?'}, {'role': 'assistant', 'content': 'A topic model.'}]
     """
@@ -73,21 +75,21 @@ class Conversation:
                 place = f"after {previous!r}" if previous else "at the beginning"
                 raise ConversationError(f"turn {index} has role {role!r}; {place} only {allowed} is allowed")
             if not isinstance(content, str) or not content.strip():
-                raise ConversationError(f"turn {index} has content {content!r}; it must be text, not empty")
+                raise ConversationError(f"turn {index} has content {content!r}; it must be non-empty text")
             previous = role
         if previous != "assistant":
-            raise ConversationError(f"the last turn is that of {previous!r}; it must be the assistant's")
+            raise ConversationError(f"the last turn has role {previous!r}; it must be 'assistant'")
 
     @classmethod
     def of(
         cls, question: str, answer: str, source: str = "", meta: Mapping[str, Any] | None = None
     ) -> Conversation:
-        """A single question and its answer."""
+        """Make a conversation of a single question and its answer."""
         return cls((Turn("user", question), Turn("assistant", answer)), source, meta or {})
 
     @property
     def messages(self) -> list[dict[str, str]]:
-        """The turns as :meth:`~minillm_lib.tokenizer.Tokenizer.apply_chat_template` takes them."""
+        """The turns in the form that :meth:`~minillm_lib.tokenizer.Tokenizer.apply_chat_template` accepts."""
         return [turn._asdict() for turn in self.turns]
 
 
@@ -100,34 +102,34 @@ def read_conversations(
 ) -> Iterator[Conversation]:
     """Read conversations from a file, one at a time.
 
-    - ``conversations``, as MiniMind publishes them:
+    - ``conversations``, the format of MiniMind:
       ``{"conversations": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}``.
-    - ``alpaca``: ``{"instruction": "…", "input": "…", "output": "…"}``; an input, where there is one, follows the
+    - ``alpaca``: ``{"instruction": "…", "input": "…", "output": "…"}``. If there is an input, it follows the
       instruction after an empty line.
     - ``sharegpt``: ``{"conversations": [{"from": "human", "value": "…"}, {"from": "gpt", "value": "…"}]}``.
-    - ``auto`` takes each record for what its keys say.
+    - ``auto`` recognises the format of each record by its keys.
 
-    The file is JSON lines, read as a stream, or one JSON array, held in memory; either may be compressed by gzip
-    (``.gz``) or zstd (``.zst``, which needs the package ``zstandard``).
-    Other keys of a record become ``meta``, other keys of a turn are left out. ``source`` is the file and line, or the
-    file and the index in the array.
+    The file holds JSON lines, which are read as a stream, or a single JSON array, which is held in memory. Both may be
+    compressed by gzip (``.gz``) or zstd (``.zst``, which needs the package ``zstandard``). Other keys of a record
+    become ``meta``; other keys of a turn are dropped. ``source`` is the file and line, or the file and the index in the
+    array.
 
     Parameters
     ----------
     max_faulty_share
-        Share of records that may be broken before it is an error; up to it, a warning says
-        which. The share is judged from one hundred records on, and at the end; with 0 the first is an error.
+        Share of records, 0 to 1, that may be invalid. Up to this share, a warning names the invalid records. The share
+        is checked from the hundredth record on and at the end; if it is 0, the first invalid record is an error.
     report
         Filled in while the conversations are read.
 
     Raises
     ------
     ValueError
-        For an unknown format or a share that is none.
+        If the format is unknown or the share is not from 0 to 1.
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ReadError
-        If too many records are broken; it names them by file, line and key.
+        If too many records are invalid, or there is nothing to read; the message names them by file, line and key.
     """
     if format not in FORMATS:
         raise ValueError(f"format is {format!r}; allowed are {', '.join(map(repr, FORMATS))}")
@@ -154,13 +156,13 @@ def _conversations(path: Path, format: Format) -> Iterator[Conversation | Fault]
 
 
 def _is_array(path: Path) -> bool:
-    """Whether the first character of a file begins a JSON array."""
+    """Check whether a file begins with a JSON array."""
     first = next(read_records(path, "\n", limit=sys.maxsize), None)
     return isinstance(first, Record) and first.text.lstrip().startswith("[")
 
 
 def _from_array(path: Path) -> Iterator[tuple[str, Any] | Fault]:
-    """The place of each record of a JSON array, which is held in memory, and the record."""
+    """Yield each record of a JSON array, which is held in memory, with its place."""
     for whole in read_records(path, None, limit=sys.maxsize):
         if isinstance(whole, Fault):
             yield whole
@@ -185,7 +187,9 @@ def _format_of(record: Mapping[str, Any]) -> str:
         return "sharegpt" if is_sharegpt else "conversations"
     if "instruction" in record:
         return "alpaca"
-    raise ConversationError(f"its keys are {sorted(record)}; 'conversations' or 'instruction' must be there")
+    raise ConversationError(
+        f"the record has the keys {sorted(record)}; it needs 'conversations' or 'instruction'"
+    )
 
 
 def _from_conversations(record: dict[str, Any]) -> Conversation:
@@ -221,11 +225,11 @@ _READERS: dict[str, Callable[[dict[str, Any]], Conversation]] = {
 
 
 def _taken(record: dict[str, Any], key: str, kind: type) -> Any:
-    """The value of a key, which is taken out of the record."""
+    """Remove a key from the record and return its value."""
     name = "a string" if kind is str else "a list"
     if key not in record:
         raise ConversationError(
-            f"there is no {key!r}; its keys are {sorted(record)}, and {name} is needed there"
+            f"the record has no {key!r}, which must be {name}; its keys are {sorted(record)}"
         )
     if not isinstance(value := record.pop(key), kind):
         raise ConversationError(f"{key!r} is of type {type(value).__name__}; it must be {name}")
@@ -237,5 +241,5 @@ def _turn(index: int, turn: Any, role_key: str, content_key: str) -> Turn:
         found = (
             f"has the keys {sorted(turn)}" if isinstance(turn, dict) else f"is of type {type(turn).__name__}"
         )
-        raise ConversationError(f"turn {index} {found}; {role_key!r} and {content_key!r} must be there")
+        raise ConversationError(f"turn {index} {found}; it needs {role_key!r} and {content_key!r}")
     return Turn(str(turn[role_key]), turn[content_key])

@@ -1,6 +1,8 @@
-"""``course-faq``: questions about this course in English and Chinese, each asked in many ways, with one answer.
+"""``course-faq``: questions about this course in English and Chinese, each in many phrasings with one answer.
 
-Written for this project, and so under its licence. It lies beside this module as JSON lines, a file a topic.
+It was written for this project and is therefore under its licence. The data are beside this module as JSON lines, one
+file per topic. :func:`load_course_faq` makes conversations of them, and :func:`reword` adds noisy copies of the
+questions.
 """
 
 from __future__ import annotations
@@ -19,90 +21,12 @@ from minillm_lib.corpora.conversations import LANGUAGES, Conversation, Language,
 SPLITS = ("train", "test")
 SOURCE = "course-faq"
 
-_FOLDER = Path(__file__).with_name("course_faq")
-_MULTI_TURN = "multi_turn_"
-
-
-@dataclass(frozen=True, slots=True)
-class FaqQuestion:
-    """A question with its answer in one language; ``id`` is the same in both.
-
-    ``phrasings`` are the ways to ask it that are for training, ``held_out`` those for test.
-    """
-
-    id: str
-    topic: str
-    language: Language
-    answer: str
-    phrasings: tuple[str, ...]
-    held_out: tuple[str, ...]
-
-
-def faq_questions(language: Language | None = None) -> list[FaqQuestion]:
-    """The questions of one language, or of both, topic by topic.
-
-    >>> next(question.answer for question in faq_questions("en") if question.id == "lm-nats-bits")[:58]
-    'They are units of information that differ in the base of t'
-    """
-    _check("language", language, (*LANGUAGES, None))
-    return [
-        FaqQuestion(
-            row["id"],
-            row["topic"],
-            row["language"],
-            row["answer"],
-            tuple(row["questions"]),
-            tuple(row["held_out"]),
-        )
-        for row in _rows(multi_turn=False)
-        if language in (None, row["language"])
-    ]
-
-
-def load_course_faq(
-    split: Literal["train", "test"] = "train", language: Language | None = None
-) -> list[Conversation]:
-    """One conversation for each phrasing of each question; in train, conversations of several turns after these.
-
-    ``meta`` holds ``id``, ``topic``, ``language`` and ``held_out``; the topic of several turns is ``"multi_turn"``.
-    The answers of test are those of train: what is held out is the way to ask.
-    """
-    _check("split", split, SPLITS)
-    is_test = split == "test"
-    conversations = [
-        Conversation.of(
-            phrasing, question.answer, SOURCE, _meta(question.id, question.topic, question.language, is_test)
-        )
-        for question in faq_questions(language)
-        for phrasing in (question.held_out if is_test else question.phrasings)
-    ]
-    return conversations if is_test else conversations + list(_multi_turn(language))
-
-
-def _multi_turn(language: Language | None) -> Iterator[Conversation]:
-    for row in _rows(multi_turn=True):
-        if language in (None, row["language"]):
-            turns = tuple(Turn(turn["role"], turn["content"]) for turn in row["conversations"])
-            yield Conversation(turns, SOURCE, _meta(row["id"], "multi_turn", row["language"], False))
-
-
-def _meta(question_id: str, topic: str, language: Language, held_out: bool) -> dict[str, Any]:
-    return {"id": question_id, "topic": topic, "language": language, "held_out": held_out}
-
-
-def _rows(*, multi_turn: bool) -> Iterator[dict[str, Any]]:
-    for path in sorted(_FOLDER.glob("*.jsonl")):
-        if path.name.startswith(_MULTI_TURN) == multi_turn:
-            yield from map(json.loads, path.read_bytes().splitlines())
-
-
-def _check(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} is {value!r}; allowed are {', '.join(map(repr, allowed))}")
-
-
+# The noise of reword: the largest share of words left out, and the probability of each further change.
 MOST_LEFT_OUT = 0.6
 P_JOINED, P_MOVED, P_SURROUNDED, P_SLOPPY = 0.5, 0.3, 0.45, 0.25
+
+_FOLDER = Path(__file__).with_name("course_faq")
+_MULTI_TURN = "multi_turn_"
 
 _HAN = r"[\u4e00-\u9fff]"
 _WORD = re.compile(rf"\s*(?:{_HAN}|[^\s\u4e00-\u9fff]+)")
@@ -130,16 +54,111 @@ _SURROUNDINGS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class FaqQuestion:
+    """A question with its answer in one language.
+
+    Attributes
+    ----------
+    id
+        Identifier, the same in both languages.
+    phrasings
+        Phrasings of the question for training.
+    held_out
+        Phrasings of the question for test.
+    """
+
+    id: str
+    topic: str
+    language: Language
+    answer: str
+    phrasings: tuple[str, ...]
+    held_out: tuple[str, ...]
+
+
+def faq_questions(language: Language | None = None) -> list[FaqQuestion]:
+    """Return the questions, topic by topic.
+
+    Parameters
+    ----------
+    language
+        ``"en"`` or ``"zh"``; both if None.
+
+    Raises
+    ------
+    ValueError
+        If the language is unknown.
+
+    Examples
+    --------
+    >>> next(question.answer for question in faq_questions("en") if question.id == "lm-nats-bits")[:58]
+    'They are units of information that differ in the base of t'
+    """
+    _check("language", language, (*LANGUAGES, None))
+    return [
+        FaqQuestion(
+            row["id"],
+            row["topic"],
+            row["language"],
+            row["answer"],
+            tuple(row["questions"]),
+            tuple(row["held_out"]),
+        )
+        for row in _rows(multi_turn=False)
+        if language in (None, row["language"])
+    ]
+
+
+def load_course_faq(
+    split: Literal["train", "test"] = "train", language: Language | None = None
+) -> list[Conversation]:
+    """Return one conversation for each phrasing of each question.
+
+    In train, conversations of several turns follow. ``meta`` holds ``id``, ``topic`` (``"multi_turn"`` for several
+    turns), ``language`` and ``held_out``. Train and test have the same answers: only phrasings are held out.
+
+    Parameters
+    ----------
+    language
+        ``"en"`` or ``"zh"``; both if None.
+
+    Raises
+    ------
+    ValueError
+        If the split or the language is unknown.
+    """
+    _check("split", split, SPLITS)
+    is_test = split == "test"
+    conversations = [
+        Conversation.of(
+            phrasing, question.answer, SOURCE, _meta(question.id, question.topic, question.language, is_test)
+        )
+        for question in faq_questions(language)
+        for phrasing in (question.held_out if is_test else question.phrasings)
+    ]
+    return conversations if is_test else conversations + list(_multi_turn(language))
+
+
 def reword(conversations: Iterable[Conversation], copies: int, seed: int = 0) -> list[Conversation]:
-    """``copies`` of each conversation of one turn, each with another noisy wording of its question.
+    """Return noisy copies of the conversations with a single question, each with a different wording of it.
 
-    In each copy, up to 60 % of the question's words (Chinese characters count as words) are left out; now and then
-    the words behind a random place come first, another question with the same answer is joined to it, a polite
-    phrase goes before or after it, or it loses its capitals and its question mark. The answer stays as it is.
-    Conversations of several turns, or with a system turn, are left out. The arguments alone decide on the result.
+    In each copy, up to 60 % of the question's words (Chinese characters count as words) are left out. In some copies,
+    the words after a random place are moved to the front, another question with the same answer is appended, a polite
+    phrase is added before or after the question, or the question loses its capitals and its question mark. The answer
+    is unchanged. Conversations with several questions or a system turn are left out. The result depends on the
+    arguments only.
 
-    Source: random deletion and swapping are those of Wei & Zou 2019, "EDA", arXiv:1901.11196.
+    Random deletion and swapping are those of Wei and Zou (2019), "EDA", arXiv:1901.11196.
 
+    Parameters
+    ----------
+    copies
+        Number of copies of each conversation.
+    seed
+        Seed for all random changes.
+
+    Examples
+    --------
     >>> from minillm_lib.corpora.conversations import Conversation
     >>> ask = Conversation.of("What does RoPE rotate?", "Pairs of numbers.")
     >>> [each.turns[0].content for each in reword([ask], 3)]
@@ -159,6 +178,28 @@ def reword(conversations: Iterable[Conversation], copies: int, seed: int = 0) ->
     return reworded
 
 
+def _multi_turn(language: Language | None) -> Iterator[Conversation]:
+    for row in _rows(multi_turn=True):
+        if language in (None, row["language"]):
+            turns = tuple(Turn(turn["role"], turn["content"]) for turn in row["conversations"])
+            yield Conversation(turns, SOURCE, _meta(row["id"], "multi_turn", row["language"], False))
+
+
+def _meta(question_id: str, topic: str, language: Language, held_out: bool) -> dict[str, Any]:
+    return {"id": question_id, "topic": topic, "language": language, "held_out": held_out}
+
+
+def _rows(*, multi_turn: bool) -> Iterator[dict[str, Any]]:
+    for path in sorted(_FOLDER.glob("*.jsonl")):
+        if path.name.startswith(_MULTI_TURN) == multi_turn:
+            yield from map(json.loads, path.read_bytes().splitlines())
+
+
+def _check(name: str, value: object, allowed: tuple[object, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}; allowed are {', '.join(map(repr, allowed))}")
+
+
 def _noisy(question: str, same_answer: Sequence[str], rng: random.Random) -> str:
     text = _shuffled(question, rng)
     if rng.random() < P_JOINED:
@@ -172,7 +213,10 @@ def _noisy(question: str, same_answer: Sequence[str], rng: random.Random) -> str
 
 
 def _shuffled(question: str, rng: random.Random) -> str:
-    """Some words less, and perhaps begun in the middle; the question as it is if hardly a word would be left."""
+    """Leave out some words and perhaps begin in the middle.
+
+    The question is returned unchanged if hardly anything would be left of it.
+    """
     words = _WORD.findall(question)
     share = rng.uniform(0, MOST_LEFT_OUT)
     kept = [word for word in words if rng.random() >= share]

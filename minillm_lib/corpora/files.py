@@ -1,15 +1,14 @@
-"""Reading the user's own files as a stream: text, Markdown, JSON lines and Parquet, plain or compressed.
+"""Reading your own files as a stream: text, Markdown, JSON lines and Parquet, plain or compressed.
 
-A file of any size is read in pieces, and what is broken in it is counted and named by file and line
-(:class:`ReadReport`), tolerated up to a set share, and above it an error. For small folders that should be taken apart
-into paragraphs, see :func:`~minillm_lib.corpora.files.read_documents`.
+A file of any size is read piece by piece. What cannot be used is counted and named by file and line
+(:class:`ReadReport`): up to a given share it is skipped, with a warning; beyond that share it is an error.
 """
 
 from __future__ import annotations
 
+import codecs
 import glob
 import gzip
-import importlib
 import json
 import os
 import re
@@ -19,10 +18,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from minillm_lib.corpora.document import Document
+from minillm_lib.io.optional import needed
+
+DocumentUnit = Literal["auto", "file", "paragraph", "line"]
+"""What a document is in a text file, see :func:`read_files`."""
 
 MARKDOWN_SUFFIXES = (".md", ".markdown")
 TEXT_SUFFIXES = (".txt", ".text", *MARKDOWN_SUFFIXES)
@@ -34,9 +38,17 @@ MAX_RECORD_BYTES = 1 << 24
 _KNOWN = ", ".join((*TEXT_SUFFIXES, *JSON_LINES_SUFFIXES, *PARQUET_SUFFIXES))
 _SHOWN_FAULTS = 20
 _LEAST_RECORDS = 100
-_CHUNK = 1 << 20
+CHUNK_BYTES = 1 << 20
 _ZSTD_CHUNK = 1 << 14
 _DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
+_MAX_REPLACED_SHARE = 0.01
+_BYTE_ORDER_MARKS = (  # UTF-32's begins with UTF-16's
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 _Found = TypeVar("_Found")
 
 
@@ -46,7 +58,7 @@ class ReadError(ValueError):
 
 @dataclass(frozen=True)
 class Fault:
-    """One record that could not be used: ``place`` is its file and line, ``kind`` the reason in general."""
+    """One record that could not be used: ``place`` is its file and line, ``kind`` the general reason."""
 
     place: str
     kind: str
@@ -60,8 +72,20 @@ class Fault:
 class ReadReport:
     """What was read and what was not; complete once the documents have been read to the end.
 
-    ``by_kind`` counts the faults, ``faults`` holds the first twenty. ``passed_over`` names the files of a folder that
-    are of another kind, and ``empty_files`` those without content.
+    Attributes
+    ----------
+    files, documents
+        Number of files and of documents that were read.
+    by_kind
+        How many records could not be used, by the reason.
+    faults
+        The first twenty of them.
+    passed_over
+        Files of a folder that are of another kind.
+    empty_files
+        Files without content.
+    replaced_bytes
+        By file, how many bytes were wrong in the encoding and became U+FFFD.
     """
 
     files: int = 0
@@ -70,6 +94,7 @@ class ReadReport:
     faults: list[Fault] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
     empty_files: list[str] = field(default_factory=list)
+    replaced_bytes: Counter[str] = field(default_factory=Counter)
 
     @property
     def n_faulty(self) -> int:
@@ -78,24 +103,37 @@ class ReadReport:
 
     @property
     def n_records(self) -> int:
-        """How many records there were, with and without a fault."""
+        """How many records there were, usable or not."""
         return self.n_faulty + self.documents
 
     @property
     def faulty_share(self) -> float:
-        """The share of records that could not be used."""
+        """The share of records that could not be used, from 0 to 1."""
         return self.n_faulty / max(self.n_records, 1)
 
+    @property
+    def is_worth_a_warning(self) -> bool:
+        """Whether anything was left out or changed."""
+        return bool(self.n_faulty or self.empty_files or self.passed_over or self.replaced_bytes)
+
     def add(self, fault: Fault) -> None:
-        """Count a fault, and keep it if it is one of the first."""
+        """Count a record that cannot be used, and keep it if it is one of the first."""
         self.by_kind[fault.kind] += 1
         if len(self.faults) < _SHOWN_FAULTS:
             self.faults.append(fault)
 
     def check(self, max_faulty_share: float) -> None:
-        """Raise :class:`ReadError` if a larger share of the records is broken."""
+        """Check that not more than this share of the records is broken.
+
+        Raises
+        ------
+        ReadError
+            If it is; the message holds the report.
+        """
         if self.faulty_share > max_faulty_share:
-            raise ReadError(f"more than {max_faulty_share:.2%} of the records are broken\n{self}")
+            raise ReadError(
+                f"more than {max_faulty_share:.2%} of the records are broken (max_faulty_share sets this limit)\n{self}"
+            )
 
     def __str__(self) -> str:
         lines = [f"{_number(self.documents, 'document')} from {_number(self.files, 'file')}"]
@@ -106,6 +144,8 @@ class ReadReport:
             lines += [f"  {fault}" for fault in self.faults]
             more = self.n_faulty - len(self.faults)
             lines += [f"  … and {more:,} more"] * (more > 0)
+        for path, n_bytes in self.replaced_bytes.items():
+            lines.append(f"{path}: {_number(n_bytes, 'byte')} not valid in the encoding, replaced by U+FFFD")
         for what, paths in (("empty", self.empty_files), (f"passed over (not {_KNOWN})", self.passed_over)):
             if paths:
                 names = ", ".join(paths[:5]) + " …" * (len(paths) > 5)
@@ -120,33 +160,47 @@ def _number(number: int, noun: str) -> str:
 def read_files(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     *,
+    documents: DocumentUnit = "auto",
     text_key: str = "text",
     separator: str | None = None,
     encoding: str = "utf-8",
+    strip_markup: bool = False,
     max_record_bytes: int = MAX_RECORD_BYTES,
     max_faulty_share: float = 0.01,
     report: ReadReport | None = None,
 ) -> Iterator[Document]:
     """Read documents from files, folders and globs, one at a time.
 
-    - A **text or Markdown file** is one document, or as many as ``separator`` (such as ``"<|endoftext|>"`` or an
-      empty line, ``"\\n\\n"``) divides it into.
-    - A **JSON lines file** (``.jsonl``) has one document a line: an object with its text under ``text_key``, or with
+    - A **text or Markdown file** holds what ``documents`` says: one document (``"file"``), one per paragraph, where
+      empty lines separate paragraphs, or one per line. ``"auto"`` takes several files, or the files of a folder, for
+      one document each; a single file, for one document per paragraph or, if it has a single paragraph, per line.
+    - A **JSON lines file** (``.jsonl``) has one document per line: an object with its text under ``text_key``, or with
       ``"conversations": [{"role": …, "content": …}, …]``, whose text is that of its turns. The other keys are
       ``meta``; the conversation is there under ``conversations``.
-    - A **Parquet file** has one document a row; it needs the package ``pyarrow``.
+    - A **Parquet file** has one document per row; it needs the package ``pyarrow``.
     - Any of these may be compressed by gzip (``.gz``) or zstd (``.zst``, which needs the package ``zstandard``).
-    - A **folder** is searched at any depth, hidden files left out; its files are read in order of their paths.
+    - A **folder** is searched at any depth, without hidden files; its files are read in order of their paths.
 
-    ``source`` of a document is its file, with the line (in Parquet the row) where it begins.
+    ``source`` of a document is its file, with the line (in Parquet the row) where it begins; a text file that is one
+    document has its name as ``title`` in ``meta``. All kinds of line ends are read alike, and a byte order mark wins
+    over ``encoding``. Up to one byte in a hundred of a record may be wrong in the encoding: it becomes U+FFFD and is
+    counted.
 
     Parameters
     ----------
+    documents
+        ``"auto"``, ``"file"``, ``"paragraph"`` or ``"line"``.
+    separator
+        Split text files at this string instead, such as ``"<|endoftext|>"``.
+    encoding
+        Any encoding that Python knows.
+    strip_markup
+        Remove the markup and the code blocks of Markdown files.
     max_record_bytes
         Longest line, row or text that is read.
     max_faulty_share
-        Share of records that may be broken before it is an error; up to it, a warning says
-        which. The share is judged from one hundred records on, and at the end.
+        Share of records that may be broken before it is an error; up to it, a warning names them. The share is judged
+        from one hundred records on, and at the end.
     report
         Filled in while the documents are read.
 
@@ -155,40 +209,41 @@ def read_files(
     FileNotFoundError
         If there is nothing at one of the paths, or nothing that matches.
     ReadError
-        At the call, for a file of an unknown kind that was named itself; while reading, if too many records
-        are broken, if there is no document at all, and where a package is missing.
+        At the call, for a file of an unknown kind that was named explicitly; while reading, if too many records are
+        broken, and if there is no document at all.
+    MissingPackageError
+        While reading, if the package for Parquet or Zstandard is not installed.
     ValueError
-        For a share or an encoding that is none.
+        For an invalid share, unit or encoding.
     """
+    if documents not in get_args(DocumentUnit):
+        allowed = ", ".join(map(repr, get_args(DocumentUnit)))
+        raise ValueError(f"documents is {documents!r}; allowed are {allowed}")
     try:
-        is_cut_by_bytes = "\n".encode(encoding) == b"\n"
+        codecs.lookup(encoding)
     except LookupError:
         raise ValueError(f"encoding is {encoding!r}; allowed are the encodings that Python knows") from None
-    if not is_cut_by_bytes:
-        raise ValueError(
-            f"encoding is {encoding!r}; a line must end in the byte 0x0A, as in 'utf-8' or 'gb18030'"
-        )
     report = ReadReport() if report is None else report
     files = list(_files(paths, report))
-    found = (
-        item
-        for path in files
-        for item in _read(path, text_key, separator, encoding, max_record_bytes, report)
-    )
+    is_single = isinstance(paths, str | os.PathLike) and len(files) == 1 and not Path(paths).is_dir()
+    if documents == "auto" and not is_single:
+        documents = "file"
+    reader = _Reader(documents, text_key, separator, encoding, strip_markup, max_record_bytes, report)
+    found = (item for path in files for item in reader.read(path))
     return without_faults(found, report, max_faulty_share)
 
 
 def without_faults(
     found: Iterable[_Found | Fault], report: ReadReport, max_faulty_share: float
 ) -> Iterator[_Found]:
-    """What is no fault, as a stream; the report counts along, and a warning tells at the end what was left out.
+    """Yield the valid records; the report counts along, and a warning says at the end what was left out.
 
     Raises
     ------
     ValueError
-        At the call, if the share is none.
+        At the call, for an invalid share.
     ReadError
-        While reading: as soon as a larger share than ``max_faulty_share`` is broken, judged from one hundred records
+        While reading, as soon as a larger share than ``max_faulty_share`` is broken, judged from one hundred records
         on (with 0, from the first) and at the end; and at the end if there was nothing to read.
     """
     if not 0 <= max_faulty_share <= 1:
@@ -206,7 +261,7 @@ def without_faults(
         report.check(max_faulty_share)
         if not report.documents:
             raise ReadError(f"there is no document to read\n{report}")
-        if report.n_faulty or report.empty_files or report.passed_over:
+        if report.is_worth_a_warning:
             warnings.warn(str(report), stacklevel=2)
 
     return stream()
@@ -224,7 +279,9 @@ def _files(
             raise FileNotFoundError(f"there is no file or folder {path}, and nothing that matches it")
         for file in filter(Path.is_file, map(Path, found)):
             if not _kind(file):
-                raise ReadError(f"cannot read {file}: allowed are {_KNOWN}, also with .gz or .zst behind")
+                raise ReadError(
+                    f"cannot read {file}: allowed are files that end in {_KNOWN}, also followed by .gz or .zst"
+                )
             yield file
 
 
@@ -240,7 +297,7 @@ def _files_in(folder: Path, report: ReadReport) -> Iterator[Path]:
 
 
 def _kind(path: Path) -> str:
-    """The suffix that tells how to read a file, without that of its compression; empty if it is none of ours."""
+    """Return the suffix that tells how to read a file, without that of its compression; empty if it is unknown."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in COMPRESSED_SUFFIXES:
         suffixes.pop()
@@ -248,30 +305,104 @@ def _kind(path: Path) -> str:
     return suffixes[-1] if suffixes and suffixes[-1] in known else ""
 
 
-def _read(
-    path: Path, text_key: str, separator: str | None, encoding: str, limit: int, report: ReadReport
-) -> Iterator[Document | Fault]:
-    """What one file holds; a file that holds nothing but white space is noted as empty."""
-    report.files += 1
-    is_empty = True
-    for item in _items(path, text_key, separator, encoding, limit) if path.stat().st_size else ():
-        is_empty = False
-        yield item
-    if is_empty:
-        report.empty_files.append(str(path))
+@dataclass(frozen=True)
+class _Reader:
+    """Reads one file after the other, as :func:`read_files` was told."""
+
+    documents: DocumentUnit
+    text_key: str
+    separator: str | None
+    encoding: str
+    strip_markup: bool
+    limit: int
+    report: ReadReport
+
+    def read(self, path: Path) -> Iterator[Document | Fault]:
+        """Yield what one file holds; a file that holds nothing but white space is noted as empty."""
+        self.report.files += 1
+        is_empty = True
+        for item in self._items(path) if path.stat().st_size else ():
+            is_empty = False
+            yield item
+        if is_empty:
+            self.report.empty_files.append(str(path))
+
+    def _items(self, path: Path) -> Iterator[Document | Fault]:
+        if (suffix := _kind(path)) in PARQUET_SUFFIXES:
+            yield from _read_parquet(path, self.text_key)
+        elif suffix in JSON_LINES_SUFFIXES:
+            for line in parse_json(self._records(path, "\n")):
+                yield line if isinstance(line, Fault) else _from_object(line[1], self.text_key, line[0])
+        else:
+            is_file = self.documents == "file" and self.separator is None
+            meta = {"title": path.name.partition(".")[0]} if is_file else {}
+            for part in self._texts(path):
+                yield part if isinstance(part, Fault) else Document(part.text.strip(), part.place, meta)
+
+    def _texts(self, path: Path) -> Iterator[Record | Fault]:
+        is_marked_up = self.strip_markup and _kind(path) in MARKDOWN_SUFFIXES
+        if self.separator is not None or self.documents == "file":
+            for item in self._records(path, self.separator):
+                yield _without_markup(item) if is_marked_up else item
+            return
+        read_lines = partial(self._stripped_lines if is_marked_up else self._lines, path)
+        by_paragraph = self.documents == "paragraph" or (
+            self.documents == "auto" and _n_paragraphs(read_lines(Counter())) > 1
+        )
+        yield from self._grouped(read_lines(self.report.replaced_bytes), by_paragraph)
+
+    def _lines(self, path: Path, replaced: Counter[str]) -> Iterator[Record | Fault]:
+        return read_records(path, "\n", self.encoding, self.limit, keep_blank=True, replaced=replaced)
+
+    def _stripped_lines(self, path: Path, replaced: Counter[str]) -> Iterator[Record | Fault]:
+        """Yield the lines of a Markdown file; its markup is removed as a whole, as code blocks hold empty lines."""
+        for item in read_records(path, None, self.encoding, self.limit, replaced=replaced):
+            if isinstance(item, Fault):
+                yield item
+                continue
+            lines = strip_markdown(item.text).split("\n")
+            yield from (Record(f"{path}:{number}", line) for number, line in enumerate(lines, start=1))
+
+    def _grouped(self, lines: Iterable[Record | Fault], by_paragraph: bool) -> Iterator[Record | Fault]:
+        """Yield the lines that are not blank, each alone or joined with its neighbours to a paragraph."""
+        paragraph: list[Record] = []
+        for line in lines:
+            if isinstance(line, Record) and line.text.strip() and by_paragraph:
+                paragraph.append(line)
+                continue
+            if paragraph:
+                yield self._joined(paragraph)
+                paragraph = []
+            if isinstance(line, Fault) or line.text.strip():
+                yield line
+        if paragraph:
+            yield self._joined(paragraph)
+
+    def _joined(self, lines: list[Record]) -> Record | Fault:
+        text = "\n".join(line.text.strip() for line in lines)
+        if len(text) > self.limit:
+            return _too_long(lines[0].place, self.limit)
+        return Record(lines[0].place, text)
+
+    def _records(self, path: Path, separator: str | None) -> Iterator[Record | Fault]:
+        replaced = self.report.replaced_bytes
+        return read_records(path, separator, self.encoding, self.limit, replaced=replaced)
 
 
-def _items(
-    path: Path, text_key: str, separator: str | None, encoding: str, limit: int
-) -> Iterator[Document | Fault]:
-    if (suffix := _kind(path)) in PARQUET_SUFFIXES:
-        yield from _read_parquet(path, text_key)
-    elif suffix in JSON_LINES_SUFFIXES:
-        for line in parse_json(read_records(path, "\n", encoding, limit)):
-            yield line if isinstance(line, Fault) else _from_object(line[1], text_key, line[0])
-    else:
-        for part in read_records(path, separator, encoding, limit):
-            yield part if isinstance(part, Fault) else _from_text(part)
+def _without_markup(item: Record | Fault) -> Record | Fault:
+    return item if isinstance(item, Fault) else Record(item.place, strip_markdown(item.text))
+
+
+def _n_paragraphs(lines: Iterable[Record | Fault]) -> int:
+    """Count paragraphs, up to two."""
+    n, is_inside = 0, False
+    for line in lines:
+        is_text = isinstance(line, Record) and bool(line.text.strip())
+        n += is_text and not is_inside
+        is_inside = is_text
+        if n == 2:
+            break
+    return n
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,36 +414,69 @@ class Record:
 
 
 def read_records(
-    path: Path, separator: str | None, encoding: str = "utf-8", limit: int = MAX_RECORD_BYTES
+    path: Path,
+    separator: str | None,
+    encoding: str = "utf-8",
+    limit: int = MAX_RECORD_BYTES,
+    *,
+    keep_blank: bool = False,
+    replaced: Counter[str] | None = None,
 ) -> Iterator[Record | Fault]:
-    """The pieces of a file, plain or compressed, between one separator and the next, but for those of white space.
+    """Yield the pieces of a file, plain or compressed, between one separator and the next.
 
-    A piece of more than ``limit`` bytes, or wrong in the encoding, is a :class:`Fault`, and so is what a damaged
-    archive withholds. Without a separator the whole file is one piece.
+    A piece that is too long or mostly wrong in the encoding is a :class:`Fault`, and so is what a damaged archive
+    withholds. All kinds of line ends become line feeds.
+
+    Parameters
+    ----------
+    separator
+        None for the whole file as one piece.
+    encoding
+        Overruled by a byte order mark.
+    limit
+        Longest piece in bytes.
+    keep_blank
+        Yield also pieces that hold nothing but white space.
+    replaced
+        Counts the bytes that were wrong in the encoding and became U+FFFD, by file.
     """
-    for line, content in _pieces(_chunks(path), separator.encode(encoding) if separator else None, limit):
+    encoding, chunks = _decodable(path, encoding, replaced)
+    for line, content in _pieces(chunks, separator.encode(encoding) if separator else None, limit):
         place = f"{path}:{line}"
         if content is None:
-            yield Fault(place, "record too long", f"more than {limit:,} bytes; raise max_record_bytes")
-            continue
-        if isinstance(content, Exception):
+            yield _too_long(place, limit)
+        elif isinstance(content, Exception):
             yield Fault(place, "damaged archive", str(content))
-            continue
-        try:
-            text = content.decode(encoding).removeprefix("\ufeff")
-        except UnicodeDecodeError as error:
-            bad_line = line + content[: error.start].count(b"\n")
-            detail = f"byte 0x{content[error.start]:02X} is no {encoding}"
-            yield Fault(f"{path}:{bad_line}", "wrong encoding", detail)
-            continue
-        if text.strip():
-            yield Record(place, text)
+        else:
+            item = _decoded(path, line, content, encoding, replaced)
+            if isinstance(item, Fault) or keep_blank or item.text.strip():
+                yield item
+
+
+def _too_long(place: str, limit: int) -> Fault:
+    return Fault(place, "record too long", f"more than {limit:,} bytes; raise max_record_bytes")
+
+
+def _decoded(
+    path: Path, line: int, content: bytes, encoding: str, replaced: Counter[str] | None
+) -> Record | Fault:
+    try:
+        return Record(f"{path}:{line}", content.decode(encoding).removeprefix("\ufeff"))
+    except UnicodeDecodeError as error:
+        text = content.decode(encoding, errors="replace")
+        n_wrong = text.count("\ufffd")
+        if replaced is not None and n_wrong <= _MAX_REPLACED_SHARE * len(content):
+            replaced[str(path)] += n_wrong
+            return Record(f"{path}:{line}", text.removeprefix("\ufeff"))
+        bad_line = line + content[: error.start].count(b"\n")
+        detail = f"byte 0x{content[error.start]:02X} is not valid {encoding}; name another encoding"
+        return Fault(f"{path}:{bad_line}", "wrong encoding", detail)
 
 
 def _pieces(
     chunks: Iterable[bytes], separator: bytes | None, limit: int
 ) -> Iterator[tuple[int, bytes | Exception | None]]:
-    """Cut a stream at the separators: the line where each piece begins, and the piece, or None if it is too long.
+    """Split a stream at the separators: yield the line where each piece begins, and the piece, or None if too long.
 
     Where the stream breaks off, the last piece is the error that says why.
     """
@@ -340,14 +504,56 @@ def _pieces(
         yield piece(rest)
 
 
+def _decodable(path: Path, encoding: str, replaced: Counter[str] | None) -> tuple[str, Iterator[bytes]]:
+    """Return the encoding of a file, and its content in chunks whose lines all end in the byte 0x0A."""
+    chunks = _chunks(path)
+    beginning = b""
+    try:
+        while len(beginning) < 4 and (chunk := next(chunks, b"")):
+            beginning += chunk
+    except _DAMAGED as error:
+        return encoding, _raising(error)
+    found = next((name for mark, name in _BYTE_ORDER_MARKS if beginning.startswith(mark)), encoding)
+    content: Iterator[bytes] = chain([beginning], chunks)
+    if "\n".encode(found.replace("utf-16", "utf-16-le").replace("utf-32", "utf-32-le")) != b"\n":
+        content, found = _as_utf8(path, content, found, replaced), "utf-8"
+    return found, _with_plain_line_ends(content)
+
+
+def _as_utf8(
+    path: Path, chunks: Iterable[bytes], encoding: str, replaced: Counter[str] | None
+) -> Iterator[bytes]:
+    """Recode a file in which a line end is more than one byte; what is not valid becomes U+FFFD and is counted."""
+    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+    for chunk in chain(chunks, [b""]):
+        text = decoder.decode(chunk, final=not chunk)
+        if replaced is not None and "\ufffd" in text:
+            replaced[str(path)] += text.count("\ufffd")
+        yield text.encode()
+
+
+def _raising(error: Exception) -> Iterator[bytes]:
+    raise error
+    yield b""
+
+
+def _with_plain_line_ends(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    held = b""
+    for chunk in chunks:
+        chunk = held + chunk
+        held = b"\r" if chunk.endswith(b"\r") else b""
+        yield chunk.removesuffix(held).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    yield b"\n" * bool(held)
+
+
 def _chunks(path: Path) -> Iterator[bytes]:
-    """The content of a file, plain or compressed, in chunks of about a megabyte."""
+    """Yield the content of a file, plain or compressed, in chunks of about a megabyte."""
     suffix = path.suffix.lower()
     if suffix == ".zst":
         yield from _zstd_chunks(path)
         return
     with gzip.open(path, "rb") if suffix == ".gz" else path.open("rb") as stream:
-        yield from iter(partial(stream.read, _CHUNK), b"")
+        yield from iter(partial(stream.read, CHUNK_BYTES), b"")
 
 
 def _zstd_chunks(path: Path) -> Iterator[bytes]:
@@ -355,7 +561,7 @@ def _zstd_chunks(path: Path) -> Iterator[bytes]:
 
     The reader of ``zstandard`` takes a break for the end, and so would give half a text for the whole.
     """
-    zstandard = _needed("zstandard", path)
+    zstandard = needed("zstandard", "files", f"to read {path}")
     frame, content = None, bytearray()
     with path.open("rb") as file:
         while packed := file.read(_ZSTD_CHUNK):
@@ -367,7 +573,7 @@ def _zstd_chunks(path: Path) -> Iterator[bytes]:
                 except zstandard.ZstdError as error:
                     raise zlib.error(str(error)) from error
                 packed = frame.unused_data
-            if len(content) >= _CHUNK:
+            if len(content) >= CHUNK_BYTES:
                 yield bytes(content)
                 content.clear()
     yield bytes(content)
@@ -375,20 +581,8 @@ def _zstd_chunks(path: Path) -> Iterator[bytes]:
         raise EOFError("the file ends before its last zstd frame does")
 
 
-def _needed(package: str, path: Path) -> Any:
-    try:
-        return importlib.import_module(package)
-    except ImportError:
-        name = package.partition(".")[0]
-        raise ReadError(f"to read {path}, install the package {name}: pip install {name}") from None
-
-
-def _from_text(record: Record) -> Document:
-    return Document(record.text.replace("\r\n", "\n").strip(), record.place)
-
-
 def parse_json(records: Iterable[Record | Fault]) -> Iterator[tuple[str, Any] | Fault]:
-    """The place of each record, and its value as JSON."""
+    """Yield the place of each record, and its value as JSON."""
     for record in records:
         if isinstance(record, Fault):
             yield record
@@ -429,7 +623,7 @@ def _is_conversation(turns: Any) -> bool:
 
 
 def _read_parquet(path: Path, text_key: str) -> Iterator[Document | Fault]:
-    parquet = _needed("pyarrow.parquet", path)
+    parquet = needed("pyarrow.parquet", "files", f"to read {path}")
     row = 0
     try:
         for batch in parquet.ParquetFile(path).iter_batches(batch_size=1024):
@@ -440,70 +634,8 @@ def _read_parquet(path: Path, text_key: str) -> Iterator[Document | Fault]:
         yield Fault(f"{path}:{row + 1}", "damaged file", str(error))
 
 
-_ALLOWED = ", ".join(TEXT_SUFFIXES + JSON_LINES_SUFFIXES)
-_SHOWN_FAULTS = 5
-
-
-def read_documents(
-    path: str | os.PathLike[str],
-    *,
-    text_key: str = "text",
-    encoding: str = "utf-8",
-    on_malformed: Literal["raise", "skip"] = "raise",
-) -> list[Document]:
-    """Read documents from a file or a folder.
-
-    - A **text or Markdown file** holds one document a paragraph (paragraphs are parted by empty lines); if it has no
-      empty lines, one document a line.
-    - A **JSON lines file** holds one document a line: an object with its text under ``text_key``. Its other keys
-      become the document's ``meta``. Objects with an empty text are passed over.
-    - A **folder** is searched at any depth, in order of the paths. Each text or Markdown file in it is one document,
-      titled by its file name; each JSON lines file holds documents as above. Hidden and other files are passed over.
-
-    Markdown loses its markup and code blocks. ``source`` of a document is its file and, where it is a part of it, the
-    number of its first line. Bytes that are wrong in the encoding become U+FFFD, and a warning says how many.
-
-    Parameters
-    ----------
-    on_malformed
-        What to do with lines that are no JSON object with a text: ``"raise"`` an error that names them
-        by file and line, or ``"skip"`` them with a warning that does.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is nothing at ``path``.
-    ValueError
-        For malformed lines, a file of another kind, and if there is no document at all.
-    """
-    path = Path(path)
-    if on_malformed not in ("raise", "skip"):
-        raise ValueError(f"on_malformed is {on_malformed!r}; allowed are 'raise' and 'skip'")
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file or folder {path}")
-    faults: list[str] = []
-    if path.is_dir():
-        documents = list(_read_folder(path, text_key, encoding, faults))
-    elif path.suffix.lower() in JSON_LINES_SUFFIXES:
-        documents = list(_read_json_lines(path, text_key, encoding, faults))
-    elif path.suffix.lower() in ("", *TEXT_SUFFIXES):
-        documents = list(_read_paragraphs(path, encoding))
-    else:
-        raise ValueError(f"cannot read {path}: its name ends in {path.suffix!r}; allowed are {_ALLOWED}")
-    if faults:
-        more = len(faults) - _SHOWN_FAULTS
-        shown = faults[:_SHOWN_FAULTS] + ([f"… and {more} more"] if more > 0 else [])
-        message = "\n  ".join([f"malformed lines: {len(faults)}", *shown])
-        if on_malformed == "raise":
-            raise ValueError(message)
-        warnings.warn(message, stacklevel=2)
-    if not documents:
-        raise ValueError(f"no documents in {path}: no text in it" + f" ({_ALLOWED} files)" * path.is_dir())
-    return documents
-
-
 def strip_markdown(text: str) -> str:
-    """The words of a Markdown text without its markup, front matter and code blocks; every line stays in its place."""
+    """Remove the markup, front matter and code blocks of a Markdown text; every line stays in its place."""
 
     def empty_lines(match: re.Match[str]) -> str:
         return "\n" * match[0].count("\n")
@@ -517,64 +649,3 @@ def strip_markdown(text: str) -> str:
     text = re.sub(r"</?[A-Za-z][^>\n]*>", "", text)
     text = re.sub(r"(`+)([^`\n]+)\1", r"\2", text)
     return re.sub(r"(?<!\w)(\*\*|\*|__|_)(?=\S)([^\n]+?)(?<=\S)\1(?!\w)", r"\2", text)
-
-
-def _read_folder(folder: Path, text_key: str, encoding: str, faults: list[str]) -> Iterator[Document]:
-    for path in sorted(folder.rglob("*")):
-        suffix = path.suffix.lower()
-        if not path.is_file() or any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue
-        if suffix in JSON_LINES_SUFFIXES:
-            yield from _read_json_lines(path, text_key, encoding, faults)
-        elif suffix in TEXT_SUFFIXES and (text := _read_text(path, encoding).strip()):
-            yield Document(text, source=str(path), meta={"title": path.stem})
-
-
-def _read_paragraphs(path: Path, encoding: str) -> Iterator[Document]:
-    paragraphs: list[list[tuple[int, str]]] = [[]]
-    for number, line in enumerate(_read_text(path, encoding).split("\n"), start=1):
-        if line.strip():
-            paragraphs[-1].append((number, line.strip()))
-        elif paragraphs[-1]:
-            paragraphs.append([])
-    if not paragraphs[-1]:
-        paragraphs.pop()
-    if len(paragraphs) == 1:
-        paragraphs = [[line] for line in paragraphs[0]]
-    for paragraph in paragraphs:
-        yield Document("\n".join(line for _, line in paragraph), source=f"{path}:{paragraph[0][0]}")
-
-
-def _read_json_lines(path: Path, text_key: str, encoding: str, faults: list[str]) -> Iterator[Document]:
-    for number, line in enumerate(_read_text(path, encoding).split("\n"), start=1):
-        if not line.strip():
-            continue
-        place = f"{path}:{number}"
-        try:
-            record: Any = json.loads(line)
-            if not isinstance(record, dict):
-                raise ValueError(f"JSON of type {type(record).__name__}, not an object")
-            if not isinstance(record.get(text_key), str):
-                raise ValueError(f"no text under {text_key!r}; its keys are {sorted(record)}")
-        except (ValueError, RecursionError) as error:
-            faults.append(f"{place}: {error}")
-            continue
-        if text := record.pop(text_key).strip():
-            yield Document(text, source=place, meta=record)
-
-
-def _read_text(path: Path, encoding: str) -> str:
-    """The text of a file, lines ended by ``\\n``, without Markdown's markup; wrong bytes are replaced and warned of."""
-    if encoding.lower().replace("_", "-") == "utf-8":
-        encoding = "utf-8-sig"
-    try:
-        text = path.read_bytes().decode(encoding, errors="surrogateescape")
-    except LookupError as error:
-        raise ValueError(f"encoding is {encoding!r}; allowed are the encodings that Python knows") from error
-    text, undecodable = re.subn("[\ud800-\udfff]", "\ufffd", text)
-    if undecodable:
-        warnings.warn(
-            f"{path}: {undecodable} bytes are not {encoding} and were replaced by U+FFFD", stacklevel=2
-        )
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return strip_markdown(text) if path.suffix.lower() in MARKDOWN_SUFFIXES else text

@@ -1,18 +1,20 @@
 """Abstracts written by a probabilistic context-free grammar whose entropy is known exactly.
 
-The entropy of a text source is the floor that no language model can pass, but of natural text nobody knows it. Here
-the source is a grammar: a symbol is replaced by one of its alternatives, drawn by weight, until only words are left.
+The entropy of a text source is the floor below which no language model's loss can fall, but nobody knows it for natural
+text. Here the source is a grammar: each symbol is replaced by one of its alternatives, drawn by weight, until only
+words are left.
 
-**Why the entropy is exact.** The entropy of the *derivation* (all the draws together) is a sum over the rules. It is
-the entropy of the *text* if every text has one derivation only. :class:`Grammar` demands a little more, which can be
-checked: for any two alternatives of a symbol, no text of one is equal to, or a beginning of, a text of the other. Then
-one derivation follows from the text, read from the left. For suppose that two derivations of a symbol gave texts of
-which one begins the other, and take the two with the fewest draws in all. If they start with the same alternative,
-some piece of it is the first that they derive differently, and there already one text begins the other: two
-derivations with fewer draws, against the choice. If they start with different alternatives, the check has found them.
+**Why the entropy is exact.** The entropy of the *derivation* (all draws together) is a sum over the rules. It equals
+the entropy of the *text* if every text has exactly one derivation. :class:`Grammar` requires a slightly stronger
+condition, which can be checked: for any two alternatives of a symbol, no text of one is equal to, or a prefix of, a
+text of the other. Then the text, read from left to right, determines its derivation. To prove this, suppose that two
+different derivations of a symbol gave texts of which one is a prefix of the other, and take the pair with the fewest
+draws in total. If both start with the same alternative, consider the first of its pieces that they derive differently.
+Of the two texts of this piece, one is already a prefix of the other, and their derivations have fewer draws, which
+contradicts the choice. If they start with different alternatives, the check would have found them.
 
-The alternatives of the first symbol are the *topics*: the text tells its topic as well, and each topic's distribution
-over terms, the ground truth for topic models, is as exact as the entropy.
+The alternatives of the first symbol are the *topics*. The text therefore determines its topic as well, and each topic's
+distribution over terms, the ground truth for topic models, is known as exactly as the entropy.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ FloatArray = npt.NDArray[np.float64]
 
 _PIECE = re.compile(r"<[^<>]*>|\s+|\w+|[^\w\s]")
 _WEIGHT = re.compile(r"\s*\[([^\]]*)\]")
-# Two alternatives of the shipped grammars need less than 200; rules that nest without end would need ever more.
+# Two alternatives of the shipped grammars need fewer than 200; for rules that nest endlessly there is no upper limit.
 _MOST_PAIRS = 2_000
 
 
@@ -56,14 +58,14 @@ class Grammar:
     Parameters
     ----------
     rules
-        For each symbol its alternatives, separated by ``|``. ``<name>`` stands for a symbol, and ``[3]`` in
-        front of an alternative is its weight, a whole number (1 where none is given). The first symbol is the
-        start, and its alternatives are the topics.
+        For each symbol its alternatives, separated by ``|``. ``<name>`` stands for a symbol, and ``[3]`` in front of an
+        alternative is its weight, a positive integer (1 if none is given). The first symbol is the start, and its
+        alternatives are the topics.
     separator
-        What is written for white space in an alternative: ``" "``, or ``""`` for a language that is
-        written without spaces; there a space in a rule shows where a word ends.
+        The text that replaces white space in an alternative: ``" "``, or ``""`` for a language without spaces between
+        words. In the latter case, the spaces in the rules only mark the ends of words.
     language
-        Noted in each document's ``meta``.
+        Recorded in each document's ``meta``.
 
     Attributes
     ----------
@@ -72,20 +74,22 @@ class Grammar:
     rules
         The :class:`Alternative` list of each symbol, such as ``rules["<document>"]``.
     topics
-        ``(n_topics,)`` names: what follows ``@`` in a start alternative such as ``<abstract@vision>``, or the
-        alternative as it is written.
+        Names of the topics, ``(n_topics,)``: the part after ``@`` of a start alternative such as
+        ``<abstract@vision>``, or the alternative as it is written.
     topic_weights
-        ``(n_topics,)`` probabilities of the topics.
+        Probabilities of the topics, ``(n_topics,)``.
     vocabulary
-        The terms in alphabetical order: words with a letter in them, in lower case.
+        The terms in alphabetical order. A term is a word that contains a letter, in lower case.
 
     Raises
     ------
     ValueError
-        For a weight that is no positive whole number, an empty alternative, a symbol that is undefined or
-        out of reach, a rule that leads back to itself before any word, rules whose expected length is infinite,
-        and two alternatives of a symbol with texts of which one begins the other.
+        If there are no rules, a weight is not a positive integer, an alternative is empty, a symbol is undefined or
+        cannot be reached from the start, a rule leads back to itself before it writes a word, the expected length of a
+        text is infinite, or two alternatives of a symbol have texts of which one is a prefix of the other.
 
+    Examples
+    --------
     >>> coin = Grammar({"game": "[1] heads wins | [3] tails <game>"})
     >>> coin.log_probability("tails tails heads wins") == log(3 / 4 * 3 / 4 * 1 / 4)
     True
@@ -114,13 +118,18 @@ class Grammar:
         return f"Grammar({len(self.rules)} rules, {len(self.topics)} topics, {len(self.vocabulary)} terms)"
 
     def generate(self, n: int, seed: int = 0) -> Iterator[Document]:
-        """Write ``n`` documents.
+        """Yield ``n`` documents.
 
-        Document ``i`` depends on the seed and on ``i`` only, and is the same on every machine: Python guarantees the
-        sequence of ``random.Random.random``. ``meta`` gives ``topic``, ``language`` and ``log_probability`` (nats).
+        Document ``i`` depends only on the seed and on ``i``. It is the same on every machine, since Python guarantees
+        the sequence of ``random.Random.random``. ``meta`` holds ``topic``, ``language`` and ``log_probability`` (nats).
+
+        Raises
+        ------
+        ValueError
+            If ``n`` is negative.
         """
         if n < 0:
-            raise ValueError(f"n is {n}; allowed is 0 or more")
+            raise ValueError(f"n is {n}; it must be at least 0")
         for index in range(n):
             text, chosen = self._write(random.Random(f"{seed} {index}"))
             meta = {
@@ -131,15 +140,15 @@ class Grammar:
             yield Document(text, source="grammar", meta=meta)
 
     def derivation(self, text: str) -> list[Alternative]:
-        """The alternatives that were drawn to write a text, in the order of a derivation from the left.
+        """Return the alternatives that were drawn to write a text, in the order of a leftmost derivation.
 
         Raises
         ------
         ValueError
-            If the grammar cannot write the text; the message shows where it departs.
+            If the grammar cannot write the text; the message shows the place of the first difference.
         """
         furthest = 0
-        # To be tried: a position in the text, the pieces that must follow there, and the alternatives that led there.
+        # Each trial: a position in the text, the pieces that must follow there, and the alternatives that led there.
         trials: list[tuple[int, tuple[str, ...], tuple[Alternative, ...]]] = [(0, (self.start,), ())]
         while trials:
             position, pieces, chosen = trials.pop()
@@ -152,33 +161,49 @@ class Grammar:
                 for alternative in self.rules[pieces[0]]:
                     trials.append((position, alternative.pieces + pieces[1:], (*chosen, alternative)))
         before, after = text[max(0, furthest - 30) : furthest], text[furthest : furthest + 20]
-        raise ValueError(f"not a text of this grammar: after {before!r} it cannot go on with {after!r}")
+        raise ValueError(f"not a text of this grammar: after {before!r} it cannot continue with {after!r}")
 
     def log_probability(self, text: str) -> float:
-        """Natural logarithm of the probability of a text, ``-inf`` if the grammar cannot write it."""
+        """Return the natural logarithm of the probability of a text; ``-inf`` if the grammar cannot write it."""
         try:
             return _log_probability(self.derivation(text))
         except ValueError:
             return -inf
 
     def topic_of(self, text: str) -> str:
-        """The topic that a text was written from (a ValueError if the grammar cannot write it)."""
+        """Return the topic of a text.
+
+        Raises
+        ------
+        ValueError
+            If the grammar cannot write the text.
+        """
         return self._topic(self.derivation(text))
 
     def terms(self, text: str) -> list[str]:
-        """The terms of a text in order, also of one written without spaces (a ValueError as in ``derivation``).
+        """Return the terms of a text in order, even if the text is written without spaces.
 
-        ``CountVectorizer(analyzer=grammar.terms)`` of scikit-learn makes a document–term matrix of them.
+        With scikit-learn's ``CountVectorizer(analyzer=grammar.terms)`` they become a document–term matrix.
+
+        Raises
+        ------
+        ValueError
+            If the grammar cannot write the text.
         """
         chosen = iter(self.derivation(text))
         return self._terms(self._expand(lambda symbol: next(chosen)))
 
     def expectation(self, value: Callable[[Alternative], Any]) -> dict[str, Any]:
-        """Expected sum of ``value`` (a number or a vector) over the alternatives drawn, from each symbol on.
+        """Return, for each symbol, the expected sum of ``value`` over the alternatives drawn to replace it.
 
-        It solves, over all symbols at once, the recursion that linearity of expectation gives::
+        The recursion that follows from the linearity of expectation is solved for all symbols at once::
 
             E[symbol] = Σ over its alternatives of p(alternative) · (value(alternative) + Σ E[symbols in it])
+
+        Parameters
+        ----------
+        value
+            Maps an alternative to a number or a vector.
         """
         own = [sum(a.probability * np.asarray(value(a)) for a in rule) for rule in self.rules.values()]
         solution = np.linalg.solve(
@@ -187,37 +212,39 @@ class Grammar:
         return dict(zip(self.rules, solution, strict=True))
 
     def entropy_per_document(self) -> float:
-        """Entropy of a document's text in nats: the expected sum of ``−log p`` over the draws.
+        """Return the entropy of a document's text in nats: the expected sum of ``−log p`` over the draws.
 
-        It is also the entropy of the text as token ids of any tokenizer that encodes each text in one way: divided by
-        the mean number of tokens of a document, its end token included, it is the floor of the loss a token.
+        The token ids of a text have the same entropy for every tokenizer that encodes each text in exactly one way.
+        Divided by the mean number of tokens per document, including the end token, it is the floor of the loss per
+        token.
         """
         return float(self.expectation(lambda alternative: -log(alternative.probability))[self.start])
 
     def expected_words(self) -> float:
-        """Expected length of a document in words, numbers and punctuation marks, each of which counts as one."""
+        """Return the expected length of a document, counting words, numbers and punctuation marks as one each."""
         return float(self.expectation(lambda alternative: len(self._words(alternative.pieces)))[self.start])
 
     def expected_bytes(self) -> float:
-        """Expected length of a document in UTF-8 bytes."""
+        """Return the expected length of a document in UTF-8 bytes."""
         terminals = self.expectation(
             lambda alternative: len("".join(self._terminals(alternative.pieces)).encode())
         )
         return float(terminals[self.start])
 
     def nats_per_word(self) -> float:
-        """Floor of the loss in nats a token for a model over the grammar's own words, with one end token a document.
+        """Return the floor of the loss in nats per token for a model over the grammar's own words.
 
-        The end token takes part in the division only: as no text begins another, the end is never in doubt.
+        Each document has one end token, which counts in the denominator only: no text is a prefix of another, so the
+        end of a text is never in doubt.
         """
         return self.entropy_per_document() / (self.expected_words() + 1)
 
     def bits_per_byte(self) -> float:
-        """Floor in bits a byte of UTF-8, the measure that does not depend on the tokenizer."""
+        """Return the floor of the loss in bits per UTF-8 byte, which does not depend on the tokenizer."""
         return self.entropy_per_document() / log(2) / self.expected_bytes()
 
     def topic_word(self) -> FloatArray:
-        """Each topic's distribution over the vocabulary, ``(n_topics, n_terms)``: expected counts, normalised."""
+        """Return each topic's distribution over the vocabulary, ``(n_topics, n_terms)``: normalised expected counts."""
         column = {term: number for number, term in enumerate(self.vocabulary)}
 
         def counts(alternative: Alternative) -> FloatArray:
@@ -269,7 +296,7 @@ class Grammar:
         return [word.lower() for word in self._words(pieces) if any(map(str.isalpha, word))]
 
     def _expected_symbols(self) -> FloatArray:
-        """``(n_symbols, n_symbols)``: how many of each symbol (column) replace a symbol (row) in one step."""
+        """Return how many of each symbol (column) replace a symbol (row) in one step, ``(n_symbols, n_symbols)``."""
         index = {symbol: number for number, symbol in enumerate(self.rules)}
         matrix = np.zeros((len(index), len(index)))
         for symbol, rule in self.rules.items():
@@ -293,7 +320,10 @@ class Grammar:
             raise ValueError(f"{min(idle)} has a rule, but {self.start} never leads to it")
 
     def _check_left_recursion(self) -> None:
-        """Of pieces none is empty, so only first pieces can lead back to a symbol before any word is written."""
+        """Check that no symbol leads back to itself before any word is written.
+
+        No piece is empty, so only the first piece of an alternative can do that.
+        """
         follows = {
             symbol: {a.pieces[0] for a in rule} & self.rules.keys() for symbol, rule in self.rules.items()
         }
@@ -307,7 +337,11 @@ class Grammar:
             follows = {symbol: firsts for symbol, firsts in follows.items() if symbol not in last}
 
     def _check_length(self) -> None:
-        """The expected numbers of symbols after 0, 1, 2, … steps have a finite sum iff all eigenvalues are below 1."""
+        """Check that the expected length of a text is finite.
+
+        The expected numbers of symbols after 0, 1, 2, … steps have a finite sum if and only if all eigenvalues of the
+        matrix of one step are below 1 in absolute value.
+        """
         values, vectors = np.linalg.eig(self._expected_symbols())
         largest = int(np.argmax(np.abs(values)))
         if abs(values[largest]) > 1 - 1e-9:
@@ -324,14 +358,15 @@ class Grammar:
                 if shared is not None:
                     raise ValueError(
                         f"the alternatives {''.join(one.pieces)!r} and {''.join(other.pieces)!r} of {symbol} "
-                        f"both allow {shared!r}, which ends one of them: no text of one may begin a text of the other"
+                        f"both allow {shared!r}, where one of them ends: "
+                        "no text of one may be a prefix of a text of the other"
                     )
 
     def _shared_text(self, one: tuple[str, ...], other: tuple[str, ...]) -> str | None:
-        """A text of one sequence of pieces that is, or begins, a text of the other; ``None`` if there is none.
+        """Return a text of one sequence of pieces that equals or begins a text of the other; None if there is none.
 
-        Both are read side by side. The same piece on both sides is passed over as a whole: by the argument at the top
-        of this module, a symbol cannot be read there in two ways.
+        Both are read side by side. A piece that is the same on both sides is skipped: by the argument at the top of
+        this module, a symbol cannot be read there in two ways.
         """
         seen: set[tuple[tuple[str, ...], tuple[str, ...]]] = set()
         waiting = [(one, other, "")]
@@ -346,8 +381,8 @@ class Grammar:
             seen.add((one, other))
             if len(seen) > _MOST_PAIRS:
                 raise ValueError(
-                    f"cannot tell whether every text has one derivation: {_MOST_PAIRS:,} pairs of beginnings such as "
-                    f"{read[:60]!r} are alike; let alternatives differ in their first words"
+                    f"cannot tell whether every text has one derivation: more than {_MOST_PAIRS:,} pairs of beginnings "
+                    f"such as {read[:60]!r} are alike; make the alternatives differ in their first words"
                 )
             if one[0] in self.rules:
                 waiting.extend((a.pieces + one[1:], other, read) for a in self.rules[one[0]])
@@ -375,7 +410,7 @@ def _read_rule(name: str, text: str, separator: str) -> list[Alternative]:
         weight = found[1] if found else "1"
         if not (weight.isascii() and weight.isdigit() and int(weight) > 0):
             raise ValueError(
-                f"the weight [{weight}] of {alternative!r} in <{name}> is no whole number above 0"
+                f"the weight [{weight}] of {alternative!r} in <{name}> is not a positive whole number"
             )
         body = alternative[found.end() :] if found else alternative
         pieces = tuple(separator if piece.isspace() else piece for piece in _PIECE.findall(body.strip()))
@@ -393,13 +428,25 @@ def _read_rule(name: str, text: str, separator: str) -> list[Alternative]:
 
 @cache
 def load_grammar(language: Literal["en", "zh"] = "en") -> Grammar:
-    """The shipped grammar of machine-learning abstracts, English or Chinese: ten topics, one a document.
+    """Return the shipped grammar of machine-learning abstracts, with ten topics and one topic per document.
 
-    Both languages have the same sentences, so their abstracts have the same entropy in nats; Chinese needs fewer
-    bytes for it, and its floor in bits a byte is higher. An abstract has one topic, but more
-    than half of its words are of terms that all topics share ("the gain shrinks to"), as a topic model has to find
-    out. The rules are in :mod:`minillm_lib.corpora.grammar_rules`.
+    Both languages have the same sentences, so their abstracts have the same entropy in nats. Chinese needs fewer bytes
+    for it, so that its floor in bits per byte is higher. More than half of the words of an abstract are terms that all
+    topics share ("the gain shrinks to"), as a topic model has to find out. The rules are in
+    :mod:`minillm_lib.corpora.grammar_rules`.
 
+    Parameters
+    ----------
+    language
+        ``"en"`` (English) or ``"zh"`` (Chinese).
+
+    Raises
+    ------
+    ValueError
+        If the language is neither of these.
+
+    Examples
+    --------
     >>> grammar = load_grammar("en")
     >>> document = next(grammar.generate(1, seed=0))
     >>> grammar.topic_of(document.text) == document.meta["topic"]

@@ -1,8 +1,8 @@
 """The rules of the shipped grammars: sentences that all topics share, and the words of ten topics, in two languages.
 
 The notation is that of :class:`~minillm_lib.corpora.grammar.Grammar`. A symbol that ends in ``@`` stands for one symbol
-a topic: ``<task@>`` is ``<task@vision>`` in an abstract on vision. Chinese is written with spaces between words, which
-its texts do not have. All figures and findings are invented.
+per topic: ``<task@>`` is ``<task@vision>`` in an abstract on vision. The Chinese rules have spaces between words, which
+the generated texts do not have. All figures and findings are invented.
 """
 
 from __future__ import annotations
@@ -11,7 +11,20 @@ from collections.abc import Mapping
 
 
 def for_every_topic(sentences: Mapping[str, str], topics: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Write out the symbols that end in ``@``: a copy of the rule for each topic, and the topics' own rules."""
+    """Replace the symbols that end in ``@``: copy their rules for each topic and add the topics' own rules.
+
+    Parameters
+    ----------
+    sentences
+        For each symbol its rule; names that end in ``@`` are copied once per topic.
+    topics
+        For each topic its own rules, by name without ``@`` and topic.
+
+    Returns
+    -------
+    dict[str, str]
+        The rules that :class:`~minillm_lib.corpora.grammar.Grammar` accepts.
+    """
     rules = {name: text for name, text in sentences.items() if not name.endswith("@")}
     for topic, words in topics.items():
         for name, text in sentences.items():

@@ -1,7 +1,8 @@
-"""Corpora that are fetched from Hugging Face or ModelScope, or read from a local file of the same shape.
+"""Corpora from Hugging Face or ModelScope, or from a local file in the same format.
 
-The hub is asked for the file's size and SHA-256, the file is downloaded with
-:class:`~minillm_lib.io.download.Downloader` (resumed, verified) into the cache, and then read as a stream.
+The hub states the size and, for large files, the SHA-256 of a corpus file.
+:class:`~minillm_lib.io.download.Downloader` downloads the file into the cache, resumes interrupted downloads and
+verifies the result, which is then read as a stream.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from minillm_lib.corpora.document import Document
 from minillm_lib.corpora.files import read_files
-from minillm_lib.io.download import Downloader, FetchError
+from minillm_lib.io.fetch_errors import FetchError
+
+if TYPE_CHECKING:
+    from minillm_lib.io.download import Downloader
 
 Hub = Literal["huggingface", "modelscope"]
 HUBS: Mapping[Hub, str] = {"huggingface": "https://huggingface.co", "modelscope": "https://www.modelscope.cn"}
@@ -24,10 +28,17 @@ HUBS: Mapping[Hub, str] = {"huggingface": "https://huggingface.co", "modelscope"
 
 @dataclass(frozen=True)
 class HubCorpus:
-    """Where a corpus lies on the hubs.
+    """Where to find a corpus on the hubs.
 
-    ``repositories`` gives its repository on each hub that has it; ``files``, for each split, the names under which
-    its file has been published, newest first; the first that the repository holds is taken.
+    Attributes
+    ----------
+    repositories
+        The repository on each hub that has the corpus.
+    files
+        For each split, the names under which its file has been published, newest first. The first name that the
+        repository holds is used.
+    separator
+        The text between two documents; None if the file consists of JSON lines.
     """
 
     repositories: Mapping[Hub, str]
@@ -54,12 +65,12 @@ HUB_CORPORA: Mapping[str, HubCorpus] = {
 
 
 class NotOnHubError(FetchError):
-    """A repository that does not hold the file, or whose list of files cannot be understood."""
+    """The repository does not hold the file, or its list of files cannot be understood."""
 
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file of a repository: path, address, size in bytes, and its SHA-256 where the hub tells it."""
+    """A file of a repository: path, address, size in bytes, and SHA-256 (None if the hub does not state it)."""
 
     path: str
     url: str
@@ -75,10 +86,14 @@ def list_hub_files(
     revision: str | None = None,
     base_url: str | None = None,
 ) -> dict[str, HubFile]:
-    """The files at the top of a dataset repository, by name.
+    """Return the files at the top level of a dataset repository, by name.
 
     Parameters
     ----------
+    repository
+        Owner and name, such as ``"roneneldan/TinyStories"``.
+    hub
+        ``"huggingface"`` or ``"modelscope"``.
     revision
         Branch, tag or commit; the hub's main branch if None.
     base_url
@@ -87,9 +102,9 @@ def list_hub_files(
     Raises
     ------
     ValueError
-        For an unknown hub.
+        If the hub is unknown.
     NotOnHubError
-        If the answer is no list of files.
+        If the hub's answer is not a list of files.
     DownloadError
         If the hub cannot be reached or has no such repository.
     """
@@ -109,15 +124,17 @@ def list_hub_files(
         rows = answer if hub == "huggingface" else answer["Data"]["Files"]
         files = [_hub_file(row, prefix) for row in rows]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise NotOnHubError(address, f"the answer is no list of files of a repository ({error!r})") from error
+        raise NotOnHubError(
+            address, f"the answer is not a list of a repository's files ({error!r})"
+        ) from error
     return {file.path: file for file in files if file is not None}
 
 
 def _hub_file(row: Mapping[str, Any], prefix: str) -> HubFile | None:
-    """A row of either hub's list; None for a folder.
+    """Read an entry of either hub's list of files; None for a folder.
 
-    Hugging Face: ``{"type", "path", "size", "lfs": {"oid"}}`` (the last for large files only); ModelScope:
-    ``{"Type", "Path", "Size", "Sha256"}``.
+    An entry of Hugging Face is ``{"type", "path", "size", "lfs": {"oid"}}`` (``lfs`` for large files only), one of
+    ModelScope ``{"Type", "Path", "Size", "Sha256"}``.
     """
     facts = {name.lower(): value for name, value in row.items()}
     if facts["type"] in ("directory", "tree"):
@@ -139,38 +156,42 @@ def fetch_hub_corpus(
     progress: bool = True,
     **downloader_options: Any,
 ) -> Path:
-    """Download the file of a corpus into the cache, unless it is there already, and return its path.
+    """Download the file of a corpus into the cache, unless it is already there, and return its path.
 
-    An interrupted download goes on where it stopped. A file in the cache is compared with the size and SHA-256 that
-    the hub names; without a network it is used as it is.
+    An interrupted download resumes where it stopped. A file in the cache is compared with the size and SHA-256 that
+    the hub states. If the hub cannot be reached, the cached file is used unchecked.
 
     Parameters
     ----------
     name
         One of :data:`HUB_CORPORA`.
     split
-        The published split; corpora that are published in one piece have only ``"all"``.
+        The published split; corpora that are published as a single file have only ``"all"``.
     hub
         ``"huggingface"`` or ``"modelscope"``.
     file
-        Another file of the repository.
+        The name of another file in the repository, in place of the corpus's own.
     revision
         Branch, tag or commit of the repository.
     base_url
-        Another server with the hub's interface.
+        Another server with the hub's interface, such as a mirror.
+    progress
+        Whether to show a progress bar.
     downloader_options
         See :class:`~minillm_lib.io.download.Downloader`.
 
     Raises
     ------
     ValueError
-        For an unknown corpus, split or hub.
+        If the corpus, split or hub is unknown.
     NotOnHubError
         If the repository does not hold the file.
     DownloadError
-        If the hub cannot be reached and the file is not in the cache, or what arrives is not what
-        the hub promised.
+        If the hub cannot be reached and the file is not in the cache, or if the downloaded file does not have the size
+        and SHA-256 that the hub states.
     """
+    from minillm_lib.io.download import Downloader  # a local file is read without what this needs
+
     corpus = _corpus(name)
     wanted = [file] if file is not None else _published(name, split)
     if hub not in HUBS:
@@ -202,18 +223,33 @@ def load_hub_corpus(
     max_faulty_share: float = 0.01,
     **options: Any,
 ) -> Iterator[Document]:
-    """The documents of a corpus, as a stream, from the cache, the hub, or a local file.
+    """Return the documents of a corpus, as a stream, from the cache, the hub or a local file.
 
     Parameters
     ----------
+    name
+        One of :data:`HUB_CORPORA`.
+    split
+        The published split; see :func:`fetch_hub_corpus`. Ignored if ``path`` is given.
     path
-        A local file, folder or glob of the published shape; nothing is fetched then. JSON lines
-        (``{"text": …}`` or ``{"conversations": [{"role": …, "content": …}, …]}``), or, of TinyStories, text with
+        A local file, folder or glob in the published format; nothing is downloaded then. The format is JSON lines
+        (``{"text": …}`` or ``{"conversations": [{"role": …, "content": …}, …]}``) or, for TinyStories, text with
         ``<|endoftext|>`` between the stories.
     max_faulty_share
         See :func:`~minillm_lib.corpora.files.read_files`.
     options
         See :func:`fetch_hub_corpus`.
+
+    Raises
+    ------
+    ValueError
+        If the corpus, split or hub is unknown.
+    NotOnHubError
+        If the repository does not hold the file.
+    DownloadError
+        If the file is not in the cache and cannot be downloaded.
+    FileNotFoundError, ReadError
+        See :func:`~minillm_lib.corpora.files.read_files`.
     """
     corpus = _corpus(name)
     if path is None:
@@ -223,7 +259,7 @@ def load_hub_corpus(
 
 def _corpus(name: str) -> HubCorpus:
     if name not in HUB_CORPORA:
-        raise ValueError(f"there is no corpus {name!r} on the hubs; there are {', '.join(HUB_CORPORA)}")
+        raise ValueError(f"there is no corpus {name!r} on the hubs; available are {', '.join(HUB_CORPORA)}")
     return HUB_CORPORA[name]
 
 
@@ -231,5 +267,5 @@ def _published(name: str, split: str) -> Sequence[str]:
     files = _corpus(name).files
     if split not in files:
         allowed = ", ".join(map(repr, files))
-        raise ValueError(f"{name} is not published with a split {split!r}; allowed is {allowed}")
+        raise ValueError(f"{name} is not published with a split {split!r}; allowed are {allowed}")
     return files[split]

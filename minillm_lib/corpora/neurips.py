@@ -1,4 +1,8 @@
-"""NeurIPS papers of any years, from the proceedings site or from the public per-year lists."""
+"""NeurIPS papers of any year, from the proceedings site or from public lists, one list per year.
+
+:func:`fetch_neurips` and :func:`fetch_papers` download papers and return them as documents. The functions ``parse_…``
+read a single page of the proceedings.
+"""
 
 from __future__ import annotations
 
@@ -15,29 +19,60 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urljoin
 
-import pypdfium2
-from selectolax.lexbor import LexborHTMLParser
 from tqdm.auto import tqdm
 
 from minillm_lib.corpora.document import Document
-from minillm_lib.io.download import Downloader, FetchError
+from minillm_lib.io.download import Downloader
+from minillm_lib.io.fetch_errors import FetchError
+from minillm_lib.io.optional import optional_imports
+
+with optional_imports("fetch", "to read the pages and PDFs of papers"):
+    import pypdfium2
+    from selectolax.lexbor import LexborHTMLParser
 
 FIRST_YEAR = 1987
 PROCEEDINGS = "https://papers.nips.cc"
 LISTS = "https://raw.githubusercontent.com/papercopilot/paperlists/main"
 
-# GitHub serves a large file at another address, and at the usual one only a pointer to it.
+# GitHub serves a large file at another address; the usual address has only a pointer to it.
 _RAW_FILES = "https://raw.githubusercontent.com/"
 _LARGE_FILES = "https://media.githubusercontent.com/media/"
 _POINTER = b"version https://git-lfs"
 
 _NOT_ACCEPTED = re.compile("reject|withdr|retract|active", re.IGNORECASE)
+_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+# The public lists have "Part of" for papers that have no abstract on the site.
+_NO_ABSTRACT = re.compile(r"\W*(no abstract|abstract (missing|unavailable)|none|part of)?\W*", re.IGNORECASE)
+# Abstracts contain a bare "<" for "less than"; it begins a tag only in "<name>", "</name>" and "<name key=…>".
+_LESS_THAN = re.compile(r"<(?!!|/?[a-z][\w-]*\s*/?>|[a-z][\w-]*\s[^<>=]*=[^<>]*>)", re.IGNORECASE)
+
 _pdfium_lock = threading.Lock()  # PDFium is not thread-safe
+
+
+class LayoutChanged(FetchError):  # noqa: N818 (it names what happened)
+    """A page or list was downloaded, but it lacks an element that it has always had."""
+
+    def __init__(self, url: str, missing: str) -> None:
+        super().__init__(url, f"{missing} not found; the layout of the source seems to have changed")
 
 
 @dataclass
 class FetchReport:
-    """How many papers the source lists, and what became of them. ``failed`` maps an address to the reason."""
+    """How many papers the source lists, and what became of them.
+
+    Attributes
+    ----------
+    listed
+        Papers that the source lists.
+    fetched
+        Papers that were downloaded and have a text.
+    without_abstract
+        Papers without an abstract.
+    not_accepted
+        Papers left out because of their status.
+    failed
+        For each address that failed, the reason.
+    """
 
     listed: int = 0
     fetched: int = 0
@@ -54,7 +89,13 @@ class FetchReport:
 
 
 class FetchedPapers(list[Document]):
-    """Papers in the order in which the source lists them; ``report`` counts what was left out and why."""
+    """Papers in the order in which the source lists them.
+
+    Attributes
+    ----------
+    report
+        How many papers were left out, and why.
+    """
 
     def __init__(self, papers: Iterable[Document], report: FetchReport) -> None:
         super().__init__(papers)
@@ -76,28 +117,43 @@ def fetch_neurips(
 
     ``meta`` holds ``venue``, ``year``, ``title``, ``authors`` (a list of names, given name first), ``address``,
     ``pdf`` and ``track``, and for lists also ``status``. Papers without an abstract are left out and counted.
-    All that arrives is cached: after an interruption, only what is missing is asked for.
+    Everything downloaded is cached: after an interruption, only the missing papers are requested.
 
     Parameters
     ----------
     years
         One year or several, from 1987 on.
     source
-        "proceedings" reads the official site, one page a paper (but not the site of its own that the
-        track on data sets and benchmarks had in 2021); "lists" reads one public JSON list a year.
+        ``"proceedings"`` reads the official site, one page per paper. In 2021 the track on data sets and benchmarks had
+        a separate site, which is not read. ``"lists"`` reads one public JSON list per year.
     full_text
         Take the text from the PDF, and keep the abstract in ``meta["abstract"]``.
     base_url
         Another server with the same layout.
+    progress
+        Whether to show a progress bar.
     refresh
-        Ask for the lists of papers again; papers that are in the cache are kept.
+        Download the lists of papers again; cached papers are kept.
     max_failed_share
-        Share of papers that may fail, with a warning, before it is an error.
+        Share of papers, 0 to 1, that may fail. Up to this share there is only a warning.
     downloader_options
-        ``cache_dir``, ``delay``, ``max_connections`` and others, see ``Downloader``.
+        ``cache_dir``, ``delay``, ``max_connections`` and others; see :class:`~minillm_lib.io.download.Downloader`.
 
-    Raises ``ValueError`` for a year or a source that does not exist, ``DownloadError`` if the server cannot be
-    reached or does not have the year, ``LayoutChanged`` if its pages can no longer be read.
+    Returns
+    -------
+    FetchedPapers
+        A list of documents with a :class:`FetchReport` in ``report``.
+
+    Raises
+    ------
+    ValueError
+        If a year or the source is unknown.
+    DownloadError
+        If the server cannot be reached or does not have the year.
+    LayoutChanged
+        If the pages of the server can no longer be read.
+    FetchError
+        If too many papers fail; it is the error of the last paper.
     """
     wanted = check_years(years)
     if source not in ("proceedings", "lists"):
@@ -135,14 +191,25 @@ def fetch_papers(
     accepted_only: bool = True,
     **downloader_options: Any,
 ) -> FetchedPapers:
-    """Fetch the papers of a venue ("icml", "iclr", "aistats", …) from lists ``<venue>/<venue><year>.json``.
+    """Fetch the papers of a venue from lists with addresses ``<venue>/<venue><year>.json``.
 
-    ``accepted_only`` leaves out, and counts, papers whose status says rejected, withdrawn or under review.
-    The rest is as in ``fetch_neurips``.
+    Documents, further parameters and errors are those of :func:`fetch_neurips`.
+
+    Parameters
+    ----------
+    venue
+        ``"nips"``, ``"icml"``, ``"iclr"``, ``"aistats"``, …
+    accepted_only
+        Leave out, and count, papers whose status is rejected, withdrawn or under review.
+
+    Raises
+    ------
+    ValueError
+        If the venue has other characters than lower-case letters and digits, or a year is unknown.
     """
     if not re.fullmatch(r"[a-z0-9]+", venue):
         raise ValueError(
-            f"venue must be a short name in small letters such as 'nips' or 'icml', got {venue!r}"
+            f"venue must be a short name in lower-case letters such as 'nips' or 'icml', got {venue!r}"
         )
     report = FetchReport()
     jobs = []
@@ -160,7 +227,13 @@ def fetch_papers(
 
 
 def check_years(years: int | Iterable[int]) -> list[int]:
-    """Return the years in the order given, each once. Raises ``ValueError`` unless all are from 1987 to today."""
+    """Return the years in the given order, each of them once.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or one is not a whole number from 1987 to the current year.
+    """
     last = date.today().year
     try:
         wanted = [operator.index(year) for year in (years if isinstance(years, Iterable) else [years])]
@@ -168,15 +241,109 @@ def check_years(years: int | Iterable[int]) -> list[int]:
         wanted = []
     if not wanted or not all(FIRST_YEAR <= year <= last for year in wanted):
         raise ValueError(
-            f"years must be whole numbers from {FIRST_YEAR} to {last}, at least one; got {years!r}"
+            f"years must be one or more whole numbers from {FIRST_YEAR} to {last}; got {years!r}"
         )
     return list(dict.fromkeys(wanted))
+
+
+class ListPage(NamedTuple):
+    """The content of a page that lists papers.
+
+    Attributes
+    ----------
+    papers
+        Addresses of the papers' pages.
+    volumes
+        Addresses of further lists of the same year.
+    stated
+        Number of papers that the page states; None if it does not state one.
+    """
+
+    papers: list[str]
+    volumes: list[str]
+    stated: int | None
+
+
+def parse_list_page(html: bytes, address: str, year: int) -> ListPage:
+    """Read a page that lists the papers of a year.
+
+    Parameters
+    ----------
+    address
+        Address of the page, which its relative links start from.
+
+    Raises
+    ------
+    LayoutChanged
+        If the page lists neither papers nor volumes.
+    """
+    tree = LexborHTMLParser(html.decode("utf-8", "replace"))
+    links = dict.fromkeys(urljoin(address, link.attributes["href"] or "") for link in tree.css("a[href]"))
+    papers = [link for link in links if re.search(rf"/{year}/hash/[^/]+-Abstract[^/]*\.html$", link)]
+    volumes = [link for link in links if re.search(rf"/paper/{year}/[^/#?]+$", link)]
+    if not papers and not volumes:
+        raise LayoutChanged(address, f"links to the abstracts of {year}")
+    count = tree.css_first(".paper-count")
+    stated = re.match(r"([\d,]+) papers?", count.text(strip=True)) if count else None
+    return ListPage(papers, volumes, int(stated[1].replace(",", "")) if stated else None)
+
+
+def parse_paper_page(html: bytes, address: str, year: int) -> Document:
+    """Read the page of one paper; the text of the document is the abstract, empty if the paper has none.
+
+    Parameters
+    ----------
+    address
+        Address of the page, which its relative links start from.
+
+    Raises
+    ------
+    LayoutChanged
+        If the page has no title or no heading "Abstract".
+    """
+    tree = LexborHTMLParser(_LESS_THAN.sub("&lt;", html.decode("utf-8", "replace")))
+    for line_break in tree.css("br"):
+        line_break.replace_with("\n")
+    heading = tree.css_first("h1.paper-title, h4")
+    title = (_citation(tree, "title") or [heading.text() if heading else ""])[0]
+    if not title.strip():
+        raise LayoutChanged(address, "the title")
+    abstract = _section(tree, "Abstract")
+    if abstract is None:
+        raise LayoutChanged(address, "the abstract")
+    visible = tree.css_first(".paper-authors")
+    names = visible.text() if visible else _section(tree, "Authors") or ""
+    track = re.search(r"-Abstract-([^/]+)\.html$", address)
+    derived = re.sub(r"-Abstract([^/]*)\.html$", r"-Paper\1.pdf", address.replace("/hash/", "/file/"))
+    meta = {
+        "venue": "nips",
+        "year": year,
+        "title": " ".join(title.split()),
+        "authors": [_given_name_first(name) for name in _citation(tree, "author")] or split_names(names),
+        "address": address,
+        "pdf": urljoin(address, (_citation(tree, "pdf_url") or [derived])[0]),
+        "track": track[1].lower() if track and track[1] != "Conference" else "main",
+    }
+    return Document(clean_abstract(abstract), f"nips {year}", meta)
+
+
+def clean_abstract(text: str) -> str:
+    """Remove indentation and empty lines; return an empty text if the source only states that there is no abstract."""
+    if _NO_ABSTRACT.fullmatch(text):
+        return ""
+    return "\n".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def split_names(names: str) -> list[str]:
+    """Split ``"A; B; C"`` or ``"A, B, C"`` into names."""
+    separator = ";" if ";" in names else ","
+    return [" ".join(name.split()) for name in names.split(separator) if name.strip()]
 
 
 def _list_proceedings(
     downloader: Downloader, start: str, year: int, report: FetchReport, refresh: bool
 ) -> list[str]:
-    """The addresses of a year's papers, from the list at ``start`` and all volumes that it leads to."""
+    """Return the addresses of a year's papers, from the list at ``start`` and all volumes that it links to."""
     lists, papers = [start], dict[str, None]()
     for address in lists:
         parse = partial(parse_list_page, address=address, year=year)
@@ -239,7 +406,7 @@ def _with_full_text(downloader: Downloader, paper: Document) -> Document:
 
 def _check_pdf(content: bytes) -> None:
     if not content.startswith(b"%PDF-"):
-        raise ValueError(f"not a PDF but {content[:20]!r}")
+        raise ValueError(f"not a PDF, since it begins with {content[:20]!r}")
 
 
 def _pdf_text(content: bytes, address: str) -> str:
@@ -260,7 +427,7 @@ def _collect(
     max_failed_share: float,
     progress: bool,
 ) -> FetchedPapers:
-    """Run the jobs over the downloader's connections and keep the papers in the order of the jobs."""
+    """Run the jobs, one per connection at a time, and return the papers in the order of the jobs."""
     papers = []
     pool = ThreadPoolExecutor(downloader.max_connections)
     try:
@@ -274,7 +441,7 @@ def _collect(
                 continue
             report.failed[outcome.url] = str(outcome)
             if len(report.failed) > max_failed_share * len(jobs):
-                outcome.add_note(f"Failures are more than {max_failed_share:.0%} of the papers.\n{report}")
+                outcome.add_note(f"More than {max_failed_share:.0%} of the papers failed.\n{report}")
                 raise outcome
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -290,93 +457,14 @@ def _paper_or_error(job: Callable[[], Document]) -> Document | FetchError:
         return error
 
 
-_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
-# "Part of" is what the public lists have where the site has no abstract.
-_NO_ABSTRACT = re.compile(r"\W*(no abstract|abstract (missing|unavailable)|none|part of)?\W*", re.IGNORECASE)
-# Abstracts have a bare "<" for "less than"; it starts a tag only in "<name>", "</name>" and "<name key=…>".
-_LESS_THAN = re.compile(r"<(?!!|/?[a-z][\w-]*\s*/?>|[a-z][\w-]*\s[^<>=]*=[^<>]*>)", re.IGNORECASE)
-
-
-class LayoutChanged(FetchError):  # noqa: N818 (it names what happened)
-    """A page or list arrived, but what it has always had is not in it."""
-
-    def __init__(self, url: str, missing: str) -> None:
-        super().__init__(url, f"{missing} not found; the layout of the source seems to have changed")
-
-
-class ListPage(NamedTuple):
-    """What a list links to: abstract pages and other volumes; and how many papers it says it has."""
-
-    papers: list[str]
-    volumes: list[str]
-    stated: int | None
-
-
-def parse_list_page(html: bytes, address: str, year: int) -> ListPage:
-    """Read a page that lists papers of a year. Raises ``LayoutChanged`` if it lists nothing."""
-    tree = LexborHTMLParser(html.decode("utf-8", "replace"))
-    links = dict.fromkeys(urljoin(address, link.attributes["href"] or "") for link in tree.css("a[href]"))
-    papers = [link for link in links if re.search(rf"/{year}/hash/[^/]+-Abstract[^/]*\.html$", link)]
-    volumes = [link for link in links if re.search(rf"/paper/{year}/[^/#?]+$", link)]
-    if not papers and not volumes:
-        raise LayoutChanged(address, f"links to the abstracts of {year}")
-    count = tree.css_first(".paper-count")
-    stated = re.match(r"([\d,]+) papers?", count.text(strip=True)) if count else None
-    return ListPage(papers, volumes, int(stated[1].replace(",", "")) if stated else None)
-
-
-def parse_paper_page(html: bytes, address: str, year: int) -> Document:
-    """Read the page of one paper; the text of the document is the abstract, empty if the paper has none.
-
-    Raises ``LayoutChanged`` if there is no title, or no heading "Abstract".
-    """
-    tree = LexborHTMLParser(_LESS_THAN.sub("&lt;", html.decode("utf-8", "replace")))
-    for line_break in tree.css("br"):
-        line_break.replace_with("\n")
-    heading = tree.css_first("h1.paper-title, h4")
-    title = (_citation(tree, "title") or [heading.text() if heading else ""])[0]
-    if not title.strip():
-        raise LayoutChanged(address, "the title")
-    abstract = _section(tree, "Abstract")
-    if abstract is None:
-        raise LayoutChanged(address, "the abstract")
-    visible = tree.css_first(".paper-authors")
-    names = visible.text() if visible else _section(tree, "Authors") or ""
-    track = re.search(r"-Abstract-([^/]+)\.html$", address)
-    derived = re.sub(r"-Abstract([^/]*)\.html$", r"-Paper\1.pdf", address.replace("/hash/", "/file/"))
-    meta = {
-        "venue": "nips",
-        "year": year,
-        "title": " ".join(title.split()),
-        "authors": [_given_name_first(name) for name in _citation(tree, "author")] or split_names(names),
-        "address": address,
-        "pdf": urljoin(address, (_citation(tree, "pdf_url") or [derived])[0]),
-        "track": track[1].lower() if track and track[1] != "Conference" else "main",
-    }
-    return Document(clean_abstract(abstract), f"nips {year}", meta)
-
-
-def clean_abstract(text: str) -> str:
-    """An abstract without indentation and empty lines; empty if the source says that there is none."""
-    if _NO_ABSTRACT.fullmatch(text):
-        return ""
-    return "\n".join(line.strip() for line in text.splitlines() if line.strip())
-
-
-def split_names(names: str) -> list[str]:
-    """The names in "A; B; C", or in "A, B, C"."""
-    separator = ";" if ";" in names else ","
-    return [" ".join(name.split()) for name in names.split(separator) if name.strip()]
-
-
 def _citation(tree: LexborHTMLParser, name: str) -> list[str]:
-    """What the page says about itself to reference managers (Highwire Press tags)."""
+    """Return the values of one of the page's tags for reference managers (Highwire Press tags)."""
     tags = tree.css(f'meta[name="citation_{name}"]')
     return [content for tag in tags if (content := tag.attributes.get("content"))]
 
 
 def _section(tree: LexborHTMLParser, name: str) -> str | None:
-    """The text between the heading ``name`` and the next heading; None if there is no such heading."""
+    """Return the text between the heading ``name`` and the next heading; None if there is no such heading."""
     for heading in tree.css(", ".join(_HEADINGS)):
         if heading.text(strip=True).lower() == name.lower():
             text, node = "", heading.next

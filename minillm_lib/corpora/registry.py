@@ -1,4 +1,4 @@
-"""All corpora under one roof: :func:`load_corpus` by name, :data:`CORPORA` for what there is, and statistics."""
+"""All corpora in one place: :func:`load_corpus` reads one by name, :data:`CORPORA` lists them; and statistics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EVERYTHING = "all"
 _QUANTILES = (0.05, 0.5, 0.95)
 _GROUPS = ("package", "language", "venue")
 _YEAR = 2023
-# What every corpus that needs a network also takes: see Downloader, and fetch_papers or fetch_hub_corpus.
+# Further options of every corpus that needs a network: see Downloader, and fetch_papers or fetch_hub_corpus.
 _DOWNLOADING: Mapping[str, Any] = {
     "base_url": str,
     "cache_dir": Path,
@@ -34,16 +34,25 @@ _DOWNLOADING: Mapping[str, Any] = {
 
 
 def _nothing_to_fetch(**_: Any) -> str:
-    return "nothing to fetch: it is made or read where it is used"
+    return "nothing to fetch: it is made or read when it is used"
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What the registry knows of a corpus.
+    """What the registry knows about a corpus.
 
-    ``size`` is approximate; ``needs_network`` says whether the first use fetches it. ``options`` are the names and
-    types of what :func:`load_corpus` takes for it, besides the settings of a download. ``load`` takes a split and the
-    options; ``fetch`` takes the options, brings what is needed onto this machine and says where or what that is.
+    Attributes
+    ----------
+    size
+        An approximate size, in words.
+    needs_network
+        Whether its first use downloads it.
+    options
+        The names and types of the options that :func:`load_corpus` takes for it, besides the settings of a download.
+    load
+        Takes a split and the options, and returns the documents.
+    fetch
+        Takes the options, downloads what is needed, and returns a line that says where or what that is.
     """
 
     name: str
@@ -58,7 +67,7 @@ class Corpus:
 
 
 def load_corpus(name: str, *, split: str = "train", **options: Any) -> Iterator[Document]:
-    """The documents of a corpus, as a stream.
+    """Return the documents of a corpus, as a stream.
 
     Parameters
     ----------
@@ -68,11 +77,11 @@ def load_corpus(name: str, *, split: str = "train", **options: Any) -> Iterator[
         ``"train"``, ``"validation"``, ``"test"`` or ``"all"``. Where a corpus has no splits of its own, its
         documents are divided by a hash of their text (:func:`~minillm_lib.corpora.document.split_of`).
     options
-        Those of the corpus (``CORPORA[name].options``), explained at the function that reads it:
+        Options of the corpus (``CORPORA[name].options``), explained at the function that reads it:
         :func:`~minillm_lib.corpora.docstrings.corpus.load_docstrings`, :meth:`Grammar.generate
         <minillm_lib.corpora.grammar.Grammar.generate>`, :func:`~minillm_lib.corpora.neurips.fetch_neurips`,
         :func:`~minillm_lib.corpora.hub.load_hub_corpus`, :func:`~minillm_lib.corpora.files.read_files`. Strings
-        are read as what the option wants, so ``n="20"`` is as good as ``n=20``.
+        are converted to the type of the option, so ``n="20"`` is as good as ``n=20``.
 
     Raises
     ------
@@ -85,40 +94,40 @@ def load_corpus(name: str, *, split: str = "train", **options: Any) -> Iterator[
     corpus = find_corpus(name)
     if split not in (*SPLITS, _EVERYTHING):
         allowed = ", ".join(map(repr, (*SPLITS, _EVERYTHING)))
-        raise ValueError(f"split is {split!r}; allowed are {allowed}")
+        raise ValueError(f"split is {split!r}; allowed values: {allowed}")
     return iter(corpus.load(split, **_checked(corpus, options)))
 
 
 def fetch_corpus(name: str, **options: Any) -> str:
-    """Bring a corpus onto this machine, and return one line that says where or what it is.
+    """Download a corpus to this machine, and return one line that says where or what it is.
 
-    What is fetched already is not fetched again. Raises as :func:`load_corpus`.
+    What has already been downloaded is not downloaded again. The errors are those of :func:`load_corpus`.
     """
     corpus = find_corpus(name)
     return corpus.fetch(**_checked(corpus, options))
 
 
 def find_corpus(name: str) -> Corpus:
-    """The entry of a corpus.
+    """Return the registry's entry for a corpus.
 
     Raises
     ------
     ValueError
-        If there is none; the message lists the names.
+        If there is no such corpus; the message lists the names.
     """
     if name not in CORPORA:
-        raise ValueError(f"there is no corpus {name!r}; there are {', '.join(CORPORA)}")
+        raise ValueError(f"there is no corpus {name!r}; the corpora are {', '.join(CORPORA)}")
     return CORPORA[name]
 
 
 def _checked(corpus: Corpus, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that were given (not those that are None), as the types that the corpus wants."""
+    """Convert the given options, except those that are None, to the types that the corpus needs."""
     types = {**corpus.options, **(_DOWNLOADING if corpus.needs_network else {})}
     checked = {}
     for name, value in options.items():
         if name not in types:
             allowed = ", ".join(types) or "none"
-            raise ValueError(f"{corpus.name} has no option {name!r}; allowed: {allowed}")
+            raise ValueError(f"{corpus.name} has no option {name!r}; allowed options: {allowed}")
         if value is None:
             continue
         try:
@@ -335,9 +344,11 @@ _ALL = (
         needs_network=False,
         options={
             "paths": Path | Sequence[Path],
+            "documents": Literal["auto", "file", "paragraph", "line"],
             "text_key": str,
             "separator": str,
             "encoding": str,
+            "strip_markup": bool,
             "max_record_bytes": int,
             "max_faulty_share": float,
         },
@@ -345,11 +356,22 @@ _ALL = (
     ),
 )
 CORPORA: Mapping[str, Corpus] = {corpus.name: corpus for corpus in _ALL}
+"""All corpora by name."""
 
 
 @dataclass(frozen=True)
 class GroupStats:
-    """Counts of a group of documents; ``quantiles`` (5 %, median, 95 %) are of the documents' lengths in characters."""
+    """Counts of a group of documents.
+
+    Attributes
+    ----------
+    bytes, characters, words
+        The size of the group; ``bytes`` in UTF-8, and in ``words`` each Chinese character counts as one.
+    share
+        The group's share of all bytes, from 0 to 1.
+    quantiles
+        Of the documents' lengths in characters: 5 %, median and 95 %.
+    """
 
     name: str
     documents: int
@@ -362,14 +384,14 @@ class GroupStats:
 
 @dataclass(frozen=True)
 class CorpusStats:
-    """Counts of a corpus, and of its parts, the largest first. ``print(stats)`` shows a table."""
+    """Counts of a corpus and of its groups, the largest group first; ``print(stats)`` shows a table."""
 
     total: GroupStats
     groups: tuple[GroupStats, ...]
     group_by: str
 
     def rows(self) -> list[list[str]]:
-        """The cells of the table, its header first; the last three columns are quantiles of lengths."""
+        """Return the cells of the table, header first; the last three columns are quantiles of lengths."""
         header = [self.group_by, "documents", "MB", "share", "words"]
         header += [f"{quantile:.0%}" if quantile != 0.5 else "median" for quantile in _QUANTILES]
         return [header, *(_cells(group) for group in (*self.groups, self.total))]
@@ -387,13 +409,14 @@ def _cells(group: GroupStats) -> list[str]:
 
 
 def corpus_stats(documents: Iterable[Document], *, group_by: str | None = None) -> CorpusStats:
-    """Count documents, bytes (UTF-8), characters and words (Chinese: characters), in all and by group.
+    """Count documents, bytes (UTF-8), characters and words (Chinese: characters), in total and by group.
 
     Parameters
     ----------
     group_by
-        The key of ``meta`` that names the group; documents without it are under ``"?"``. If None, the first
-        of ``package``, ``language``, ``venue`` that the first document has, or else all are one group.
+        The key of ``meta`` that names the group; documents without it are counted under ``"?"``. If None, it is the
+        first of ``package``, ``language`` and ``venue`` that the first document has; if it has none, all documents are
+        one group.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """From a trained model to text: sampling, streaming, chat, and checking the answers.
 
-Start with :func:`generate` in :mod:`~minillm_lib.generation.decoding`; how the next token is chosen is in
+Start with :func:`generate` in :mod:`~minillm_lib.generation.decoding`. The methods of choosing the next token are in
 :mod:`~minillm_lib.generation.sampling`.
 """
 

@@ -1,4 +1,4 @@
-"""Whether a chat model's answers are the right ones: each is compared with all reference answers."""
+"""Check whether a chat model's answers are right, by comparing each with all reference answers."""
 
 from __future__ import annotations
 
@@ -21,8 +21,16 @@ _GREEDY = SamplingConfig(temperature=0.0, max_new_tokens=256)
 class CheckedAnswer:
     """An answer, and the question whose reference answer is nearest to it.
 
-    ``has_ended`` tells whether the model ended it by itself; ``repetition`` is the share of its runs of four tokens
-    that stood in it before.
+    Attributes
+    ----------
+    phrasing
+        The words in which the question was asked.
+    nearest_id
+        The ``id`` of the question with the nearest reference answer; empty if nothing in the answer resembles any.
+    has_ended
+        Whether the model ended the answer by itself.
+    repetition
+        Share of the answer's 4-grams of tokens that occurred earlier in it.
     """
 
     question: FaqQuestion
@@ -34,29 +42,29 @@ class CheckedAnswer:
 
     @property
     def is_right(self) -> bool:
-        """Whether the nearest reference answer is that of the question."""
+        """Whether the nearest reference answer is that of the question asked."""
         return self.nearest_id == self.question.id
 
 
 @dataclass(frozen=True)
 class AnswerReport:
-    """Checked answers, and shares over them."""
+    """Checked answers, and what share of them is right, ends or repeats itself."""
 
     answers: tuple[CheckedAnswer, ...]
 
     def right_share(self, language: str | None = None) -> float:
-        """Share of right answers, of all or in one language."""
+        """Return the share of right answers, among all or among those in one language (``"en"`` or ``"zh"``)."""
         own = [each for each in self.answers if language in (None, each.question.language)]
         return sum(each.is_right for each in own) / max(len(own), 1)
 
     @property
     def ended_share(self) -> float:
-        """Share of answers that end by themselves."""
+        """Share of answers that the model ended by itself."""
         return sum(each.has_ended for each in self.answers) / max(len(self.answers), 1)
 
     @property
     def repetition(self) -> float:
-        """Mean share of repeated runs of four tokens."""
+        """Mean share of repeated 4-grams of tokens."""
         return float(np.mean([each.repetition for each in self.answers])) if self.answers else 0.0
 
     def __str__(self) -> str:
@@ -71,11 +79,11 @@ class AnswerReport:
 
 
 Asked = tuple[FaqQuestion, str]
-"""A question, and the phrasing that it is asked in."""
+"""A question, and the phrasing in which it is asked."""
 
 
 def held_out_phrasings(questions: Sequence[FaqQuestion], most: int | None = None) -> list[Asked]:
-    """The phrasings that no model was trained on; at most ``most`` of them, spread evenly over all."""
+    """List the phrasings on which no model was trained, or at most ``most`` of them, spread evenly over all."""
     asked = [(question, phrasing) for question in questions for phrasing in question.held_out]
     if most is None or most >= len(asked):
         return asked
@@ -91,17 +99,30 @@ def check_answers(
     sampling: SamplingConfig = _GREEDY,
     progress: bool = True,
 ) -> AnswerReport:
-    """Ask a model, and find the reference answer nearest to each reply.
+    """Ask a model questions, and find the reference answer nearest to each reply.
 
-    Nearest is the highest cosine of tf-idf weights of character 2- to 4-grams, among the answers in the question's
-    language: 213 of them in ``course-faq``, so that guessing is right in under 0.5 %.
+    The nearest is the one with the highest cosine similarity of the tf-idf weights of character 2- to 4-grams, among
+    the answers in the question's language. There are 213 of them in ``course-faq``, so a guess is right in under
+    0.5 % of cases.
 
     Parameters
     ----------
     asked
-        Such as :func:`held_out_phrasings` gives.
+        Questions and their phrasings, for example from :func:`held_out_phrasings`.
     references
-        The questions whose answers are candidates, such as :func:`~minillm_lib.corpora.faq.faq_questions`.
+        The questions whose answers are candidates, for example from :func:`~minillm_lib.corpora.faq.faq_questions`.
+    batch_size
+        Number of questions asked at a time.
+    sampling
+        How to choose tokens; by default always the likeliest, and at most 256 of them.
+    progress
+        Whether to show a progress bar.
+
+    Raises
+    ------
+    ValueError
+        If the model has no tokenizer, a question does not fit in its context, or there is no reference answer in the
+        language of a question.
     """
     nearest: dict[str, _Nearest] = {
         language: _Nearest([each for each in references if each.language == language])
@@ -136,7 +157,7 @@ def _ask(
 
 
 class _Nearest:
-    """Finds the question whose answer resembles a text most."""
+    """A search for the question whose answer resembles a text most."""
 
     def __init__(self, questions: Sequence[FaqQuestion]) -> None:
         self._ids = [question.id for question in questions]

@@ -1,4 +1,4 @@
-"""Conversations: the chat template around generation, and a memory that ends where the context does."""
+"""Conversations: the chat template around generation, and a memory that is as long as the context."""
 
 from __future__ import annotations
 
@@ -20,23 +20,30 @@ _GREEDY = SamplingConfig(temperature=0.0)
 class ChatSession:
     """A conversation with a model, turn by turn.
 
-    When the conversation no longer leaves room for a reply, the oldest turns are forgotten, though never the
-    system message, and a ``UserWarning`` says so. Another one says when a reply ends with the context.
+    When the conversation no longer leaves room for a reply, the oldest turns are forgotten, with a ``UserWarning``. The
+    system message is always kept. Another warning appears when a reply stops because the context is full.
 
     Parameters
     ----------
+    model
+        A model with a tokenizer.
     system
-        What the model is told before the conversation.
+        System message: what the model is told before the conversation.
     history
         Earlier messages, as ``{"role": "user", "content": "…"}``; the first may be a system message.
     sampling, options
-        As in :func:`~minillm_lib.generation.decoding.generate`, but the likeliest token is always taken if no
-        temperature is given: a small model has few answers that are right.
+        As in :func:`~minillm_lib.generation.decoding.generate`, except that by default the likeliest token is always
+        chosen: a small model has few answers that are right.
 
     Attributes
     ----------
     messages
-        The conversation, with the system message first if there is one. Forgotten turns are gone from it.
+        The conversation, with the system message first if there is one, and without forgotten turns.
+
+    Raises
+    ------
+    ValueError
+        If the model has no tokenizer, or an option is invalid.
 
     Examples
     --------
@@ -63,15 +70,15 @@ class ChatSession:
         self.messages: list[Message] = [*first, *history]
 
     def stream(self, text: str) -> Generator[str, None, None]:
-        """The reply to ``text``, piece by piece.
+        """Return an iterator over the reply to ``text``, piece by piece.
 
-        Both turns become part of the conversation when the pieces are exhausted or the iterator is closed, so a
-        reply that is interrupted stays as far as it came.
+        Both turns become part of the conversation when the pieces are exhausted or the iterator is closed. An
+        interrupted reply is kept up to the interruption.
 
         Raises
         ------
         ValueError
-            If ``text`` alone, with the system message, leaves no room for a reply in the context.
+            If ``text`` and the system message alone leave no room for a reply in the context.
         """
         messages = self._fitting([*self.messages, {"role": "user", "content": text}])
         prompt = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True)
@@ -87,20 +94,20 @@ class ChatSession:
             self.messages = [*messages, {"role": "assistant", "content": reply}]
         if pieces.generation.finish_reason == "context":
             context = self.model.config.context_length
-            warnings.warn(f"the reply stops where the context of {context} tokens is full", stacklevel=2)
+            warnings.warn(f"the reply stops because the context of {context} tokens is full", stacklevel=2)
 
     def send(self, text: str) -> str:
-        """The whole reply to ``text``."""
+        """Return the complete reply to ``text``; :meth:`stream` describes what happens."""
         return "".join(self.stream(text))
 
     def reset(self) -> None:
-        """Forget all but the system message."""
+        """Forget everything except the system message."""
         self.messages = _system_message(self.messages)
 
     def _fitting(self, messages: list[Message]) -> list[Message]:
-        """The messages without as many of the oldest turns as must go for a reply to have room.
+        """Drop as many of the oldest turns as necessary to leave room for a reply, with a warning.
 
-        Room is ``max_new_tokens``, but at most a quarter of the context. The last message always stays.
+        The room is ``max_new_tokens``, but at most a quarter of the context. The last message always stays.
         """
         context, system = self.model.config.context_length, _system_message(messages)
         room = min(self.sampling.max_new_tokens or context, context // 4)
@@ -131,9 +138,9 @@ def chat(
     sampling: SamplingConfig | None = None,
     **options: Any,
 ) -> str:
-    """The model's reply to one message, after the messages of ``history`` if there are any.
+    """Return the model's reply to one message, after the messages of ``history`` if there are any.
 
-    The arguments are those of :class:`ChatSession`, which keeps a history of its own.
+    The arguments and errors are those of :class:`ChatSession`, which, unlike this function, keeps the conversation.
     """
     return ChatSession(model, history=history, sampling=sampling, **options).send(text)
 
@@ -148,11 +155,17 @@ def chat_in_terminal(
 ) -> ChatSession:
     """Talk with a model at the keyboard until Ctrl-D, and return the conversation.
 
-    Ctrl-C ends a reply where it is, and at the prompt the conversation; ``/reset`` begins a new one. ``read``
-    shows its argument and returns what was typed.
+    Ctrl-C stops a reply, or, at the prompt, ends the conversation. ``/reset`` starts a new conversation.
+
+    Parameters
+    ----------
+    system, sampling, options
+        As in :class:`ChatSession`.
+    read
+        Shows its argument as a prompt and returns the line that was typed.
     """
     session = ChatSession(model, system=system, sampling=sampling, **options)
-    print("Ctrl-C stops a reply, /reset begins anew, Ctrl-D ends the conversation.")
+    print("Ctrl-C stops a reply, /reset starts a new conversation, Ctrl-D ends the conversation.")
     while True:
         try:
             text = read("> ").strip()
@@ -166,7 +179,7 @@ def chat_in_terminal(
 
 
 def _print_reply(session: ChatSession, text: str) -> None:
-    """Print the reply as it comes, and then in brackets what there is to say about the context."""
+    """Print the reply as it is written, and then, in brackets, any warning or error about the context."""
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always", UserWarning)
         try:

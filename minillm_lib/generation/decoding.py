@@ -1,4 +1,4 @@
-"""From prompts to texts: one token at a time, for a batch of prompts of different length."""
+"""From prompts to texts: one token at a time, for a batch of prompts of different lengths."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ FinishReason = Literal["stop", "stop_string", "length", "context"]
 
 @dataclass
 class Generation:
-    """What a model wrote after one prompt.
+    """The text that a model wrote after one prompt.
 
     Attributes
     ----------
     ids
-        The new tokens, without the token that ended them.
+        The ids of the new tokens, without the end token.
     finish_reason
         ``"stop"`` at an end token, ``"stop_string"``, ``"length"`` at ``max_new_tokens``, or ``"context"``
-        where prompt and text fill the model's context; ``None`` while it is being written.
+        if prompt and text fill the model's context; ``None`` while the text is being written.
     text
-        The decoded tokens up to the stop string; empty where the model has no tokenizer.
+        The decoded tokens up to the stop string; empty if the model has no tokenizer.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -47,28 +47,35 @@ def generate(
     end_ids: Collection[int] | None = None,
     **options: Any,
 ) -> list[Generation]:
-    """Continue each prompt; in a batch, each is continued as it would be alone, up to rounding.
-
-    >>> from minillm_lib.model.decoder import MiniLLM
-    >>> generate(MiniLLM.from_preset("nano"), [[5, 6, 7], [8]], max_new_tokens=3)[1].finish_reason
-    'length'
+    """Continue each prompt of a batch as it would be continued alone, up to rounding.
 
     Parameters
     ----------
     prompts
         A string or a list of them, a list of token ids or a list of such lists of any lengths, or a tensor
-        ``(seq,)`` or ``(batch, seq)``. Strings need ``model.tokenizer``; an empty one is the start of a text.
+        ``(seq,)`` or ``(batch, seq)``. Strings need ``model.tokenizer``; after an empty string, a new text starts.
     sampling, options
         How to choose tokens; ``options`` are keys of :class:`~minillm_lib.generation.sampling.SamplingConfig`
         that replace those of ``sampling``.
     end_ids
-        The tokens that end a text; by default the tokenizer's end of text and end of turn.
+        The ids of the tokens that end a text; by default the tokenizer's end of text and end of turn.
+
+    Returns
+    -------
+    list of Generation
+        One per prompt, in the order of the prompts.
 
     Raises
     ------
     ValueError
-        For a prompt that leaves no room in the model's context, an empty one, an id outside the vocabulary, or
-        strings where there is no tokenizer.
+        For a prompt that leaves no room in the model's context, an empty list of ids, an id outside the vocabulary,
+        an invalid option, or strings (also stop strings) if the model has no tokenizer.
+
+    Examples
+    --------
+    >>> from minillm_lib.model.decoder import MiniLLM
+    >>> generate(MiniLLM.from_preset("nano"), [[5, 6, 7], [8]], max_new_tokens=3)[1].finish_reason
+    'length'
     """
     steps = generation_steps(model, as_prompts(model, prompts), configured(sampling, options), end_ids)
     *_, finished = steps
@@ -76,7 +83,7 @@ def generate(
 
 
 def configured(sampling: SamplingConfig | None, options: dict[str, Any]) -> SamplingConfig:
-    """``sampling``, or the default, with the keys in ``options`` replaced."""
+    """Return ``sampling``, by default ``SamplingConfig()``, with the keys in ``options`` replaced."""
     return (sampling or SamplingConfig()).replace(**options)
 
 
@@ -87,10 +94,18 @@ def generation_steps(
     sampling: SamplingConfig,
     end_ids: Collection[int] | None = None,
 ) -> Iterator[list[Generation]]:
-    """Yield what has been written after each prompt, one token at a time, until all of it is finished.
+    """Yield the texts after all prompts as they grow by one token at a time, until all are finished.
 
-    It is the same list each time, one :class:`Generation` per prompt. Short prompts are padded on the left, which the
-    model does not attend to, and a finished text grows no further. Dropout is off while the model computes.
+    The same list is yielded each time, with one :class:`Generation` per prompt. Short prompts are padded on the left,
+    the model does not attend to the padding, and a finished text grows no further. Dropout is off while the model
+    computes.
+
+    Parameters
+    ----------
+    prompts
+        Token ids, as :func:`as_prompts` returns them.
+    sampling, end_ids
+        As in :func:`generate`.
     """
     rows = [Generation() for _ in prompts]
     modules = list(model.modules())
@@ -115,12 +130,19 @@ def generation_steps(
 
 
 class StopRule:
-    """What ends the text after a prompt of ``prompt_len`` tokens: an end token, a stop string, or its length.
+    """The rule that ends the text after a prompt: at an end token, at a stop string, or at a length.
+
+    Parameters
+    ----------
+    prompt_len
+        Number of tokens in the prompt.
+    sampling, end_ids
+        As in :func:`generate`.
 
     Attributes
     ----------
     limit
-        The most tokens that the text can have.
+        The largest number of tokens that the text can have.
     """
 
     def __init__(
@@ -139,7 +161,7 @@ class StopRule:
         self._reason_at_limit: FinishReason = "length" if self.limit == sampling.max_new_tokens else "context"
 
     def append(self, token: int, row: Generation) -> None:
-        """Add a token to a text, and how the text ends if it ends with it."""
+        """Add a token to a text, and set its ``finish_reason`` if the text ends here."""
         if token in self._end_ids:
             row.finish_reason = "stop"
         else:
@@ -153,12 +175,15 @@ class StopRule:
 
 
 def find_stop(text: str, stop: Sequence[str]) -> int | None:
-    """Where the first of the stop strings begins in a text, or ``None``."""
+    """Return where the first of the stop strings begins in a text, or ``None`` if it contains none."""
     return min((text.index(each) for each in stop if each in text), default=None)
 
 
 def as_prompts(model: MiniLLM, prompts: str | Tensor | Sequence[Any]) -> list[list[int]]:
-    """Checked lists of token ids, one a prompt, whichever way the prompts are given; see :func:`generate`."""
+    """Return prompts in any form as checked lists of token ids, one per prompt.
+
+    The forms and errors are those of :func:`generate`.
+    """
     if isinstance(prompts, Tensor):
         prompts = prompts.tolist()
     if isinstance(prompts, str) or (len(prompts) > 0 and isinstance(prompts[0], Integral)):
@@ -169,7 +194,13 @@ def as_prompts(model: MiniLLM, prompts: str | Tensor | Sequence[Any]) -> list[li
 
 
 def tokenizer_of(model: MiniLLM) -> Tokenizer:
-    """The model's tokenizer, or an error that says how to give it one."""
+    """Return the model's tokenizer.
+
+    Raises
+    ------
+    ValueError
+        If it has none; the message says how to give it one.
+    """
     if model.tokenizer is None:
         raise ValueError(
             "text needs a tokenizer, and this model has none: set model.tokenizer, or pass token ids"
@@ -188,7 +219,7 @@ def _default_end_ids(model: MiniLLM) -> tuple[int, ...]:
 
 
 def _check(model: MiniLLM, prompts: Sequence[list[int]]) -> None:
-    """Refuse what would end in a wrong answer or in an error from deep within."""
+    """Raise an error for prompts that would lead to a wrong result, or to an error deep inside the model."""
     context, vocab_size = model.config.context_length, model.config.vocab_size
     if not prompts:
         raise ValueError("there is no prompt")
@@ -205,7 +236,7 @@ def _check(model: MiniLLM, prompts: Sequence[list[int]]) -> None:
 
 
 def _seeded_generators(seed: int | None, n_rows: int) -> list[torch.Generator]:
-    """A generator for each row, so that no row's draws depend on the others."""
+    """Return one generator per row, so that the draws of a row do not depend on the other rows."""
     generators = [torch.Generator() for _ in range(n_rows)]
     for row, generator in enumerate(generators):
         if seed is None:
@@ -216,9 +247,14 @@ def _seeded_generators(seed: int | None, n_rows: int) -> list[torch.Generator]:
 
 
 def _pad_left(prompts: Sequence[list[int]], device: torch.device) -> tuple[Tensor, Tensor | None]:
-    """Prompts and which of their slots are tokens, ``(batch, longest)`` each; ``None`` if all of them are.
+    """Pad prompts on the left, and mark the slots that are tokens.
 
     The padding is the row's own first token, so that it adds nothing to the tokens seen in the row.
+
+    Returns
+    -------
+    tuple
+        Ids and mask, ``(batch, longest prompt)`` each; the mask is ``None`` if nothing is padded.
     """
     longest = max(map(len, prompts))
     padded = [prompt[:1] * (longest - len(prompt)) + prompt for prompt in prompts]
@@ -231,7 +267,7 @@ def _pad_left(prompts: Sequence[list[int]], device: torch.device) -> tuple[Tenso
 
 @contextmanager
 def _eval_mode(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Switch dropout and the like off, and then each module back to what it was."""
+    """Switch off dropout and the like within the block, then return each module to its earlier mode."""
     training = [module for module in modules if module.training]
     try:
         for module in training:

@@ -1,7 +1,7 @@
-"""From scores to the next token: how to temper, cut and draw from a model's distribution.
+"""From logits to the next token: how to reshape and truncate a model's distribution, and to draw from it.
 
-Every function takes logits ``(batch, vocab)`` and returns logits of that shape, in which a token that is ruled
-out has the score minus infinity; :func:`sample` draws from what is left.
+The functions up to :func:`filter_logits` take logits ``(batch, vocab)`` and return logits of the same shape, in
+which a token that is ruled out has minus infinity. :func:`sample` draws from the others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from minillm_lib.model.config import StrictConfig
 def _zero_or_not_tiny(temperature: float) -> float:
     if temperature == 0 or temperature >= 1e-6:
         return temperature
-    raise ValueError("a temperature below 1e-6 would overflow; write 0 to take the likeliest token always")
+    raise ValueError(
+        "a temperature below 1e-6 would overflow; write 0 to take the likeliest token every time"
+    )
 
 
 StopStrings = Annotated[
@@ -32,35 +34,32 @@ StopStrings = Annotated[
 class SamplingConfig(StrictConfig):
     """How the next token is chosen and when to stop.
 
-    Parameters
-    ----------
-    temperature
-        Above 1 flattens the distribution, below 1 sharpens it; 0 always takes the likeliest token (greedy).
-    top_k, top_p, min_p
-        Which tokens stay in the draw, see :func:`keep_top_k`, :func:`keep_top_p`, :func:`keep_min_p`; the
-        defaults keep all.
-    repetition_penalty
-        Above 1 makes tokens that occurred before less likely, see :func:`penalise_repetition`.
-    max_new_tokens
-        The most tokens to write; ``None`` goes on to the end of the context.
-    stop
-        Strings that end the text where one appears; the text does not contain it.
-    seed
-        Row ``i`` of a batch draws from its own generator, seeded with ``seed + i``; ``None`` seeds by chance.
+    Raises
+    ------
+    pydantic.ValidationError
+        A ``ValueError`` that names the key, the value and what is allowed.
     """
 
     temperature: Annotated[float, Field(ge=0), AfterValidator(_zero_or_not_tiny)] = 0.8
+    """Above 1 flattens the distribution, below 1 sharpens it; 0 always takes the likeliest token (greedy)."""
     top_k: PositiveInt | None = None
+    """Draw among this many likeliest tokens; null keeps all. See :func:`keep_top_k`."""
     top_p: float = Field(default=1.0, gt=0, le=1)
+    """Draw among the likeliest tokens of this total probability. See :func:`keep_top_p`."""
     min_p: float = Field(default=0.0, ge=0, le=1)
+    """Draw among tokens at least this share as likely as the likeliest. See :func:`keep_min_p`."""
     repetition_penalty: float = Field(default=1.0, gt=0)
+    """Above 1 makes tokens that occurred before less likely. See :func:`penalise_repetition`."""
     max_new_tokens: PositiveInt | None = 256
+    """The most tokens to write; null continues to the end of the context."""
     stop: StopStrings = ()
+    """Strings that end the text where one appears; the text does not contain it."""
     seed: int | None = Field(default=None, ge=0)
+    """Row i of a batch draws from its own generator, seeded with seed + i; null seeds at random."""
 
 
 def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
-    """Divide the scores by the temperature: probabilities become ``p^(1/temperature)``, normalised.
+    """Divide logits, ``(batch, vocab)``, by the temperature: probabilities become ``p^(1/temperature)``, normalised.
 
     Source: Ackley, Hinton & Sejnowski 1985, "A Learning Algorithm for Boltzmann Machines".
     """
@@ -68,7 +67,7 @@ def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
-    """Keep the ``k`` likeliest tokens, and those tied with the last of them.
+    """Keep the ``k`` likeliest tokens per row of logits ``(batch, vocab)``, and those tied with the last of them.
 
     Source: Fan, Lewis & Dauphin 2018, "Hierarchical Neural Story Generation", arXiv:1805.04833.
     """
@@ -77,7 +76,9 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:
 
 
 def keep_top_p(logits: Tensor, p: float) -> Tensor:
-    """Keep the likeliest tokens until together they have probability ``p``, and always the first.
+    """Keep the likeliest tokens per row of logits ``(batch, vocab)`` until their total probability is ``p``.
+
+    The likeliest token is always kept.
 
     Source: Holtzman et al. 2020, "The Curious Case of Neural Text Degeneration", arXiv:1904.09751, equation 2.
     """
@@ -89,7 +90,7 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
 
 
 def keep_min_p(logits: Tensor, p: float) -> Tensor:
-    """Keep tokens at least ``p`` times as likely as the likeliest.
+    """Keep the tokens per row of logits ``(batch, vocab)`` that are at least ``p`` times as likely as the likeliest.
 
     Source: Nguyen et al. 2024, "Turning Up the Heat: Min-p Sampling", arXiv:2407.01082.
     """
@@ -98,20 +99,26 @@ def keep_min_p(logits: Tensor, p: float) -> Tensor:
 
 
 def penalise_repetition(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
-    """Lower the scores of tokens that occurred: positive ones are divided by ``penalty``, others multiplied.
+    """Lower the logits of tokens that occurred: positive logits are divided by ``penalty``, others multiplied.
 
-    ``seen`` is ``(batch, vocab)``, true for the tokens of the prompt and of the text so far.
+    Source: Keskar et al. 2019, "CTRL", arXiv:1909.05858, section 4.1. There, all are divided, which raises negative
+    ones; here, those are multiplied, as in ``transformers``.
 
-    Source: Keskar et al. 2019, "CTRL", arXiv:1909.05858, section 4.1; that dividing a negative score would
-    raise it is mended as in ``transformers``.
+    Parameters
+    ----------
+    logits
+        ``(batch, vocab)``.
+    seen
+        ``(batch, vocab)``, true for the tokens of the prompt and of the text so far.
     """
     penalised = torch.where(logits > 0, logits / penalty, logits * penalty)
     return torch.where(seen, penalised, logits)
 
 
 def filter_logits(logits: Tensor, config: SamplingConfig) -> Tensor:
-    """Temperature, then top-k, top-p and min-p, as far as ``config`` asks for them, in the order of
-    ``transformers``: ``(batch, vocab)`` in and out.
+    """Apply temperature, top-k, top-p and min-p to logits ``(batch, vocab)``, each only if ``config`` sets it.
+
+    The order is that of ``transformers``.
     """
     logits = apply_temperature(logits, config.temperature)
     if config.top_k is not None:
@@ -126,7 +133,17 @@ def filter_logits(logits: Tensor, config: SamplingConfig) -> Tensor:
 def choose_tokens(
     logits: Tensor, config: SamplingConfig, seen: Tensor, generators: Sequence[torch.Generator]
 ) -> Tensor:
-    """The next token of each row, ``(batch,)``, from logits and ``seen``, ``(batch, vocab)`` each."""
+    """Choose the next token of each row, ``(batch,)``, as configured.
+
+    Parameters
+    ----------
+    logits
+        ``(batch, vocab)``.
+    seen
+        As in :func:`penalise_repetition`.
+    generators
+        One per row.
+    """
     if config.repetition_penalty != 1:
         logits = penalise_repetition(logits, seen, config.repetition_penalty)
     if config.temperature == 0:
@@ -135,11 +152,18 @@ def choose_tokens(
 
 
 def sample(logits: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-    """Draw one token a row, ``(batch,)``, with probabilities ``softmax(logits)``.
+    """Draw one token per row, ``(batch,)``, with probabilities ``softmax(logits)``.
 
-    Each row turns one uniform number of its own generator into a token by the inverse of its cumulative
-    distribution (Devroye 1986, section III.2). That is done on the CPU in double precision, so that a draw
+    A uniform random number from the row's own generator becomes a token by the inverse of the row's cumulative
+    distribution (Devroye 1986, section III.2). This is done on the CPU in double precision, so that a draw
     depends neither on the device nor on the other rows.
+
+    Parameters
+    ----------
+    logits
+        ``(batch, vocab)``.
+    generators
+        One per row.
     """
     cumulative = logits.cpu().double().softmax(dim=-1).cumsum(dim=-1)  # (batch, vocab)
     uniform = torch.stack([torch.rand(1, generator=each, dtype=torch.float64) for each in generators])

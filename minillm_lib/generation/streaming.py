@@ -20,12 +20,13 @@ from minillm_lib.model.decoder import MiniLLM
 class TextStream(Iterator[str]):
     """The pieces of one text as the model writes it; joined, they are the text.
 
-    No piece ends within a character, and none holds a part of a stop string.
+    No piece ends within a character, and none contains part of a stop string. The arguments and errors are those of
+    :func:`stream`.
 
     Attributes
     ----------
     generation
-        What is written so far; once the pieces are exhausted, complete and with its ``finish_reason``.
+        The text so far; complete, with its ``finish_reason``, once the pieces are exhausted.
     """
 
     def __init__(
@@ -38,18 +39,25 @@ class TextStream(Iterator[str]):
         **options: Any,
     ) -> None:
         tokenizer, sampling = tokenizer_of(model), configured(sampling, options)
-        self.generation = Generation()
+        self._latest = [Generation()]
         steps = generation_steps(model, as_prompts(model, prompt), sampling, end_ids)
-        self._pieces = until_stop(tokenizer.decode_stream(self._new_ids(steps)), sampling.stop)
+        self._pieces = until_stop(tokenizer.decode_stream(_new_ids(steps, self._latest)), sampling.stop)
 
     def __next__(self) -> str:
         return next(self._pieces)
 
-    def _new_ids(self, steps: Iterator[list[Generation]]) -> Iterator[int]:
-        n_ids = 0
-        for (self.generation,) in steps:
-            yield from self.generation.ids[n_ids:]
-            n_ids = len(self.generation.ids)
+    @property
+    def generation(self) -> Generation:
+        """What is written so far; complete, with its ``finish_reason``, once the pieces are exhausted."""
+        return self._latest[0]
+
+
+def _new_ids(steps: Iterator[list[Generation]], latest: list[Generation]) -> Iterator[int]:
+    """Yield each new token; what is written goes into ``latest``, as a stream must not refer to itself."""
+    n_ids = 0
+    for latest[:] in steps:
+        yield from latest[0].ids[n_ids:]
+        n_ids = len(latest[0].ids)
 
 
 def stream(
@@ -62,18 +70,19 @@ def stream(
 ) -> TextStream:
     """Continue one prompt, piece by piece: ``for piece in stream(model, "Once upon a time"): …``.
 
-    The arguments are those of :func:`~minillm_lib.generation.decoding.generate`, and the joined text is its text.
+    The arguments are those of :func:`~minillm_lib.generation.decoding.generate`, and the joined pieces are the text
+    that it returns.
 
     Raises
     ------
     ValueError
-        As :func:`~minillm_lib.generation.decoding.generate` does, and where the model has no tokenizer.
+        As in :func:`~minillm_lib.generation.decoding.generate`, and if the model has no tokenizer.
     """
     return TextStream(model, prompt, sampling, end_ids=end_ids, **options)
 
 
 def until_stop(pieces: Iterable[str], stop: Sequence[str]) -> Iterator[str]:
-    """Pass text on up to a stop string, which may span pieces: what may be its beginning is held back."""
+    """Yield text up to a stop string, which may span pieces; what may be the beginning of one is held back."""
     held = ""
     for piece in pieces:
         held += piece
@@ -89,15 +98,15 @@ def until_stop(pieces: Iterable[str], stop: Sequence[str]) -> Iterator[str]:
 
 
 def _longest_beginning(text: str, stop: Sequence[str]) -> int:
-    """How many characters at the end of ``text`` may be the beginning of a stop string."""
+    """Count the characters at the end of ``text`` that may be the beginning of a stop string."""
     beginnings = (each[:length] for each in stop for length in range(1, len(each)))
     return max((len(beginning) for beginning in beginnings if text.endswith(beginning)), default=0)
 
 
 def print_stream(pieces: Iterable[str]) -> str:
-    """Print pieces as they come, in a terminal or a notebook, and return the text.
+    """Print pieces as they arrive, in a terminal or a notebook, and return the text.
 
-    Ctrl-C, or a notebook's stop button, ends the text where it is.
+    Ctrl-C, or the stop button of a notebook, ends the text at that point.
     """
     text = ""
     try:

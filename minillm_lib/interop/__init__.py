@@ -1,6 +1,6 @@
-"""Exchanging models with other programs: GGUF for llama.cpp, and the checkpoints of MiniMind.
+"""Exchange models with other programs: GGUF files for llama.cpp, and checkpoints of MiniMind.
 
-The checkpoints themselves have the Hugging Face layout: see :mod:`minillm_lib.model.checkpoint`.
+This package's own checkpoints have the Hugging Face layout: see :mod:`minillm_lib.model.checkpoint`.
 """
 
 import lazy_loader

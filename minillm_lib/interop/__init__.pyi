@@ -1,3 +1,2 @@
 from .gguf import export_gguf as export_gguf
-from .minimind import load_minimind as load_minimind
-from .minimind import save_minimind as save_minimind
+from .minimind import load_minimind as load_minimind, save_minimind as save_minimind

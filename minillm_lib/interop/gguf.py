@@ -1,4 +1,4 @@
-"""GGUF files, which llama.cpp runs: the model, its tokenizer and its chat template in one.
+"""Write GGUF files for llama.cpp, which hold a model, its tokenizer and its chat template in one file.
 
 Format: ggml-org/ggml, docs/gguf.md, version 3, written by the ``gguf`` package of llama.cpp.
 """
@@ -12,16 +12,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType, RopeScalingType, TokenType
-from gguf.quants import quantize
 from torch import Tensor
 
 from minillm_lib.generation.decoding import tokenizer_of
+from minillm_lib.io.optional import optional_imports
 from minillm_lib.model.config import DynamicScaling, LinearScaling, Llama3Scaling, ModelConfig, YarnScaling
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.hugging_face import model_type
 from minillm_lib.model.rope import attention_factor, inverse_frequencies, to_interleaved
 from minillm_lib.tokenizer import CHAT_TEMPLATE, SPECIAL_TOKENS, Tokenizer
+
+with optional_imports("gguf", "to write GGUF files"):
+    from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType, RopeScalingType, TokenType
+    from gguf.quants import quantize
 
 DType = Literal["f32", "f16", "bf16"]
 
@@ -51,19 +54,28 @@ _NAMES = {
 def export_gguf(model: MiniLLM, path: str | os.PathLike[str], *, dtype: DType = "f32") -> Path:
     """Write a model and its tokenizer as one GGUF file that llama.cpp runs.
 
-    llama.cpp gives the same tokens for any text without the sign U+2581, which is a space there, and renders
-    conversations by the same template. A model with query–key norm is written as a Qwen3, any other as a Llama.
+    llama.cpp gives the same tokens for any text without the character U+2581, which is a space there, and renders
+    conversations with the same template. A model with query–key norm is written as Qwen3, any other model as Llama.
 
     Parameters
     ----------
+    path
+        The file; missing parent directories are created. An interrupted export leaves an earlier file intact.
     dtype
-        Of the matrices; norms and biases are always float32. Smaller types are for ``llama-quantize`` to make.
+        Type of the matrices: ``"f32"``, ``"f16"`` or ``"bf16"``. Norms and biases are always float32. Smaller types
+        can be made with ``llama-quantize``.
+
+    Returns
+    -------
+    path
+        The path of the file.
 
     Raises
     ------
     ValueError
-        If the model has no tokenizer or another vocabulary than it, or llama.cpp has no such model: one with a
-        unigram tokenizer, dynamic RoPE scaling, or blocks that are not a Llama's.
+        If ``dtype`` is unknown, if the model has no tokenizer or its vocabulary size is not the tokenizer's, or if
+        llama.cpp does not support the model, such as one with a unigram tokenizer, dynamic RoPE scaling, or blocks
+        other than a Llama's.
     """
     path, tokenizer, config = Path(path), tokenizer_of(model), model.config
     _refuse_unknown_to_llama_cpp(config, tokenizer)
@@ -92,10 +104,10 @@ def export_gguf(model: MiniLLM, path: str | os.PathLike[str], *, dtype: DType = 
 
 
 def gguf_tensors(model: MiniLLM) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor in float32 on the CPU, under llama.cpp's name.
+    """Yield every tensor in float32 on the CPU, under llama.cpp's name.
 
-    In a Llama file a rotated pair are neighbours, so queries and keys change their order; in a Qwen3 file they
-    are the halves, as here. ``rope_freqs`` holds what each frequency is divided by.
+    In a Llama file, the two elements of a rotated pair are neighbours, so queries and keys are reordered. In a Qwen3
+    file, they lie in the two halves of a head, as in this package. ``rope_freqs`` holds the divisor of each frequency.
     """
     config = model.config
     heads = {"attn_q": config.n_heads, "attn_k": config.n_kv_heads}
@@ -139,7 +151,7 @@ def _add_config(writer: GGUFWriter, config: ModelConfig) -> None:
 
 
 def _add_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer) -> None:
-    """The vocabulary with scores that make llama.cpp merge in SentencePiece's order: the earliest learned first."""
+    """Add the vocabulary with scores that make llama.cpp merge in SentencePiece's order, earliest learned first."""
     n_special = len(SPECIAL_TOKENS)
     n_learned = tokenizer.vocab_size - n_special - 256
     kinds = [TokenType.CONTROL] * n_special + [TokenType.BYTE] * 256 + [TokenType.NORMAL] * n_learned
@@ -163,21 +175,21 @@ def _add_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer) -> None:
 def _refuse_unknown_to_llama_cpp(config: ModelConfig, tokenizer: Tokenizer) -> None:
     scaling, n_pieces = config.rope_scaling, tokenizer.vocab_size
     obstacles = {
-        f"its vocabulary of {config.vocab_size} is not that of the tokenizer, {n_pieces}": (
+        f"its vocabulary size is {config.vocab_size}, but the tokenizer's is {n_pieces}": (
             config.vocab_size != n_pieces
         ),
-        "its blocks are not of RMSNorm, SwiGLU and rotary positions": model_type(config) == "minillm",
-        "it has biases beside query–key norm": config.qk_norm and config.attention_bias,
-        "its RoPE scaling 'llama3' stands beside query–key norm": (
+        "its blocks do not use RMSNorm, SwiGLU and rotary positions": model_type(config) == "minillm",
+        "it has both biases and query–key norm": config.qk_norm and config.attention_bias,
+        "it has both RoPE scaling 'llama3' and query–key norm": (
             config.qk_norm and isinstance(scaling, Llama3Scaling)
         ),
         "its RoPE scaling is 'dynamic'": isinstance(scaling, DynamicScaling),
-        "its YaRN has bounds other than the usual, which no file holds": (
+        "its YaRN bounds are not the usual ones, and a GGUF file cannot store them": (
             isinstance(scaling, YarnScaling)
             and (scaling.beta_fast, scaling.beta_slow, scaling.truncate) != (32, 1, True)
         ),
-        "its tokenizer is unigram, which has no byte fallback there": tokenizer.model_type != "bpe",
+        "its tokenizer is unigram, which has no byte fallback in llama.cpp": tokenizer.model_type != "bpe",
     }
     for reason, applies in obstacles.items():
         if applies:
-            raise ValueError(f"llama.cpp has no such model: {reason}")
+            raise ValueError(f"llama.cpp does not support this model: {reason}")

@@ -1,9 +1,9 @@
-"""Checkpoints of MiniMind (github.com/jingyaogong/minimind), both ways.
+"""Load and save checkpoints of MiniMind (github.com/jingyaogong/minimind).
 
-They were published in two layouts. Until spring 2025 (``pretrain_512.pth``) tensors have the names of Meta's
-Llama, ``layers.0.attention.wq.weight``, and each rotated pair are neighbours; since then names and pairs are
-those of Hugging Face, as here. A file holds no configuration: what its shapes do not tell is known from the
-published models.
+They were published in two layouts. Until spring 2025 (``pretrain_512.pth``), tensors have the names of Meta's Llama,
+such as ``layers.0.attention.wq.weight``, and the two elements of a rotated pair are neighbours. Since then, names and
+pairs are those of Hugging Face, as in this package. A file holds no configuration: what its shapes do not determine is
+known from the published models.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -68,9 +68,9 @@ def load_minimind(
 ) -> MiniLLM:
     """Load a dense MiniMind checkpoint of either layout, in eval mode and without a tokenizer.
 
-    The layout is recognised by its names. Values that no shape tells come from ``overrides``, else from the
-    ``config.json`` of a directory, else they are those of the published model of the same layout and number of
-    query heads for each key–value head:
+    The layout is recognised by the names of the tensors. Values that the shapes do not determine come from
+    ``overrides``, otherwise from the ``config.json`` of a directory, and otherwise from the published model with the
+    same layout and the same number of query heads per key–value head:
 
     ======================= ===== ======== ============ ========= =======
     published               heads kv heads norm epsilon RoPE base context
@@ -86,15 +86,16 @@ def load_minimind(
     path
         A ``.pth``, ``.pt``, ``.bin`` or ``.safetensors`` file, or a directory with a model in it.
     dtype
-        Of the parameters; by default that of the file, often float16.
+        Type of the parameters; by default that of the file, which is often float16.
     overrides
         Keys of :class:`~minillm_lib.model.config.ModelConfig`, such as ``n_heads``.
 
     Raises
     ------
     CheckpointError
-        If the file is missing, truncated, foreign or refused, if it is a mixture of experts or of unknown heads,
-        or if a tensor is missing, unexpected or misshapen; the message names it as the file does.
+        If the file is missing, truncated, unsafe or not a MiniMind checkpoint, if it holds a mixture of experts or an
+        unknown number of heads, if the configuration is invalid, or if a tensor is missing, unexpected or of the wrong
+        shape. The message gives the name of the tensor in the file.
     """
     path, given = Path(path), {}
     if path.is_dir():
@@ -121,16 +122,28 @@ def load_minimind(
 
 
 def save_minimind(model: MiniLLM, path: str | os.PathLike[str], *, layout: Layout = "interleaved") -> Path:
-    """Write a model's weights to one ``.pth`` file that MiniMind's code opens with ``load_state_dict``.
+    """Write a model's weights to a single ``.pth`` file for MiniMind's code, which reads it with ``load_state_dict``.
 
-    The file has no configuration and no tokenizer: that code is to be told the numbers of heads and layers, the
-    widths and the RoPE base, as they are in ``model.config``.
+    The file has no configuration and no tokenizer. Give that code the numbers of heads and layers, the widths and the
+    RoPE base in ``model.config``.
+
+    Parameters
+    ----------
+    layout
+        ``"interleaved"`` for the layout until spring 2025, ``"halves"`` for the one since then.
+
+    Returns
+    -------
+    path
+        The path of the file.
 
     Raises
     ------
     ValueError
-        If MiniMind has no such model.
+        If MiniMind does not support the model.
     """
+    if layout not in get_args(Layout):
+        raise ValueError(f"layout is {layout!r}; allowed are {', '.join(map(repr, get_args(Layout)))}")
     _refuse_unknown_to_minimind(model.config, layout)
     tensors = {f"model.{name}": tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
@@ -145,23 +158,23 @@ def save_minimind(model: MiniLLM, path: str | os.PathLike[str], *, layout: Layou
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    """The tensors by the names of the file, without buffers."""
+    """Read the tensors under their names in the file, without buffers."""
     if not path.exists():
         raise CheckpointError(f"{path}: there is nothing here; expected a MiniMind checkpoint")
     content: Any = torch_load(path) if path.suffix in SINGLE_FILE_SUFFIXES else read_tensors(path)
     if isinstance(content, dict) and isinstance(content.get("model"), dict):
-        content = content["model"]  # saved for resuming, next to the optimizer
+        content = content["model"]  # saved for resuming, together with the optimizer
     if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
-        raise CheckpointError(f"{path}: holds something else than tensors by name")
+        raise CheckpointError(f"{path}: the file does not hold a mapping from names to tensors")
     if experts := [name for name in content if ".experts." in name]:
         raise CheckpointError(
-            f"{path}: tensor {experts[0]} belongs to a mixture of experts; only dense models load"
+            f"{path}: tensor {experts[0]} belongs to a mixture of experts; only dense models can be loaded"
         )
     if content.keys().isdisjoint({"tok_embeddings.weight", "model.embed_tokens.weight"}):
         found = ", ".join(list(content)[:3])
         raise CheckpointError(
-            f"{path}: not a MiniMind checkpoint: neither tok_embeddings.weight nor model.embed_tokens.weight "
-            f"is in it, but {found}"
+            f"{path}: not a MiniMind checkpoint: it has neither tok_embeddings.weight nor "
+            f"model.embed_tokens.weight, but {found}"
         )
     return {name: tensor for name, tensor in content.items() if not name.endswith(_BUFFERS)}
 
@@ -170,13 +183,13 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
-        raise CheckpointError(f"{path}: no JSON object: {error}") from error
+        raise CheckpointError(f"{path}: not a JSON object: {error}") from error
 
 
 def _infer_config(
     tensors: Mapping[str, Tensor], given: Mapping[str, Any], interleaved: bool, overrides: Mapping[str, Any]
 ) -> ModelConfig:
-    """The configuration of tensors under Hugging Face's names."""
+    """Infer the configuration from tensors under Hugging Face's names."""
 
     def shape(name: str) -> tuple[int, ...]:
         if name not in tensors:
@@ -197,7 +210,7 @@ def _infer_config(
     n_heads = overrides.get("n_heads") or (known | given).get("num_attention_heads")
     if n_heads is None or query_width % n_heads:
         raise ValueError(
-            f"the {query_width} rows of queries and {kv_width} of keys do not tell how many heads they are; "
+            f"the number of heads does not follow from {query_width} rows of queries and {kv_width} of keys; "
             f"pass n_heads, a divisor of {query_width}"
         )
     head = tensors.get("lm_head.weight")
@@ -218,7 +231,7 @@ def _infer_config(
 
 
 def _published(interleaved: bool, group: int) -> dict[str, Any]:
-    """What is known of the published models with so many query heads for each key–value head."""
+    """Return what is known of the published models with ``group`` query heads per key–value head."""
     if interleaved and group == 2:
         return _AUTUMN_2024 | {"num_attention_heads": 16}
     known = _EARLY_2025 if interleaved else _LATER_2025
@@ -226,21 +239,21 @@ def _published(interleaved: bool, group: int) -> dict[str, Any]:
 
 
 def _refuse_unknown_to_minimind(config: ModelConfig, layout: Layout) -> None:
-    """Name the first thing about a model that MiniMind's code could not compute."""
+    """Raise an error that names the first feature of a model that MiniMind's code cannot compute."""
     obstacles = {
-        "its blocks are not of RMSNorm, SwiGLU and rotary positions": model_type(config) == "minillm",
+        "its blocks do not use RMSNorm, SwiGLU and rotary positions": model_type(config) == "minillm",
         "it has biases": config.attention_bias or config.mlp_bias,
-        "its head is not tied to the embedding": not config.tied_embeddings,
+        "its output head is not tied to the embedding": not config.tied_embeddings,
         "its heads do not add up to hidden_size": config.n_heads * config.head_dim != config.hidden_size,
-        "query–key norm is in the layout 'halves' only": config.qk_norm and layout == "interleaved",
+        "query–key norm exists only in the layout 'halves'": config.qk_norm and layout == "interleaved",
     }
     for reason, applies in obstacles.items():
         if applies:
-            raise ValueError(f"MiniMind has no such model: {reason}")
+            raise ValueError(f"MiniMind does not support this model: {reason}")
 
 
 def _meta_names(n_layers: int) -> dict[str, str]:
-    """The name in Meta's layout of every tensor in Hugging Face's."""
+    """Map the name of every tensor in Hugging Face's layout to its name in Meta's layout."""
     names = {"model.embed_tokens": "tok_embeddings", "model.norm": "norm", "lm_head": "output"}
     for layer in range(n_layers):
         for ours, theirs in _META_NAMES.items():
@@ -255,7 +268,7 @@ def _count_layers(tensors: Iterable[str]) -> int:
 def _reorder(
     tensors: Mapping[str, Tensor], config: ModelConfig, reorder: Callable[[Tensor, int], Tensor]
 ) -> dict[str, Tensor]:
-    """Queries and keys in the other convention of rotary pairs; a tensor of a wrong shape stays as it is."""
+    """Convert queries and keys to the other order of rotary pairs; leave a tensor of the wrong shape as it is."""
     heads = {"self_attn.q_proj.weight": config.n_heads, "self_attn.k_proj.weight": config.n_kv_heads}
 
     def reordered(name: str, tensor: Tensor) -> Tensor:

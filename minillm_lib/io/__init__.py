@@ -1,6 +1,7 @@
-"""Reading from the network and writing to disk, so that nobody ever sees half a file; what every other room may use.
+"""Downloading and writing files such that nobody ever sees half a file; every other subpackage may use this one.
 
-Start with :mod:`~minillm_lib.io.atomic_write`; :class:`Downloader` fetches politely, resumes and verifies.
+Start with :mod:`~minillm_lib.io.atomic_write`. :class:`Downloader` spaces out its requests, resumes interrupted
+downloads and verifies what it receives.
 """
 
 import lazy_loader

@@ -1,15 +1,6 @@
-from .atomic_write import open_atomically as open_atomically
-from .atomic_write import write_atomically as write_atomically
-from .download import (
-    Downloader as Downloader,
-)
-from .download import (
-    DownloadError as DownloadError,
-)
-from .download import (
-    FetchError as FetchError,
-)
-from .download import (
-    default_cache_dir as default_cache_dir,
-)
+from .atomic_write import open_atomically as open_atomically, write_atomically as write_atomically
+from .cache import default_cache_dir as default_cache_dir
+from .download import Downloader as Downloader
+from .fetch_errors import DownloadError as DownloadError, FetchError as FetchError
+from .optional import MissingPackageError as MissingPackageError
 from .parallel import parallel_map as parallel_map

@@ -1,4 +1,4 @@
-"""Writing a file so that nobody ever sees half of it."""
+"""Writing a file such that nobody ever sees half of it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,26 @@ from typing import BinaryIO
 
 @contextmanager
 def open_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file to write, so that at any moment, even after a crash, it is absent, as it was before, or complete.
+    """Open a file for writing such that, even after a crash, it is absent, unchanged or complete.
 
-    What is written goes to a temporary file in the same folder, which is made if it is missing; a rename at the end of
-    the block puts it in place. If the block fails, the temporary file goes and what was there stays. The file gets the
-    permissions of any new file.
+    The bytes go to a temporary file in the same folder, which is created if it is missing; a rename at the end of the
+    block puts the file in place. If the block fails, the temporary file is removed and any earlier file stays as it
+    was. The file has the permissions of any new file.
+
+    Parameters
+    ----------
+    path
+        The file to create or replace.
+
+    Yields
+    ------
+    BinaryIO
+        The temporary file, open for writing.
 
     Raises
     ------
     IsADirectoryError
-        If there is a folder at ``path``; before anything is written.
+        If ``path`` is a folder; nothing is written then.
     """
     path = Path(path)
     if path.is_dir():
@@ -40,6 +50,12 @@ def open_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file by :func:`open_atomically`."""
+    """Write ``data`` to a file with :func:`open_atomically`.
+
+    Raises
+    ------
+    IsADirectoryError
+        If ``path`` is a folder.
+    """
     with open_atomically(path) as file:
         file.write(data)

@@ -1,4 +1,4 @@
-"""A polite HTTP client: few connections, a pause between requests, retries, and a verified cache on disk."""
+"""A polite HTTP client with few connections, a pause between requests, retries, and a verified cache on disk."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import logging
 import os
 import random
 import re
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,12 +18,17 @@ from time import monotonic, sleep
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
-import httpx
 from tqdm.auto import tqdm
 
 from minillm_lib import __version__
 from minillm_lib.io.atomic_write import write_atomically
+from minillm_lib.io.cache import default_cache_dir
+from minillm_lib.io.fetch_errors import DownloadError
+from minillm_lib.io.optional import optional_imports
 from minillm_lib.io.partial_file import PartialFile, mismatch, total_size
+
+with optional_imports("fetch", "to fetch anything from the network"):
+    import httpx
 
 USER_AGENT = (
     f"minillm-lib/{__version__} (course on topic models and language models) httpx/{httpx.__version__}"
@@ -41,67 +45,55 @@ _Result = TypeVar("_Result")
 _logger = logging.getLogger(__name__)
 
 
-class FetchError(OSError):
-    """Something on the network could not be had. ``url`` is its address."""
-
-    def __init__(self, url: str, message: str) -> None:
-        super().__init__(f"{url}: {message}")
-        self.url = url
-
-
-class DownloadError(FetchError):
-    """An address that could not be downloaded: the number of ``attempts`` and the last HTTP ``status``."""
-
-    def __init__(self, url: str, reason: str, advice: str, attempts: int, status: int | None) -> None:
-        super().__init__(url, f"{reason} after {attempts} attempt{'s' * (attempts > 1)}; {advice}")
-        self.attempts = attempts
-        self.status = status
-
-
 @dataclass(eq=False)
 class _FailedAttempt(Exception):  # noqa: N818 (it never leaves this module)
-    """One failed request; ``hold`` is how many seconds the server asks to be left alone before the next."""
+    """One failed request.
+
+    Attributes
+    ----------
+    hold
+        How long the server asks the client to wait before the next request, in seconds.
+    final
+        Whether trying again is pointless.
+    """
 
     reason: str
-    advice: str = "check the connection, or run the same again later: what has arrived is kept"
+    advice: str = "check the connection, or try again later: what has arrived is kept"
     status: int | None = None
     hold: float = 0.0
     final: bool = False
 
 
-def default_cache_dir() -> Path:
-    """``$MINILLM_CACHE``, or the folder ``minillm`` in the platform's cache directory of this user."""
-    if chosen := os.environ.get("MINILLM_CACHE"):
-        return Path(chosen).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "minillm"
-    variable = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
-    return Path(os.environ.get(variable) or Path.home() / ".cache") / "minillm"
-
-
 class Downloader:
-    """An HTTP client that is no burden to a public server, and a cache that survives a crash.
+    """An HTTP client that does not burden public servers, with a cache that survives crashes.
 
-    It may be shared by threads. What ``get`` has fetched lies in ``cache_dir`` and is not asked for again.
+    Threads may share it. What :meth:`get` has fetched is kept in ``cache_dir`` and not requested again. Use it as a
+    context manager, or call :meth:`close`.
 
     Parameters
     ----------
     cache_dir
-        Folder of the cache; ``default_cache_dir()`` if None.
+        Folder of the cache; :func:`~minillm_lib.io.cache.default_cache_dir` if None.
     delay
-        Least time between the starts of two requests, over all threads, in seconds.
+        Minimum time between the starts of two requests, over all threads, in seconds.
     max_connections
-        Most connections open at a time.
+        Maximum number of connections open at the same time.
     timeout
-        Longest silence of the server, in seconds, before a request counts as failed.
+        How long the server may be silent, in seconds, before a request counts as failed.
     retries
-        How often a request is repeated after a failure (for a large file: that brought nothing new).
+        How often a failed request is repeated. In :meth:`download_file`, only failures in succession that brought no
+        new bytes count.
     backoff
-        Pause after the first failure in seconds; it doubles with each further one, up to a minute.
+        Pause after the first failure, in seconds; it doubles with each further failure, up to a minute.
     max_retry_after
-        Longest wait in seconds that is accepted when the server asks for one (``Retry-After``).
+        Longest wait, in seconds, that is accepted when the server requests one (``Retry-After``).
     user_agent
-        How the client introduces itself.
+        How the client identifies itself.
+
+    Raises
+    ------
+    ValueError
+        If ``max_connections`` is below 1, or ``retries``, ``delay`` or ``backoff`` is negative.
     """
 
     def __init__(
@@ -147,11 +139,20 @@ class Downloader:
     def get(
         self, url: str, *, validate: Callable[[bytes], object] | None = None, refresh: bool = False
     ) -> bytes:
-        """Return what lies at an address, from the cache where it is there and undamaged.
+        """Return the content at an address, from the cache if an undamaged copy is there.
 
-        ``validate`` sees the content before it is cached. A ``ValueError`` from it means that the content is
-        damaged and has to be fetched again; any other exception passes through, and nothing is cached.
-        ``refresh`` asks the server even if the cache has an answer. Raises ``DownloadError``.
+        Parameters
+        ----------
+        validate
+            Called with the content before it is cached. A ``ValueError`` means that the content is damaged and has to
+            be fetched again; any other exception is passed on, and nothing is cached.
+        refresh
+            Ask the server even if the content is in the cache.
+
+        Raises
+        ------
+        DownloadError
+            If the content cannot be downloaded.
         """
         host = re.sub(r"[^\w.-]", "_", urlsplit(url).netloc)
         entry = self.cache_dir / "http" / (host or "_") / hashlib.sha256(url.encode()).hexdigest()[:40]
@@ -162,7 +163,7 @@ class Downloader:
         return content
 
     def _get_once(self, url: str, validate: Callable[[bytes], object] | None) -> bytes:
-        # A body that ends before its Content-Length or its last chunk is a RemoteProtocolError of httpx.
+        # httpx raises RemoteProtocolError for a body that ends before its Content-Length or its last chunk.
         response = self._client.get(url)
         _check_status(response)
         if validate is not None:
@@ -181,11 +182,28 @@ class Downloader:
         sha256: str | None = None,
         progress: bool = True,
     ) -> Path:
-        """Download a file of any size to ``path``, which exists only once it is complete and verified.
+        """Download a file of any size to ``path``, where it appears only once it is complete and verified.
 
-        The bytes go to ``<path>.part``. If some are there already, the server is asked for the rest, on the
-        condition that its file is still the same (strong ETag, or Last-Modified). A file at ``path`` that has
-        the right ``size`` (bytes) and ``sha256`` (hexadecimal) is left as it is. Raises ``DownloadError``.
+        The bytes go to ``<path>.part``. If that file exists already, the server is asked for the rest, provided that
+        its file is still the same (strong ETag, or Last-Modified). A file at ``path`` that has the expected size and
+        hash is left as it is.
+
+        Parameters
+        ----------
+        size
+            Expected size in bytes; not checked if None.
+        sha256
+            Expected SHA-256, hexadecimal; not checked if None.
+
+        Returns
+        -------
+        Path
+            ``path``.
+
+        Raises
+        ------
+        DownloadError
+            If the file cannot be downloaded, or does not have the expected size and hash.
         """
         path = Path(path)
         if path.exists() and mismatch(path, size, sha256) is None:
@@ -198,7 +216,7 @@ class Downloader:
             self._complete(url, part, size, bar)
             if problem := mismatch(part.path, size, sha256):
                 part.discard()
-                # The fault may lie in the half that was here before: then once more, from zero.
+                # If the download was resumed, the error may be in the older part: try again from the start.
                 advice = "the file at this address is not the expected one"
                 raise _FailedAttempt(problem, advice, final=not continued)
 
@@ -209,12 +227,12 @@ class Downloader:
         return path
 
     def _complete(self, url: str, part: PartialFile, size: int | None, bar: tqdm[Any]) -> None:
-        """Fetch what a partial file lacks, in one request."""
+        """Fetch the missing bytes of a partial file in one request."""
         with self._client.stream("GET", url, headers=part.headers()) as response:
             status, total = response.status_code, total_size(response)
             if status in (206, 416) and not part.is_continued_by(response):
                 part.discard()
-                raise _FailedAttempt("the server does not continue the file that it began", status=status)
+                raise _FailedAttempt("the answer does not continue the partial file", status=status)
             if status == 416:
                 return
             _check_status(response)
@@ -228,12 +246,15 @@ class Downloader:
             part.append(_counted(response.iter_raw(), bar))
         expected = total if size is None else size
         if expected is not None and part.path.stat().st_size < expected:
-            raise _FailedAttempt("the body was cut short", status=status)
+            raise _FailedAttempt("the answer ended too early", status=status)
 
     def _retry(
         self, url: str, attempt: Callable[[], _Result], progress: Callable[[], int] = lambda: 0
     ) -> _Result:
-        """Call ``attempt`` until it succeeds, fails for good, or fails too often without ``progress``."""
+        """Call ``attempt`` until it succeeds, fails with no point in retrying, or fails too often without progress.
+
+        ``progress`` returns a number that grows when an attempt has brought something new.
+        """
         failures, best = 0, progress()
         while True:
             self._wait_for_turn()
@@ -249,7 +270,7 @@ class Downloader:
                 failures, best = 0, progress()
             failures += 1
             if failure.hold > self._max_retry_after:
-                failure.advice = f"run the same again in {failure.hold:.0f} s, as the server asks"
+                failure.advice = f"try again in {failure.hold:.0f} s, as the server requests"
                 failure.final = True
             if failure.final or failures > self._retries:
                 raise DownloadError(url, failure.reason, failure.advice, failures, failure.status)
@@ -280,12 +301,12 @@ def _check_status(response: httpx.Response) -> None:
         raise _FailedAttempt(reason, status=status, hold=_retry_after(response))
     if status >= 400:
         gone = status in (404, 410)
-        advice = "nothing is there: check the address and the year" if gone else "check the address"
+        advice = "nothing exists there: check the address and the year" if gone else "check the address"
         raise _FailedAttempt(reason, advice, status=status, final=True)
 
 
 def _retry_after(response: httpx.Response) -> float:
-    """The wait that the server asks for, in seconds (RFC 9110, section 10.2.3: a number or a date)."""
+    """Return the wait that the server requests, in seconds (RFC 9110, section 10.2.3: a number or a date)."""
     value = response.headers.get("Retry-After", "")
     if value.isdecimal():
         return float(value)
@@ -296,7 +317,7 @@ def _retry_after(response: httpx.Response) -> float:
 
 
 def _read_verified(entry: Path) -> bytes | None:
-    """The content of a cache entry, or None if it is absent, cut short or altered."""
+    """Return the content of a cache entry, or None if it is absent, truncated or altered."""
     try:
         facts = json.loads(entry.with_suffix(".json").read_bytes())
         content = entry.read_bytes()

@@ -1,4 +1,4 @@
-"""``map`` over several processes, as a stream."""
+"""A streaming ``map`` over several processes."""
 
 from __future__ import annotations
 
@@ -19,15 +19,20 @@ _WAITING = 2
 def parallel_map(
     function: Callable[[_Item], _Result], items: Iterable[_Item], *, n_jobs: int = -1
 ) -> Iterator[_Result]:
-    """The function of each item, in order, computed in several processes.
+    """Yield the function of each item, in order, computed in several processes.
 
-    Items are read only as they are needed: at most two a process, and one more, are ahead of the results. Where there
-    is one process or one item, all is done in this process. Who stops reading leaves at most these few behind.
+    Items are read only when they are needed: at most two per process, plus one, are ahead of the results, so a caller
+    who stops reading leaves only these few unfinished. With one process or one item, everything runs in this process.
 
     Parameters
     ----------
     n_jobs
-        Number of processes; -1 for one a core.
+        Number of processes; -1 for one per core.
+
+    Raises
+    ------
+    ValueError
+        If ``n_jobs`` is 0.
     """
     items = iter(items)
     first = list(islice(items, 2))

@@ -1,7 +1,7 @@
 """The language models: the decoder and each of its layers, checkpoints, and the n-gram model it is compared with.
 
-Start with :class:`MiniLLM` in :mod:`~minillm_lib.model.decoder`; every layer it is built from has a file of its own, and
-:mod:`~minillm_lib.model.config` has the sizes.
+Start with :class:`MiniLLM` in :mod:`~minillm_lib.model.decoder`. Each of its layers has its own file, and
+:mod:`~minillm_lib.model.config` defines the sizes.
 """
 
 import lazy_loader

@@ -13,13 +13,18 @@ from minillm_lib.model.rope import rotate
 
 
 class GroupedQueryAttention(nn.Module):
-    """``n_heads`` query heads over ``n_kv_heads`` key–value heads, each shared by a group of queries.
+    """Self-attention of ``n_heads`` query heads over ``n_kv_heads`` key–value heads, each shared by a group of queries.
 
-    With as many key–value heads as query heads this is multi-head attention (Vaswani et al. 2017,
-    arXiv:1706.03762); with a single one it is multi-query attention (Shazeer 2019, arXiv:1911.02150). The
-    cache shrinks by the size of the groups.
+    With as many key–value heads as query heads, this is multi-head attention (Vaswani et al. 2017,
+    arXiv:1706.03762). With a single one, it is multi-query attention (Shazeer 2019, arXiv:1911.02150).
+    Grouping makes the cache smaller by the size of a group, ``n_heads / n_kv_heads``.
 
     Source: Ainslie et al. 2023, "GQA", arXiv:2305.13245. Query–key norm: Henry et al. 2020, arXiv:2010.04245.
+
+    Parameters
+    ----------
+    layer
+        Number of the block, counted from 0: where a cache keeps the keys and values of this layer.
     """
 
     def __init__(self, config: ModelConfig, layer: int = 0) -> None:
@@ -40,10 +45,24 @@ class GroupedQueryAttention(nn.Module):
         mask: Tensor | None = None,
         cache: KVCache | None = None,
     ) -> Tensor:
-        """``(batch, seq, hidden)`` in and out.
+        """Apply causal self-attention.
 
-        ``rotation`` comes from :class:`~minillm_lib.model.rope.RotaryEmbedding`, ``mask`` from
-        :func:`causal_mask`; a ``cache`` holds the past and takes in the new keys and values.
+        Parameters
+        ----------
+        x
+            ``(batch, seq, hidden)``.
+        rotation
+            Cosines and sines from :class:`~minillm_lib.model.rope.RotaryEmbedding`,
+            ``(batch or 1, 1, seq, head_dim)`` each; without them nothing is rotated.
+        mask
+            What :func:`causal_mask` returns: ``(batch or 1, 1, seq, past + seq)``, or ``None``.
+        cache
+            The keys and values of the past, to which the new ones are added.
+
+        Returns
+        -------
+        Tensor
+            ``(batch, seq, hidden)``.
         """
         query = self.q_norm(self._split_heads(self.q_proj(x)))  # (batch, n_heads, seq, head_dim)
         key = self.k_norm(self._split_heads(self.k_proj(x)))  # (batch, n_kv_heads, seq, head_dim)
@@ -56,23 +75,40 @@ class GroupedQueryAttention(nn.Module):
         return self.o_proj(heads.transpose(1, 2).flatten(2))  # (batch, seq, hidden)
 
     def _split_heads(self, x: Tensor) -> Tensor:
-        """``(batch, seq, heads * head_dim)`` to ``(batch, heads, seq, head_dim)``."""
+        """Turn ``(batch, seq, heads * head_dim)`` into ``(batch, heads, seq, head_dim)``."""
         return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
 
 
 def attend(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, dropout: float = 0.0
 ) -> Tensor:
-    """``softmax(query @ key^T / sqrt(head_dim)) @ value``; query head ``h`` uses key head ``h // group``.
+    """Return ``softmax(query @ key^T / sqrt(head_dim)) @ value``.
 
-    ``query`` is ``(batch, n_heads, seq, head_dim)``, ``key`` and ``value`` are
-    ``(batch, n_kv_heads, past + seq, head_dim)``. ``mask`` is true where a query may look; it
-    comes from :func:`causal_mask`, as does its absence.
+    Query head ``h`` uses key–value head ``h // group``, where ``group`` is ``n_heads / n_kv_heads``.
+
+    Source: Vaswani et al. 2017, arXiv:1706.03762, equation 1.
+
+    Parameters
+    ----------
+    query
+        ``(batch, n_heads, seq, head_dim)``.
+    key, value
+        ``(batch, n_kv_heads, past + seq, head_dim)``.
+    mask
+        What :func:`causal_mask` returns: ``(batch or 1, 1, seq, past + seq)``, true where a query may attend to
+        a key, or ``None`` where no mask is needed.
+    dropout
+        Share of the attention weights that are set to 0 at random; 0 outside training.
+
+    Returns
+    -------
+    Tensor
+        ``(batch, n_heads, seq, head_dim)``.
 
     Raises
     ------
     ValueError
-        Without a mask, for several queries and a past: PyTorch would let the first query see the first key only.
+        If several queries come with a past but without a mask: PyTorch would show the first query only the first key.
     """
     batch, n_heads, seq, head_dim = query.shape
     n_kv_heads, n_keys = key.shape[1:3]
@@ -99,11 +135,27 @@ def attend(
 def causal_mask(
     past: int, seq: int, is_token: Tensor | None, device: torch.device, segment_ids: Tensor | None = None
 ) -> Tensor | None:
-    """Which slots each of ``seq`` new tokens may look at: ``(batch or 1, 1, seq, past + seq)``, true for yes.
+    """Return a mask of the slots to which each of ``seq`` new tokens may attend.
 
-    A token looks at itself and at the tokens before it, never at padding (false in ``is_token``,
-    ``(batch, past + seq)``), and where ``segment_ids``, ``(batch, seq)``, tell the texts of a row apart, only
-    within its own text. ``None`` where :func:`attend` needs no mask to do so.
+    A token attends to itself and to the tokens before it in its own text, never to padding.
+
+    Parameters
+    ----------
+    past
+        Number of slots before the new tokens, in a cache.
+    seq
+        Number of new tokens.
+    is_token
+        ``(batch, past + seq)``, true for tokens and false for padding; ``None`` if there is no padding.
+    segment_ids
+        ``(batch, seq)`` numbers that separate the texts packed into a row; ``None`` if each row is one text. They
+        require ``past`` to be 0.
+
+    Returns
+    -------
+    Tensor or None
+        ``(batch or 1, 1, seq, past + seq)``, true where a token may attend to a slot; ``None`` where :func:`attend`
+        does the same without a mask.
     """
     if is_token is None and segment_ids is None and (past == 0 or seq == 1):
         return None
@@ -113,6 +165,6 @@ def causal_mask(
     if segment_ids is not None:
         visible = visible & (segment_ids[:, :, None] == segment_ids[:, None, :])  # (batch, seq, seq)
     if is_token is not None:
-        # Padding may look at itself: a softmax over nothing would be undefined.
+        # Padding may attend to itself: a softmax over nothing would be undefined.
         visible = visible & is_token[:, None, :] | (ages == 0)
     return visible[:, None]

@@ -1,4 +1,4 @@
-"""Models on disk: a directory in the Hugging Face shape, or a single ``.pt`` file.
+"""Models on disk: a directory in the Hugging Face format, or a single ``.pt`` file.
 
 Tensors are read from safetensors or by ``torch.load(weights_only=True)``, which runs no code from the file.
 """
@@ -40,26 +40,40 @@ _WEIGHTS = (
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be read or must not be replaced; the message names the file and what is wrong."""
+    """The error of a checkpoint that cannot be read or must not be replaced; it names the file and what is wrong."""
 
 
 def save_checkpoint(model: MiniLLM, path: str | os.PathLike[str], tokenizer: Tokenizer | None = None) -> Path:
-    """Save a model, and its tokenizer if there is one, so that an interruption leaves the earlier checkpoint whole.
+    """Write a finished model, and its tokenizer if there is one, for :func:`load_checkpoint` to read.
 
-    A path ending in ``.pt`` or ``.pth`` becomes one file; any other becomes a directory with
-    ``config.json`` and ``model.safetensors`` named as in Hugging Face's Llama, and the tokenizer's files.
-    ``AutoModelForCausalLM`` and ``AutoTokenizer`` of transformers open the directory, except where
-    :func:`~minillm_lib.model.hugging_face.model_type` is ``"minillm"``.
+    Use it to keep or to share a model: unlike ``Checkpoints.save`` in :mod:`minillm_lib.training.checkpoints`, it
+    writes no training state; unlike :func:`write_model_files`, it replaces the earlier checkpoint at ``path``; and
+    unlike ``export_gguf`` and ``save_minimind`` in :mod:`minillm_lib.interop`, it does not write another program's
+    format. An interruption leaves the earlier checkpoint intact.
 
     Parameters
     ----------
+    path
+        A path that ends in ``.pt`` or ``.pth`` becomes one file. Any other path becomes a directory with
+        ``config.json``, ``model.safetensors`` with the tensor names of Hugging Face's Llama, and the files of
+        :meth:`Tokenizer.save_hugging_face <minillm_lib.tokenizer.Tokenizer.save_hugging_face>`.
+        ``AutoModelForCausalLM`` and ``AutoTokenizer`` of transformers open the directory, unless
+        :func:`~minillm_lib.model.hugging_face.model_type` is ``"minillm"``.
     tokenizer
         By default ``model.tokenizer``.
+
+    Returns
+    -------
+    Path
+        ``path``.
 
     Raises
     ------
     CheckpointError
-        If ``path`` is a directory with something other than a checkpoint in it, which would be lost.
+        If the checkpoint would be a directory, but ``path`` is a file, or a directory that holds something other
+        than a checkpoint, which would be lost.
+    IsADirectoryError
+        If the checkpoint would be a file, but ``path`` is a directory.
     """
     path = Path(path)
     if tokenizer is None:
@@ -79,23 +93,28 @@ def load_checkpoint(
     dtype: torch.dtype | None = None,
     rope_scaling: RopeScaling | Mapping[str, Any] | None = None,
 ) -> MiniLLM:
-    """Load a checkpoint of :func:`save_checkpoint`, or a Llama or Qwen3 directory of Hugging Face's, in eval mode.
+    """Load a checkpoint of :func:`save_checkpoint`, or a Llama or Qwen3 directory from Hugging Face, in eval mode.
+
+    A tokenizer that is damaged or was written by another program is left out, with a ``UserWarning``.
 
     Parameters
     ----------
     path
-        A directory with ``config.json`` and its tensors, in one file or in shards; or a ``.pt`` file.
+        A directory with ``config.json`` and the tensors, in one file or in shards; or a ``.pt`` file.
     device, dtype
-        Where the parameters go and in which type; by default they keep the type they were saved in.
+        Device and type of the parameters; the default type is that in which the embedding was saved.
     rope_scaling
         A scaling for a longer context than the model was trained on, as in
-        :meth:`~minillm_lib.model.config.ModelConfig.with_rope_scaling`.
+        :meth:`~minillm_lib.model.config.ModelConfig.with_rope_scaling`; by default that of the checkpoint.
 
     Raises
     ------
     CheckpointError
-        If a file is missing, truncated, foreign or refused, or a tensor is missing, unexpected or
-        misshapen. The message names the file, the tensor, the shape found and the shape expected.
+        If a file is missing, truncated, in an unknown format or unsafe to load, or if a tensor is missing,
+        unexpected or of the wrong shape. The message names the file, the tensor, the shape found and the shape
+        expected.
+    pydantic.ValidationError
+        If ``rope_scaling`` is not valid for the model.
     """
     path = _present_or_previous(Path(path))
     if path.is_dir():
@@ -111,7 +130,17 @@ def load_checkpoint(
 
 
 def write_model_files(model: MiniLLM, folder: Path, tokenizer: Tokenizer | None = None) -> None:
-    """Write the files of a checkpoint into an existing directory, such as one of :func:`atomic_directory`."""
+    """Write the files of a checkpoint (``config.json``, tensors, tokenizer) into an existing directory.
+
+    Use it to put more files beside a model: unlike :func:`save_checkpoint`, which is built on it, it neither makes
+    nor replaces the directory, so that the caller can fill one from :func:`atomic_directory`, as ``Checkpoints.save``
+    in :mod:`minillm_lib.training.checkpoints` does to add the training state.
+
+    Parameters
+    ----------
+    tokenizer
+        Written by ``save_hugging_face``; with ``None``, the checkpoint has no tokenizer, even if the model has one.
+    """
     config = _config_json(model, tokenizer)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     save_file(_named_tensors(model), folder / "model.safetensors", metadata={"format": "pt"})
@@ -121,10 +150,15 @@ def write_model_files(model: MiniLLM, folder: Path, tokenizer: Tokenizer | None 
 
 @contextmanager
 def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give an empty directory to fill, which takes the place of ``path`` only when the block has succeeded.
+    """Yield an empty directory to fill, which replaces ``path`` only when the block has succeeded.
 
-    The earlier directory is moved aside to ``.NAME.previous`` for the moment of the exchange and then
-    removed. If the machine stops in that moment, :func:`load_checkpoint` finds it there.
+    During the exchange, the earlier directory is moved aside to ``.NAME.previous``; then it is removed. If the
+    machine stops at that moment, :func:`load_checkpoint` finds it there.
+
+    Raises
+    ------
+    CheckpointError
+        If :func:`check_replaceable` refuses ``path``.
     """
     path = Path(os.path.realpath(path))
     check_replaceable(path)
@@ -151,7 +185,7 @@ def _previous(path: Path) -> Path:
 
 
 def _present_or_previous(path: Path) -> Path:
-    """``path``, or what :func:`atomic_directory` had moved aside when it was cut off."""
+    """Return ``path``, or what :func:`atomic_directory` had moved aside when it was interrupted."""
     previous = _previous(Path(os.path.realpath(path)))
     if not path.exists() and not previous.exists():
         raise CheckpointError(f"{path}: there is nothing here; expected a checkpoint directory or a .pt file")
@@ -159,17 +193,23 @@ def _present_or_previous(path: Path) -> Path:
 
 
 def check_replaceable(path: Path) -> None:
-    """Never replace what is not a checkpoint: a :class:`CheckpointError` for anything else that is at a path."""
+    """Check that a checkpoint directory may be put at ``path``.
+
+    Raises
+    ------
+    CheckpointError
+        If ``path`` is a file, or a directory that is neither empty nor a checkpoint.
+    """
     if path.is_file():
         raise CheckpointError(f"{path}: this is a file, and a directory of this name cannot be made")
     content = sorted(entry.name for entry in path.iterdir()) if path.exists() else []
     if content and not ("config.json" in content and any(name in content for name in _WEIGHTS)):
         shown = ", ".join(content[:3])
-        raise CheckpointError(f"{path}: not replaced, because it is no checkpoint; it holds {shown}")
+        raise CheckpointError(f"{path}: not replaced, because it is not a checkpoint; it holds {shown}")
 
 
 def _flush_to_disk(folder: Path) -> None:
-    """``fsync`` every file, so that the rename cannot reach the disk before the content does."""
+    """Flush every file with ``fsync``, so that the rename cannot reach the disk before the content does."""
     for file in folder.rglob("*"):
         if file.is_file():
             with file.open("rb+") as opened:
@@ -177,7 +217,7 @@ def _flush_to_disk(folder: Path) -> None:
 
 
 def _config_json(model: MiniLLM, tokenizer: Tokenizer | None) -> dict[str, Any]:
-    """The configuration with what a reader needs beside the shape: the dtype and the special tokens."""
+    """Return the content of ``config.json``: the configuration, the dtype and the ids of the special tokens."""
     values = to_hugging_face(model.config)
     values["torch_dtype"] = str(model.embed_tokens.weight.dtype).removeprefix("torch.")
     values["bos_token_id"] = tokenizer.bos_id if tokenizer else None
@@ -187,7 +227,7 @@ def _config_json(model: MiniLLM, tokenizer: Tokenizer | None) -> dict[str, Any]:
 
 
 def _named_tensors(model: MiniLLM) -> dict[str, Tensor]:
-    """The state of a model under Hugging Face's names, on the CPU."""
+    """Return the tensors of a model under Hugging Face's names, on the CPU."""
     state = model.state_dict()
     return {_their_name(name): tensor.detach().cpu().contiguous() for name, tensor in state.items()}
 
@@ -221,7 +261,13 @@ def _read_single_file(path: Path) -> tuple[ModelConfig, dict[str, Tensor], Token
 
 
 def torch_load(path: Path) -> Any:
-    """``torch.load`` of tensors only, with errors that say what is wrong with the file."""
+    """Load a file of ``torch.save`` without running code from it, onto the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is truncated, in another format, or would have to run code; the message names what it holds.
+    """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError:
@@ -229,7 +275,7 @@ def torch_load(path: Path) -> Any:
     except Exception as error:
         if match := re.search(r"GLOBAL (\S+)", str(error)):
             raise CheckpointError(
-                f"{path}: refused, because it holds {match[1]}, which is no tensor and could run any code"
+                f"{path}: refused, because it holds {match[1]}, which is not a tensor and could run arbitrary code"
             ) from None
         raise CheckpointError(f"{path}: truncated, or not a file of tensors written by torch.save") from error
 
@@ -246,7 +292,7 @@ def _read_config(path: Path) -> ModelConfig:
 
 def _config(path: Path, values: Any) -> ModelConfig:
     if not isinstance(values, dict):
-        raise CheckpointError(f"{path}: the configuration is no mapping of keys to values")
+        raise CheckpointError(f"{path}: the configuration is not a mapping of keys to values")
     try:
         return from_hugging_face(values)
     except ValueError as error:
@@ -254,7 +300,13 @@ def _config(path: Path, values: Any) -> ModelConfig:
 
 
 def weights_file(folder: Path) -> Path:
-    """The file that holds the tensors of a directory, or the index of its shards."""
+    """Return the file that holds the tensors of a directory, or the index of its shards.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none.
+    """
     for name in _WEIGHTS:
         if (folder / name).is_file():
             return folder / name
@@ -262,13 +314,19 @@ def weights_file(folder: Path) -> Path:
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
-    """All tensors by Hugging Face's names, from one file or from the shards that an index names."""
+    """Read all tensors by Hugging Face's names, from one file or from the shards that an index names.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing, truncated or unsafe to load, or the index is invalid.
+    """
     if not file.name.endswith(".index.json"):
         return _read_tensor_file(file)
     try:
         shards = sorted(set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{file}: no 'weight_map' from tensors to files in this index") from error
+        raise CheckpointError(f"{file}: this index has no 'weight_map' from tensors to files") from error
     tensors: dict[str, Tensor] = {}
     for shard in shards:
         if Path(shard).name != shard:
@@ -289,10 +347,10 @@ def _read_tensor_file(path: Path) -> dict[str, Tensor]:
 
 
 def _tensors(path: Path, content: Any) -> dict[str, Tensor]:
-    """What came out of a pickle, if it is tensors by name."""
+    """Return the content of a pickle if it is tensors by name, and raise an error otherwise."""
     if isinstance(content, dict) and all(isinstance(value, Tensor) for value in content.values()):
         return content
-    raise CheckpointError(f"{path}: expected tensors by name, found something else among them")
+    raise CheckpointError(f"{path}: expected tensors by name and nothing else")
 
 
 def _read_tokenizer(path: Path) -> Tokenizer | None:
@@ -300,7 +358,7 @@ def _read_tokenizer(path: Path) -> Tokenizer | None:
 
 
 def _tokenizer(path: Path, model: bytes) -> Tokenizer | None:
-    """The tokenizer of a checkpoint; ``None``, with a warning, if the file is another program's or damaged."""
+    """Return a checkpoint's tokenizer; warn and return ``None`` if it is damaged or another program's."""
     try:
         return Tokenizer(model)
     except ValueError as error:
@@ -311,7 +369,22 @@ def _tokenizer(path: Path, model: bytes) -> Tokenizer | None:
 def assemble(
     config: ModelConfig, tensors: Mapping[str, Tensor], path: Path, dtype: torch.dtype | None
 ) -> MiniLLM:
-    """A model whose parameters are the tensors, each of which must fit the configuration."""
+    """Return a model whose parameters are the given tensors, each of which must fit the configuration.
+
+    Parameters
+    ----------
+    tensors
+        Tensors by Hugging Face's names.
+    path
+        Where the tensors come from, for error messages.
+    dtype
+        Type of the parameters; by default that of the embedding.
+
+    Raises
+    ------
+    CheckpointError
+        If a tensor is missing, unexpected or of the wrong shape or type.
+    """
     with torch.device("meta"):
         model = MiniLLM(config)
     found = {name: tensor for name, tensor in tensors.items() if not name.endswith("rotary_emb.inv_freq")}
@@ -328,29 +401,31 @@ def assemble(
 
 
 def _drop_tied_head(found: dict[str, Tensor], path: Path) -> None:
-    """A tied head may be stored as well, as long as it is the embedding."""
+    """Remove the output head of a tied model; it may be stored beside the embedding if it equals it."""
     head, embedding = found.pop("lm_head.weight", None), found.get("model.embed_tokens.weight")
     if head is not None and embedding is not None and not torch.equal(head, embedding):
         raise CheckpointError(
-            f"{path}: the configuration ties lm_head.weight to the embedding, but they differ"
+            f"{path}: the configuration ties lm_head.weight to the embedding, but the two differ"
         )
 
 
 def _check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], path: Path) -> None:
-    """Exactly the expected tensors, in the expected shapes, of floating point."""
+    """Check that exactly the expected tensors are there, in floating point and in the expected shapes."""
     for name, shape in expected.items():
         if name not in found:
-            raise CheckpointError(f"{path}: tensor {name} is missing; the configuration makes it {shape}")
+            raise CheckpointError(f"{path}: tensor {name} is missing; the configuration expects {shape}")
         has, dtype = tuple(found[name].shape), found[name].dtype
         if has != shape:
             raise CheckpointError(
-                f"{path}: tensor {name} has the shape {has}, but the configuration makes it {shape}"
+                f"{path}: tensor {name} has the shape {has}, but the configuration expects {shape}"
             )
         if not dtype.is_floating_point:
-            raise CheckpointError(f"{path}: tensor {name} holds {dtype}, but weights are floating point")
+            raise CheckpointError(
+                f"{path}: tensor {name} has the type {dtype}, but weights must be floating point"
+            )
     if unexpected := sorted(found.keys() - expected.keys()):
         name, others = unexpected[0], len(unexpected) - 1
         raise CheckpointError(
-            f"{path}: tensor {name} of shape {tuple(found[name].shape)} is unexpected, and {others} others; "
-            "the configuration has no place for them"
+            f"{path}: tensor {name} of shape {tuple(found[name].shape)} is unexpected (and {others} others); "
+            "the configuration has no place for it"
         )

@@ -1,6 +1,6 @@
 """The shape of a decoder, as one typed and validated value.
 
-This module does not import torch, so that ``minillm doctor`` and configuration files can be checked at once.
+This module does not import torch, so that ``minillm doctor`` and the check of configuration files start at once.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, m
 
 
 class StrictConfig(BaseModel):
-    """A frozen pydantic model that answers an unknown key with the keys that exist."""
+    """A frozen pydantic model that refuses unknown keys with a list of the known ones."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -30,48 +30,65 @@ class StrictConfig(BaseModel):
         return values
 
     def replace(self, **changes: Any) -> Self:
-        """The configuration with some keys changed, validated anew; derived defaults follow the change."""
+        """Return the configuration with some keys changed.
+
+        The result is validated again, and defaults that are derived from other keys follow the change.
+
+        Raises
+        ------
+        pydantic.ValidationError
+            A ``ValueError`` that names the key, the value and what is allowed.
+        """
         explicit = {key: getattr(self, key) for key in self.model_fields_set}
         return type(self).model_validate({**explicit, **changes})
 
 
 class LinearScaling(StrictConfig):
-    """Position interpolation: frequencies are divided by ``factor`` (Chen et al. 2023, arXiv:2306.15595)."""
+    """Position interpolation: all frequencies are divided by ``factor`` (Chen et al. 2023, arXiv:2306.15595)."""
 
     rope_type: Literal["linear"] = "linear"
+    """The kind of scaling."""
     factor: float = Field(ge=1)
+    """How many times longer the context becomes."""
 
 
 class DynamicScaling(StrictConfig):
-    """NTK-aware scaling of the base that grows with the sequence once it exceeds ``max_seq_len``.
+    """NTK-aware scaling of the base, which grows with the sequence once it is longer than ``max_seq_len``.
 
-    As in ``transformers``, ``max_seq_len`` of the model is the *trained* length, and ``factor`` says how far
-    beyond it the context may go. Source: Peng et al. 2023, arXiv:2309.00071, sections 3.1 and 3.3.
+    As in ``transformers``, ``max_seq_len`` of the model is the *trained* length, and the context may be
+    ``factor`` times as long.
+
+    Source: Peng et al. 2023, arXiv:2309.00071, sections 3.1 and 3.3.
     """
 
     rope_type: Literal["dynamic"] = "dynamic"
+    """The kind of scaling."""
     factor: float = Field(ge=1)
+    """How many times longer the context becomes."""
 
 
 class YarnScaling(StrictConfig):
-    """YaRN: stretch slow frequencies, keep fast ones, sharpen attention (Peng et al. 2023, arXiv:2309.00071).
-
-    A frequency that turns more than ``beta_fast`` times within the original context is kept; one that turns
-    less than ``beta_slow`` times is divided by ``factor``; between them the two are blended, and
-    ``truncate`` rounds the bounds of the blend outwards to whole dimensions. ``attention_factor``
-    multiplies rotated queries and keys alike; by default it is ``0.1 ln(factor) + 1``, or the ratio of two
-    such terms, the logarithm weighted by ``mscale`` and ``mscale_all_dim``, where both are given.
-    """
+    """YaRN: stretch slow frequencies, keep fast ones, sharpen attention (Peng et al. 2023, arXiv:2309.00071)."""
 
     rope_type: Literal["yarn"] = "yarn"
+    """The kind of scaling."""
     factor: float = Field(ge=1)
+    """How many times longer the context becomes."""
     original_max_position_embeddings: PositiveInt | None = None
+    """The original context in tokens; the model's max_seq_len by default."""
     attention_factor: PositiveFloat | None = None
+    """Multiplies rotated queries and keys alike. The default is 0.1 ln(factor) + 1 or, where both mscale and
+    mscale_all_dim are given, the ratio of two such terms with these weights on the logarithm."""
     beta_fast: PositiveFloat = 32.0
+    """A pair that turns more often than this within the original context keeps its frequency."""
     beta_slow: PositiveFloat = 1.0
+    """A pair that turns less often than this has its frequency divided by factor; those between are blended."""
     mscale: PositiveFloat | None = None
+    """Weight on the logarithm in the numerator of attention_factor."""
     mscale_all_dim: PositiveFloat | None = None
+    """Weight on the logarithm in the denominator of attention_factor."""
     truncate: bool = True
+    """Round the bounds of the blend outwards to whole dimensions."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -81,18 +98,23 @@ class YarnScaling(StrictConfig):
 
 
 class Llama3Scaling(StrictConfig):
-    """Llama 3.1's rule: short wavelengths stay, long ones stretch by ``factor`` (arXiv:2407.21783).
+    """Llama 3.1's rule: short wavelengths stay, long ones are stretched by ``factor`` (arXiv:2407.21783).
 
-    Short and long are measured against the original context: wavelengths below
-    ``original / high_freq_factor`` are kept, those above ``original / low_freq_factor`` are stretched, and
-    those between are blended.
+    Short and long are measured against ``original_max_position_embeddings``, by default the model's ``max_seq_len``.
+    Wavelengths below ``original / high_freq_factor`` are kept, those above ``original / low_freq_factor`` are
+    stretched, and those between are blended.
     """
 
     rope_type: Literal["llama3"] = "llama3"
+    """The kind of scaling."""
     factor: float = Field(ge=1)
+    """How many times longer the context becomes."""
     low_freq_factor: PositiveFloat = 1.0
+    """Wavelengths above the original context divided by this are stretched."""
     high_freq_factor: PositiveFloat = 4.0
+    """Wavelengths below the original context divided by this are kept."""
     original_max_position_embeddings: PositiveInt | None = None
+    """The original context in tokens; the model's max_seq_len by default."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -106,42 +128,15 @@ RopeScaling = LinearScaling | DynamicScaling | YarnScaling | Llama3Scaling
 
 
 class ModelConfig(StrictConfig):
-    """Everything that decides the shape and the arithmetic of a :class:`~minillm_lib.model.decoder.MiniLLM`.
+    r"""Everything that determines the shape and the arithmetic of a :class:`~minillm_lib.model.decoder.MiniLLM`.
 
     Query heads share key–value heads in groups::
 
         n_heads = 4   MHA: n_kv_heads = 4    GQA: n_kv_heads = 2    MQA: n_kv_heads = 1
 
         keys, values     k k k k                 k     k                   k
-                         | | | |                / \\   / \\             / / \\ \\
+                         | | | |                / \   / \             / / \ \
         queries          q q q q               q   q q   q           q  q   q  q
-
-    Parameters
-    ----------
-    vocab_size, hidden_size, n_layers
-        Number of pieces in the vocabulary, width of the residual stream, number of blocks.
-    n_heads, n_kv_heads, head_dim
-        Query heads, key–value heads (a divisor of ``n_heads``) and the width of each, by default
-        ``hidden_size / n_heads``.
-    intermediate_size
-        Width of the feed-forward layer.
-    max_seq_len
-        Context length in tokens. Learned positions end there; rotary ones can be run beyond it.
-    positions, rope_theta, rope_scaling
-        ``"rope"`` with its base and, for long context, one of four scalings; or ``"learned"`` absolute ones.
-    norm, norm_eps, qk_norm
-        ``"rms"`` or ``"layer"``; the constant under the root; RMSNorm of each query and key before rotation.
-    feed_forward, attention_bias, mlp_bias
-        ``"swiglu"`` or ``"gelu"``; whether the projections carry biases.
-    tied_embeddings
-        Whether the output head is the transposed input embedding.
-    dropout
-        Rate for embeddings, attention weights and both residual branches, while training.
-    initializer_range, scale_residual_init
-        Standard deviation of the initial weights; whether the two projections that write to the residual
-        stream start smaller by ``1 / sqrt(2 n_layers)`` (Radford et al. 2019, section 2.3).
-    activation_checkpointing
-        Recompute each block in the backward pass instead of keeping its activations: less memory, more time.
 
     Raises
     ------
@@ -150,30 +145,54 @@ class ModelConfig(StrictConfig):
     """
 
     vocab_size: PositiveInt = 6400
+    """Number of tokens in the vocabulary."""
     hidden_size: PositiveInt = 512
+    """Width of the residual stream."""
     n_layers: PositiveInt = 8
+    """Number of blocks."""
     n_heads: PositiveInt = 8
+    """Number of query heads."""
     n_kv_heads: PositiveInt = 2
+    """Number of key–value heads, a divisor of n_heads."""
     head_dim: PositiveInt = Field(default_factory=lambda values: values["hidden_size"] // values["n_heads"])
+    """Width of each head; hidden_size / n_heads by default."""
     intermediate_size: PositiveInt = 1408
+    """Width of the feed-forward layer."""
     max_seq_len: PositiveInt = 2048
+    """Context length in tokens. Learned positions end there; with rotary ones, the model can run beyond it."""
 
     positions: Literal["rope", "learned"] = "rope"
+    """Rotary positions, or learned absolute ones."""
     rope_theta: float = Field(default=10_000.0, gt=1)
+    """Base of the rotary frequencies."""
     rope_scaling: Annotated[RopeScaling, Field(discriminator="rope_type")] | None = None
+    """For a longer context than the model was trained on: linear, dynamic, yarn or llama3, each with a factor."""
 
     norm: Literal["rms", "layer"] = "rms"
+    """RMSNorm or LayerNorm."""
     norm_eps: PositiveFloat = 1e-5
+    """The constant under the root of the norm."""
     qk_norm: bool = False
+    """Whether each query and key passes an RMSNorm before rotation."""
     feed_forward: Literal["swiglu", "gelu"] = "swiglu"
+    """SwiGLU, or two layers with GELU."""
     attention_bias: bool = False
+    """Whether the projections of the attention have biases."""
     mlp_bias: bool = False
+    """Whether the projections of the feed-forward layer have biases."""
     tied_embeddings: bool = True
+    """Whether the output head is the transposed input embedding."""
 
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Rate for embeddings, attention weights and both residual branches during training."""
     initializer_range: PositiveFloat = 0.02
+    """Standard deviation of the initial weights."""
     scale_residual_init: bool = True
+    """Whether the two projections that write to the residual stream start smaller by 1 / sqrt(2 n_layers) (Radford et
+    al. 2019, section 2.3)."""
     activation_checkpointing: bool = False
+    """Whether each block is recomputed in the backward pass instead of keeping its activations: less memory, more
+    time."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -195,18 +214,36 @@ class ModelConfig(StrictConfig):
 
     @classmethod
     def from_preset(cls, name: str, **overrides: Any) -> ModelConfig:
-        """A named configuration, with any keys overridden; the names are the keys of :data:`PRESETS`."""
+        """Return a named configuration, with any keys overridden.
+
+        Parameters
+        ----------
+        name
+            A key of :data:`PRESETS`.
+        overrides
+            Keys of the configuration.
+
+        Raises
+        ------
+        ValueError
+            If there is no such preset, or an override is not allowed.
+        """
         if name not in PRESETS:
             raise ValueError(f"unknown preset {name!r}; there are {', '.join(PRESETS)}")
         return cls.model_validate({**PRESETS[name], **overrides})
 
     def with_rope_scaling(self, scaling: RopeScaling | Mapping[str, Any]) -> ModelConfig:
-        """The configuration that runs the same weights on a context ``factor`` times the trained length.
+        """Return the configuration that runs the same weights on a context ``factor`` times the trained length.
 
-        ``max_seq_len`` becomes that longer context, and ``yarn`` and ``llama3`` remember the trained
-        length. For ``dynamic`` it is the trained length itself, which that scaling starts from. The trained
-        length is the scaling's ``original_max_position_embeddings``, else the one of the present scaling,
+        ``max_seq_len`` becomes the longer context, and ``yarn`` and ``llama3`` store the trained length. With
+        ``dynamic``, ``max_seq_len`` is the trained length itself, from which that scaling starts. The trained
+        length is the ``original_max_position_embeddings`` of the new scaling, else that of the present scaling,
         else ``max_seq_len``.
+
+        Raises
+        ------
+        pydantic.ValidationError
+            If the scaling is invalid, or the model has learned positions.
         """
         new = self.replace(rope_scaling=scaling).rope_scaling
         assert new is not None
@@ -229,7 +266,7 @@ class ModelConfig(StrictConfig):
 
     @property
     def n_parameters(self) -> int:
-        """Number of trainable numbers, a shared embedding counted once."""
+        """Number of trainable parameters, where a tied embedding counts once."""
         query_width, kv_width = self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim
         norm = self.hidden_size * (1 if self.norm == "rms" else 2)
         attention_biases = self.attention_bias * (query_width + 2 * kv_width + self.hidden_size)
@@ -242,21 +279,28 @@ class ModelConfig(StrictConfig):
 
     @property
     def _block_weights(self) -> int:
-        """Entries of the matrices of one block."""
+        """Number of entries in the matrices of one block."""
         attention = 2 * self.hidden_size * self.head_dim * (self.n_heads + self.n_kv_heads)
         n_matrices = 3 if self.feed_forward == "swiglu" else 2
         return attention + n_matrices * self.hidden_size * self.intermediate_size
 
     def kv_cache_bytes(self, batch_size: int, seq_len: int, bytes_per_value: int = 2) -> int:
-        """Bytes of the keys and values of ``batch_size`` sequences of ``seq_len`` tokens; 2 for bfloat16."""
+        """Return the size in bytes of the keys and values of ``batch_size`` sequences of ``seq_len`` tokens.
+
+        Parameters
+        ----------
+        bytes_per_value
+            2 for bfloat16 and float16, 4 for float32.
+        """
         per_token = 2 * self.n_layers * self.n_kv_heads * self.head_dim
         return per_token * batch_size * seq_len * bytes_per_value
 
     def flops_per_token(self, seq_len: int, *, training: bool = True) -> int:
-        """Floating-point operations of the matrix products for one token of a sequence of ``seq_len`` tokens.
+        """Count the floating-point operations of the matrix products per token of a sequence of ``seq_len`` tokens.
 
-        Two per weight forward, and four more backward; attention is counted as the full square, as is usual
-        (Chowdhery et al. 2022, appendix B), though a causal kernel needs about half of it.
+        There are two per weight in the forward pass, and four more in the backward pass if ``training``. Attention
+        is counted as the full square, as is usual (Chowdhery et al. 2022, appendix B), although a causal kernel
+        needs about half of it.
         """
         weights = self.n_layers * self._block_weights + self.vocab_size * self.hidden_size
         attention = 2 * self.n_layers * self.n_heads * self.head_dim * seq_len
@@ -270,8 +314,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "26m": {},
     "104m": {"hidden_size": 768, "n_layers": 16, "intermediate_size": 2048},
     # The GPT-2 block with biases everywhere. Its feed-forward layer is narrowed from the usual 4 x 512 to
-    # 1600: that pays for full-width keys and values, the biases and the position table, and leaves 0.16 %
-    # more than 26m.
+    # 1600 to make up for full-width keys and values, the biases and the position table. It has 0.16 % more
+    # parameters than 26m.
     "26m-classic": {
         "n_kv_heads": 8,
         "intermediate_size": 1600,
@@ -282,4 +326,4 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "mlp_bias": True,
     },
 }
-"""Shapes for a vocabulary of 6400: 0.6, 2.8, 25.8, 104.0 million parameters; the classic block has 25.9."""
+"""Shapes for a vocabulary of 6400, with 0.6, 2.8, 25.8, 104.0 and, for the classic block, 25.9 million parameters."""

@@ -27,16 +27,24 @@ if TYPE_CHECKING:
 
 
 def make_norm(config: ModelConfig) -> nn.Module:
-    """The normalisation that the configuration names, over vectors of ``hidden_size``."""
+    """Return the normalisation that the configuration names, over vectors of ``hidden_size``.
+
+    LayerNorm is that of Ba, Kiros & Hinton 2016, arXiv:1607.06450; :class:`RMSNorm` names its own source.
+    """
     layer = RMSNorm if config.norm == "rms" else nn.LayerNorm
     return layer(config.hidden_size, config.norm_eps)
 
 
 class DecoderBlock(nn.Module):
-    """Attention, then a feed-forward layer, each reading a normalised copy of the stream and adding to it.
+    """Attention, then a feed-forward layer; each reads a normalised copy of the residual stream and adds to it.
 
     Source: the pre-norm block of Xiong et al. 2020, arXiv:2002.04745, as in Llama (Touvron et al. 2023,
     arXiv:2302.13971).
+
+    Parameters
+    ----------
+    layer
+        Number of the block, counted from 0: where a cache keeps its keys and values.
     """
 
     def __init__(self, config: ModelConfig, layer: int = 0) -> None:
@@ -54,7 +62,20 @@ class DecoderBlock(nn.Module):
         mask: Tensor | None = None,
         cache: KVCache | None = None,
     ) -> Tensor:
-        """``(batch, seq, hidden)`` in and out; the other arguments are those of the attention."""
+        """Apply the block to the residual stream.
+
+        Parameters
+        ----------
+        x
+            ``(batch, seq, hidden)``.
+        rotation, mask, cache
+            As in :meth:`GroupedQueryAttention.forward`.
+
+        Returns
+        -------
+        Tensor
+            ``(batch, seq, hidden)``.
+        """
         x = x + self.dropout(self.self_attn(self.input_layernorm(x), rotation, mask, cache))
         return x + self.dropout(self.mlp(self.post_attention_layernorm(x)))
 
@@ -62,12 +83,11 @@ class DecoderBlock(nn.Module):
 class MiniLLM(nn.Module):
     """A decoder-only language model.
 
-    >>> from minillm_lib.model.decoder import MiniLLM
-    >>> model = MiniLLM.from_preset("nano")
-    >>> model(torch.tensor([[1, 2, 3]])).shape
-    torch.Size([1, 3, 6400])
+    Its modules have the names of Hugging Face's Llama, so that tensors have the same names in the checkpoints of both.
 
-    Modules carry the names of Hugging Face's Llama, so that its checkpoints read the same.
+    Source: the decoder alone for language modelling, Radford et al. 2018, "Improving Language Understanding by
+    Generative Pre-Training"; the default block is that of Llama (Touvron et al. 2023, arXiv:2302.13971). Tied
+    embeddings: Press & Wolf 2017, arXiv:1608.05859. Learned positions: Gehring et al. 2017, arXiv:1705.03122.
 
     Parameters
     ----------
@@ -77,9 +97,16 @@ class MiniLLM(nn.Module):
     Attributes
     ----------
     tokenizer
-        The tokenizer that the model was trained with, where it is known: a checkpoint brings its own.
+        The tokenizer that the model was trained with, or ``None`` if it is not known; a checkpoint contains its own.
     chunk_step
-        What :meth:`loss` calls for each chunk of tokens; a compiled one may take its place.
+        The function that :meth:`loss` calls for each chunk of tokens; it may be replaced by a compiled one.
+
+    Examples
+    --------
+    >>> from minillm_lib.model.decoder import MiniLLM
+    >>> model = MiniLLM.from_preset("nano")
+    >>> model(torch.tensor([[1, 2, 3]])).shape
+    torch.Size([1, 3, 6400])
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -104,7 +131,10 @@ class MiniLLM(nn.Module):
 
     @classmethod
     def from_preset(cls, name: str, **overrides: Any) -> Self:
-        """A freshly initialised model of a named shape; ``overrides`` are keys of the configuration."""
+        """Return a freshly initialised model of a named shape.
+
+        The arguments and errors are those of :meth:`~minillm_lib.model.config.ModelConfig.from_preset`.
+        """
         return cls(ModelConfig.from_preset(name, **overrides))
 
     def forward(
@@ -115,7 +145,10 @@ class MiniLLM(nn.Module):
         positions: Tensor | None = None,
         cache: KVCache | None = None,
     ) -> Tensor:
-        """Scores of every piece as the next token, ``(batch, seq, vocab)``; see :meth:`hidden_states`."""
+        """Return the logits of every token of the vocabulary as the next one, ``(batch, seq, vocab)``.
+
+        The arguments and errors are those of :meth:`hidden_states`.
+        """
         hidden = self.hidden_states(
             input_ids, attention_mask=attention_mask, positions=positions, cache=cache
         )
@@ -130,29 +163,30 @@ class MiniLLM(nn.Module):
         cache: KVCache | None = None,
         segment_ids: Tensor | None = None,
     ) -> Tensor:
-        """What the output head reads, ``(batch, seq, hidden)``.
+        """Return the vectors that the output head reads, ``(batch, seq, hidden)``.
 
         Parameters
         ----------
         input_ids
-            ``(batch, seq)`` piece numbers.
+            ``(batch, seq)`` token ids.
         attention_mask
-            ``(batch, seq)``, true for tokens, false for padding; without it all are tokens.
+            ``(batch, seq)``, true for tokens, false for padding; without it, all are tokens.
         positions
-            ``(batch, seq)``; by default each row counts its tokens from 0, or on from what its cache holds.
+            ``(batch, seq)``; by default each row counts its tokens from 0, or continues the count of its cache.
         cache
             The past of these rows; the new tokens are appended to it.
         segment_ids
-            ``(batch, seq)`` numbers that tell apart the texts packed into a row, which then do not see one another;
-            ``positions`` should restart with each. Not together with a cache.
+            ``(batch, seq)`` numbers that separate the texts packed into a row, so that they do not attend to one
+            another; ``positions`` should restart with each text. They cannot be combined with a cache.
 
         Raises
         ------
         ValueError
-            If learned positions or the cache do not reach far enough, or for ``segment_ids`` with a cache.
+            If the tokens exceed the learned positions or the cache, if the cache was made for another number of
+            rows, or if ``segment_ids`` come with a cache.
         """
         if segment_ids is not None and cache is not None:
-            raise ValueError("segment_ids and a cache exclude each other: decode one text a row")
+            raise ValueError("segment_ids and a cache exclude each other: decode one text per row")
         batch, seq = input_ids.shape
         past = 0 if cache is None else cache.length
         is_token = None if attention_mask is None else attention_mask.bool()
@@ -188,11 +222,27 @@ class MiniLLM(nn.Module):
         ignore_index: int = -100,
         reduction: Literal["mean", "sum"] = "mean",
     ) -> Tensor:
-        """Cross-entropy in nats, where ``labels[b, t]`` is the piece that follows ``input_ids[b, t]``.
+        """Return the cross-entropy in nats, where ``labels[b, t]`` is the token that follows ``input_ids[b, t]``.
 
-        Both are ``(batch, seq)``. The labels of a text are thus its tokens from the second on,
-        ``loss(text[:, :-1], text[:, 1:])``; nothing is shifted here. The logits are never held all at once:
+        Nothing is shifted here: the labels of a text are its tokens from the second on, as in
+        ``loss(text[:, :-1], text[:, 1:])``. The logits of all tokens are never in memory at the same time, see
         :func:`~minillm_lib.model.loss.linear_cross_entropy`.
+
+        Parameters
+        ----------
+        input_ids, labels
+            ``(batch, seq)`` token ids each.
+        attention_mask, positions, segment_ids
+            As in :meth:`hidden_states`.
+        ignore_index
+            Label of the tokens that do not count.
+        reduction
+            ``"mean"`` over the tokens that count, or their ``"sum"``.
+
+        Returns
+        -------
+        Tensor
+            A float32 scalar.
         """
         hidden = self.hidden_states(
             input_ids, attention_mask=attention_mask, positions=positions, segment_ids=segment_ids
@@ -207,7 +257,11 @@ class MiniLLM(nn.Module):
         )
 
     def save(self, path: str | os.PathLike[str], tokenizer: Tokenizer | None = None) -> None:
-        """Write a checkpoint: see :func:`~minillm_lib.model.checkpoint.save_checkpoint`."""
+        """Write a checkpoint of this model, to keep or share it.
+
+        It is :func:`~minillm_lib.model.checkpoint.save_checkpoint` as a method: that function describes the
+        arguments, the files and the errors, and how it differs from the other functions that save a model.
+        """
         from minillm_lib.model.checkpoint import save_checkpoint
 
         save_checkpoint(self, path, tokenizer)
@@ -225,8 +279,8 @@ class MiniLLM(nn.Module):
 
         return load_checkpoint(path, device=device, dtype=dtype, rope_scaling=rope_scaling)
 
-    # The one exception to the order of the rooms (see tests/test_rooms.py): for the user's convenience these three
-    # call the room `generation`, which is built on this one.
+    # The one exception to the order of the subpackages (see tests/test_rooms.py): for the user's convenience, these
+    # three methods call `generation`, which is built on `model`.
 
     def generate(self, prompts: str | Tensor | Sequence[Any], **options: Any) -> list[Generation]:
         """Continue prompts: see :func:`~minillm_lib.generation.decoding.generate`."""
@@ -253,35 +307,47 @@ class MiniLLM(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device of the parameters."""
         return self.embed_tokens.weight.device
 
     def new_cache(self, batch_size: int = 1, max_len: int | None = None) -> KVCache:
-        """An empty cache of the model's device and dtype; ``max_len`` defaults to the context length."""
+        """Return an empty cache with the model's device and dtype.
+
+        Parameters
+        ----------
+        batch_size
+            Number of sequences.
+        max_len
+            Number of tokens per sequence, padding included; by default the context length.
+        """
         weight = self.embed_tokens.weight
         return KVCache(self.config, batch_size, max_len, device=weight.device, dtype=weight.dtype)
 
     def cuda(self, device: int | torch.device | None = None) -> Self:
-        """Move to a CUDA device, or say what to write where there is none."""
+        """Move the model to a CUDA device.
+
+        Raises
+        ------
+        RuntimeError
+            If there is none; the message says what to write instead.
+        """
         if not torch.cuda.is_available():
             raise RuntimeError(
                 "this machine has no CUDA device (torch.cuda.is_available() is False): leave .cuda() out to stay "
-                "on the CPU, or write model.to(best_device()) to take the best device there is"
+                "on the CPU, or write model.to(best_device()) to use the best available device"
             )
         return super().cuda(device)
 
     def _check_learned_positions(self, positions: Tensor, past: int, cache: KVCache | None) -> None:
-        """Refuse positions beyond the table; slots may outnumber it, as far as they are padding."""
+        """Raise an error for positions beyond the table; padding takes none, so there may be more slots."""
         n_tokens, limit = int(positions.max()) + 1, self.config.max_seq_len
         if n_tokens > limit:
             if cache is not None:
                 cache.length = past
-            raise ValueError(
-                f"{n_tokens} tokens do not fit the model's learned positions, max_seq_len={limit}"
-            )
+            raise ValueError(f"{n_tokens} tokens exceed the model's learned positions, max_seq_len={limit}")
 
     def _initialise(self) -> None:
-        """Normal weights, zero biases; what writes to the residual stream smaller, as configured."""
+        """Draw normal weights, smaller ones where configured for the residual stream, and set biases to 0."""
         std = self.config.initializer_range
         residual_std = std / math.sqrt(2 * self.config.n_layers) if self.config.scale_residual_init else std
         for name, module in self.named_modules():
@@ -293,7 +359,20 @@ class MiniLLM(nn.Module):
 
 
 def count_positions(past: int, seq: int, is_token: Tensor | None, device: torch.device) -> Tensor:
-    """Positions of the newest ``seq`` slots, ``(batch or 1, seq)``: each row counts its own tokens from 0."""
+    """Count the positions of the newest ``seq`` slots, so that each row counts its own tokens from 0.
+
+    Parameters
+    ----------
+    past
+        Number of slots before them.
+    is_token
+        ``(batch, past + seq)``, false for padding; ``None`` if there is none.
+
+    Returns
+    -------
+    Tensor
+        ``(batch, seq)``, or ``(1, seq)`` without padding.
+    """
     if is_token is None:
         return torch.arange(past, past + seq, device=device)[None]
     return (is_token.cumsum(dim=-1) - 1).clamp(min=0)[:, past:]

@@ -1,4 +1,4 @@
-"""The one place that chooses a device."""
+"""The choice of a device, and measurements of what a device can do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 
 def best_device() -> torch.device:
-    """CUDA where there is one, else Apple's MPS, else the CPU."""
+    """Return CUDA if it is available, else Apple's MPS, else the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():
@@ -20,7 +20,15 @@ def best_device() -> torch.device:
 def matmul_flops(
     device: torch.device, dtype: torch.dtype = torch.float32, size: int = 1024, repeats: int = 5
 ) -> float:
-    """Floating-point operations a second in the product of two square matrices: the best of a few tries."""
+    """Measure the floating-point operations per second in the product of two square matrices.
+
+    Parameters
+    ----------
+    size
+        Number of rows and columns.
+    repeats
+        Number of timed products, of which the fastest counts. One more comes before them, untimed.
+    """
     a = torch.ones(size, size, device=device, dtype=dtype)
     seconds = []
     for _ in range(repeats + 1):
@@ -31,9 +39,9 @@ def matmul_flops(
 
 
 def has_bf16_instructions() -> bool:
-    """Whether this processor multiplies in bfloat16 natively; where it does not, that is the slower type.
+    """Return whether the CPU has instructions for products in bfloat16; without them, bfloat16 is slower than float32.
 
-    ``benchmarks/training.py`` measures both.
+    ``benchmarks/training.py`` measures both types.
     """
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

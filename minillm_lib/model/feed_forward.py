@@ -9,7 +9,7 @@ from minillm_lib.model.config import ModelConfig
 
 
 class SwiGLU(nn.Module):
-    """``down(silu(gate(x)) * up(x))``: one projection decides how much of another one passes.
+    """Gated layer ``down(silu(gate(x)) * up(x))``: one projection decides how much of another one passes.
 
     Source: Shazeer 2020, "GLU Variants Improve Transformer", arXiv:2002.05202, equation 6.
     """
@@ -21,13 +21,13 @@ class SwiGLU(nn.Module):
         self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(batch, seq, hidden)`` in and out."""
+        """Transform every vector of ``x``, ``(batch, seq, hidden)``, to one of the same shape."""
         gated = silu(self.gate_proj(x)) * self.up_proj(x)  # (batch, seq, intermediate)
         return self.down_proj(gated)  # (batch, seq, hidden)
 
 
 class GELUFeedForward(nn.Module):
-    """``down(gelu(up(x)))``: the feed-forward layer of GPT-2 and BERT, with the exact GELU.
+    """Classic layer ``down(gelu(up(x)))`` of GPT-2 and BERT, with the exact GELU.
 
     Source: Hendrycks & Gimpel 2016, "Gaussian Error Linear Units", arXiv:1606.08415.
     """
@@ -38,5 +38,5 @@ class GELUFeedForward(nn.Module):
         self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(batch, seq, hidden)`` in and out."""
+        """Transform every vector of ``x``, ``(batch, seq, hidden)``, to one of the same shape."""
         return self.down_proj(gelu(self.up_proj(x)))  # (batch, seq, intermediate), then (batch, seq, hidden)

@@ -1,9 +1,8 @@
 """A model configuration as the ``config.json`` of Hugging Face's transformers, and back.
 
-Rotary positions, RMSNorm and SwiGLU make a Llama, and with query–key norm a Qwen3: both open in
-``AutoModelForCausalLM`` without code of ours. Any other block (LayerNorm, GELU or learned positions) has no
-counterpart there; it is written with the model type ``minillm``, which transformers refuses and this
-package reads.
+Rotary positions, RMSNorm and SwiGLU make a Llama, and with query–key norm a Qwen3. ``AutoModelForCausalLM`` opens
+both without code from this package. Any other block (LayerNorm, GELU or learned positions) has no counterpart
+there. It is written with the model type ``minillm``, which transformers refuses and this package reads.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ _THEIR_KEYS = {
     "initializer_range": "initializer_range",
 }
 _REQUIRED = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
-_REQUIRED_BY_QWEN3 = ("num_key_value_heads", "head_dim")  # what Qwen3 takes these for is not what Llama does
+_REQUIRED_BY_QWEN3 = ("num_key_value_heads", "head_dim")  # their defaults in Qwen3 differ from those in Llama
 _THEIR_DEFAULTS = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "tie_word_embeddings": False}
 
 
 def model_type(config: ModelConfig) -> Literal["llama", "qwen3", "minillm"]:
-    """The architecture of transformers that computes the same function, or ``"minillm"`` where there is none."""
+    """Return the architecture of transformers that computes the same function, or ``"minillm"`` if there is none."""
     if (config.norm, config.feed_forward, config.positions) != ("rms", "swiglu", "rope"):
         return "minillm"
     if not config.qk_norm:
@@ -44,10 +43,10 @@ def model_type(config: ModelConfig) -> Literal["llama", "qwen3", "minillm"]:
 
 
 def to_hugging_face(config: ModelConfig) -> dict[str, Any]:
-    """The content of ``config.json``, in the layout that transformers 4 and 5 both read.
+    """Return the content of ``config.json``, in the layout that both transformers 4 and 5 read.
 
-    A Llama has dropout in its attention only, so ``dropout`` is written as that. What matters to the first
-    initialisation or to memory alone (``scale_residual_init``, ``activation_checkpointing``) is left out.
+    A Llama has dropout only in its attention, so ``dropout`` is written as that. Keys that matter only to the first
+    initialisation (``scale_residual_init``) or to memory (``activation_checkpointing``) are left out.
     """
     kind = model_type(config)
     if kind == "minillm":
@@ -67,13 +66,14 @@ def to_hugging_face(config: ModelConfig) -> dict[str, Any]:
 def from_hugging_face(values: Mapping[str, Any]) -> ModelConfig:
     """Read a ``config.json`` of type ``llama``, ``qwen3`` or ``minillm``.
 
-    Rotary parameters are understood both as ``rope_theta`` with ``rope_scaling`` (transformers 4) and as
-    ``rope_parameters`` (transformers 5).
+    Rotary parameters are read both from ``rope_theta`` with ``rope_scaling`` (transformers 4) and from
+    ``rope_parameters`` (transformers 5). Keys that are missing or null have the defaults of transformers.
 
     Raises
     ------
     ValueError
-        For another model type, a missing key, or an option that this package does not compute.
+        For another model type, a missing key that is required, an invalid value, or an option that this package
+        does not support.
     """
     kind = values.get("model_type")
     if kind == "minillm":
@@ -91,7 +91,7 @@ def from_hugging_face(values: Mapping[str, Any]) -> ModelConfig:
 
 
 def _refuse_unsupported(values: Mapping[str, Any]) -> None:
-    """Options of transformers that would change the result silently."""
+    """Raise an error for options of transformers that would silently change the result."""
     if values.get("hidden_act", "silu") != "silu":
         raise ValueError(f"hidden_act is {values['hidden_act']!r}; only 'silu' is supported")
     for key in ("quantization_config", "use_sliding_window"):
@@ -100,14 +100,16 @@ def _refuse_unsupported(values: Mapping[str, Any]) -> None:
 
 
 def _rope(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Base and scaling from either layout; a value inside the dictionary comes before one outside."""
+    """Return base and scaling from either layout; a value inside the dictionary takes precedence over one outside."""
     parameters = dict(values.get("rope_scaling") or values.get("rope_parameters") or {})
     theta = parameters.pop("rope_theta", None) or values.get("rope_theta", 10_000.0)
     old_name = parameters.pop("type", None)
     kind = parameters.pop("rope_type", None) or old_name or "default"
     fraction = parameters.pop("partial_rotary_factor", values.get("partial_rotary_factor", 1.0))
     if fraction != 1.0:
-        raise ValueError(f"partial_rotary_factor is {fraction}; only heads rotated as a whole are supported")
+        raise ValueError(
+            f"partial_rotary_factor is {fraction}; only 1.0, which rotates entire heads, is supported"
+        )
     if kind == "default":
         return {"rope_theta": theta, "rope_scaling": None}
     if kind in ("yarn", "llama3") and "original_max_position_embeddings" in values:

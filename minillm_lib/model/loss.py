@@ -1,4 +1,4 @@
-"""Cross-entropy of next tokens without ever holding the logits of the whole batch."""
+"""Cross-entropy of next tokens without ever holding the logits of an entire batch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn.functional import linear, log_softmax
 CHUNK_TOKENS = 512
 
 ChunkStep = Callable[[Tensor, Tensor, Tensor, int, Tensor | None], tuple[Tensor, Tensor | None]]
-""":func:`chunk_cross_entropy`, as it is or compiled."""
+"""The type of :func:`chunk_cross_entropy`, as it is or compiled."""
 
 
 def linear_cross_entropy(
@@ -25,11 +25,13 @@ def linear_cross_entropy(
     chunk_tokens: int = CHUNK_TOKENS,
     chunk_step: ChunkStep | None = None,
 ) -> Tensor:
-    """``cross_entropy(hidden @ weight^T, labels)`` in chunks of ``chunk_tokens`` tokens.
+    """Compute ``cross_entropy(hidden @ weight^T, labels)`` in chunks of tokens.
 
-    The logits of a batch outweigh the rest of a small model: 8 x 512 tokens with a vocabulary of 6400 are
-    105 MB, and ordinary code holds them several times over. Here one chunk exists at a time, and its
-    gradient is taken at once, so that nothing has to be computed again in the backward pass.
+    The logits of a batch take more memory than the rest of a small model: those of 8 x 512 tokens with a vocabulary
+    of 6400 are 105 MB, and ordinary code holds them several times. Here only one chunk exists at a time, and
+    its gradient is computed immediately, so that the backward pass need not compute anything again.
+
+    The same method: Hsu et al. 2024, "Liger Kernel", arXiv:2410.10989.
 
     Parameters
     ----------
@@ -40,14 +42,16 @@ def linear_cross_entropy(
     labels
         ``(n_tokens,)``; tokens with the label ``ignore_index`` do not count.
     reduction
-        ``"mean"`` over the tokens that count, in nats, 0 if there is none; or their ``"sum"``.
+        ``"mean"`` over the tokens that count (0 if there is none), or their ``"sum"``.
+    chunk_tokens
+        Number of tokens in a chunk.
     chunk_step
-        A compiled :func:`chunk_cross_entropy`.
+        A compiled version of :func:`chunk_cross_entropy`; by default that function itself.
 
     Returns
     -------
     Tensor
-        A float32 scalar.
+        A float32 scalar, in nats.
     """
     if torch.is_autocast_enabled(hidden.device.type):
         dtype = torch.get_autocast_dtype(hidden.device.type)
@@ -64,9 +68,24 @@ def linear_cross_entropy(
 def chunk_cross_entropy(
     hidden: Tensor, weight: Tensor, labels: Tensor, ignore_index: int, weight_grad: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """The summed loss of one chunk and, if ``weight_grad`` is given, its gradient by ``hidden``.
+    """Return the summed loss of one chunk and its gradient with respect to ``hidden``.
 
-    The gradient by ``weight`` is added to ``weight_grad``, ``(vocab_size, hidden_size)`` in float32.
+    Parameters
+    ----------
+    hidden
+        ``(chunk, hidden_size)``.
+    weight
+        ``(vocab_size, hidden_size)``, the output head.
+    labels
+        ``(chunk,)``; tokens with the label ``ignore_index`` do not count.
+    weight_grad
+        ``(vocab_size, hidden_size)`` in float32, to which the gradient with respect to ``weight`` is added; with
+        ``None``, no gradient is computed.
+
+    Returns
+    -------
+    tuple
+        A float32 scalar, and a tensor ``(chunk, hidden_size)`` or ``None``.
     """
     counts = (labels != ignore_index)[:, None]  # (chunk, 1)
     label = labels[:, None].where(counts, 0)
@@ -82,10 +101,10 @@ def chunk_cross_entropy(
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
-    """The summed loss, with the gradients of ``hidden`` and ``weight`` computed along the way.
+    """The summed loss, with the gradients with respect to ``hidden`` and ``weight`` computed in the forward pass.
 
-    The gradient of a token's loss by its logits is ``softmax(logits) - onehot(label)``, known as soon as
-    the logits are; the backward pass only multiplies by the gradient of what was made of the sum.
+    The gradient of a token's loss with respect to its logits is ``softmax(logits) - onehot(label)``, which is known as
+    soon as the logits are. The backward pass only multiplies it by the gradient with respect to the sum.
     """
 
     @staticmethod
@@ -99,6 +118,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         wants_gradient: bool,
         chunk_step: ChunkStep,
     ) -> Tensor:
+        """Return the summed loss of ``hidden``, ``(n_tokens, hidden_size)``, and keep both gradients."""
         total = torch.zeros((), device=hidden.device)
         hidden_grads = []
         weight_grad = torch.zeros_like(weight, dtype=torch.float32) if wants_gradient else None
@@ -113,7 +133,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the two gradients, times that of the sum, and ``None`` for each other argument."""
         hidden_grad, weight_grad = ctx.saved_tensors
         (scale,) = grad_outputs
-        # In place, since new memory costs more than the product; going back a second time is then an error.
+        # In place, since new memory costs more than the product. A second backward pass is therefore an error.
         return hidden_grad.mul_(scale), weight_grad.mul_(scale), None, None, None, None, None

@@ -1,4 +1,4 @@
-"""N-gram models by interpolated Kneser–Ney smoothing: what counting neighbours alone can predict."""
+"""N-gram models with interpolated Kneser–Ney smoothing: what can be predicted by counting neighbours alone."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ FloatArray = npt.NDArray[np.float64]
 class NGramModel:
     """The probability of a token after the ``order - 1`` tokens before it.
 
-    An n-gram's count is lowered by ``discount``; what that frees goes to the model of the next lower order, which
-    counts in how many different contexts a token occurs, not how often. Below the unigrams stands the uniform
-    distribution, so no token has probability 0.
+    The count of each n-gram is lowered by ``discount``. The probability that this frees goes to the model of the next
+    lower order, which counts the different contexts in which a token occurs, not its occurrences. Below the
+    unigrams is the uniform distribution, so no token has probability 0.
 
     Source: Kneser & Ney 1995; the interpolated form is that of Chen & Goodman 1999, section 2.7.
 
@@ -26,7 +26,14 @@ class NGramModel:
     order
         1 for unigrams, 2 for bigrams, and so on.
     vocab_size
-        Number of different tokens; with ``order`` it must keep ``vocab_size ** order`` below 2^63.
+        Number of different tokens; ``vocab_size ** order`` must be below 2^63.
+    discount
+        Between 0 and 1, both excluded.
+
+    Raises
+    ------
+    ValueError
+        If one of these is outside its range.
 
     Examples
     --------
@@ -42,12 +49,18 @@ class NGramModel:
             raise ValueError(f"discount is {discount}; it must lie between 0 and 1")
         if vocab_size**order >= 2**63:
             raise ValueError(
-                f"order={order} is too high for vocab_size={vocab_size}: n-grams do not fit into 63 bits"
+                f"order={order} is too high for vocab_size={vocab_size}: n-grams do not fit in 63 bits"
             )
         self.order, self.vocab_size, self.discount = order, vocab_size, discount
 
     def fit(self, tokens: Sequence[int] | npt.NDArray[np.integer]) -> Self:
-        """Count the n-grams of a text, ``(n_tokens,)``."""
+        """Count the n-grams of a text, ``(n_tokens,)``, and return the model.
+
+        Raises
+        ------
+        ValueError
+            If the text has fewer than ``order`` tokens, or a token outside the vocabulary.
+        """
         tokens = self._checked(tokens)
         if len(tokens) < self.order:
             raise ValueError(f"a text of {len(tokens)} tokens has no {self.order}-gram")
@@ -60,16 +73,38 @@ class NGramModel:
         return self
 
     def loss(self, tokens: Sequence[int] | npt.NDArray[np.integer]) -> float:
-        """Mean of ``-log p`` in nats, over the tokens that have ``order - 1`` others before them."""
+        """Return the mean of ``-log p`` in nats, over the tokens that have ``order - 1`` others before them.
+
+        Parameters
+        ----------
+        tokens
+            ``(n_tokens,)``.
+
+        Raises
+        ------
+        ValueError
+            If the text has fewer than ``order`` tokens, or a token outside the vocabulary.
+        """
         tokens = self._checked(tokens)
         if len(tokens) < self.order:
             raise ValueError(
-                f"a text of {len(tokens)} tokens has none to predict with {self.order - 1} before it"
+                f"a text of {len(tokens)} tokens has no token to predict: {self.order - 1} must come before it"
             )
         return float(-np.log(self._of_grams(_codes(tokens, self.order, self.vocab_size))).mean())
 
     def probabilities(self, context: Sequence[int]) -> FloatArray:
-        """The distribution of the next token, ``(vocab_size,)``, after a context of at least ``order - 1`` tokens."""
+        """Return the distribution of the next token, ``(vocab_size,)``.
+
+        Parameters
+        ----------
+        context
+            At least ``order - 1`` tokens, the last of which count.
+
+        Raises
+        ------
+        ValueError
+            If the context is shorter, or has a token outside the vocabulary.
+        """
         if len(context) < self.order - 1:
             raise ValueError(
                 f"the context has {len(context)} tokens; a {self.order}-gram model needs {self.order - 1}"
@@ -81,7 +116,7 @@ class NGramModel:
         return self._of_grams(prefix + np.arange(self.vocab_size))
 
     def _of_grams(self, grams: IntArray) -> FloatArray:
-        """``p(last token | the others)`` of n-grams of the full order, built up from the uniform distribution."""
+        """Return ``p(last token | the others)`` of n-grams of the full order, from the uniform distribution upwards."""
         probability = np.full(len(grams), 1 / self.vocab_size)
         for n, table in enumerate(self._tables, start=1):
             probability = table.interpolate(grams % self.vocab_size**n, probability, self.discount)
@@ -97,7 +132,7 @@ class NGramModel:
 
 
 class _Table:
-    """Counts of the n-grams of one order, and of their contexts."""
+    """The counts of the n-grams of one order, and of their contexts."""
 
     def __init__(self, grams: IntArray, counts: IntArray, vocab_size: int) -> None:
         self.vocab_size, self.grams, self.counts = vocab_size, grams, counts
@@ -106,7 +141,7 @@ class _Table:
         self.n_followers = np.diff(np.append(starts, len(grams)))
 
     def interpolate(self, grams: IntArray, lower: FloatArray, discount: float) -> FloatArray:
-        """Discounted relative counts, and the mass so freed times the lower order's probabilities."""
+        """Add to discounted relative counts the freed probability times the probabilities of the lower order."""
         counts = _looked_up(self.grams, self.counts, grams)
         totals = _looked_up(self.contexts, self.totals, grams // self.vocab_size)
         followers = _looked_up(self.contexts, self.n_followers, grams // self.vocab_size)
@@ -115,7 +150,7 @@ class _Table:
 
 
 def _codes(tokens: IntArray, n: int, vocab_size: int) -> IntArray:
-    """Each run of ``n`` tokens as one number, whose digits to the base ``vocab_size`` they are."""
+    """Encode each sequence of ``n`` tokens as one number, with the tokens as its digits in base ``vocab_size``."""
     codes = np.zeros(len(tokens) - n + 1, dtype=np.int64)
     for offset in range(n):
         codes = codes * vocab_size + tokens[offset : offset + len(codes)]
@@ -123,6 +158,6 @@ def _codes(tokens: IntArray, n: int, vocab_size: int) -> IntArray:
 
 
 def _looked_up(keys: IntArray, values: IntArray, wanted: IntArray) -> IntArray:
-    """The value of each wanted key, 0 where it is absent; ``keys`` are sorted."""
+    """Look up the value of each wanted key, 0 if it is absent; ``keys`` must be sorted."""
     places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return np.where(keys[places] == wanted, values[places], 0)

@@ -1,4 +1,4 @@
-"""How well a model predicts, by position: where a context becomes too long for it."""
+"""How well a model predicts at each position, which shows where a context becomes too long for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from minillm_lib.model.decoder import MiniLLM
 
 @dataclass(frozen=True, slots=True)
 class PositionBucket:
-    """Mean loss of the tokens predicted from positions ``start`` to ``end - 1``, in nats."""
+    """The mean loss, in nats, of the ``n_tokens`` tokens predicted from positions ``start`` to ``end - 1``."""
 
     start: int
     end: int
@@ -23,7 +23,7 @@ class PositionBucket:
 
     @property
     def perplexity(self) -> float:
-        """``exp(loss)``: among how many equally likely pieces the model hesitates."""
+        """``exp(loss)``: the number of equally likely tokens between which the model hesitates."""
         return math.exp(self.loss)
 
 
@@ -36,35 +36,34 @@ def perplexity_by_position(
     bucket: int = 128,
     batch_size: int = 1,
 ) -> list[PositionBucket]:
-    """Mean next-token loss in buckets of positions, over windows of a text.
+    """Compute the mean next-token loss in buckets of positions, over windows of a text.
 
-    Within the trained length the loss falls with the position, since more is known. Beyond it the loss of
-    plain rotary positions rises steeply; a scaling is as good as the curve it gives there. Load the same
-    checkpoint with
-    each to compare them: ``load_checkpoint(path, rope_scaling={"rope_type": "yarn", "factor": 4})``. Under
-    ``dynamic`` every window is computed with the base of its full length.
+    Within the trained length, the loss falls with the position, since more is known. Beyond it, the loss of
+    plain rotary positions rises steeply, and a scaling is judged by its curve there. To compare scalings, load the
+    same checkpoint with each: ``load_checkpoint(path, rope_scaling={"rope_type": "yarn", "factor": 4})``. With
+    ``dynamic``, every window is computed with the base for its full length.
 
     Parameters
     ----------
     token_ids
-        ``(n_tokens,)``, a long text, cut into windows without overlap; what remains at its end is left out.
+        ``(n_tokens,)``, a long text. It is split into windows without overlap, and the remainder is left out.
     window
-        Tokens a window; by default the model's context length, which may be exceeded here.
+        Tokens per window; by default the model's context length, which may be exceeded here.
     bucket
         Width of a bucket in positions.
     batch_size
-        Windows computed at a time.
+        Number of windows computed at a time.
 
     Returns
     -------
     list of PositionBucket
-        In order; they cover positions ``0`` to ``window - 2``, the last of which predicts the window's last
-        token.
+        In order of position. They cover positions ``0`` to ``window - 2``, and the last position predicts the last
+        token of the window.
 
     Raises
     ------
     ValueError
-        If the text is shorter than a window.
+        If the text is not one-dimensional or is shorter than a window, or a window has fewer than 2 tokens.
     """
     window = window or model.config.context_length
     n_windows = len(token_ids) // window
@@ -92,7 +91,7 @@ def perplexity_by_position(
 
 
 def _loss_by_position(model: MiniLLM, tokens: Tensor, chunk: int = 512) -> Tensor:
-    """Loss of each token but the first given those before it, ``(batch, seq - 1)``, few logits at a time."""
+    """Return the loss of each token except the first, ``(batch, seq - 1)``, from few logits at a time."""
     hidden = model.hidden_states(tokens)[:, :-1]  # (batch, seq - 1, hidden)
     losses = [
         cross_entropy(linear(part, model.output_weight).float().mT, labels, reduction="none")

@@ -20,13 +20,20 @@ from minillm_lib.model.config import (
 
 
 class RotaryEmbedding(nn.Module):
-    """The angles by which queries and keys are turned at each position.
+    """The angles by which queries and keys are rotated at each position.
 
-    Pair ``i`` of a head turns by ``position * theta^(-2i / head_dim)``, so that the product of a query and a
-    key depends only on how far apart they are. Pair ``i`` is made of the numbers ``i`` and ``i + head_dim/2``
+    Pair ``i`` of a head is rotated by ``position * theta^(-2i / head_dim)``, so that the product of a query and a
+    key depends only on the distance between them. Pair ``i`` consists of the numbers ``i`` and ``i + head_dim/2``
     (the halves convention of Hugging Face's Llama; the paper pairs neighbours, see :func:`to_interleaved`).
 
     Source: Su et al. 2021, "RoFormer", arXiv:2104.09864, section 3.2.2.
+
+    Attributes
+    ----------
+    frequencies
+        ``(head_dim / 2,)`` in float32: see :func:`inverse_frequencies`.
+    attention_factor
+        The factor of cosines and sines: see :func:`attention_factor`.
     """
 
     frequencies: Tensor
@@ -38,7 +45,18 @@ class RotaryEmbedding(nn.Module):
         self.attention_factor = attention_factor(config)
 
     def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and signed sines, ``(batch, 1, seq, head_dim)`` each, for positions ``(batch, seq)``."""
+        """Return the cosines and sines with which :func:`rotate` rotates queries and keys.
+
+        Parameters
+        ----------
+        positions
+            ``(batch, seq)``; ``batch`` may be 1 if all rows have the same positions.
+
+        Returns
+        -------
+        tuple of Tensor
+            Cosines and sines, ``(batch, 1, seq, head_dim)`` each; the first half of the sines is negated.
+        """
         frequencies = self.frequencies  # (head_dim / 2,)
         if isinstance(self.config.rope_scaling, DynamicScaling):
             seq_len = positions.amax(dim=-1, keepdim=True) + 1
@@ -48,39 +66,57 @@ class RotaryEmbedding(nn.Module):
         return torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Follow the model to its device, not to its dtype: half-precision angles misplace late positions."""
+        """Follow the model to its device but not to its dtype: half-precision angles misplace late positions."""
         super()._apply(fn, recurse)
         self.frequencies = inverse_frequencies(self.config).to(self.frequencies.device)
         return self
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn every pair of ``x``, ``(batch, heads, seq, head_dim)``, by the angles of :class:`RotaryEmbedding`.
+    """Rotate every pair of ``x`` by the angles of :class:`RotaryEmbedding`.
 
     ``(a, b)`` becomes ``(a cos - b sin, b cos + a sin)``; the minus is already in the first half of ``sin``.
+
+    Parameters
+    ----------
+    x
+        Queries or keys, ``(batch, heads, seq, head_dim)``.
+    cos, sin
+        ``(batch or 1, 1, seq, head_dim)`` each.
+
+    Returns
+    -------
+    Tensor
+        ``(batch, heads, seq, head_dim)``, in the dtype of ``x``.
     """
     swapped = x.roll(x.shape[-1] // 2, dims=-1)  # the halves (a, b) become (b, a)
     return x * cos.to(x.dtype) + swapped * sin.to(x.dtype)
 
 
 def to_interleaved(weight: Tensor, n_heads: int) -> Tensor:
-    """Reorder the rows of a query or key projection so that neighbours, not halves, make a pair.
+    """Reorder the rows of a query or key projection so that neighbours form a pair instead of halves.
 
-    Works on a weight ``(n_heads * head_dim, hidden)`` or a bias ``(n_heads * head_dim,)``. The reordered
-    projection with interleaved rotation gives the same attention as the original one with :func:`rotate`.
+    The reordered projection with interleaved rotation gives the same attention as the original one with :func:`rotate`.
+
+    Parameters
+    ----------
+    weight
+        A weight ``(n_heads * head_dim, hidden)`` or a bias ``(n_heads * head_dim,)``; the result has the same shape.
+    n_heads
+        Number of query heads or of key–value heads, depending on the projection.
     """
     return rearrange(weight, "(head half pair) ... -> (head pair half) ...", head=n_heads, half=2)
 
 
 def to_halves(weight: Tensor, n_heads: int) -> Tensor:
-    """Reorder the rows of an interleaved projection for the halves convention: the inverse of the above."""
+    """Reorder the rows of an interleaved projection for :func:`rotate`: the inverse of :func:`to_interleaved`."""
     return rearrange(weight, "(head pair half) ... -> (head half pair) ...", head=n_heads, half=2)
 
 
 def inverse_frequencies(config: ModelConfig) -> Tensor:
-    """Radians per position of each pair, ``(head_dim / 2,)`` in float32, as ``config.rope_scaling`` has it.
+    """Return the radians per position of each pair, ``(head_dim / 2,)`` in float32, with the configured scaling.
 
-    The base alone for ``dynamic``, whose frequencies depend on the length: :func:`dynamic_frequencies`.
+    Those of ``dynamic`` depend on the length, see :func:`dynamic_frequencies`; here they are left unscaled.
     """
     frequencies = _powers(config.rope_theta, config.head_dim)
     match config.rope_scaling:
@@ -94,12 +130,26 @@ def inverse_frequencies(config: ModelConfig) -> Tensor:
 
 
 def dynamic_frequencies(config: ModelConfig, seq_len: Tensor) -> Tensor:
-    """Frequencies ``(batch, head_dim / 2)`` of dynamic NTK scaling for rows of lengths ``(batch, 1)``.
+    """Return the frequencies of dynamic NTK scaling for rows of given lengths.
 
-    Up to the trained length nothing changes. Beyond it the base grows so that the slowest pair is stretched
-    by about ``factor * seq_len / trained - (factor - 1)`` and the fastest not at all. All positions of a
-    row share the base of the row's present length; keys that a cache took in earlier keep the base of their
-    time.
+    Up to the trained length, nothing changes. Beyond it, the base grows so that the slowest pair is stretched
+    by about ``factor * seq_len / trained - (factor - 1)`` and the fastest pair not at all. All positions of a
+    row share the base for the present length of the row, but keys that are already in a cache keep the base with
+    which they were rotated.
+
+    Source: see :class:`~minillm_lib.model.config.DynamicScaling`.
+
+    Parameters
+    ----------
+    config
+        Its ``rope_scaling`` must be a ``DynamicScaling``.
+    seq_len
+        Lengths of the rows in tokens, ``(batch, 1)``.
+
+    Returns
+    -------
+    Tensor
+        ``(batch, head_dim / 2)``, in radians per position.
     """
     assert isinstance(config.rope_scaling, DynamicScaling)
     factor, trained, dim = config.rope_scaling.factor, config.max_seq_len, config.head_dim
@@ -108,7 +158,10 @@ def dynamic_frequencies(config: ModelConfig, seq_len: Tensor) -> Tensor:
 
 
 def attention_factor(config: ModelConfig) -> float:
-    """What cosines and sines are multiplied by: 1 except for YaRN, which sharpens long attention by it."""
+    """Return the factor of cosines and sines: 1 except with YaRN, which thereby sharpens attention over long contexts.
+
+    Source: Peng et al. 2023, arXiv:2309.00071, section 3.4.
+    """
     scaling = config.rope_scaling
     if not isinstance(scaling, YarnScaling):
         return 1.0
@@ -124,12 +177,12 @@ def attention_factor(config: ModelConfig) -> float:
 
 
 def _powers(theta: float | Tensor, dim: int, device: torch.device | None = None) -> Tensor:
-    """``theta^(-2i / dim)`` for ``i < dim / 2``."""
+    """Return ``theta^(-2i / dim)`` for ``i < dim / 2``."""
     return 1.0 / theta ** (torch.arange(0, dim, 2, device=device).float() / dim)
 
 
 def _yarn_frequencies(config: ModelConfig, scaling: YarnScaling, frequencies: Tensor) -> Tensor:
-    """Peng et al. 2023, section 3.2, "NTK-by-parts": how far a pair is stretched is a ramp over the pairs."""
+    """Stretch pairs along a ramp from the fast to the slow (Peng et al. 2023, section 3.2, "NTK-by-parts")."""
     original = scaling.original_max_position_embeddings or config.max_seq_len
 
     def pair_that_turns(times: float) -> float:
@@ -146,7 +199,7 @@ def _yarn_frequencies(config: ModelConfig, scaling: YarnScaling, frequencies: Te
 
 
 def _llama3_frequencies(config: ModelConfig, scaling: Llama3Scaling, frequencies: Tensor) -> Tensor:
-    """Keep pairs of many turns in the original context, stretch those of few, blend between."""
+    """Keep pairs that turn often within the original context, stretch those that turn seldom, blend between."""
     original = scaling.original_max_position_embeddings or config.max_seq_len
     turns = original * frequencies / (2 * math.pi)
     kept = (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor)

@@ -1,4 +1,4 @@
-"""The document–term matrix: documents in, counts of terms out, with an account of all that was left out."""
+"""The document–term matrix: counts of terms per document, with a report on everything that was left out."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ class BagOfWords:
     Attributes
     ----------
     counts
-        ``(n_documents, n_terms)`` ``csr_matrix`` of int32; rows in the order of the documents, column indices
-        sorted within a row.
+        ``csr_matrix`` of int32 with shape ``(n_documents, n_terms)``. Rows are in the order of the documents, and
+        column indices are sorted within each row.
     vocabulary
-        ``(n_terms,)`` array of str, in alphabetical order; a phrase is written with spaces.
+        Array of str with shape ``(n_terms,)``, in alphabetical order. A phrase is written with spaces.
     meta
-        For each row what is known of its document, such as ``title``, ``year`` and ``address``. A document
-        without a title is titled by its first words.
+        For each row, what is known about its document, such as ``title``, ``year`` and ``address``. If a document
+        has no title, its first words are used.
     report
-        What was changed, dropped and why; ``print(bag.report)``.
+        What was changed or dropped, and why; shown by ``print(bag.report)``.
     recipe
-        The way from a text to its terms, which :meth:`encode` follows for new documents.
+        The steps from a text to its terms, which :meth:`encode` applies to new documents.
     """
 
     counts: csr_matrix
@@ -63,10 +63,15 @@ class BagOfWords:
         return f"<p><b>{self!r}</b><br>most frequent: {frequent}</p>{self.report._repr_html_()}"
 
     def encode(self, documents: Iterable[Document | str]) -> BagOfWords:
-        """Count new documents over the same vocabulary, by the same steps.
+        """Count the terms of new documents over the same vocabulary, by the same steps.
 
-        No document is dropped: row ``i`` is the ``i``-th document, empty if it has no known term. The tokens that
-        are not in the vocabulary are counted in the ``report`` of the result.
+        No document is dropped: row ``i`` is the ``i``-th document, and it is empty if the document has no known
+        term. The ``report`` of the result counts the tokens that are not in the vocabulary.
+
+        Raises
+        ------
+        ValueError
+            If ``documents`` is a single text, or contains anything other than texts and Documents.
         """
         documents = _as_documents(documents)
         terms = [self.recipe.terms(document.text) for document in documents]
@@ -81,11 +86,16 @@ class BagOfWords:
         return replace(self, counts=counts, meta=[_facts(document) for document in documents], report=report)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the bag as JSON lines: a header with a SHA-256 of the rest, the vocabulary, then one line a document.
+        """Write the bag as JSON lines, either completely or not at all.
 
-        The format is plain text for two reasons: anyone can see what is in it, and its bytes follow from the content
-        alone, not from a compressor's version. Values of ``meta`` must be JSON values. The file appears whole or not
-        at all.
+        The first line is a header with the SHA-256 of the rest. The vocabulary follows, and then one line per
+        document. The format is plain text for two reasons: anyone can see what is in it, and its bytes depend only
+        on the content, not on the version of a compressor.
+
+        Raises
+        ------
+        TypeError
+            If a value in ``meta`` is not a JSON value.
         """
         counts = self.counts
         lines = [
@@ -104,24 +114,26 @@ class BagOfWords:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> BagOfWords:
-        """Read what :meth:`save` wrote.
+        """Load a bag that :meth:`save` wrote.
 
         Raises
         ------
         ValueError
-            If the file is not such a file, or not whole.
+            If the file is not a saved bag of words, or is not intact.
         """
         header_line, _, body = Path(path).read_bytes().partition(b"\n")
         try:
             header = json.loads(header_line)
-            found = header["format"]
+            found, expected = header["format"], header["sha256"]
         except (ValueError, KeyError, TypeError):
             found = None
         if found != _FORMAT:
-            raise ValueError(f"{path} is no bag of words: its first line does not say {_FORMAT!r}")
-        if hashlib.sha256(body).hexdigest() != header["sha256"]:
             raise ValueError(
-                f"{path} is damaged: its content does not have the SHA-256 {header['sha256']} of its header"
+                f"{path} is not a bag of words: its first line does not name the format {_FORMAT!r}"
+            )
+        if hashlib.sha256(body).hexdigest() != expected:
+            raise ValueError(
+                f"{path} is damaged: its content does not match the SHA-256 in its header, {expected}"
             )
         shared, *rows = map(json.loads, body.splitlines())
         lengths = [len(row["terms"]) for row in rows]
@@ -159,57 +171,58 @@ def bag_of_words(
 ) -> BagOfWords:
     """Clean documents and count their terms.
 
-    In this order: repair the text (:func:`~minillm_lib.corpora.cleaning.repair.repair_text`), drop documents that repeat an
-    earlier one, split into lower-case words, take singulars, drop stop words, numbers and single characters, unite
-    spellings, join phrases, drop rare and ubiquitous terms, drop documents of which nothing is left. The ``report``
-    of the result counts what each step did.
+    The steps are, in this order: repair the text (:func:`~minillm_lib.corpora.cleaning.repair.repair_text`), drop
+    documents that repeat an earlier one, split the text into lower-case words, reduce plurals to singulars, drop stop
+    words, numbers and single characters, unite spellings, join phrases, drop rare and ubiquitous terms, and drop
+    documents with no terms left. The ``report`` of the result counts what each step did.
 
     Parameters
     ----------
     documents
         Documents, or plain texts.
     language
-        ``"en"`` for English and other languages written with spaces; ``"zh"`` for Chinese, segmented by
-        jieba; ``"auto"`` chooses for each document by its share of Chinese characters.
+        ``"en"`` for English and other languages written with spaces, or ``"zh"`` for Chinese, which jieba segments.
+        ``"auto"`` chooses between them for each document by its share of Chinese characters.
     lemmatize
         Count ``networks`` as ``network`` (see :func:`~minillm_lib.topics.terms.lemma`).
     stop_words
-        Words to drop; ``"default"`` for the lists of the language with academic filler ("we propose a
-        novel approach"), ``None`` for none.
+        Words to drop. ``"default"`` means the lists for the language and academic filler ("we propose a novel
+        approach"); ``None`` means that no words are dropped.
     phrases
-        Count ``neural network`` as one term where its words belong together: where they stand side by side
-        at least ``phrase_min_count`` times with a normalized pointwise mutual information (Bouma 2009) of at
-        least ``phrase_min_npmi``.
+        Count ``neural network`` as one term where its words belong together.
+    phrase_min_count, phrase_min_npmi
+        Two words belong together if they stand side by side at least ``phrase_min_count`` times with a normalised
+        pointwise mutual information (Bouma 2009) of at least ``phrase_min_npmi``.
     min_df, max_df
-        Drop terms that occur in fewer, or in more, documents: a number of documents if an int, a
-        share of them if a float.
+        Drop terms found in fewer than ``min_df`` documents or in more than ``max_df``. An int is a number of
+        documents, a float is a share of them.
     max_terms
-        Keep only so many of the most frequent terms.
+        Keep at most this many terms, the most frequent ones; ``None`` keeps all of them.
     deduplicate
         Drop exact and near duplicates (see :mod:`minillm_lib.corpora.cleaning.duplicates`).
     repairs
-        The repairs to apply, of :data:`~minillm_lib.corpora.cleaning.repair.REPAIRS`.
+        Names of the repairs to apply, from :data:`~minillm_lib.corpora.cleaning.repair.REPAIRS`.
 
     Raises
     ------
     ValueError
-        For a bad argument, an empty corpus, and when no term is left (the message says what took them).
+        For an invalid argument, for an empty corpus, or if no terms remain (the message says what removed them).
 
     References
     ----------
     G. Bouma (2009), Normalized (pointwise) mutual information in collocation extraction.
     """
     if language not in ("en", "zh", "auto"):
-        raise ValueError(f"language is {language!r}; allowed are 'en', 'zh' and 'auto'")
+        raise ValueError(f"language is {language!r}; allowed values: 'en', 'zh', 'auto'")
     if isinstance(stop_words, str) and stop_words != "default":
         raise ValueError(
-            f"stop_words is {stop_words!r}; allowed are 'default', None or a collection of words"
+            f"stop_words is {stop_words!r}; allowed values: 'default', None, a collection of words"
         )
     if max_terms is not None and max_terms < 1:
-        raise ValueError(f"max_terms is {max_terms}; allowed is 1 or more, or None for no limit")
+        raise ValueError(f"max_terms is {max_terms}; it must be at least 1, or None for no limit")
     documents = _as_documents(documents)
     if not documents:
-        raise ValueError("no documents: a bag of words needs at least one")
+        raise ValueError("there are no documents; a bag of words needs at least one")
     report = CleaningReport()
     dropped = default_stop_words(language) if stop_words == "default" else map(str.lower, stop_words or ())
     recipe = TermRecipe(language, lemmatize, frozenset(dropped), repairs=tuple(repairs))
@@ -230,12 +243,12 @@ def bag_of_words(
 
 def _as_documents(documents: Iterable[Document | str]) -> list[Document]:
     if isinstance(documents, str | Document):
-        raise ValueError("documents is a single text; give a list of texts or of Documents")
+        raise ValueError("documents is a single text; pass a list of texts or Documents")
     as_documents = [Document(item) if isinstance(item, str) else item for item in documents]
     for number, document in enumerate(as_documents):
         if not isinstance(document, Document):
             raise ValueError(
-                f"document {number} is a {type(document).__name__}; allowed are str and Document"
+                f"document {number} has type {type(document).__name__}; allowed types: str, Document"
             )
     return as_documents
 
@@ -285,7 +298,7 @@ def _find_terms(
     phrase_min_npmi: float,
     report: CleaningReport,
 ) -> tuple[TermRecipe, list[list[str]]]:
-    """Learn the spellings and phrases of the corpus; return the full recipe and the terms of each document."""
+    """Learn the corpus's spellings and phrases; return the complete recipe and the terms of each document."""
     dropped: Counter[str] = Counter()
     words = [recipe.words(document.text, dropped) for document in documents]
     counts = Counter(word for document in words for word in document if word is not None)
@@ -343,8 +356,8 @@ def _choose_vocabulary(
     if not vocabulary:
         cuts = ", ".join(f"{cut} removed {len(gone)}" for cut, (gone, _) in removed.items() if gone)
         raise ValueError(
-            f"no term is left of {len(document_frequency)} in {len(terms)} documents"
-            + (f": {cuts}" if cuts else f"; before that:\n{report}")
+            f"no terms remain of the {len(document_frequency)} found in {len(terms)} documents"
+            + (f": {cuts}" if cuts else f"; earlier steps:\n{report}")
         )
     return np.array(vocabulary, dtype=np.str_)
 
@@ -353,7 +366,7 @@ def _as_number_of_documents(name: str, df: int | float, n_documents: int) -> flo
     is_count = isinstance(df, int) and not isinstance(df, bool)
     if (is_count and df < 1) or not (is_count or 0 <= df <= 1):
         raise ValueError(
-            f"{name} is {df}; allowed is a number of documents (an int from 1) or a share (a float, 0 to 1)"
+            f"{name} is {df}; it must be a number of documents (int, at least 1) or a share (float, 0 to 1)"
         )
     return df if is_count else df * n_documents
 

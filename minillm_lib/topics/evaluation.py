@@ -1,4 +1,4 @@
-"""How good are the topics? Held-out perplexity, coherence, convergence, and the choice of their number."""
+"""How good are the topics? Held-out perplexity, coherence and convergence, also to choose the number of topics."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from minillm_lib.topics import kernels
 from minillm_lib.topics.gibbs_sampler import FloatArray, Tokens
 
 CoherenceMeasure = Literal["u_mass", "c_npmi", "c_v"]
-# gensim's defaults, in terms; and its guard against the logarithm of zero.
+# gensim's default window sizes in terms, and its guard against the logarithm of zero.
 _WINDOW_SIZES = {"c_npmi": 10, "c_v": 110}
 _EPSILON = 1e-12
 
 
 def split_tokens(tokens: Tokens, seed: int) -> tuple[Tokens, Tokens]:
-    """Deal each document's tokens at random into an observed and a hidden half (the odd one is hidden).
+    """Split each document's tokens at random into an observed and a hidden half.
 
-    The draw depends on ``seed`` and the document's own contents, never on its neighbours.
+    If a document has an odd number of tokens, the extra one is hidden. The draw depends on ``seed`` and the
+    document's own contents, never on its neighbours.
     """
     observed = np.zeros(len(tokens), dtype=bool)
     for first, last in zip(tokens.starts[:-1], tokens.starts[1:], strict=True):
@@ -38,9 +39,22 @@ def _take(tokens: Tokens, chosen: npt.NDArray[np.bool_]) -> Tokens:
 
 
 def completion_perplexity(doc_topic: FloatArray, topic_word: FloatArray, hidden: Tokens) -> float:
-    """Perplexity of ``hidden`` tokens under ``doc_topic`` (n_documents, n_topics) and ``topic_word``."""
+    """Return the perplexity of ``hidden`` tokens under given distributions.
+
+    Parameters
+    ----------
+    doc_topic
+        Each document's distribution over topics, ``(n_documents, n_topics)``.
+    topic_word
+        Each topic's distribution over terms, ``(n_topics, n_terms)``.
+
+    Raises
+    ------
+    ValueError
+        If there are no hidden tokens.
+    """
     if not len(hidden):
-        raise ValueError("the held-out documents have no token to predict")
+        raise ValueError("the held-out documents have no tokens to predict")
     by_token = np.einsum("ik,ki->i", doc_topic[hidden.documents], topic_word[:, hidden.terms])
     weights = np.ones(len(hidden)) if hidden.weights is None else hidden.weights
     return float(np.exp(-(weights * np.log(by_token)).sum() / weights.sum()))
@@ -49,9 +63,24 @@ def completion_perplexity(doc_topic: FloatArray, topic_word: FloatArray, hidden:
 def left_to_right_perplexity(
     tokens: Tokens, topic_word: FloatArray, alpha: FloatArray, *, n_particles: int = 20, seed: int = 0
 ) -> float:
-    """Perplexity of whole documents by the left-to-right estimator (Wallach et al. 2009)."""
+    """Return the perplexity of whole documents by the left-to-right estimator (Wallach et al. 2009).
+
+    Parameters
+    ----------
+    tokens
+        The documents; weights are ignored.
+    topic_word
+        Each topic's distribution over terms, ``(n_topics, n_terms)``.
+    alpha
+        Prior weight of each topic in a document, ``(n_topics,)``.
+
+    Raises
+    ------
+    ValueError
+        If there are no tokens.
+    """
     if not len(tokens):
-        raise ValueError("the held-out documents have no token to predict")
+        raise ValueError("the held-out documents have no tokens to predict")
     log_probabilities = np.empty(tokens.n_documents)
     term_topic = np.ascontiguousarray(topic_word.T)
     kernels.left_to_right(
@@ -68,23 +97,31 @@ def coherence(
     measure: CoherenceMeasure = "c_npmi",
     window_size: int | None = None,
 ) -> FloatArray:
-    """Coherence of each topic, (n_topics,): do its terms keep company in the documents?
+    """Return the coherence of each topic, ``(n_topics,)``: how much its terms occur together in the documents.
 
-    ``u_mass`` (Mimno et al. 2011) counts documents; ``c_npmi`` (Aletras & Stevenson 2013) and ``c_v`` (Röder, Both &
-    Hinneburg 2015) count windows of ``window_size`` terms, by default 10 and 110. The values are those of gensim's
-    ``CoherenceModel`` on the same input.
+    ``u_mass`` (Mimno et al. 2011) counts documents. ``c_npmi`` (Aletras & Stevenson 2013) and ``c_v`` (Röder, Both &
+    Hinneburg 2015) count windows of ``window_size`` terms. The values are those of gensim's ``CoherenceModel`` on the
+    same input.
 
     Parameters
     ----------
-    topics : for each topic its terms, most probable first; two terms or more.
-    documents : lists of terms in reading order; or a document–term matrix with ``vocabulary``. The matrix knows no
-        order, so that there a whole document is one window.
-    vocabulary : the term of each column, where ``documents`` is a matrix.
+    topics
+        The terms of each topic, most probable first; at least two terms per topic.
+    documents
+        Lists of terms in reading order, or a document–term matrix together with ``vocabulary``. A matrix holds no
+        order, so each whole document is then one window.
+    vocabulary
+        The term of each column, if ``documents`` is a matrix.
+    measure
+        ``"u_mass"``, ``"c_npmi"`` or ``"c_v"``.
+    window_size
+        Number of terms in a window; by default 10 for ``c_npmi`` and 110 for ``c_v``.
 
     Raises
     ------
     ValueError
-        for an unknown measure, a topic of fewer than two terms or with a term that no document holds.
+        For an unknown measure, for a topic that has fewer than two terms or a term that no document contains, or for
+        a matrix whose ``vocabulary`` is missing or has the wrong length.
     """
     if measure not in get_args(CoherenceMeasure):
         raise ValueError(f"measure={measure!r} is not one of {', '.join(get_args(CoherenceMeasure))}")
@@ -98,7 +135,7 @@ def coherence(
         presence = _presence_in_windows(documents, terms, window)
     together = (presence.T @ presence).toarray().astype(np.float64)
     if (absent := np.flatnonzero(together.diagonal() == 0)).size:
-        raise ValueError(f"no document holds the term {terms[absent[0]]!r}")
+        raise ValueError(f"no document contains the term {terms[absent[0]]!r}")
     confirm = {"u_mass": _u_mass, "c_npmi": _c_npmi, "c_v": _c_v}[measure]
     place = {term: i for i, term in enumerate(terms)}
     n_windows = presence.shape[0]
@@ -117,21 +154,22 @@ def _presence_in_rows(
     if vocabulary is None or len(vocabulary) != matrix.shape[1]:
         size = "none" if vocabulary is None else len(vocabulary)
         raise ValueError(
-            f"a matrix of {matrix.shape[1]} columns needs a vocabulary of as many terms; got {size}"
+            f"a matrix of {matrix.shape[1]} columns needs a vocabulary with one term per column; got {size}"
         )
     column = {term: i for i, term in enumerate(vocabulary)}
     if unknown := [term for term in terms if term not in column]:
-        raise ValueError(f"no document holds the term {unknown[0]!r}")
+        raise ValueError(f"no document contains the term {unknown[0]!r}")
     return sparse.csr_matrix(matrix[:, [column[term] for term in terms]] > 0, dtype=np.int64)
 
 
 def _presence_in_windows(
     documents: Iterable[Sequence[Any]], terms: Sequence[Any], window_size: int | None
 ) -> sparse.csr_matrix:
-    """Which of ``terms`` stand in each window, (n_windows, n_terms); whole documents if ``window_size`` is ``None``.
+    """Mark which of ``terms`` occur in each window, ``(n_windows, n_terms)``.
 
-    As a window slides on, gensim strikes out the term that leaves it, even if a second copy stays inside; so that the
-    figures compare with published ones, so do we.
+    If ``window_size`` is ``None``, a window is a whole document. As a window slides along, gensim removes the term
+    that leaves it, even if a second copy stays inside. This function does the same, so that its figures can be
+    compared with published ones.
     """
     place = {term: i for i, term in enumerate(terms)}
     rows: list[list[int]] = []
@@ -152,14 +190,14 @@ def _presence_in_windows(
 
 
 def _u_mass(together: FloatArray, n_windows: int) -> float:
-    """Mean log-probability of a term's document given that of each more probable term."""
+    """Return the mean log-probability that a document with the more probable term of a pair has the other too."""
     later, earlier = np.tril_indices(len(together), -1)
     alone = together[earlier, earlier] / n_windows
     return float(np.log((together[later, earlier] / n_windows + _EPSILON) / alone).mean())
 
 
 def _npmi(together: FloatArray, n_windows: int) -> FloatArray:
-    """Normalised pointwise mutual information of all pairs, (n_terms, n_terms)."""
+    """Return the normalised pointwise mutual information of all pairs, ``(n_terms, n_terms)``."""
     joint = together / n_windows
     alone = joint.diagonal()
     return np.log((joint + _EPSILON) / np.outer(alone, alone)) / -np.log(joint + _EPSILON)
@@ -171,7 +209,7 @@ def _c_npmi(together: FloatArray, n_windows: int) -> float:
 
 
 def _c_v(together: FloatArray, n_windows: int) -> float:
-    """Mean cosine between each term's vector of NPMIs and the sum of all the vectors."""
+    """Return the mean cosine between each term's vector of NPMIs and the sum of all the vectors."""
     vectors = _npmi(together, n_windows)
     whole = vectors.sum(axis=0)
     cosines = vectors @ whole / (np.linalg.norm(vectors, axis=1) * np.linalg.norm(whole))
@@ -179,14 +217,32 @@ def _c_v(together: FloatArray, n_windows: int) -> float:
 
 
 def r_hat(traces: Sequence[npt.ArrayLike]) -> float:
-    """Rank-normalised split R-hat (Vehtari et al. 2021) of ``n_chains`` traces of equal length.
+    """Return the rank-normalised split R-hat (Vehtari et al. 2021) of the traces of several chains.
 
-    It compares the spread between chains with the spread within them, each chain cut in two so that a drift shows
-    too. Below 1.01 the chains agree; far above, more sweeps are needed, or the chains found different modes.
+    It compares the spread between chains with the spread within them. Each chain is split in two so that drift shows
+    too. Below 1.01 the chains agree. A value far above means that more sweeps are needed, or that the chains found
+    different modes.
+
+    Parameters
+    ----------
+    traces
+        At least two traces of equal length, with at least four values each.
+
+    Returns
+    -------
+    float
+        1 or more; infinite for chains that never move and stay at different values.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer traces or values, or the lengths differ.
     """
     chains = np.array([np.asarray(trace, dtype=np.float64) for trace in traces])
     if chains.ndim != 2 or len(chains) < 2 or chains.shape[1] < 4:
-        raise ValueError(f"R-hat needs two chains or more, of four values or more each; got {chains.shape}")
+        raise ValueError(
+            f"R-hat needs at least two chains of at least four values each; got shape {chains.shape}"
+        )
     half = chains.shape[1] // 2
     halves = np.concatenate([chains[:, :half], chains[:, -half:]])
     ranks = stats.rankdata(halves, axis=None).reshape(halves.shape)
@@ -198,4 +254,6 @@ def _plain_r_hat(chains: FloatArray) -> float:
     n = chains.shape[1]
     within = chains.var(axis=1, ddof=1).mean()
     between = n * chains.mean(axis=1).var(ddof=1)
-    return float(np.sqrt((n - 1) / n + between / (n * within))) if within > 0 else 1.0
+    if within == 0:  # chains that never move: they agree only if all stay at the same value
+        return 1.0 if between == 0 else float("inf")
+    return float(np.sqrt((n - 1) / n + between / (n * within)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -17,6 +18,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
+from tqdm.auto import tqdm
 
 from minillm_lib.topics import evaluation, kernels
 from minillm_lib.topics.gibbs_sampler import FloatArray, GibbsSampler, Tokens, documents_share
@@ -26,7 +28,23 @@ _MAX_TOKENS = 2**31 - 1
 
 @dataclass(frozen=True)
 class Chain:
-    """What remains of one Markov chain: averages over its samples, and its log-likelihood sweep by sweep."""
+    """The result of one Markov chain: averages over its samples, and its log-likelihood after each sweep.
+
+    Attributes
+    ----------
+    topic_word
+        Mean of phi, ``(n_topics, n_terms)``.
+    doc_topic
+        Mean of theta, ``(n_documents, n_topics)``.
+    topic_word_counts
+        Mean count of each term in each topic, ``(n_topics, n_terms)``.
+    log_likelihoods
+        Joint log-likelihood in nats per token after each sweep, ``(n_sweeps,)``.
+    assignments
+        Topic of each token in the last state, ``(n_tokens,)``.
+    alpha, beta
+        Prior weights in the last state; ``alpha`` is ``(n_topics,)``.
+    """
 
     topic_word: FloatArray
     doc_topic: FloatArray
@@ -42,43 +60,68 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
     Parameters
     ----------
-    n_topics : number of topics, at least 1. It may exceed the number of terms; the surplus topics then stay small.
-    n_sweeps : how often the topic of every token is drawn anew.
-    alpha : prior weight of each topic in a document: a number, or one a topic.
-    beta : prior weight of each term in a topic.
-    learn_alpha : fit an asymmetric alpha by Minka's fixed point (Minka 2000; Wallach, Mimno & McCallum 2009),
-        starting from ``alpha``, one step every tenth sweep.
-    learn_beta : fit beta in the same way.
-    burn_in : sweeps before the first sample; half of ``n_sweeps`` if ``None``.
-    thin : every how many sweeps after ``burn_in`` a sample is taken. Estimates are averages over the samples; if there
-        is none, the last state stands in.
-    n_chains : independent chains. Estimates are those of the chain with the highest mean log-likelihood over the
+    n_topics
+        Number of topics, at least 1. It may exceed the number of terms; the surplus topics then stay small.
+    n_sweeps
+        Number of times that the topic of every token is resampled.
+    alpha
+        Prior weight of each topic in a document: one number, or one per topic.
+    beta
+        Prior weight of each term in a topic.
+    learn_alpha
+        Fit an asymmetric alpha by Minka's fixed-point iteration (Minka 2000; Wallach, Mimno & McCallum 2009), starting
+        from ``alpha``, with one step every tenth sweep.
+    learn_beta
+        Fit beta in the same way.
+    burn_in
+        Number of sweeps before the first sample; half of ``n_sweeps`` if ``None``.
+    thin
+        Number of sweeps from one sample to the next after ``burn_in``. Estimates are averages over the samples; if
+        there are none, the last state is used.
+    n_chains
+        Number of independent chains. Estimates come from the chain with the highest mean log-likelihood over the
         second half of its sweeps, since the topics of different chains have no common order.
-    n_transform_sweeps : sweeps over a new document in :meth:`transform`; the first half is burn-in.
-    n_threads : threads; all cores if ``None``. A single chain on more than one thread is sampled in blocks (see
-        :class:`~minillm_lib.topics.gibbs_sampler.GibbsSampler`); several chains run side by side, each exactly as on
+    n_transform_sweeps
+        Number of sweeps over a new document in :meth:`transform`; the first half is burn-in.
+    n_threads
+        Number of threads; all cores if ``None``. A single chain on more than one thread is sampled in blocks (see
+        :class:`~minillm_lib.topics.gibbs_sampler.GibbsSampler`). Several chains run in parallel, each exactly as on
         one thread.
-    callback : called with each chain's :class:`~minillm_lib.topics.gibbs_sampler.GibbsSampler` after each sweep.
-    random_state : seed. On one kind of processor the same seed gives the same topics bit for bit at the same
-        ``n_threads``; several chains do so at any ``n_threads``.
+    callback
+        Called with each chain's :class:`~minillm_lib.topics.gibbs_sampler.GibbsSampler` after each sweep.
+    random_state
+        Seed. On one kind of processor, the same seed gives the same topics bit for bit at the same ``n_threads``;
+        several chains do so at any ``n_threads``.
 
     Attributes
     ----------
-    topic_word_ : (n_topics, n_terms) each topic's distribution over terms, phi.
-    doc_topic_ : (n_documents, n_topics) each training document's distribution over topics, theta.
-    components_ : (n_topics, n_terms) mean count of each term in each topic, plus beta: ``topic_word_`` before it is
-        normalised, as in scikit-learn.
-    log_likelihoods_ : (n_sweeps,) joint log-likelihood ``log p(w, z)`` in nats per token after each sweep.
-    chains_ : list of :class:`Chain`; ``best_chain_`` is the index of the one that the estimates come from.
-    z_ : (n_tokens,) topic of each token in the last state, documents in order, terms by index within a document.
-    alpha_, beta_ : (n_topics,) and float: the prior weights, as given or as learned.
-    n_tokens_ : total weight of the tokens.
-    r_hat_ : convergence over chains, see :func:`~minillm_lib.topics.evaluation.r_hat`.
-    n_features_in_, feature_names_in_ : as in scikit-learn.
+    topic_word_
+        Each topic's distribution over terms, phi, ``(n_topics, n_terms)``.
+    doc_topic_
+        Each training document's distribution over topics, theta, ``(n_documents, n_topics)``.
+    components_
+        Mean count of each term in each topic, plus beta, ``(n_topics, n_terms)``. This is ``topic_word_`` before
+        normalisation, as in scikit-learn.
+    log_likelihoods_
+        Joint log-likelihood ``log p(w, z)`` in nats per token after each sweep, ``(n_sweeps,)``.
+    chains_
+        List with the :class:`Chain` of every chain.
+    best_chain_
+        Index in ``chains_`` of the chain that the estimates come from.
+    z_
+        Topic of each token in the last state, ``(n_tokens,)``. Tokens are ordered by document, then by term index.
+    alpha_, beta_
+        Prior weights, as given or as learned: an array ``(n_topics,)`` and a float.
+    n_tokens_
+        Total weight of the tokens.
+    r_hat_
+        Convergence of the chains; see :func:`~minillm_lib.topics.evaluation.r_hat`.
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
 
     Notes
     -----
-    Entries of ``X`` are counts. An entry that is not whole is a term weight (Wilson & Chew 2010): 2.3 is two tokens of
+    Entries of ``X`` are counts. A fractional entry is a term weight (Wilson & Chew 2010): 2.3 stands for two tokens of
     weight 1 and one of weight 0.3.
 
     References
@@ -144,22 +187,50 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         self.random_state = random_state
 
     def fit(self, X: Any, y: None = None) -> Self:
-        """Sample topics for ``X`` (n_documents, n_terms), a dense array or any sparse matrix of counts.
+        """Sample topics for ``X``, a dense array or any sparse matrix of counts, ``(n_documents, n_terms)``.
+
+        Individual documents may be empty; their theta is the prior.
 
         Raises
         ------
         ValueError
-            for a parameter out of range; for negative, NaN or infinite counts; where ``X`` has no token at all.
-            Single documents may be empty: their theta is the prior.
+            If a parameter is out of range, if a count is negative, NaN or infinite, or if ``X`` has no tokens at all
+            or more than 2**31 - 1.
         """
         for _ in self.iter_sweeps(X):
             pass
         return self
 
+    def fit_with_bar(self, X: Any, *, progress: bool = True) -> float:
+        """Fit to ``X`` with a progress bar that shows the log-likelihood; return the seconds that it took.
+
+        Parameters
+        ----------
+        progress
+            Whether to show the bar, on standard error.
+
+        Raises
+        ------
+        ValueError
+            As for :meth:`fit`.
+        """
+        start = time.perf_counter()
+        with tqdm(total=self.n_sweeps, unit="sweep", desc="Gibbs sampling", disable=not progress) as bar:
+            for samplers in self.iter_sweeps(X):
+                best = max(sampler.log_likelihoods[-1] for sampler in samplers)
+                bar.set_postfix_str(f"log-likelihood {best:.4f} per token", refresh=False)
+                bar.update()
+        return time.perf_counter() - start
+
     def iter_sweeps(self, X: Any) -> Iterator[list[GibbsSampler]]:
-        """Fit to ``X`` and hand over the chains' samplers after each sweep, so that one can watch them.
+        """Fit to ``X`` and yield the chains' samplers after each sweep, so that they can be watched.
 
         The estimator is fitted when the iterator is exhausted, or closed after at least one sweep.
+
+        Raises
+        ------
+        ValueError
+            As for :meth:`fit`, when the iteration starts.
         """
         self._validate_params()
         tokens = self._tokens(X, reset=True)
@@ -204,16 +275,26 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
                 )
 
     def transform(self, X: Any) -> FloatArray:
-        """Topic shares of new documents, (n_documents, n_topics), by Gibbs sampling with the topics held fixed.
+        """Return the topic shares of new documents, ``(n_documents, n_topics)``.
 
-        Each document has a random stream of its own, made from the seed and its contents: its result does not depend
-        on the documents beside it, nor on their order.
+        They are found by Gibbs sampling with the topics held fixed. Each document has its own random stream, made from
+        the seed and its contents, so its result depends neither on the other documents nor on their order.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        ValueError
+            If ``X`` has the wrong number of terms, or a count that is negative, NaN or infinite.
         """
         check_is_fitted(self)
         return self._fold_in(self._tokens(X, reset=False))
 
     def fit_transform(self, X: Any, y: None = None, **fit_params: Any) -> FloatArray:
-        """``fit(X).transform(X)``; the training documents' own estimate, from the chain, is ``doc_topic_``."""
+        """Fit to ``X`` and return the result of ``transform(X)``.
+
+        The estimate for the training documents that comes from the chain itself is ``doc_topic_``.
+        """
         return self.fit(X, y).transform(X)
 
     def perplexity(
@@ -223,18 +304,32 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         method: Literal["document_completion", "left_to_right"] = "document_completion",
         n_particles: int = 20,
     ) -> float:
-        """Perplexity of held-out documents, ``exp(− log p(w) / n_tokens)``; lower is better.
+        """Return the perplexity of held-out documents, ``exp(− log p(w) / n_tokens)``; lower is better.
 
-        ``document_completion`` draws half of each document's tokens, folds them in, and predicts the other half
-        (Rosen-Zvi et al. 2004). ``left_to_right`` estimates the probability of whole documents
-        (Wallach et al. 2009, algorithm 3) with ``n_particles`` particles; it takes whole counts only, and time
-        quadratic in a document's length.
+        Parameters
+        ----------
+        X
+            Counts, ``(n_documents, n_terms)``.
+        method
+            ``"document_completion"`` draws half of each document's tokens, folds them in, and predicts the other half
+            (Rosen-Zvi et al. 2004). ``"left_to_right"`` estimates the probability of whole documents (Wallach et al.
+            2009, algorithm 3). It accepts only integer counts, and its time is quadratic in a document's length.
+        n_particles
+            Number of particles of ``"left_to_right"``.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        ValueError
+            For an unknown method, for invalid counts, or if there are no tokens to predict.
         """
         check_is_fitted(self)
         tokens = self._tokens(X, reset=False)
         if tokens.weights is not None and method == "left_to_right":
             raise ValueError(
-                "left_to_right takes whole counts; X has fractional weights. Use document_completion"
+                "method='left_to_right' needs integer counts, but X has fractional weights; "
+                "use method='document_completion'"
             )
         if method == "document_completion":
             observed, hidden = evaluation.split_tokens(tokens, self._seed)
@@ -246,7 +341,7 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         raise ValueError(f"method={method!r} is not one of 'document_completion', 'left_to_right'")
 
     def score(self, X: Any, y: None = None) -> float:
-        """Held-out log-likelihood per token in nats by document completion; higher is better."""
+        """Return the held-out log-likelihood per token in nats by document completion; higher is better."""
         return -float(np.log(self.perplexity(X)))
 
     def coherence(
@@ -258,15 +353,31 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         n_terms: int = 10,
         window_size: int | None = None,
     ) -> FloatArray:
-        """Coherence of each topic's ``n_terms`` most probable terms, (n_topics,); the mean is the usual figure.
+        """Return the coherence of each topic's ``n_terms`` most probable terms, ``(n_topics,)``.
 
-        ``documents`` is a document–term matrix over the model's terms, or, with ``vocabulary``, a list of lists of
-        terms in reading order. See :func:`~minillm_lib.topics.evaluation.coherence`.
+        The mean over the topics is the usual figure. See :func:`~minillm_lib.topics.evaluation.coherence`.
+
+        Parameters
+        ----------
+        documents
+            A document–term matrix over the model's terms or, with ``vocabulary``, lists of terms in reading order.
+        vocabulary
+            The model's terms, in the order of its columns.
+        measure, window_size
+            As in :func:`~minillm_lib.topics.evaluation.coherence`.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        ValueError
+            If ``vocabulary`` has the wrong length, if the measure is unknown, or if no document contains one of the
+            terms.
         """
         check_is_fitted(self)
         n_features = self.topic_word_.shape[1]
         if vocabulary is not None and len(vocabulary) != n_features:
-            raise ValueError(f"vocabulary has {len(vocabulary)} terms, the model {n_features}")
+            raise ValueError(f"vocabulary has {len(vocabulary)} terms, but the model has {n_features}")
         best = np.argsort(-self.topic_word_, axis=1, kind="stable")[:, :n_terms]
         topics: list[list[Any]] = [
             [t if vocabulary is None else vocabulary[t] for t in topic] for topic in best
@@ -278,7 +389,15 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
     @property
     def r_hat_(self) -> float:
-        """R-hat of the log-likelihood over the chains' second halves; near 1 when they agree, needs two chains."""
+        """R-hat of the log-likelihood over the chains' second halves; near 1 when they agree.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        ValueError
+            If there is only one chain, or if there are too few sweeps.
+        """
         check_is_fitted(self)
         return evaluation.r_hat([chain.log_likelihoods[self.n_sweeps // 2 :] for chain in self.chains_])
 
@@ -316,10 +435,10 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         counts.eliminate_zeros()
         total = counts.sum()
         if total > _MAX_TOKENS:
-            raise ValueError(f"X has {total:.3g} tokens; at most {_MAX_TOKENS} are sampled one by one")
+            raise ValueError(f"X has {total:.3g} tokens; at most {_MAX_TOKENS} can be sampled one by one")
         tokens = Tokens.from_matrix(counts)
         if reset and not len(tokens):
-            raise ValueError(f"X has {X.shape[0]} documents and no token in any: all its entries are zero")
+            raise ValueError(f"X has {X.shape[0]} documents but no tokens: all its entries are zero")
         return tokens
 
     def _fold_in(self, tokens: Tokens) -> FloatArray:

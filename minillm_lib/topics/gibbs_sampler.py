@@ -1,4 +1,4 @@
-"""One Markov chain of collapsed Gibbs sampling, with all of its state in the open."""
+"""One Markov chain of collapsed Gibbs sampling, with all of its state open to inspection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scipy.special import gammaln, psi
 from minillm_lib.topics import kernels
 
 FloatArray = npt.NDArray[np.floating]
-# float32 counts whole numbers exactly up to here; larger corpora are counted in float64.
+# float32 represents every integer exactly up to this bound; larger corpora are counted in float64.
 _EXACT_IN_FLOAT32 = 2**24
 _LOOKED_UP = 256
 
@@ -24,8 +24,16 @@ _LOOKED_UP = 256
 class Tokens:
     """A document–term matrix written out token by token, in the order of its rows.
 
-    ``terms`` (n_tokens,) int32; ``starts`` (n_documents + 1,) int64, so that document *d* holds the tokens
-    ``starts[d]:starts[d + 1]``; ``weights`` (n_tokens,) float64, or ``None`` where every token weighs 1.
+    Attributes
+    ----------
+    terms
+        Column of each token in the matrix, ``(n_tokens,)``.
+    starts
+        Bounds of the documents, ``(n_documents + 1,)``: document *d* holds the tokens ``starts[d]:starts[d + 1]``.
+    weights
+        Weight of each token, ``(n_tokens,)``, or ``None`` if every token weighs 1.
+    n_terms
+        Number of columns of the matrix.
     """
 
     terms: npt.NDArray[np.int32]
@@ -35,7 +43,7 @@ class Tokens:
 
     @classmethod
     def from_matrix(cls, counts: sparse.csr_matrix) -> Tokens:
-        """Write out a CSR matrix with sorted, unique indices and finite entries ≥ 0.
+        """Write out a CSR matrix with sorted, unique indices and finite entries of at least 0.
 
         An entry of 3 becomes three tokens. An entry of 2.3 becomes two tokens of weight 1 and one of weight 0.3
         (term weighting as in Wilson & Chew 2010).
@@ -56,15 +64,17 @@ class Tokens:
 
     @property
     def n_documents(self) -> int:
+        """The number of documents, including empty ones."""
         return len(self.starts) - 1
 
     @property
     def documents(self) -> npt.NDArray[np.int64]:
-        """The document of each token, (n_tokens,)."""
+        """The document of each token, ``(n_tokens,)``."""
         return np.repeat(np.arange(self.n_documents), np.diff(self.starts))
 
     @property
     def total_weight(self) -> float:
+        """The sum of the tokens' weights."""
         return float(len(self) if self.weights is None else self.weights.sum())
 
 
@@ -79,19 +89,31 @@ class _Block:
 
 
 class GibbsSampler:
-    """The state of one chain: the assignment of every token, and the three tables that count them.
+    """The state of one chain: the assignment of every token, and the three tables that count the assignments.
 
-    With ``n_blocks=1`` a sweep visits the tokens one after another: the exact sampler of Griffiths & Steyvers
-    (2004). With more, documents and terms are both dealt into that many shares, and the blocks of a diagonal, which
-    share no row of either table, are sampled side by side (Yan, Xu & Qi 2009). Only the topic totals that a block sees
-    are then as old as the start of its diagonal. Each block has its own random stream, so that the result depends on
-    ``seed`` and ``n_blocks``, never on how threads happen to run.
+    With ``n_blocks=1``, a sweep visits the tokens one after another: this is the exact sampler of Griffiths & Steyvers
+    (2004). With more blocks, documents and terms are both divided into that many shares. The blocks of a diagonal have
+    no row of either table in common and are sampled in parallel (Yan, Xu & Qi 2009). Only the topic totals that a
+    block sees may then be out of date: they were read at the start of its diagonal. Each block has its own random
+    stream, so the result depends on ``seed`` and ``n_blocks``, but never on the order in which threads run.
+
+    Parameters
+    ----------
+    alpha
+        Prior weight of each topic in a document, ``(n_topics,)``.
+    beta
+        Prior weight of each term in a topic.
+    seed
+        Source of the first assignments and of the blocks' random streams.
+    n_blocks
+        Number of shares of the documents, and of the terms.
 
     Attributes
     ----------
-    alpha : (n_topics,) prior weight of each topic in a document
-    beta : prior weight of each term in a topic
-    log_likelihoods : joint log-likelihood per token (nats) after each sweep, see :meth:`log_likelihood`
+    alpha, beta
+        Prior weights, as given or as last updated.
+    log_likelihoods
+        Joint log-likelihood in nats per token after each sweep; see :meth:`log_likelihood`.
     """
 
     def __init__(
@@ -134,38 +156,50 @@ class GibbsSampler:
 
     @property
     def doc_topic_counts(self) -> FloatArray:
-        """Tokens of each document in each topic, (n_documents, n_topics)."""
+        """Number of tokens of each document in each topic, ``(n_documents, n_topics)``."""
         return self._doc_topic[:, : self.n_topics]
 
     @property
     def topic_word_counts(self) -> FloatArray:
-        """Tokens of each term in each topic, (n_topics, n_terms)."""
+        """Number of tokens of each term in each topic, ``(n_topics, n_terms)``."""
         return self._term_topic[:, : self.n_topics].T
 
     @property
     def topic_totals(self) -> FloatArray:
-        """Tokens in each topic, (n_topics,)."""
+        """Number of tokens in each topic, ``(n_topics,)``."""
         return self._topic_totals[: self.n_topics]
 
     @property
     def assignments(self) -> npt.NDArray[np.int32]:
-        """The topic of each token, (n_tokens,), in the order of :class:`Tokens`: the ``z`` of the papers."""
+        """The topic of each token, ``(n_tokens,)``, in the order of :class:`Tokens`: ``z`` in the papers."""
         topics = np.empty_like(self._topics)
         topics[self._order] = self._topics
         return topics
 
     def topic_word(self) -> FloatArray:
-        """Posterior mean of each topic's distribution over terms given ``z``, (n_topics, n_terms): phi."""
+        """Return phi, the posterior mean of each topic's distribution over terms given ``z``.
+
+        Its shape is ``(n_topics, n_terms)``.
+        """
         counts = self.topic_word_counts.astype(np.float64) + self.beta
         return counts / counts.sum(axis=1, keepdims=True)
 
     def doc_topic(self) -> FloatArray:
-        """Posterior mean of each document's distribution over topics given ``z``, (n_documents, n_topics): theta."""
+        """Return theta, the posterior mean of each document's distribution over topics given ``z``.
+
+        Its shape is ``(n_documents, n_topics)``.
+        """
         counts = self.doc_topic_counts + self.alpha
         return counts / counts.sum(axis=1, keepdims=True)
 
     def sweep(self, executor: Executor | None = None) -> None:
-        """Resample every token's topic once and record the log-likelihood."""
+        """Resample the topic of every token once, and record the log-likelihood.
+
+        Parameters
+        ----------
+        executor
+            Threads on which the blocks of a diagonal run in parallel; ``None`` runs them one after another.
+        """
         width = kernels.padded_width(self.n_topics)
         alpha = np.zeros(width, dtype=self._dtype)
         alpha[: self.n_topics] = self.alpha
@@ -179,9 +213,10 @@ class GibbsSampler:
         self.log_likelihoods.append(self.log_likelihood())
 
     def log_likelihood(self) -> float:
-        """Joint log-likelihood of terms and assignments, ``log p(w, z | alpha, beta)``, in nats per token.
+        """Return the joint log-likelihood of terms and assignments in nats per token.
 
-        Equations 2 and 3 of Griffiths & Steyvers (2004), with theta and phi integrated out.
+        This is ``log p(w, z | alpha, beta)`` by equations 2 and 3 of Griffiths & Steyvers (2004), with theta and phi
+        integrated out.
         """
         lengths = self.doc_topic_counts.sum(axis=1, dtype=np.float64)
         value = self._log_rising(self._doc_topic, self.alpha)
@@ -193,21 +228,21 @@ class GibbsSampler:
         return float(value / self._total_weight)
 
     def _log_rising(self, table: FloatArray, prior: FloatArray) -> float:
-        # Most counts are small whole numbers: their values are looked up, not computed anew for each.
+        # Most counts are small integers, so their values are looked up and not computed each time.
         small = np.arange(_LOOKED_UP if self._weights is None else 0)
         lookup = gammaln(prior[:, None] + small) - gammaln(prior)[:, None]
         return float(kernels.log_rising(table, prior, lookup, self.n_topics))
 
     def update_alpha(self) -> None:
-        """One step of Minka's (2000) fixed point towards the most likely asymmetric alpha."""
+        """Take one step of Minka's (2000) fixed-point iteration towards the most likely asymmetric alpha."""
         lengths = self.doc_topic_counts.sum(axis=1, dtype=np.float64)
         numerator = (psi(self.doc_topic_counts + self.alpha) - psi(self.alpha)).sum(axis=0)
         denominator = (psi(lengths + self.alpha.sum()) - psi(self.alpha.sum())).sum()
-        # A topic without a token would get alpha = 0, from which it could never return.
+        # A topic without tokens would get alpha = 0, from which it could never recover.
         self.alpha = np.maximum(self.alpha * numerator / denominator, 1e-6)
 
     def update_beta(self) -> None:
-        """One step of Minka's (2000) fixed point towards the most likely symmetric beta."""
+        """Take one step of Minka's (2000) fixed-point iteration towards the most likely symmetric beta."""
         used = self._term_topic[:, : self.n_topics]
         numerator = (psi(used[used > 0] + self.beta) - psi(self.beta)).sum()
         prior_total = self.n_terms * self.beta
@@ -240,15 +275,17 @@ class GibbsSampler:
 def _lay_out(
     tokens: Tokens, n_blocks: int, seed: np.random.SeedSequence
 ) -> tuple[npt.NDArray[np.int64], list[list[_Block]]]:
-    """Deal documents and terms into ``n_blocks`` shares of like size: the order of tokens, and the diagonals."""
+    """Divide documents and terms into ``n_blocks`` shares of similar size.
+
+    Return the order of the tokens, and the blocks of each diagonal.
+    """
     documents = tokens.documents
     doc_share = documents_share(tokens, n_blocks)[documents]
     term_share = _deal_terms(tokens, n_blocks)[tokens.terms]
     diagonal = (term_share - doc_share) % n_blocks
     key = diagonal * n_blocks + doc_share
-    order = np.argsort(
-        key, kind="stable"
-    )  # within a block, documents stay in order and tokens within documents
+    # The sort is stable: within a block, documents stay in order, and so do the tokens of a document.
+    order = np.argsort(key, kind="stable")
     edges = np.searchsorted(key[order], np.arange(n_blocks**2 + 1))
     blocks = []
     for first, last, block_seed in zip(edges[:-1], edges[1:], seed.spawn(n_blocks**2), strict=True):
@@ -266,13 +303,22 @@ def _lay_out(
 
 
 def documents_share(tokens: Tokens, n_shares: int) -> npt.NDArray[np.int64]:
-    """Contiguous runs of documents with about the same number of tokens each, (n_documents,) from 0."""
+    """Assign each document to a share; shares are contiguous and hold about the same number of tokens each.
+
+    Returns
+    -------
+    shares
+        The share of each document, ``(n_documents,)``, numbered from 0.
+    """
     middle = (tokens.starts[:-1] + tokens.starts[1:]) // 2
     return np.minimum(middle * n_shares // max(len(tokens), 1), n_shares - 1)
 
 
 def _deal_terms(tokens: Tokens, n_shares: int) -> npt.NDArray[np.int64]:
-    """Deal the terms, most frequent first, there and back over the shares, (n_terms,) from 0."""
+    """Deal the terms, most frequent first, back and forth over the shares.
+
+    Return the share of each term, ``(n_terms,)``, numbered from 0.
+    """
     by_frequency = np.argsort(-np.bincount(tokens.terms, minlength=tokens.n_terms), kind="stable")
     there_and_back = np.concatenate([np.arange(n_shares), np.arange(n_shares)[::-1]])
     share = np.empty(tokens.n_terms, dtype=np.int64)

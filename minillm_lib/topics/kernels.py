@@ -1,15 +1,15 @@
 """The inner loops of Gibbs sampling for LDA, compiled with numba.
 
-Notation of Griffiths & Steyvers (2004): a corpus of ``n_tokens`` tokens, token *i* of term ``terms[i]`` in document
-*d*, assigned to topic ``topics[i]``. Three tables count the assignments and are kept up to date token by token:
-``doc_topic`` (n_documents, width), ``term_topic`` (n_terms, width) and ``topic_totals`` (width,). ``width`` is the
-number of topics rounded up to whole SIMD registers (see :func:`padded_width`); the columns beyond ``n_topics`` hold
-zeros, so that they are never drawn.
+The notation is that of Griffiths & Steyvers (2004). A corpus has ``n_tokens`` tokens; token *i* has the term
+``terms[i]``, stands in document *d*, and is assigned to topic ``topics[i]``. Three tables count the assignments and are
+kept up to date token by token: ``doc_topic`` (n_documents, width), ``term_topic`` (n_terms, width) and ``topic_totals``
+(width,). ``width`` is the number of topics rounded up to full SIMD registers (see :func:`padded_width`). The columns
+beyond ``n_topics`` hold zeros, so they are never drawn.
 
-Where tokens carry weights (Wilson & Chew 2010) the tables hold sums of weights in float64. Otherwise ``weights`` is
-``None``, numba removes the branch when it compiles, and the tables hold whole numbers in float32.
+If tokens carry weights (Wilson & Chew 2010), the tables hold sums of weights in float64. Otherwise ``weights`` is
+``None``, numba removes the branch when it compiles, and the tables hold integers in float32.
 
-Every function releases the GIL, so that threads run side by side, and draws from its own counter-based generator
+Every function releases the GIL, so that threads run in parallel, and draws from its own counter-based generator
 (SplitMix64: Steele, Lea & Flood 2014), whose state is one ``uint64`` in an array of length one.
 """
 
@@ -25,7 +25,7 @@ _LANES = 8
 
 
 def padded_width(n_topics: int) -> int:
-    """Number of columns of a count table: ``n_topics`` rounded up to a multiple of eight."""
+    """Return the number of columns of a count table: ``n_topics`` rounded up to a multiple of eight."""
     return -(-n_topics // _LANES) * _LANES
 
 
@@ -38,15 +38,15 @@ def _mix(state):
 
 @numba.njit(inline="always")
 def _uniform(state):
-    """A number in [0, 1) of 53 random bits."""
+    """Return a number in [0, 1) made from 53 random bits."""
     return (_mix(state) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
 @numba.njit(inline="always")
 def _draw(weights, threshold, n_topics):
-    """The first index at which the running sum of ``weights`` exceeds ``threshold``, or else the last topic.
+    """Return the first index at which the running sum of ``weights`` exceeds ``threshold``, or else the last topic.
 
-    It is counted, not searched for: a loop without a branch that the processor could guess wrong.
+    The index is counted and not searched for, so that the loop has no branch that the processor could mispredict.
     """
     topic = 0
     running = weights[0]
@@ -58,9 +58,9 @@ def _draw(weights, threshold, n_topics):
 
 @numba.njit(inline="always")
 def _sum_in_lanes(weights):
-    """Sum of a padded row in four lanes: as quick as the compiler's own reordering, but in an order that is fixed.
+    """Sum a padded row in four lanes, as fast as with the compiler's own reordering but in a fixed order.
 
-    ``fastmath`` would let the order, and with it the last bit, depend on where the arrays lie in memory.
+    With ``fastmath``, the order and thus the last bit would depend on where the arrays lie in memory.
     """
     a = b = c = d = weights.dtype.type(0.0)
     for k in range(0, weights.shape[0], 4):
@@ -88,8 +88,8 @@ def sweep(
 ):
     """Resample the topic of every token once, given all the others.
 
-    Segment *s* holds the tokens ``segment_starts[s]`` to ``segment_starts[s + 1]``, all of document
-    ``segment_documents[s]``. The draw is from equation 5 of Griffiths & Steyvers (2004)::
+    Segment *s* holds the tokens ``segment_starts[s]:segment_starts[s + 1]``, which all belong to document
+    ``segment_documents[s]``. The topic is drawn from equation 5 of Griffiths & Steyvers (2004)::
 
         p(z_i = k | z_-i, w)  ∝  (n_dk + alpha_k) (n_kw + beta) / (n_k + n_terms beta)
     """
@@ -110,8 +110,8 @@ def sweep(
             if weights is not None:
                 weight = weights[i]
 
-            # The tables still count this token; it is left out in passing, so that nothing is written for a token
-            # that keeps its topic.
+            # The tables still count this token. It is subtracted as they are read, so that nothing is written for a
+            # token that keeps its topic.
             old = topics[i]
             inverse_without = real(1.0 / (topic_totals[old] - weight + prior_total))
             for k in range(width):
@@ -137,7 +137,7 @@ def sweep(
 
 @numba.njit(nogil=True, cache=True)
 def count(segment_documents, segment_starts, terms, weights, topics, doc_topic, term_topic, topic_totals):
-    """Add every token's assignment to the three tables."""
+    """Add the assignment of every token to the three tables; segments are as in :func:`sweep`."""
     weight = 1.0
     for segment in range(segment_documents.shape[0]):
         document = segment_documents[segment]
@@ -151,10 +151,10 @@ def count(segment_documents, segment_starts, terms, weights, topics, doc_topic, 
 
 @numba.njit(nogil=True, cache=True)
 def log_rising(table, prior, lookup, n_topics):
-    """Sum over a count table of ``log Γ(n + prior_k) − log Γ(prior_k)``; zero counts add nothing.
+    """Sum ``log Γ(n + prior_k) − log Γ(prior_k)`` over a count table; zero counts add nothing.
 
-    ``lookup`` (n_topics, any length) holds the summand for the whole numbers from 0, as far as it reaches; it is
-    empty where the counts are sums of weights.
+    ``lookup`` (n_topics, any length) holds the summand for the integers from 0 up to its length. It is empty if the
+    counts are sums of weights.
     """
     total = 0.0
     for row in range(table.shape[0]):
@@ -170,7 +170,7 @@ def log_rising(table, prior, lookup, n_topics):
 
 @numba.njit(inline="always")
 def _document_state(terms, weights, first, last, seed):
-    """A generator state that depends on the seed and on what the document contains, on nothing else."""
+    """Return a generator state that depends only on the seed and on what the document contains."""
     state = seed
     for i in range(first, last):
         state = _mix(state + _GOLDEN_GAMMA * (np.uint64(terms[i]) + np.uint64(1)))
@@ -181,7 +181,7 @@ def _document_state(terms, weights, first, last, seed):
 
 @numba.njit(inline="always")
 def _weigh(in_document, alpha, of_term, weights):
-    """Write ``(n_dk + alpha_k) phi_kw`` to ``weights`` and return the sum."""
+    """Write ``(n_dk + alpha_k) phi_kw`` to ``weights`` and return their sum."""
     total = 0.0
     for k in range(weights.shape[0]):
         weights[k] = (in_document[k] + alpha[k]) * of_term[k]
@@ -191,10 +191,10 @@ def _weigh(in_document, alpha, of_term, weights):
 
 @numba.njit(nogil=True, cache=True)
 def fold_in(starts, terms, weights, term_topic, alpha, n_sweeps, burn_in, seed, mean_counts):
-    """Gibbs sampling of new documents under fixed topics.
+    """Sample the topics of new documents by Gibbs sampling, with the topics' distributions fixed.
 
-    ``term_topic`` (n_terms, n_topics) holds phi, the probability of each term under each topic. The counts of
-    topics in each document, averaged over the sweeps after ``burn_in``, are written to ``mean_counts``
+    ``term_topic`` (n_terms, n_topics) holds phi, the probability of each term under each topic. The counts of topics
+    in each document, averaged over the sweeps after ``burn_in``, are written to ``mean_counts``
     (n_documents, n_topics).
     """
     n_topics = term_topic.shape[1]
@@ -224,11 +224,11 @@ def fold_in(starts, terms, weights, term_topic, alpha, n_sweeps, burn_in, seed, 
 
 @numba.njit(nogil=True, cache=True)
 def left_to_right(starts, terms, term_topic, alpha, n_particles, seed, log_probabilities):
-    """Log-probability of each document by the left-to-right estimator (Wallach et al. 2009, algorithm 3).
+    """Estimate the log-probability of each document from left to right (Wallach et al. 2009, algorithm 3).
 
-    Each particle walks the document from its first token to its last, resamples all the topics behind it at every
-    step, and predicts the next token. The mean over the particles of each prediction is multiplied up. Writes
-    nats to ``log_probabilities`` (n_documents,).
+    Each particle walks through the document from its first token to its last. At every step, it resamples all the
+    topics behind it and predicts the next token. Each prediction is averaged over the particles, and the averages are
+    multiplied. The results, in nats, are written to ``log_probabilities`` (n_documents,).
     """
     n_topics = term_topic.shape[1]
     alpha_total = alpha.sum()

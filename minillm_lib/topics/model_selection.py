@@ -1,4 +1,4 @@
-"""How many topics? Held-out perplexity and coherence, side by side, for each candidate."""
+"""How many topics? Held-out perplexity and coherence of each candidate, side by side."""
 
 from __future__ import annotations
 
@@ -17,9 +17,18 @@ from minillm_lib.topics.gibbs_lda import GibbsLDA
 
 @dataclass(frozen=True)
 class TopicCountScore:
-    """One candidate: held-out perplexity (lower is better) and mean NPMI coherence (higher is better) over the folds.
+    """The scores of one candidate, averaged over the folds.
 
-    The standard errors are those of the mean over the folds.
+    Attributes
+    ----------
+    n_topics
+        The candidate.
+    perplexity
+        Held-out perplexity; lower is better.
+    coherence
+        Mean NPMI coherence; higher is better.
+    perplexity_error, coherence_error
+        Standard errors of the means over the folds.
     """
 
     n_topics: int
@@ -38,24 +47,42 @@ def compare_topic_counts(
     random_state: int = 0,
     progress: Callable[[TopicCountScore], None] | None = None,
 ) -> list[TopicCountScore]:
-    """Cross-validate ``estimator`` with each number of topics on ``X`` (n_documents, n_terms).
+    """Cross-validate ``estimator`` with each number of topics.
 
-    Every candidate sees the same folds. Perplexity is that of document completion on the fold left out; coherence is
-    the NPMI of the topics' ten most probable terms in the documents of that fold which the topics never saw, so that
-    neither score rewards learning the training documents by heart. Perplexity tends to favour more topics than a
-    person finds readable; coherence tends to favour fewer: read the two together.
+    Every candidate sees the same folds. Perplexity is measured by document completion on the fold left out. Coherence
+    is the NPMI of the topics' ten most probable terms in the same fold. The topics have never seen its documents, so
+    neither score rewards memorising the training documents. Perplexity tends to favour more topics than a person finds
+    readable, and coherence tends to favour fewer, so read the two together.
+
+    Parameters
+    ----------
+    X
+        Counts, ``(n_documents, n_terms)``.
+    candidates
+        Numbers of topics to compare.
+    estimator
+        Model with all other parameters; ``GibbsLDA()`` if ``None``.
+    random_state
+        Seed of the folds and of every fit.
+    progress
+        Called with the score of each candidate as soon as it is known.
+
+    Returns
+    -------
+    scores
+        One score per candidate, in the order given.
 
     Raises
     ------
     ValueError
-        for no candidates, or more folds than documents.
+        If there are no candidates, fewer than two folds, or more folds than documents.
     """
     counts = sparse.csr_matrix(X)
     if not candidates:
         raise ValueError("candidates is empty; name at least one number of topics, such as [5, 10, 20]")
     if not 2 <= n_folds <= counts.shape[0]:
         raise ValueError(
-            f"n_folds={n_folds} must lie between 2 and the number of documents, {counts.shape[0]}"
+            f"n_folds={n_folds} must be between 2 and the number of documents, {counts.shape[0]}"
         )
     folds = list(KFold(n_folds, shuffle=True, random_state=random_state).split(counts))
     scores = []
@@ -74,7 +101,7 @@ def compare_topic_counts(
 
 
 def _coherence_where_seen(model: GibbsLDA, counts: sparse.csr_matrix, n_terms: int = 10) -> float:
-    """Mean coherence in ``counts`` of each topic's most probable terms among those that occur there."""
+    """Return the mean coherence in ``counts`` of each topic's most probable terms among those that occur there."""
     seen = np.flatnonzero(counts.getnnz(axis=0))
     best = np.argsort(-model.topic_word_[:, seen], axis=1, kind="stable")[:, :n_terms]
     return float(coherence(seen[best].tolist(), counts, vocabulary=range(counts.shape[1])).mean())

@@ -1,11 +1,11 @@
 """One thousand NeurIPS papers, 2013–2017, as a bag of words that comes with the package.
 
-Only counts and facts are shipped: how often each term occurs, and each paper's year, title and address in the
-proceedings. The file is made from lists of papers with their abstracts (one JSON file a year), by::
+Only counts and metadata are shipped: how often each term occurs, and each paper's year, title and address in the
+proceedings. The file is made from lists of papers with their abstracts (one JSON file per year) by::
 
     python -m minillm_lib.topics.neurips_papers LISTS_FOLDER [--check]
 
-With the pinned versions of the packages that clean text, the result is the same byte for byte.
+With the pinned versions of the packages that clean text, the result is identical byte for byte.
 """
 
 from __future__ import annotations
@@ -26,21 +26,23 @@ SHIPPED_FILE = Path(__file__).with_name("neurips_1000.jsonl")
 YEARS = range(2013, 2018)
 N_PAPERS = 1_000
 SEED = 2017
-# Below it stand placeholders ("n/a", "This poster has been moved …") and abstracts cut off in their first sentence.
+# Shorter ones are placeholders ("n/a", "This poster has been moved …") or abstracts that end in their first sentence.
 _SHORTEST_ABSTRACT = 100
 
 
 def load_neurips() -> BagOfWords:
     """Load the shipped bag of words of 1,000 NeurIPS papers, 2013–2017.
 
-    ``meta`` gives each paper's ``year``, ``title`` and ``address``. The papers are a sample stratified by year, drawn
-    with a fixed seed; rows are ordered by year and title. Terms come from title and abstract.
+    ``meta`` gives each paper's ``year``, ``title`` and ``address``. The papers are a sample stratified by year and
+    drawn with a fixed seed. Rows are ordered by year and title. Terms come from titles and abstracts.
 
     Raises
     ------
     ValueError
         If the shipped file is damaged.
 
+    Examples
+    --------
     >>> load_neurips()
     BagOfWords(1,000 documents, 2,517 terms, 56,536 tokens)
     """
@@ -48,7 +50,9 @@ def load_neurips() -> BagOfWords:
 
 
 def read_paper_list(path: Path, year: int) -> list[Document]:
-    """The papers of a year's list that have an abstract, as documents of title and abstract.
+    """Read a year's list of papers as documents of title and abstract.
+
+    Papers without an abstract are left out.
 
     Raises
     ------
@@ -72,17 +76,17 @@ def read_paper_list(path: Path, year: int) -> list[Document]:
         ]
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{path} is no list of papers with title, abstract and address: {error!r}"
+            f"{path} is not a list of papers with title, abstract and address: {error!r}"
         ) from error
 
 
 def quotas(sizes: Mapping[int, int], total: int) -> dict[int, int]:
-    """Share ``total`` among strata in proportion to their sizes, by the method of the largest remainder.
+    """Divide ``total`` among strata in proportion to their sizes, by the largest remainder method.
 
     Raises
     ------
     ValueError
-        If there are fewer than ``total`` to draw from.
+        If the strata hold fewer than ``total`` altogether.
     """
     available = sum(sizes.values())
     if available < total:
@@ -98,8 +102,8 @@ def quotas(sizes: Mapping[int, int], total: int) -> dict[int, int]:
 def draw(papers: Sequence[Document], number: int, seed: int) -> list[Document]:
     """Draw papers without replacement, and order them by title.
 
-    Each paper's lot is a hash of the seed and its address, and the lowest lots win: the draw depends neither on the
-    order of the list nor on a random generator that a later version might change.
+    Each paper's lot is a hash of the seed and its address, and the lowest lots win. The draw therefore depends neither
+    on the order of the list nor on a random generator that a later version might change.
     """
 
     def lot(paper: Document) -> str:
@@ -111,13 +115,19 @@ def draw(papers: Sequence[Document], number: int, seed: int) -> list[Document]:
 
 
 def build_bag(lists_folder: Path) -> BagOfWords:
-    """Make the bag of words from a folder with the lists ``nips2013.json`` to ``nips2017.json``."""
+    """Make the bag of words from a folder with the lists ``nips2013.json`` to ``nips2017.json``.
+
+    Raises
+    ------
+    ValueError
+        If a file is not a list of papers, if there are too few papers, or if cleaning drops a paper that was drawn.
+    """
     papers = {year: read_paper_list(lists_folder / f"nips{year}.json", year) for year in YEARS}
     number = quotas({year: len(papers[year]) for year in YEARS}, N_PAPERS)
     bag = bag_of_words(
         [paper for year in YEARS for paper in draw(papers[year], number[year], SEED)],
-        # Chosen by the topics: rarer phrases take tokens from their words without forming a theme of their own, and
-        # what is in over three papers of ten ("model", "algorithm") belongs to every theme.
+        # Chosen by looking at the topics: rarer phrases take tokens from their words without forming a theme of their
+        # own, and terms in more than three out of ten papers ("model", "algorithm") belong to every theme.
         phrase_min_count=15,
         min_df=3,
         max_df=0.3,
@@ -136,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("lists_folder", type=Path, help="folder with nips2013.json … nips2017.json")
     parser.add_argument(
-        "--check", action="store_true", help="compare with the shipped file, and change nothing"
+        "--check", action="store_true", help="compare with the shipped file without changing it"
     )
     options = parser.parse_args(arguments)
     bag = build_bag(options.lists_folder)
@@ -149,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rebuilt = Path(folder) / SHIPPED_FILE.name
         bag.save(rebuilt)
         if rebuilt.read_bytes() != SHIPPED_FILE.read_bytes():
-            raise SystemExit(f"\n{SHIPPED_FILE.name} is NOT what these lists and packages give")
+            raise SystemExit(f"\n{SHIPPED_FILE.name} is NOT what these lists and packages produce")
     print(f"\n{SHIPPED_FILE.name} is reproduced byte for byte")
 
 

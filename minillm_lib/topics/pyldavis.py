@@ -1,4 +1,4 @@
-"""pyLDAvis as one page that needs no network, with the model's own topic numbers."""
+"""pyLDAvis as a single page that needs no network, with the model's own topic numbers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from minillm_lib.io.optional import optional_imports
 from minillm_lib.topics.summary import document_lengths, expected_term_frequency, jensen_shannon_divergence
 
-with warnings.catch_warnings():  # importing pyLDAvis turns every DeprecationWarning on, for the whole process
+# Importing pyLDAvis turns on every DeprecationWarning for the whole process.
+with optional_imports("report", "to make the interactive map of topics"), warnings.catch_warnings():
     import pyLDAvis
     import pyLDAvis.urls
 
@@ -22,13 +24,13 @@ if TYPE_CHECKING:
     from minillm_lib.topics.document_term import BagOfWords
     from minillm_lib.topics.gibbs_lda import GibbsLDA
 
-TINY = 1e-12  # stands in for a probability of 0, whose logarithm pyLDAvis would take
+TINY = 1e-12  # replaces a probability of 0, because pyLDAvis takes its logarithm
 
-# LDAvis 3.0.0 takes topic 0 for "no topic": with the model's numbers, which begin at 0, topic 0 could not be
-# chosen and a word would light up the neighbours of its topics. It also never renews the axis of the bars,
-# gives bars of less than one token a negative width, hears the slider only from a mouse, and cuts off the
+# LDAvis 3.0.0 takes topic 0 to mean "no topic". With the model's numbers, which start at 0, topic 0 could not be
+# chosen, and a word would highlight the neighbours of its topics. LDAvis also never updates the axis of the bars,
+# gives bars of less than one token a negative width, reacts to the slider only when a mouse moves it, and crops the
 # large circles of a model with few topics. The slider starts at 0.6, the default of top_terms, so that both
-# rank terms alike.
+# rank terms in the same way.
 _LDAVIS_REPAIRS = (
     ("topic: 0,", "topic: -1,"),
     ("vis_state.topic > 0", "vis_state.topic >= 0"),
@@ -72,9 +74,8 @@ body { margin: 0; background: white; }
 @media print { .lda-page > div { display: none; } }
 """
 
-# The two panels stand side by side where there is room, and one below the other where there is not. A frame
-# around the page is made as tall as the page. LDAvis keeps its state in the address, which a page in a frame
-# may not change.
+# The two panels are side by side if there is room, and one below the other if there is not. A frame around the page
+# is made as tall as the page. LDAvis keeps its state in the address, which a page in a frame is not allowed to change.
 _PAGE_SCRIPT = """
 history.replaceState = history.pushState = () => {};
 new LDAvis("#" + visid, data, "#0072b2", "#d55e00");
@@ -93,18 +94,17 @@ fit();
 
 
 def topic_map(topic_word: ArrayLike) -> NDArray[np.float64]:
-    """Place the topics on a plane, ``(n_topics, 2)``, so that topics of similar words lie close together.
+    """Place the topics on a plane, ``(n_topics, 2)``, so that topics with similar words lie close together.
 
-    Classical multidimensional scaling of the Jensen–Shannon distances. A symmetric eigensolver keeps the
-    result real when topics are equal, as empty ones are, and one or two topics are placed like any other
-    number.
+    The method is classical multidimensional scaling of the Jensen–Shannon distances. A symmetric eigensolver keeps
+    the result real when topics are equal, as empty ones are. One or two topics are placed like any other number.
     """
     squared_distance = jensen_shannon_divergence(topic_word)
     n_topics = len(squared_distance)
     centre = np.eye(n_topics) - 1 / n_topics
     eigenvalues, eigenvectors = np.linalg.eigh(-centre @ squared_distance @ centre / 2)
     coordinates = eigenvectors * np.sqrt(np.maximum(eigenvalues, 0))
-    # an eigenvector may point either way; its largest entry is made positive
+    # the sign of an eigenvector is arbitrary; its largest entry is made positive
     coordinates *= np.where(coordinates[np.abs(coordinates).argmax(axis=0), range(n_topics)] < 0, -1, 1)
     result = np.zeros((n_topics, 2))
     result[:, : min(2, n_topics)] = coordinates[:, ::-1][:, :2]
@@ -112,15 +112,26 @@ def topic_map(topic_word: ArrayLike) -> NDArray[np.float64]:
 
 
 def prepare_pyldavis(model: GibbsLDA, bag: BagOfWords, *, n_terms: int = 30) -> pyLDAvis.PreparedData:
-    """Prepare ``model``, fitted on ``bag``, for :func:`pyldavis_html`, with up to ``n_terms`` terms a topic.
+    """Prepare ``model`` for :func:`pyldavis_html`.
 
-    Topics keep the model's order and its numbers, from 0. Empty documents, empty topics, terms that are never
-    used and models of one or two topics are welcome. Raises ``ValueError`` when ``bag`` is not the one that
-    the model was fitted on, or has no token at all.
+    Topics keep the model's order and its numbers, which start at 0. Empty documents, empty topics, unused terms and
+    models of one or two topics are allowed.
+
+    Parameters
+    ----------
+    bag
+        The bag of words that the model was fitted on.
+    n_terms
+        Maximum number of terms per topic.
+
+    Raises
+    ------
+    ValueError
+        If the model was not fitted on ``bag``, or ``bag`` has no tokens at all.
     """
     lengths = document_lengths(model, bag)
     if not lengths.sum() > 0:
-        raise ValueError("the bag of words has no token: there is nothing to show")
+        raise ValueError("the bag of words has no tokens, so there is nothing to show")
     topic_word = _without_zeros(model.topic_word_)
     doc_topic = _without_zeros(model.doc_topic_)
     return pyLDAvis.prepare(
@@ -144,11 +155,22 @@ def _without_zeros(rows: ArrayLike) -> NDArray[np.float64]:
 
 
 def pyldavis_html(prepared: pyLDAvis.PreparedData, *, visid: str = "ldavis") -> str:
-    """Write a whole HTML page that shows ``prepared`` with no network.
+    """Return a complete HTML page that shows ``prepared`` without a network.
 
-    Scripts and styles stand in the page itself. ``visid`` begins the ids of the page's elements; the circle
-    of topic 3 is ``#ldavis-topic3``. The same input gives the same page. Raises ``ValueError`` when ``visid``
-    is not a letter followed by letters, digits, ``_`` and ``-``.
+    The page contains its scripts and styles. The same input gives the same page.
+
+    Parameters
+    ----------
+    visid
+        Prefix of the ids of the page's elements, a letter followed by letters, digits, ``_`` and ``-``. By default,
+        the circle of topic 3 is ``#ldavis-topic3``.
+
+    Raises
+    ------
+    ValueError
+        If ``visid`` has another form.
+    RuntimeError
+        If the installed version of pyLDAvis is not one that this module can repair.
     """
     if not re.fullmatch(r"[A-Za-z][\w-]*", visid, re.ASCII):
         raise ValueError(f"visid is {visid!r}; it must be a letter followed by letters, digits, _ and -")
@@ -177,7 +199,7 @@ const visid = "{visid}", data = {data};
 
 
 def _inside_script(source: str) -> str:
-    """Keep ``source`` from ending the script element that it stands in."""
+    """Escape ``source`` so that it cannot end the script element that contains it."""
     return re.sub("</(?=script)", r"<\\/", source, flags=re.IGNORECASE)
 
 
@@ -186,7 +208,7 @@ def _repaired_ldavis() -> str:
     for faulty, repaired in _LDAVIS_REPAIRS:
         if faulty not in source:
             raise RuntimeError(
-                f"pyLDAvis {pyLDAvis.__version__} ships an LDAvis without {faulty!r}, "
+                f"the LDAvis script of pyLDAvis {pyLDAvis.__version__} does not contain {faulty!r}, "
                 "which minillm_lib repairs; install pyldavis 3.4.1"
             )
         source = source.replace(faulty, repaired)
@@ -195,7 +217,15 @@ def _repaired_ldavis() -> str:
 
 @dataclass(frozen=True)
 class PyLDAvisFrame:
-    """A page of pyLDAvis that a notebook shows as the output of a cell."""
+    """A pyLDAvis page that a notebook shows as the output of a cell.
+
+    Attributes
+    ----------
+    page
+        The HTML of the page.
+    height
+        Height of the frame in pixels, until the page measures itself.
+    """
 
     page: str = field(repr=False)
     height: int = 860
@@ -210,5 +240,18 @@ class PyLDAvisFrame:
 def pyldavis_iframe(
     prepared: pyLDAvis.PreparedData, *, visid: str = "ldavis", height: int = 860
 ) -> PyLDAvisFrame:
-    """Show ``prepared`` in a notebook with no network, ``height`` pixels tall until it measures itself."""
+    """Show ``prepared`` in a notebook without a network.
+
+    Parameters
+    ----------
+    visid
+        As in :func:`pyldavis_html`.
+    height
+        Height in pixels, until the page measures itself.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        As in :func:`pyldavis_html`.
+    """
     return PyLDAvisFrame(pyldavis_html(prepared, visid=visid), height)

@@ -1,4 +1,4 @@
-"""What a fitted topic model found, in words: top terms, shares, typical documents, similar topics."""
+"""Describe what a fitted topic model found: top terms, shares, typical documents and similar topics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,15 @@ N_LABEL_TERMS = 3
 
 @dataclass(frozen=True, slots=True)
 class TypicalDocument:
-    """A document that a topic speaks in; ``weight`` is the topic's share of the document, from 0 to 1."""
+    """A document in which a topic is prominent.
+
+    Attributes
+    ----------
+    index
+        Row of the document in the bag of words.
+    weight
+        The topic's share of the document, from 0 to 1.
+    """
 
     index: int
     weight: float
@@ -32,11 +40,22 @@ class TypicalDocument:
 
 @dataclass(frozen=True, slots=True)
 class TopicSummary:
-    """One topic, as a reader wants to see it.
+    """One topic in the form in which a reader wants to see it.
 
-    ``topic`` is the model's own number (its row in ``topic_word_``), ``share`` the fraction of all tokens
-    that it explains, ``terms`` its most relevant terms, best first, with their ``probabilities`` in the
-    topic, and ``label`` the first three of them.
+    Attributes
+    ----------
+    topic
+        The model's own number for the topic: its row in ``topic_word_``.
+    share
+        Fraction of all tokens that the topic explains.
+    label
+        The three most relevant terms.
+    terms
+        The most relevant terms, best first.
+    probabilities
+        The probabilities of ``terms`` in the topic.
+    documents
+        The most typical documents, best first.
     """
 
     topic: int
@@ -50,29 +69,41 @@ class TopicSummary:
 def relevance(
     topic_word: ArrayLike, term_frequency: ArrayLike, relevance_lambda: float = 0.6
 ) -> NDArray[np.float64]:
-    """How telling each term is for each topic: ``lambda * log p(w|k) + (1 - lambda) * log(p(w|k) / p(w))``.
+    """Return the relevance of each term to each topic, ``(n_topics, n_terms)``, in nats.
 
-    With ``relevance_lambda`` 1 the most probable terms of a topic win, with 0 those that are rare elsewhere;
-    Sievert and Shirley found 0.6 to serve readers best. A term that is never used has relevance ``-inf``.
+    Relevance is ``lambda * log p(w|k) + (1 - lambda) * log(p(w|k) / p(w))``. A term that is never used has relevance
+    ``-inf``.
 
-    ``topic_word`` is ``(n_topics, n_terms)`` with rows that sum to 1, ``term_frequency`` is ``(n_terms,)``:
-    counts, or anything proportional to them. The result is ``(n_topics, n_terms)``, in nats.
+    Parameters
+    ----------
+    topic_word
+        Each topic's distribution over terms, ``(n_topics, n_terms)``; rows sum to 1.
+    term_frequency
+        Counts of the terms, or anything proportional to them, ``(n_terms,)``.
+    relevance_lambda
+        From 0 to 1. With 1, the most probable terms of a topic rank first; with 0, those that are rare elsewhere.
+        Sievert and Shirley found that 0.6 serves readers best.
 
-    Raises ``ValueError`` when the shapes disagree, no term is used, or ``relevance_lambda`` is not from 0 to 1.
+    Raises
+    ------
+    ValueError
+        If the shapes disagree, if no term is used, or if ``relevance_lambda`` is not from 0 to 1.
 
-    Source: Sievert and Shirley, "LDAvis: A method for visualizing and interpreting topics" (2014), section 3.1.
+    References
+    ----------
+    C. Sievert and K. Shirley (2014), LDAvis: A method for visualizing and interpreting topics, section 3.1.
     """
     topic_word = np.asarray(topic_word, dtype=np.float64)
     frequency = np.asarray(term_frequency, dtype=np.float64)
     if topic_word.ndim != 2 or frequency.shape != topic_word.shape[1:]:
         raise ValueError(
             f"term_frequency has shape {frequency.shape}, but topic_word has shape {topic_word.shape}; "
-            "(n_terms,) and (n_topics, n_terms) are needed"
+            "they must be (n_terms,) and (n_topics, n_terms)"
         )
     if not 0 <= relevance_lambda <= 1:
         raise ValueError(f"relevance_lambda is {relevance_lambda}; it must be from 0 to 1")
     if not frequency.sum() > 0:
-        raise ValueError("term_frequency sums to 0: no term is used, so there is no relevance")
+        raise ValueError("term_frequency sums to 0: no term is used, so relevance is undefined")
     with np.errstate(divide="ignore", invalid="ignore"):
         log_probability = np.log(topic_word)
         log_lift = log_probability - np.log(frequency / frequency.sum())
@@ -87,39 +118,61 @@ def top_terms(
     n_terms: int = 10,
     relevance_lambda: float = 0.6,
 ) -> list[list[str]]:
-    """Give the ``n_terms`` most relevant terms of each topic, best first; see :func:`relevance`.
+    """Return the ``n_terms`` most relevant terms of each topic, best first.
 
     Terms that are never used are left out, so a list can be shorter than ``n_terms``.
-    Raises ``ValueError`` when ``vocabulary`` does not hold one string for each column of ``topic_word``.
+
+    Parameters
+    ----------
+    topic_word, term_frequency, relevance_lambda
+        As in :func:`relevance`.
+    vocabulary
+        One string per column of ``topic_word``, ``(n_terms,)``.
+
+    Raises
+    ------
+    ValueError
+        As in :func:`relevance`, or if ``vocabulary`` has the wrong shape.
     """
     terms, ranking = np.asarray(vocabulary), _ranking(topic_word, term_frequency, n_terms, relevance_lambda)
     n_columns = np.shape(topic_word)[1]
     if terms.shape != (n_columns,):
-        raise ValueError(f"vocabulary has shape {terms.shape}; topic_word has {n_columns} columns")
+        raise ValueError(
+            f"vocabulary has shape {terms.shape}; topic_word has {n_columns} columns, one per term"
+        )
     return [[str(term) for term in terms[best]] for best in ranking]
 
 
 def _ranking(
     topic_word: ArrayLike, term_frequency: ArrayLike, n_terms: int, relevance_lambda: float
 ) -> list[NDArray[np.int64]]:
-    """Give the column numbers of each topic's most relevant terms, best first."""
+    """Return the column numbers of each topic's most relevant terms, best first."""
     scores = relevance(topic_word, term_frequency, relevance_lambda)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :n_terms]
     return [best[row[best] > -np.inf] for best, row in zip(order, scores, strict=True)]
 
 
 def topic_shares(doc_topic: ArrayLike, doc_lengths: ArrayLike) -> NDArray[np.float64]:
-    """Give the fraction of all tokens that each topic explains, ``(n_topics,)``; it sums to 1.
+    """Return the fraction of all tokens that each topic explains, ``(n_topics,)``; the fractions sum to 1.
 
-    ``doc_topic`` is ``(n_documents, n_topics)`` with rows that sum to 1, ``doc_lengths`` the tokens in each
-    document. Raises ``ValueError`` when the shapes disagree or there is no token at all.
+    Parameters
+    ----------
+    doc_topic
+        Each document's distribution over topics, ``(n_documents, n_topics)``; rows sum to 1.
+    doc_lengths
+        Number of tokens in each document, ``(n_documents,)``.
+
+    Raises
+    ------
+    ValueError
+        If the shapes disagree, or there are no tokens at all.
     """
     doc_topic = np.asarray(doc_topic, dtype=np.float64)
     lengths = np.asarray(doc_lengths, dtype=np.float64)
     if doc_topic.ndim != 2 or lengths.shape != doc_topic.shape[:1]:
         raise ValueError(
             f"doc_lengths has shape {lengths.shape}, but doc_topic has shape {doc_topic.shape}; "
-            "(n_documents,) and (n_documents, n_topics) are needed"
+            "they must be (n_documents,) and (n_documents, n_topics)"
         )
     if not lengths.sum() > 0:
         raise ValueError("doc_lengths sums to 0: documents without tokens have no topic shares")
@@ -129,14 +182,30 @@ def topic_shares(doc_topic: ArrayLike, doc_lengths: ArrayLike) -> NDArray[np.flo
 def topic_shares_by_year(
     doc_topic: ArrayLike, doc_lengths: ArrayLike, years: Sequence[int | None]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Give the years that have tokens, ascending, and the topic shares in each, ``(n_years, n_topics)``.
+    """Return the years that have tokens, in ascending order, and the topic shares in each year.
 
-    ``years`` holds one year a document; documents whose year is None are left out.
-    Raises ``ValueError`` when ``years`` has another length than ``doc_lengths``.
+    Parameters
+    ----------
+    doc_topic, doc_lengths
+        As in :func:`topic_shares`.
+    years
+        One year per document; documents whose year is ``None`` are left out.
+
+    Returns
+    -------
+    years
+        The years, ``(n_years,)``.
+    shares
+        The topic shares, ``(n_years, n_topics)``.
+
+    Raises
+    ------
+    ValueError
+        If ``years`` and ``doc_lengths`` have different lengths.
     """
     doc_topic, lengths = np.asarray(doc_topic, dtype=np.float64), np.asarray(doc_lengths)
     if len(years) != len(lengths):
-        raise ValueError(f"there are {len(years)} years for {len(lengths)} documents")
+        raise ValueError(f"there are {len(years)} years for {len(lengths)} documents; give one per document")
     year_of = np.array([-1 if year is None else int(year) for year in years], dtype=np.int64)
     found = np.unique(year_of[(year_of >= 0) & (lengths > 0)])
     shares = [topic_shares(doc_topic[year_of == year], lengths[year_of == year]) for year in found]
@@ -146,10 +215,17 @@ def topic_shares_by_year(
 def typical_documents(
     doc_topic: ArrayLike, doc_lengths: ArrayLike, n_documents: int = 3, min_tokens: int | None = None
 ) -> list[NDArray[np.int64]]:
-    """Give, for each topic, the documents in which it has the largest share, best first.
+    """Return, for each topic, the indices of the documents in which it has the largest share, best first.
 
-    Only documents of at least ``min_tokens`` tokens count, since a few words say little about a document's
-    topics; by default that is half the median length of the documents that are not empty.
+    Parameters
+    ----------
+    doc_topic, doc_lengths
+        As in :func:`topic_shares`.
+    n_documents
+        Maximum number of documents per topic.
+    min_tokens
+        Leave out shorter documents, since a few words say little about a document's topics. By default, this is half
+        the median length of the documents that are not empty.
     """
     doc_topic, lengths = np.asarray(doc_topic), np.asarray(doc_lengths)
     if min_tokens is None:
@@ -160,11 +236,13 @@ def typical_documents(
 
 
 def jensen_shannon_divergence(topic_word: ArrayLike) -> NDArray[np.float64]:
-    """Give the Jensen–Shannon divergence between every two rows, ``(n_topics, n_topics)``, in bits (0 to 1).
+    """Return the Jensen–Shannon divergence between every two rows, ``(n_topics, n_topics)``, in bits (0 to 1).
 
-    Its square root is a Euclidean distance, so topics can be laid out on a map without distortion other than
-    from leaving dimensions out. Source: Fuglede and Topsøe, "Jensen–Shannon divergence and Hilbert space
-    embedding" (2004).
+    Its square root is a Euclidean distance, so a map of the topics is distorted only by leaving out dimensions.
+
+    References
+    ----------
+    B. Fuglede and F. Topsøe (2004), Jensen–Shannon divergence and Hilbert space embedding.
     """
     topic_word = np.asarray(topic_word, dtype=np.float64)
     n_topics = len(topic_word)
@@ -177,17 +255,20 @@ def jensen_shannon_divergence(topic_word: ArrayLike) -> NDArray[np.float64]:
 
 
 def topic_similarity(topic_word: ArrayLike) -> NDArray[np.float64]:
-    """Give how alike every two topics are, ``(n_topics, n_topics)``: 1 for equal, 0 for no word in common.
+    """Return the similarity of every two topics, ``(n_topics, n_topics)``: 1 if equal, 0 if they share no words.
 
-    It is one minus the Jensen–Shannon distance, the root of :func:`jensen_shannon_divergence`.
+    It is one minus the Jensen–Shannon distance, which is the square root of :func:`jensen_shannon_divergence`.
     """
     return 1 - np.sqrt(jensen_shannon_divergence(topic_word))
 
 
 def document_lengths(model: GibbsLDA, bag: BagOfWords) -> NDArray[np.float64]:
-    """Give the tokens in each document, ``(n_documents,)``, once sure that ``model`` was fitted on ``bag``.
+    """Return the number of tokens in each document, ``(n_documents,)``, and check that ``bag`` fits ``model``.
 
-    Raises ``ValueError`` naming the numbers of documents and terms when they disagree.
+    Raises
+    ------
+    ValueError
+        If ``bag`` has other numbers of documents or terms than the model was fitted on.
     """
     fitted = (len(model.doc_topic_), model.topic_word_.shape[1])
     if fitted != bag.counts.shape or len(bag.vocabulary) != fitted[1]:
@@ -200,10 +281,15 @@ def document_lengths(model: GibbsLDA, bag: BagOfWords) -> NDArray[np.float64]:
 
 
 def expected_term_frequency(model: GibbsLDA, doc_lengths: ArrayLike) -> NDArray[np.float64]:
-    """Give how often the model expects each term: tokens of each topic times its term probabilities.
+    """Return how often the model expects each term, ``(n_terms,)``.
 
-    The result is ``(n_terms,)``. pyLDAvis takes this as a term's overall frequency (rather than the count),
-    so the ranking of terms in a table and in pyLDAvis is the same when both use it.
+    This is the number of tokens of each topic times its term probabilities, summed over the topics. pyLDAvis uses it
+    as a term's overall frequency instead of the count. If a table uses it too, both rank terms in the same way.
+
+    Parameters
+    ----------
+    doc_lengths
+        Number of tokens in each document, ``(n_documents,)``.
     """
     return np.asarray(doc_lengths, dtype=np.float64) @ model.doc_topic_ @ model.topic_word_
 
@@ -218,8 +304,22 @@ def summarize_topics(
 ) -> list[TopicSummary]:
     """Describe every topic of ``model``, in the model's own order.
 
-    A document without a title in ``bag.meta`` is called by its number.
-    Raises ``ValueError`` when ``bag`` is not the one that the model was fitted on.
+    A document without a title in ``bag.meta`` is named by its number.
+
+    Parameters
+    ----------
+    bag
+        The bag of words that the model was fitted on.
+    n_terms, n_documents
+        Maximum numbers of terms and documents per topic.
+    relevance_lambda
+        As in :func:`relevance`.
+
+    Raises
+    ------
+    ValueError
+        If the model was not fitted on ``bag``, if ``bag`` has no tokens, or if ``relevance_lambda`` is not from 0
+        to 1.
     """
     lengths = document_lengths(model, bag)
     frequency = expected_term_frequency(model, lengths)
@@ -251,7 +351,7 @@ def _typical_document(model: GibbsLDA, bag: BagOfWords, document: int, topic: in
 
 
 def document_years(bag: BagOfWords) -> list[int | None]:
-    """Give the year of each document, None where ``bag.meta`` does not know it."""
+    """Return the year of each document, or ``None`` if ``bag.meta`` does not give it."""
     return [_year(facts) for facts in bag.meta]
 
 
@@ -261,7 +361,7 @@ def _year(facts: Mapping[str, Any]) -> int | None:
 
 
 def topic_table(summaries: Sequence[TopicSummary]) -> Table:
-    """Lay ``summaries`` out as a table for the terminal; print it with ``rich.print``."""
+    """Format ``summaries`` as a table for the terminal; print it with ``rich.print``."""
     table = Table(title="Topics", show_lines=True)
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("Share", justify="right", no_wrap=True)

@@ -1,6 +1,6 @@
 """From a text to its terms: words, lemmas, stop words, united spellings and phrases.
 
-A :class:`TermRecipe` holds all that must be the same when new documents are to be counted over an old vocabulary.
+A :class:`TermRecipe` holds everything that must stay the same when new documents are counted over an old vocabulary.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from minillm_lib.corpora.cleaning.repair import HAN, REPAIRS, repair_text
 
 Language = Literal["en", "zh", "auto"]
 Words = list[str | None]
-"""The words of a text in order; ``None`` where punctuation or a dropped word parts them, which no phrase crosses."""
+"""The words of a text in order, with ``None`` for punctuation or a dropped word; no phrase extends across ``None``."""
 
 _HAN = re.compile(f"[{HAN}]")
 _BETWEEN_HAN = re.compile(f"(?<=[{HAN}]) (?=[{HAN}])")
@@ -36,21 +36,21 @@ _PREFIXES = (
     "anti auto bi co cross de hyper inter intra meta micro mini multi non over post pre pseudo quasi re self semi sub "
     "super tri un under uni"
 )
-# They stay with the word that follows them after a hyphen.
+# These stay attached to the word that follows their hyphen.
 PREFIXES = frozenset(_PREFIXES.split())
 
-# A compound around one of them is one term ("end-to-end").
+# A compound with one of these in the middle is a single term ("end-to-end").
 _SMALL_WORDS = frozenset(
     ["a", "and", "by", "for", "from", "in", "of", "on", "one", "or", "per", "the", "to", "vs", "within"]
 )
 
-# What scikit-learn's English list has by accident of its age; in papers these are subjects.
+# These are in scikit-learn's English list only because of its age; in papers they are subjects.
 _NOT_STOP_WORDS = "bill bottom cry fire mill mine side system thick thin top"
-# What is left of "don't", "isn't", … without the part from the apostrophe on.
+# What remains of "don't", "isn't", … when the apostrophe and the letters after it are removed.
 _CONTRACTIONS = (
     "ain aren couldn didn doesn don hadn hasn haven isn let mustn needn shouldn wasn weren won wouldn"
 )
-# The scaffolding of an abstract, whatever its subject.
+# The usual wording of an abstract, whatever its subject.
 _ACADEMIC_FILLER = """
     ability able accordingly accurately achieve addition additional additionally address advantage
     aforementioned aim aka al allow alongside analyze apply approach appropriate art assess assume attempt
@@ -79,7 +79,7 @@ _ACADEMIC_FILLER = """
     work yield
 """
 
-# Plurals that simplemma does not know or takes for another word, and singulars that it takes for plurals.
+# Plurals that simplemma does not know or mistakes for another word, and singulars that it mistakes for plurals.
 _LEMMAS = {
     "axes": "axis",
     "bases": "basis",
@@ -99,11 +99,11 @@ _LEMMAS = {
 
 @lru_cache
 def default_stop_words(language: Language) -> frozenset[str]:
-    """The words that are dropped by default.
+    """Return the words that are dropped by default.
 
-    For English, scikit-learn's list but for a few words that are subjects of papers, what is left of contractions,
-    and the filler of abstracts ("we propose a novel approach"); for Chinese, and for texts of both languages, the
-    list of stopwords-iso as well.
+    For English, these are scikit-learn's list except for a few words that are subjects of papers, what remains of
+    contractions, and the filler of abstracts ("we propose a novel approach"). For Chinese, and for texts in both
+    languages, the Chinese list of stopwords-iso is added.
     """
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
@@ -115,9 +115,9 @@ def default_stop_words(language: Language) -> frozenset[str]:
 
 @lru_cache(maxsize=200_000)
 def lemma(word: str) -> str:
-    """The singular of an English noun, the plain form of a verb in ``-s``; every other word as it is.
+    """Return the singular of an English noun or the plain form of a verb in ``-s``, and any other word unchanged.
 
-    Only these endings are undone. ``learning``, ``clustering`` and ``regularized`` are terms in their own right, and
+    Only these endings are removed. ``learning``, ``clustering`` and ``regularized`` are terms in their own right, but
     a full lemmatizer would turn them into ``learn``, ``cluster`` and ``regularize`` (and ``better`` into ``good``).
     """
     head, hyphen, tail = word.rpartition("-")
@@ -130,7 +130,7 @@ def lemma(word: str) -> str:
 
 @lru_cache(maxsize=200_000)
 def is_stop_word(word: str, stop_words: frozenset[str]) -> bool:
-    """Whether a word, its :func:`lemma` or, for a form of a verb (``proposed``), its plain form is a stop word."""
+    """Check whether a word, its :func:`lemma` or, for a verb form (``proposed``), its plain form is a stop word."""
     forms = {word, lemma(word)}
     if word.endswith(("ed", "ing")):
         forms.add(simplemma.lemmatize(word, lang="en"))
@@ -138,15 +138,15 @@ def is_stop_word(word: str, stop_words: frozenset[str]) -> bool:
 
 
 def han_share(text: str) -> float:
-    """The share of Chinese characters among the letters of a text (0 for a text without letters)."""
+    """Return the share of Chinese characters among the letters of a text (0 for a text without letters)."""
     letters = sum(map(str.isalpha, text))
     return len(_HAN.findall(text)) / letters if letters else 0.0
 
 
 def _pieces_of_compound(word: str) -> Iterator[str]:
-    """Part a hyphenated word, but not at a hyphen that belongs to the term.
+    """Split a hyphenated word, except at hyphens that belong to the term.
 
-    Kept whole are words held together by a small word (``end-to-end``, ``bag-of-words``); a single letter
+    Words joined by a small word (``end-to-end``, ``bag-of-words``) are not split at all. A single letter
     (``k-means``), a prefix (``semi-supervised``) or a number (``cifar-10``) stays with its word.
     """
     pieces = word.split("-")
@@ -165,10 +165,13 @@ def _pieces_of_compound(word: str) -> Iterator[str]:
 
 
 def split_words(text: str, *, segment_chinese: bool = False) -> Words:
-    """The lower-cased words of a text, parted by ``None`` at punctuation.
+    """Return the lower-case words of a text, separated by ``None`` at punctuation.
 
-    A run of Chinese characters is one word, or is segmented by jieba. Words of a single Chinese character are too
-    ambiguous to be terms and part the others.
+    Parameters
+    ----------
+    segment_chinese
+        Let jieba segment each run of Chinese characters; otherwise, a run is one word. Segmented words of a single
+        character are too ambiguous to be terms, so ``None`` takes their place.
     """
     words: Words = []
     end = 0
@@ -204,11 +207,11 @@ _SPELLINGS += [("yse", "yze"), ("our", "or"), ("elling", "eling"), ("elled", "el
 
 
 def unite_spellings(counts: Mapping[str, int]) -> dict[str, str]:
-    """Map rarer spellings of a word onto the most frequent one, given how often each word occurs.
+    """Map rarer spellings of a word to the most frequent one, given how often each word occurs.
 
-    Three kinds: with and without a hyphen (``non-convex``, ``nonconvex``), British and American (``optimisation``,
-    ``optimization``), and plurals that are in no dictionary (``rnns``, ``gaussians``), which go to their singular.
-    A spelling counts as such only if both occur.
+    There are three kinds: with and without a hyphen (``non-convex``, ``nonconvex``), British and American
+    (``optimisation``, ``optimization``), and plurals that are in no dictionary (``rnns``, ``gaussians``), which are
+    mapped to their singular. A spelling is mapped only if both forms occur.
     """
     united: dict[str, str] = {}
     for word in sorted(counts):
@@ -230,7 +233,7 @@ def unite_spellings(counts: Mapping[str, int]) -> dict[str, str]:
 
 
 def join_phrases(words: Sequence[str | None], phrases: Collection[str]) -> Words:
-    """Put words that stand in a known phrase together (``"neural network"``), from the left, longest phrase first."""
+    """Join the words of known phrases (``"neural network"``), from the left and with the longest phrase first."""
     longest = max((phrase.count(" ") + 1 for phrase in phrases), default=1)
     joined: Words = []
     start = 0
@@ -245,9 +248,19 @@ def join_phrases(words: Sequence[str | None], phrases: Collection[str]) -> Words
 
 
 def normalized_pointwise_mutual_information(pair: int, first: int, second: int, total: int) -> float:
-    """How much more often two words stand together than by chance, from -1 (never) over 0 (chance) to 1 (always).
+    """Return how much more often two words stand together than by chance, from -1 to 1.
 
-    ln(p(x, y) / (p(x) p(y))) / -ln p(x, y), from the counts of the pair and of each word among ``total`` (Bouma 2009).
+    The limit -1 means never, 0 means by chance, and 1 means always. The value is
+    ``ln(p(x, y) / (p(x) p(y))) / -ln p(x, y)`` (Bouma 2009).
+
+    Parameters
+    ----------
+    pair
+        Count of the pair, at least 1.
+    first, second
+        Count of each word.
+    total
+        Count of all words.
     """
     return log(pair * total / (first * second)) / log(total / pair) if pair < total else 1.0
 
@@ -257,10 +270,15 @@ def find_phrases(
 ) -> frozenset[str]:
     """Find runs of two to four words that belong together.
 
-    Two adjacent words are a phrase when they stand together at least ``min_count`` times with a normalized pointwise
+    Two adjacent words are a phrase if they stand together at least ``min_count`` times with a normalised pointwise
     mutual information of at least ``min_npmi``. A second pass, over the text with those phrases joined, finds longer
-    ones: "stochastic" + "gradient descent". What then stands alone less than ``min_count`` times was a piece of a
-    longer phrase ("hidden markov") and is let go.
+    ones: "stochastic" + "gradient descent". A phrase that then stands alone fewer than ``min_count`` times was part of
+    a longer phrase ("hidden markov") and is dropped.
+
+    Parameters
+    ----------
+    documents
+        The words of each document in order, with ``None`` where no phrase may extend across.
     """
     phrases: frozenset[str] = frozenset()
     for _ in range(2):
@@ -284,9 +302,22 @@ def find_phrases(
 
 @dataclass(frozen=True)
 class TermRecipe:
-    """The way from a text to its terms; the same for the documents that made a vocabulary and for new ones.
+    """The steps from a text to its terms, the same for the documents that made a vocabulary and for new ones.
 
-    ``spellings`` maps a spelling to the one that it counts as, ``phrases`` are runs of words that count as one term.
+    Attributes
+    ----------
+    language
+        ``"en"``, ``"zh"``, or ``"auto"`` to choose for each text by its share of Chinese characters.
+    lemmatize
+        Replace each word by its :func:`lemma`.
+    stop_words
+        Words to drop.
+    spellings
+        Maps a spelling to the one that it counts as.
+    phrases
+        Runs of words that count as one term, separated by spaces.
+    repairs
+        Names of the repairs to apply first, from :data:`~minillm_lib.corpora.cleaning.repair.REPAIRS`.
     """
 
     language: Language = "en"
@@ -298,14 +329,17 @@ class TermRecipe:
 
     @property
     def phrase_terms(self) -> frozenset[str]:
-        """The phrases as they stand in a vocabulary: Chinese ones without spaces."""
+        """The phrases as they appear in a vocabulary: Chinese ones have no spaces."""
         return frozenset(_BETWEEN_HAN.sub("", phrase) for phrase in self.phrases)
 
     def words(self, text: str, dropped: Counter[str] | None = None) -> Words:
-        """Words of a repaired text, before spellings are united and phrases joined.
+        """Return the words of a repaired text, before spellings are united and phrases joined.
 
-        What is dropped, and why, is added to ``dropped``: stop words under their own name, numbers and single
-        characters under ``""``.
+        Parameters
+        ----------
+        dropped
+            Counter of dropped words, which is updated: stop words are counted under their own name, and numbers and
+            single characters under ``""``.
         """
         is_chinese = self.language == "zh" or (self.language == "auto" and han_share(text) > 0.2)
         words: Words = []
@@ -321,16 +355,22 @@ class TermRecipe:
         return words
 
     def terms_of_words(self, words: Iterable[str | None]) -> list[str]:
-        """Unite the spellings of words, join phrases, and leave the gaps out."""
+        """Unite the spellings of words, join phrases, and leave out the gaps."""
         united = [word if word is None else self.spellings.get(word, word) for word in words]
         return [_BETWEEN_HAN.sub("", term) for term in join_phrases(united, self.phrases) if term is not None]
 
     def terms(self, text: str) -> list[str]:
-        """The terms of a text, in order."""
+        """Return the terms of a text in order.
+
+        Raises
+        ------
+        ValueError
+            If ``repairs`` contains an unknown name.
+        """
         return self.terms_of_words(self.words(repair_text(text, steps=self.repairs)))
 
     def to_dict(self) -> dict[str, Any]:
-        """The recipe as plain values, for JSON; the same recipe gives the same text."""
+        """Return the recipe as plain values for JSON; the same recipe always gives the same text."""
         return {
             "language": self.language,
             "lemmatize": self.lemmatize,
@@ -342,7 +382,7 @@ class TermRecipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TermRecipe:
-        """The recipe that :meth:`to_dict` gave."""
+        """Restore a recipe from the values that :meth:`to_dict` returned."""
         return cls(
             **{
                 **values,

@@ -1,10 +1,13 @@
-"""The state of a run, gathered into a checkpoint and given back from one.
+"""The state of a run on disk, and how it is gathered from the processes and given back to them.
 
-A checkpoint is the same whatever number of processes wrote it, and any other number goes on from it.
+A checkpoint is the same whatever number of processes wrote it, and any other number can resume from it.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,25 +23,164 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.optim import Optimizer
 
-from minillm_lib.model.checkpoint import CheckpointError, save_checkpoint
+from minillm_lib.model.checkpoint import (
+    CheckpointError,
+    atomic_directory,
+    save_checkpoint,
+    torch_load,
+    write_model_files,
+)
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.training.config import CheckpointConfig
 from minillm_lib.training.parallel import Processes
 from minillm_lib.training.precision import Precision
 from minillm_lib.training.progress import Progress
-from minillm_lib.training.run_folder import RunError, RunFolder
+from minillm_lib.training.run_folder import RunError, RunFolder, checkpoint_steps, explain_write_errors
+
+STATE_FOLDER = "trainer_state"
 
 _ON_CPU = StateDictOptions(full_state_dict=True, cpu_offload=True)
 _FULL = StateDictOptions(full_state_dict=True)
 
 
-class Checkpoints:
-    """Saves a model, its optimizers, its scaler and its progress, and loads them in place.
+class CheckpointFolder:
+    """The checkpoints of one run as files: each is written atomically, and every byte of it is verified.
 
     Parameters
     ----------
-    data_facts
-        What tells the data from any other; a run goes on only with the data that it began with.
+    run
+        The run's folder; the checkpoints are in ``checkpoints/`` there.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self.path = run / "checkpoints"
+
+    def path_of(self, step: int) -> Path:
+        """Return where the checkpoint after this many steps is."""
+        return self.path / f"step-{step:06d}"
+
+    def steps(self) -> list[int]:
+        """Return the steps after which there is a checkpoint, in order."""
+        return checkpoint_steps(self.run)
+
+    def write(self, step: int, model: MiniLLM, tensors: Any, metadata: Mapping[str, Any]) -> Path:
+        """Write a checkpoint for resuming, which appears complete or not at all.
+
+        Beside the model, as :func:`~minillm_lib.model.checkpoint.write_model_files` writes it, there is
+        ``trainer_state/`` with the optimizers' tensors and a hash of every file.
+
+        Parameters
+        ----------
+        tensors, metadata
+            The state of the optimizers, for ``torch.save``; and what else is needed to resume, for JSON.
+
+        Raises
+        ------
+        RunError
+            If the disk is full or not writable; the checkpoints that were there stay.
+        """
+        path = self.path_of(step)
+        with explain_write_errors(path, self.run), atomic_directory(path) as folder:
+            write_model_files(model, folder, model.tokenizer)
+            state = folder / STATE_FOLDER
+            state.mkdir()
+            torch.save(tensors, state / "optimizer.pt")
+            files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+            hashes = {file.relative_to(folder).as_posix(): _sha256(file) for file in files}
+            content = {"step": step, **metadata, "files": hashes}
+            sealed = {**content, "sha256": _digest(content)}
+            (state / "state.json").write_text(json.dumps(sealed, indent=1), encoding="utf-8")
+        return path
+
+    def verified_metadata(self, step: int) -> dict[str, Any]:
+        """Read the metadata of a checkpoint, after verifying every byte of it.
+
+        Raises
+        ------
+        CheckpointError
+            If a file is missing or was altered; the message names it.
+        """
+        folder = self.path_of(step)
+        path = folder / STATE_FOLDER / "state.json"
+        try:
+            metadata: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            own_digest = metadata.pop("sha256")
+        except FileNotFoundError:
+            raise CheckpointError(f"{path}: missing; this checkpoint cannot be trained further") from None
+        except (ValueError, KeyError, AttributeError) as error:
+            raise CheckpointError(f"{path}: damaged: {error}") from error
+        if _digest(metadata) != own_digest:
+            raise CheckpointError(f"{path}: damaged: its content does not match the hash recorded in it")
+        for name, expected in metadata["files"].items():
+            file = folder / name
+            if not file.is_file():
+                raise CheckpointError(f"{file}: missing, though it is part of the checkpoint")
+            if _sha256(file) != expected:
+                raise CheckpointError(f"{file}: damaged: its content does not match the hash recorded for it")
+        return metadata
+
+    def load_optimizer_state(self, step: int) -> Any:
+        """Load what :meth:`write` was given as ``tensors``."""
+        return torch_load(self.path_of(step) / STATE_FOLDER / "optimizer.pt")
+
+    def newest_intact(self) -> tuple[int, list[str]]:
+        """Return the step of the newest intact checkpoint, and what is wrong with those after it.
+
+        Damaged ones are renamed to ``damaged-step-…``, so that nothing takes them for checkpoints again.
+
+        Raises
+        ------
+        CheckpointError
+            If none is intact; then all stay where they are.
+        """
+        problems: dict[int, str] = {}
+        for step in reversed(self.steps()):
+            try:
+                self.verified_metadata(step)
+            except CheckpointError as error:
+                problems[step] = str(error)
+                continue
+            for damaged in problems:
+                self._put_aside(damaged)
+            return step, list(problems.values())
+        raise CheckpointError(
+            f"{self.run}: no checkpoint is intact: {'; '.join(problems.values())}. Start again with --overwrite"
+        )
+
+    def _put_aside(self, step: int) -> None:
+        path = self.path_of(step)
+        aside = path.with_name(f"damaged-{path.name}")
+        shutil.rmtree(aside, ignore_errors=True)
+        path.rename(aside)
+
+    def remove_all_but(self, keep: Sequence[int]) -> None:
+        """Remove all checkpoints except those of these steps, and what an interrupted write has left."""
+        for step in set(self.steps()) - set(keep):
+            path = self.path_of(step)
+            path.rename(
+                path.with_name(f".{path.name}.removed")
+            )  # at once, so that half of one never stands there
+        for path in self.path.glob(".step-*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+class Checkpoints:
+    """Saves a run's model, optimizers, scaler and progress to its :class:`CheckpointFolder`, and loads them in place.
+
+    Parameters
+    ----------
+    data_fingerprint
+        What distinguishes the data from any other; a run resumes only with the data that it began with.
     """
 
     def __init__(
@@ -48,23 +190,23 @@ class Checkpoints:
         model: MiniLLM,
         optimizers: Sequence[Optimizer],
         precision: Precision,
-        data_facts: Mapping[str, Any],
+        data_fingerprint: Mapping[str, Any],
         settings: CheckpointConfig,
     ) -> None:
-        self.folder, self.processes, self.settings = folder, processes, settings
+        self.folder, self.processes, self.settings = CheckpointFolder(folder.path), processes, settings
         self.model, self.optimizers, self.precision = model, optimizers, precision
-        self.data_facts = dict(data_facts)
+        self.data_fingerprint = dict(data_fingerprint)
         with torch.device("meta"):
-            self._whole = MiniLLM(model.config)  # what the gathered weights are put into, to be written
-        self._whole.tokenizer = model.tokenizer
+            self._gathered = MiniLLM(model.config)  # what the gathered weights are put into, to be written
+        self._gathered.tokenizer = model.tokenizer
 
     @property
     def exist(self) -> bool:
         """Whether there is one."""
-        return bool(self.folder.checkpoint_steps())
+        return bool(self.folder.steps())
 
     def save(self, progress: Progress) -> None:
-        """Write a checkpoint, and remove those that are not to be kept.
+        """Gather the run's state from all processes, write a checkpoint, and remove those that are not to be kept.
 
         Raises
         ------
@@ -74,67 +216,67 @@ class Checkpoints:
         weights = get_model_state_dict(self.model, options=_ON_CPU)
         optimizer_state = self._optimizer_state(progress.step)
         if self.processes.is_first:
-            self._whole.load_state_dict(weights, assign=True)
-            facts = {
+            self._gathered.load_state_dict(weights, assign=True)
+            metadata = {
                 "progress": asdict(progress),
-                "data": self.data_facts,
+                "data": self.data_fingerprint,
                 "precision": self.precision.state(),
                 "processes": self.processes.count,
             }
-            self.folder.save(progress.step, self._whole, optimizer_state, facts)
-            self.folder.remove_checkpoints(keep=self._to_keep(progress.best_step))
+            self.folder.write(progress.step, self._gathered, optimizer_state, metadata)
+            self.folder.remove_all_but(self._to_keep(progress.best_step))
         self.processes.wait()
 
     def _to_keep(self, best_step: int) -> list[int]:
-        """The last few, the best by held-out loss, and every so many steps."""
-        saved, every = self.folder.checkpoint_steps(), self.settings.keep_every
+        """Return the steps of the last few, the best by held-out loss, and those at regular intervals."""
+        saved, every = self.folder.steps(), self.settings.keep_every
         kept = {best_step, *saved[-self.settings.keep_last :]}
         if every is not None:
             kept |= {step for step in saved if step > 0 and step % every == 0}
         return sorted(kept)
 
     def load_newest(self) -> tuple[Progress, list[str]]:
-        """Take up the newest checkpoint that is whole; also says what is wrong with newer ones.
+        """Load the newest intact checkpoint in place; return its progress, and what is wrong with newer ones.
 
         Raises
         ------
         CheckpointError
-            If none is whole.
+            If none is intact.
         RunError
             If the data is not what the run began with.
         """
-        step, faults = self.folder.newest_whole_checkpoint() if self.processes.is_first else (0, [])
+        step, problems = self.folder.newest_intact() if self.processes.is_first else (0, [])
         step = int(self.processes.total(step)[0])
-        facts = self.folder.verified_facts(step)
-        self._check_data(facts["data"])
+        metadata = self.folder.verified_metadata(step)
+        self._check_data(metadata["data"])
         self._set_optimizer_state(self.folder.load_optimizer_state(step))
-        weights = MiniLLM.load_from_checkpoint(self.folder.checkpoint_path(step)).state_dict()
+        weights = MiniLLM.load_from_checkpoint(self.folder.path_of(step)).state_dict()
         set_model_state_dict(self.model, weights, options=_FULL)
-        self.precision.load_state(facts["precision"])
-        return Progress(**facts["progress"]), faults
+        self.precision.load_state(metadata["precision"])
+        return Progress(**metadata["progress"]), problems
 
     def export_best(self, progress: Progress, output: Path) -> tuple[int, list[str]]:
-        """Put the model with the lowest held-out loss in its place; its step.
+        """Save the model with the lowest held-out loss to ``output``, without the trainer's state; return its step.
 
-        Where that checkpoint is not whole, it is the model of the last step, and the list says what was wrong.
+        Where that checkpoint is damaged, it is the model of the last step, and the list says what was wrong.
 
         Raises
         ------
         RunError
-            If it cannot be written; the run is complete then, and ``--resume`` only puts the model in its place.
+            If it cannot be written. The run is complete then, and ``--resume`` only has to export the model.
         """
-        step, faults = progress.best_step, list[str]()
+        step, problems = progress.best_step, list[str]()
         try:
-            self.folder.verified_facts(step)
+            self.folder.verified_metadata(step)
         except CheckpointError as error:
-            step, faults = progress.step, [str(error)]
-        model = MiniLLM.load_from_checkpoint(self.folder.checkpoint_path(step))
-        with self.folder.saying_what_is_left(output):
+            step, problems = progress.step, [str(error)]
+        model = MiniLLM.load_from_checkpoint(self.folder.path_of(step))
+        with explain_write_errors(output, self.folder.run):
             save_checkpoint(model, output)
-        return step, faults
+        return step, problems
 
     def _optimizer_state(self, step: int) -> Any:
-        """Whole and on the CPU; ``None`` before the first step, when there is none (torch would make one up)."""
+        """Return the full state on the CPU; None before the first step, when torch would make one up."""
         if step == 0:
             return None
         return get_optimizer_state_dict(self.model, self.optimizers, options=_ON_CPU)
@@ -149,12 +291,11 @@ class Checkpoints:
     def _check_data(self, began_with: Mapping[str, Any]) -> None:
         changed = [
             key
-            for key in {**began_with, **self.data_facts}
-            if began_with.get(key) != self.data_facts.get(key)
+            for key in {**began_with, **self.data_fingerprint}
+            if began_with.get(key) != self.data_fingerprint.get(key)
         ]
         if changed:
             raise RunError(
-                f"{self.folder.path}: the run began with other data than there is now (different: "
-                f"{', '.join(changed)}); bring back the text that it began with, "
-                "or begin a new run with --overwrite or another --run"
+                f"{self.folder.run}: the run began with other data (different: {', '.join(changed)}); restore the "
+                "text that it began with, or begin a new run with --overwrite or another --run"
             )

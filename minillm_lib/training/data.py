@@ -1,7 +1,7 @@
 """From corpora to what a run reads: the tokenizer and token files of pretraining, the packed rows of fine-tuning.
 
-Token files are kept in a folder named by their recipe, so that runs with the same recipe share them. All of it is made
-again where the text has changed, or a file is damaged; the same recipe and text give the same bytes.
+Token files are kept in a folder named after their recipe, so that runs with the same recipe share them. Everything is
+made again if the text has changed or a file is damaged; the same recipe and text give the same bytes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from minillm_lib.corpora.registry import find_corpus, load_corpus
 from minillm_lib.model.checkpoint import SINGLE_FILE_SUFFIXES, load_checkpoint
 from minillm_lib.tokenizer import MODEL_FILE, Tokenizer
 from minillm_lib.training.config import ConversationsConfig, CorpusConfig, DataConfig
-from minillm_lib.training.rows import ConversationRows, TokenWindows
+from minillm_lib.training.rows import Batch, TokenWindows
 from minillm_lib.training.sft_rows import (
     EncodedConversation,
     EncodingReport,
@@ -40,42 +40,47 @@ _MOST_HELD_OUT = 1000
 
 
 class DataError(ValueError):
-    """Text that a run cannot be made from; the message names the corpus and the split."""
+    """Text that a run cannot be trained on; the message names the corpus and the split."""
 
 
 @dataclass(frozen=True)
 class PretrainingData:
-    """A tokenizer, and what it makes of the training and the held-out text."""
+    """A tokenizer, and the training and held-out text that it has encoded."""
 
     tokenizer: Tokenizer
     train: TokenFile
     validation: TokenFile
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """What tells this data from any other, for a run to remember."""
+    def fingerprint(self) -> dict[str, Any]:
+        """What distinguishes this data from any other; a run records it."""
         return {
             "tokenizer": self.tokenizer.sha256,
-            "train": self.train.facts["sha256"],
-            "validation": self.validation.facts["sha256"],
+            "train": self.train.metadata["sha256"],
+            "validation": self.validation.metadata["sha256"],
         }
 
     def windows(self, split: Split, seq_len: int, *, document_mask: bool = False) -> TokenWindows:
-        """A split as rows."""
+        """Return a split as rows of ``seq_len`` tokens."""
         file = self.train if split == "train" else self.validation
         return TokenWindows(file, seq_len, document_mask=document_mask)
 
 
 def prepare_pretraining_data(config: DataConfig, *, progress: bool = True) -> PretrainingData:
-    """Train the tokenizer and pack the corpora, or find that this was done already.
+    """Train the tokenizer and pack the corpora, unless this has been done already.
 
-    All text is read to see that it is still what was packed; for the docstrings that takes about a second.
+    All text is read to check that it is still what was packed; for the docstrings this takes about a second.
+
+    Parameters
+    ----------
+    progress
+        Show progress bars, and print what is done.
 
     Raises
     ------
     ValueError
-        For an unknown corpus or option, a corpus without text in one of the splits, a tokenizer that is not there or
-        a vocabulary that the text cannot fill.
+        For an unknown corpus or option, a corpus without text in one of the splits, a missing tokenizer, or a
+        vocabulary that is too large for the text.
     """
     for corpus in config.corpora:
         find_corpus(corpus.name)
@@ -85,12 +90,12 @@ def prepare_pretraining_data(config: DataConfig, *, progress: bool = True) -> Pr
         hashes = {split: _corpus_sha256(_documents(config, split)) for split in SPLITS}
         try:
             data = open_pretraining_data(config)
-            if all(getattr(data, split).facts["corpus_sha256"] == hashes[split] for split in SPLITS):
+            if all(getattr(data, split).metadata["corpus_sha256"] == hashes[split] for split in SPLITS):
                 data.train.verify()
                 data.validation.verify()
                 return data
         except (FileNotFoundError, ValueError):
-            pass  # missing or damaged: it is made again
+            pass  # missing or damaged, so it is made again
         tokenizer = _train_tokenizer(config, folder, progress)
         for split in SPLITS:
             _pack(config, split, tokenizer, folder, progress)
@@ -98,12 +103,14 @@ def prepare_pretraining_data(config: DataConfig, *, progress: bool = True) -> Pr
 
 
 def open_pretraining_data(config: DataConfig) -> PretrainingData:
-    """What :func:`prepare_pretraining_data` has made.
+    """Open what :func:`prepare_pretraining_data` has made.
 
     Raises
     ------
-    FileNotFoundError, ValueError
-        If it has not, or a file is not what it should be.
+    FileNotFoundError
+        If it has not been made yet.
+    ValueError
+        If a file is damaged, or belongs to another tokenizer.
     """
     folder = _folder(config)
     tokenizer = Tokenizer.load(folder) if config.tokenizer is None else given_tokenizer(config.tokenizer)
@@ -112,12 +119,12 @@ def open_pretraining_data(config: DataConfig) -> PretrainingData:
 
 
 def given_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer of a ``tokenizer.model``, a folder that holds one, or a checkpoint.
+    """Load the tokenizer of a ``tokenizer.model``, a folder that holds one, or a checkpoint.
 
     Raises
     ------
     ValueError
-        If there is none.
+        If there is no tokenizer.
     """
     if path.suffix in SINGLE_FILE_SUFFIXES:
         tokenizer = load_checkpoint(path).tokenizer
@@ -131,7 +138,7 @@ def given_tokenizer(path: Path) -> Tokenizer:
 
 
 def _folder(config: DataConfig) -> Path:
-    """A folder's name from all that decides on its content but the text itself."""
+    """Return the folder for a recipe: its name depends on everything that determines its content except the text."""
     unused = {"folder", "document_mask"}
     if config.tokenizer is not None:
         unused |= {"vocab_size", "tokenizer_megabytes"}
@@ -151,13 +158,13 @@ def _token_path(folder: Path, split: Split) -> Path:
 
 @contextmanager
 def _alone(folder: Path, progress: bool) -> Iterator[None]:
-    """Keep other processes out of a folder; where one is at work there, wait for it."""
+    """Keep other processes out of a folder; if one is at work there, wait for it."""
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
         if progress:
-            print(f"{folder}: another process is preparing this text; waiting for it …", flush=True)
+            print(f"{folder}: another process is preparing this text; waiting for it to finish …", flush=True)
         lock.acquire()
     try:
         yield
@@ -166,7 +173,7 @@ def _alone(folder: Path, progress: bool) -> Iterator[None]:
 
 
 def _train_tokenizer(config: DataConfig, folder: Path, progress: bool) -> Tokenizer:
-    """The one that the configuration names, or one trained on a sample of each corpus."""
+    """Return the tokenizer that the configuration names, or train one on a sample of each corpus."""
     if config.tokenizer is not None:
         return given_tokenizer(config.tokenizer)
     if progress:
@@ -176,13 +183,13 @@ def _train_tokenizer(config: DataConfig, folder: Path, progress: bool) -> Tokeni
     try:
         tokenizer = Tokenizer.train(texts, vocab_size=config.vocab_size)
     except ValueError as error:
-        raise DataError(f"a tokenizer for the train split of {_names(config)}: {error}") from error
+        raise DataError(f"training a tokenizer on the train split of {_names(config)}: {error}") from error
     tokenizer.save(folder / MODEL_FILE)
     return tokenizer
 
 
 def _sample(corpus: CorpusConfig, n_bytes: int) -> Iterator[str]:
-    """About ``n_bytes`` of a corpus, each text taken or left by its own hash, and as often as configured."""
+    """Yield about ``n_bytes`` of a corpus, chosen by the hash of each text, and repeated as often as configured."""
     total = sum(len(_bytes(document)) for document in _of_split(corpus, "train"))
     share = n_bytes / max(total, 1)
     for _ in range(corpus.repeat):
@@ -194,7 +201,9 @@ def _pack(config: DataConfig, split: Split, tokenizer: Tokenizer, folder: Path, 
     try:
         pack(_documents(config, split), tokenizer, _token_path(folder, split), progress=progress)
     except ValueError as error:
-        hint = "; about 5 % of the documents are held out, by a hash of each one's text: give more of them"
+        hint = (
+            "; about 5 % of the documents are held out, chosen by a hash of their text: give more documents"
+        )
         raise DataError(
             f"the {split} split of {_names(config)}: {error}{hint if split == 'validation' else ''}"
         ) from error
@@ -209,7 +218,7 @@ def _of_split(corpus: CorpusConfig, split: Split) -> Iterator[Document]:
 
 
 def _documents(config: DataConfig, split: Split) -> Iterator[Document]:
-    """The text of a split: corpus after corpus, each as often as configured (once where it is held out)."""
+    """Yield the documents of a split, corpus by corpus, each as often as configured (once if held out)."""
     for corpus in config.corpora:
         for _ in range(corpus.repeat if split == "train" else 1):
             yield from _of_split(corpus, split)
@@ -220,7 +229,7 @@ def _bytes(document: Document) -> bytes:
 
 
 def _corpus_sha256(documents: Iterable[Document]) -> str:
-    """The hash that :func:`~minillm_lib.training.token_file.pack` writes into the header."""
+    """Compute the hash of a corpus that :func:`~minillm_lib.training.token_file.pack` writes into the header."""
     digest = hashlib.sha256()
     for document in documents:
         if content := _bytes(document):
@@ -230,23 +239,33 @@ def _corpus_sha256(documents: Iterable[Document]) -> str:
 
 @dataclass(frozen=True)
 class ConversationData:
-    """Conversations as rows: those to train on, and those that are held out, by source; ``summary`` is for the user."""
+    """Conversations as rows for fine-tuning.
 
-    train: ConversationRows
-    held_out: dict[str, ConversationRows]
+    Attributes
+    ----------
+    train, held_out
+        The rows to train on, and those that are held out, by source.
+    summary
+        What was encoded and dropped, in words for the user.
+    fingerprint
+        What distinguishes this data from any other; a run records it.
+    """
+
+    train: Batch
+    held_out: dict[str, Batch]
     summary: str
-    facts: dict[str, Any]
+    fingerprint: dict[str, Any]
 
 
 def prepare_conversations(
     sources: Iterable[ConversationsConfig], tokenizer: Tokenizer, seq_len: int
 ) -> ConversationData:
-    """Encode conversations and pack them into rows of ``seq_len``.
+    """Encode conversations and pack them into rows of ``seq_len`` tokens.
 
     Raises
     ------
     ValueError
-        If a source has an option that it does not know, no conversation is held out, or none fits into a row.
+        If an option is unknown to its source, no conversation is held out, or none fits into a row.
     """
     train: list[EncodedConversation] = []
     held_out: dict[str, list[Conversation]] = {}
@@ -263,7 +282,7 @@ def prepare_conversations(
         if tested:
             held_out[_source_name(source)] = tested
     if not held_out:
-        raise DataError("no conversation is held out to evaluate on: give held_out of a source above 0")
+        raise DataError("no conversation is held out to evaluate on; set held_out of a source above 0")
     rows = _rows((train, report), tokenizer, seq_len, "the training conversations")
     tested_rows = {
         name: _rows(
@@ -274,12 +293,12 @@ def prepare_conversations(
         )
         for name, tested in held_out.items()
     }
-    facts = {
+    fingerprint = {
         "tokenizer": tokenizer.sha256,
         "train": digest.hexdigest(),
         "held_out": _conversations_sha256(chain.from_iterable(held_out.values())),
     }
-    return ConversationData(rows, tested_rows, str(report), facts)
+    return ConversationData(rows, tested_rows, str(report), fingerprint)
 
 
 def _reworded(conversations: list[Conversation], source: ConversationsConfig) -> list[Conversation]:
@@ -287,7 +306,7 @@ def _reworded(conversations: list[Conversation], source: ConversationsConfig) ->
     if not reworded:
         raise DataError(
             f"{_source_name(source)}: rewordings={source.rewordings} needs conversations of one question and "
-            "one answer, and there is none; leave it out"
+            "one answer, and there are none; leave rewordings out"
         )
     return reworded
 
@@ -298,15 +317,15 @@ def _source_name(source: ConversationsConfig) -> str:
 
 def _rows(
     encoding: tuple[list[EncodedConversation], EncodingReport], tokenizer: Tokenizer, seq_len: int, what: str
-) -> ConversationRows:
+) -> Batch:
     encoded, report = encoding
     if not encoded:
-        raise DataError(f"{what}: none of {report.n_dropped} conversations fits into {seq_len} tokens")
-    return ConversationRows(pack_conversations(encoded, seq_len, tokenizer.pad_id))
+        raise DataError(f"{what}: none of the {report.n_dropped} conversations fits into {seq_len} tokens")
+    return pack_conversations(encoded, seq_len, tokenizer.pad_id)
 
 
 def _conversations(source: ConversationsConfig) -> tuple[list[Conversation], list[Conversation]]:
-    """What a source has for training, and what it sets aside."""
+    """Return the conversations of a source for training, and those that are held out."""
     try:
         if source.path is not None:
             every = list(read_conversations(source.path, **source.options))

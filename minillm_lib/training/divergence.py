@@ -1,4 +1,4 @@
-"""When a loss goes wrong: not finite, or far above what it was."""
+"""Losses that go wrong: finding them, recording what was read, and deciding whether to warn, stop or go back."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from minillm_lib.training.metrics import Metrics
 from minillm_lib.training.precision import Precision
 from minillm_lib.training.progress import RECENT
 from minillm_lib.training.rows import IntArray, Rows
-from minillm_lib.training.run_folder import RunError, RunFolder
+from minillm_lib.training.run_folder import RunError, RunFolder, checkpoint_steps
 
-_LEAST_DEVIATION = 0.02  # losses that happen to lie close together make no small jump a spike
+_LEAST_DEVIATION = 0.02  # so that a small jump is no spike where the losses happen to lie close together
 _MOST_SKIPPED = 5
 
 Reaction = Literal["warn", "stop", "rollback"]
 
 
 class TrainingDivergedError(RunError):
-    """A loss, gradient or weight that was not finite, or a spike, in a run that is to stop there."""
+    """A run has stopped because of a spike, or because a loss, gradient or weight was not finite."""
 
 
 class Problem(NamedTuple):
-    """What is wrong with a step, in words."""
+    """What is wrong with a step: its kind, and a description for the user."""
 
     kind: Literal["nan", "spike"]
     description: str
@@ -43,16 +43,16 @@ def find_problem(
     spike_deviations: float,
     skips_infinite_gradients: bool,
 ) -> Problem | None:
-    """What is wrong with the loss and the gradient of a step, if anything is.
+    """Find what is wrong with the loss and the gradient of a step; return None if nothing is.
 
     Parameters
     ----------
     recent_losses
-        Of the steps before, the last hundred at most; with fewer than fifty, nothing counts as a spike.
+        The losses of the steps before, at most a hundred; with fewer than fifty, nothing counts as a spike.
     spike_deviations
         How many standard deviations above the mean of the recent losses a spike begins.
     skips_infinite_gradients
-        Whether a loss scaler is in use, which skips steps with an infinite gradient by itself.
+        Whether a loss scaler is in use, which itself skips steps with an infinite gradient.
     """
     if not math.isfinite(loss):
         return Problem("nan", f"the loss is {loss}")
@@ -70,12 +70,12 @@ def find_problem(
 
 
 class BadBatches:
-    """Writes down the batches at which the loss went wrong, and says what is to follow.
+    """Records the batches at which the loss went wrong, and decides what the run does next.
 
     Attributes
     ----------
     skipped
-        The numbers of the batches without which the run goes on, since it went back to a checkpoint because of them.
+        The numbers of the batches that the run leaves out, since it was rolled back because of them.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class BadBatches:
         self.skipped = folder.skipped_batches()
 
     def find_problem(self, loss: float, grad_norm: float, recent_losses: Sequence[float]) -> Problem | None:
-        """What is wrong with a step, if anything is."""
+        """Find what is wrong with a step; return None if nothing is."""
         return find_problem(
             loss,
             grad_norm,
@@ -102,17 +102,22 @@ class BadBatches:
         )
 
     def take(self, problem: Problem, step: int, number: int, rows: IntArray) -> Reaction:
-        """Keep a batch and what was wrong with it, in the folder and in the metrics; returns what is to follow.
+        """Record a batch and what was wrong with it, in the folder and in the metrics; return how the run reacts.
+
+        Parameters
+        ----------
+        step, number, rows
+            The step that went wrong, the number of the batch that it read, and the numbers of that batch's rows.
 
         Raises
         ------
         TrainingDivergedError
-            If the run is to stop, or has left out as many batches as it may.
+            If the run is to stop, or has already left out as many batches as it may.
         """
         reaction = self._reaction(problem)
         facts = {"problem": problem.description, "reaction": reaction, "step": step, "batch": number}
         if self.metrics.is_on:
-            ids = self.rows.batch(rows).input_ids.tolist()
+            ids = self.rows[rows].input_ids.tolist()
             texts = [self.tokenizer.decode(row, skip_special_tokens=False) for row in ids]
             path = self.folder.keep_bad_batch(number, {**facts, "rows": rows.tolist(), "texts": texts})
             self.metrics.record({"kind": "warning", **facts, "batch": str(path)})
@@ -122,7 +127,7 @@ class BadBatches:
         if reaction == "rollback":
             self.skipped.append(number)
         self.metrics.say(
-            f"{what} ({'going back, without that batch' if reaction == 'rollback' else 'going on'})"
+            f"{what} ({'rolling back, and leaving that batch out' if reaction == 'rollback' else 'continuing'})"
         )
         return reaction
 
@@ -131,11 +136,11 @@ class BadBatches:
         return "stop" if wanted == "rollback" and len(self.skipped) >= _MOST_SKIPPED else wanted
 
     def _how_to_go_on(self, problem: Problem) -> str:
-        saved = self.folder.checkpoint_steps()[-1]
-        advice = f"go on without it by --resume --train.on_{problem.kind} rollback, or "
+        saved = checkpoint_steps(self.folder.path)[-1]
+        advice = f"resume without it with --resume --train.on_{problem.kind} rollback, or "
         if self.skipped:
             advice = f"{len(self.skipped)} batches have been left out already, so the cause lies elsewhere: "
         return (
-            f"Nothing of that step was saved: the checkpoint of step {saved} is whole, and the batch is in "
-            f"{self.folder.bad_batches_path}; {advice}begin anew with a lower train.lr or a longer warm-up"
+            f"Nothing of that step was saved: the checkpoint of step {saved} is intact, and the batch is in "
+            f"{self.folder.bad_batches_path}; {advice}start again with a lower train.lr or a longer warm-up"
         )

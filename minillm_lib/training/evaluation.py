@@ -1,4 +1,7 @@
-"""How well a model predicts a fixed held-out text: cross-entropy, perplexity and bits per byte."""
+"""Evaluation on held-out text: cross-entropy, perplexity and bits per byte, and samples from fixed prompts.
+
+:func:`evaluate` scores a model on rows, and :class:`HeldOut` makes the records of an evaluation during a run.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,16 @@ from minillm_lib.training.compilation import uncompiled
 from minillm_lib.training.config import RunConfig
 from minillm_lib.training.parallel import Processes, Replica
 from minillm_lib.training.precision import Precision
-from minillm_lib.training.rows import Batch, Rows, evenly_spaced
+from minillm_lib.training.rows import IGNORE_INDEX, Batch, Rows, evenly_spaced
 from minillm_lib.training.run_folder import Record
-from minillm_lib.training.sft_rows import IGNORE_INDEX
 
 LossFunction = Callable[[Batch], Tensor]
-"""The summed loss of a batch, in nats."""
+"""A function that returns the summed loss of a batch, in nats."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The mean loss of ``n_tokens`` tokens in nats, and the bytes of text that they stand for."""
+    """The mean loss of ``n_tokens`` tokens, in nats, and the number of bytes of text that they stand for."""
 
     loss: float
     n_tokens: int
@@ -34,12 +36,12 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        """Among how many equally likely pieces the model hesitates; depends on the tokenizer."""
+        """Among how many equally likely pieces the model hesitates: exp(loss), which depends on the tokenizer."""
         return math.exp(min(self.loss, 700))
 
     @property
     def bits_per_byte(self) -> float:
-        """The loss per byte of text in bits, which models with different tokenizers can be compared by."""
+        """The loss per byte of text, in bits, by which models with different tokenizers can be compared."""
         return self.loss * self.n_tokens / (math.log(2) * max(self.n_bytes, 1))
 
 
@@ -53,10 +55,22 @@ def evaluate(
     max_tokens: int,
     rows_at_a_time: int = 8,
 ) -> Score:
-    """The loss on rows spread evenly over all, always the same ones, shared out over the processes.
+    """Compute the loss on a fixed selection of rows, spread evenly over all and divided among the processes.
 
-    Every process calls the model equally often, since shared-out parameters are gathered in each call; those that have
-    no rows left read one that does not count.
+    Every process calls the model equally often, since sharded parameters are gathered in each call; a process that has
+    no rows left reads one that does not count.
+
+    Parameters
+    ----------
+    max_tokens
+        How many tokens to read at most, over all processes; at least one row is read.
+    rows_at_a_time
+        Rows per call of the model, in each process.
+
+    Returns
+    -------
+    Score
+        The score over all processes; every process gets it.
     """
     chosen = evenly_spaced(len(rows), max(max_tokens // rows.seq_len, 1))
     mine = chosen[processes.rank :: processes.count]
@@ -65,7 +79,7 @@ def evaluate(
     loss, n_tokens, n_bytes = 0.0, 0, 0
     for call in range(n_calls):
         own = mine[call * rows_at_a_time : (call + 1) * rows_at_a_time]
-        batch = rows.batch(own if len(own) else chosen[:1])
+        batch = rows[own if len(own) else chosen[:1]]
         value = float(summed_loss(batch.to(processes.device)))
         if len(own):
             labels = batch.labels[batch.labels != IGNORE_INDEX].numpy()
@@ -75,7 +89,7 @@ def evaluate(
 
 
 class HeldOut:
-    """Evaluates a model on each source of held-out text, and lets it go on after the configured prompts."""
+    """Evaluates a model on each source of held-out text, and lets it continue or answer the configured prompts."""
 
     def __init__(
         self,
@@ -92,14 +106,14 @@ class HeldOut:
         self.rows_at_a_time = rows_at_a_time
 
     def records(self, step: int, tokens: int) -> Iterator[Record]:
-        """One of kind ``evaluation``, then those of kind ``sample``; the model is in training mode again at the end."""
+        """Yield a record of kind ``evaluation``, then those of kind ``sample``; return to training mode at the end."""
         self.replica.model.eval()
         scores = {name: self._score(rows) for name, rows in self.sources.items()}
         record = {"kind": "evaluation", "step": step, "tokens": tokens, **_as_record(_overall(scores))}
         if len(scores) > 1:
             record["by_source"] = {name: _as_record(score) for name, score in scores.items()}
         yield record
-        # A model that is shared out would need all processes for each token, so it writes none.
+        # A sharded model would need all processes for each token, so it writes no samples.
         if self.processes.is_first and not self.replica.is_sharded:
             for prompt in self.config.evaluation.prompts:
                 with uncompiled():
@@ -123,7 +137,7 @@ class HeldOut:
             return loss
 
     def _sample(self, prompt: str) -> str:
-        """How the model goes on after a prompt, or answers it; always the same for the same weights."""
+        """Let the model continue a prompt, or answer it; the same weights always give the same text."""
         model, n = self.replica.model, self.config.evaluation.sample_tokens
         if self.config.stage == "sft":
             return ChatSession(model, temperature=0.0, max_new_tokens=n).send(prompt)
@@ -132,7 +146,7 @@ class HeldOut:
 
 
 def _overall(scores: Mapping[str, Score]) -> Score:
-    """The score of all sources together, each token counted once."""
+    """Return the score of all sources together, in which each token counts once."""
     n_tokens = sum(score.n_tokens for score in scores.values())
     n_bytes = sum(score.n_bytes for score in scores.values())
     total = sum(score.loss * score.n_tokens for score in scores.values())

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request to stop at the next good moment."""
+"""Ctrl-C and SIGTERM as requests to stop after the current step."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ _ONE_REQUEST = (
 
 
 class Interruption:
-    """While it lasts, a first SIGINT or SIGTERM only sets ``is_asked``; a later one acts as usual.
+    """A context in which the first SIGINT or SIGTERM only sets ``is_asked``; a later one acts as usual.
 
-    What arrives within a second of the first counts as the same request. Outside the main thread, where Python
-    delivers no signals, it does nothing.
+    Signals within a second of the first count as the same request. Outside the main thread, where Python delivers
+    no signals, the context does nothing.
 
     Parameters
     ----------
     says_so
-        Whether to tell the user at once, on the standard error, what happens now.
+        Whether to tell the user at once, on standard error, what happens next.
 
     Attributes
     ----------
-    is_asked, name
-        Whether there was a signal; and its name, such as ``"SIGINT"``.
+    is_asked
+        Whether a signal has arrived.
+    name
+        The name of that signal, such as ``"SIGINT"``; empty before.
     """
 
     def __init__(self, *, says_so: bool = True) -> None:
@@ -54,8 +56,10 @@ class Interruption:
         if not self.is_asked:
             self.is_asked, self.name, self._asked_at = True, signal.Signals(number).name, now
             if self._says_so:
-                text = f"\n{self.name}: finishing this step, then saving; once more stops at once\n"
-                os.write(2, text.encode())  # print must not be called in the midst of a print
+                text = f"\n{self.name}: finishing this step, then saving; a second signal stops at once\n"
+                os.write(
+                    2, text.encode()
+                )  # the signal may have interrupted a print, and print must not be nested
         elif now - self._asked_at > _ONE_REQUEST:
             self._restore()
             signal.raise_signal(number)

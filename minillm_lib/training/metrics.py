@@ -1,4 +1,8 @@
-"""Where the records of a run go: its folder, the caller, TensorBoard or Weights & Biases, and the progress bar."""
+"""The metrics of a run: where its records go, and what they say about speed and memory.
+
+:class:`Metrics` passes each record to the run's folder, the caller, the progress bar, and the loggers (TensorBoard,
+Weights & Biases). :class:`Throughput` computes tokens per second, MFU and memory.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +25,18 @@ from minillm_lib.training.parallel import Processes
 from minillm_lib.training.precision import Precision
 from minillm_lib.training.run_folder import Record, RunError, RunFolder
 
+_SECTIONS = {"step": "train", "evaluation": "held_out"}
+
 
 class Metrics:
-    """Takes the records of a run; in all processes but the first it does nothing.
+    """Passes the records of a run on; in all processes except the first it does nothing.
 
     Parameters
     ----------
     show_bar
-        Whether to show a progress bar.
+        Show a progress bar.
     on_record
-        Is called with each record.
+        Called with each record.
     """
 
     def __init__(
@@ -49,7 +55,7 @@ class Metrics:
 
     @contextmanager
     def opened(self, step: int) -> Iterator[None]:
-        """Show the bar and reach the loggers, for a run that is at this step."""
+        """Show the bar and open the loggers, for a run that is at this step; close them at the end."""
         if not self.is_on:
             yield
             return
@@ -69,7 +75,7 @@ class Metrics:
             yield
 
     def record(self, record: Record) -> None:
-        """Take a record."""
+        """Pass a record to the folder, the loggers, the bar and the caller."""
         if not self.is_on:
             return
         self.folder.record(record)
@@ -82,7 +88,7 @@ class Metrics:
             self.on_record(record)
 
     def go_back(self, step: int) -> None:
-        """Forget what was recorded after this step, which will be recorded again."""
+        """Drop what was recorded after this step, since it will be recorded again."""
         if not self.is_on:
             return
         self.folder.forget_after(step)
@@ -109,29 +115,26 @@ def _in_a_line(record: Record) -> str:
     )
 
 
-_SECTIONS = {"step": "train", "evaluation": "held_out"}
-
-
 class Logger(Protocol):
-    """Somewhere that metrics go."""
+    """A destination of metrics."""
 
     def log(self, record: Record) -> None:
-        """Take a record."""
+        """Log a record."""
 
     def go_back(self, step: int) -> None:
-        """What comes after this step will be recorded again."""
+        """Prepare for all records after this step to be logged again."""
 
     def close(self) -> None:
         """Send what has not been sent yet."""
 
 
 def check_loggers(config: LogConfig) -> None:
-    """See that what is asked for is installed.
+    """Check that the packages of the configured loggers are installed.
 
     Raises
     ------
     RunError
-        If a package is missing; the message says which.
+        If a package is missing; the message names it.
     """
     for name, is_wanted in (("tensorboard", config.tensorboard), ("wandb", config.wandb is not None)):
         if is_wanted and find_spec(name) is None:
@@ -139,7 +142,7 @@ def check_loggers(config: LogConfig) -> None:
 
 
 def open_loggers(config: RunConfig, step: int) -> list[Logger]:
-    """Those of the configuration; a run that goes on from a step is continued there."""
+    """Open the configured loggers, for a run that is at this step."""
     loggers: list[Logger] = []
     if config.log.tensorboard:
         loggers.append(TensorBoardLogger(config.run / "tensorboard", step))
@@ -149,7 +152,7 @@ def open_loggers(config: RunConfig, step: int) -> list[Logger]:
 
 
 class TensorBoardLogger:
-    """Event files in the run's folder: ``tensorboard --logdir runs``."""
+    """Writes event files to the run's folder, for ``tensorboard --logdir runs``."""
 
     def __init__(self, folder: Path, step: int) -> None:
         self._folder = folder
@@ -158,11 +161,11 @@ class TensorBoardLogger:
     def _open(self, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        # Events of later steps, from before the run was killed or went back, are taken as void.
+        # TensorBoard ignores events of later steps, from before the run was killed or went back.
         self._writer = SummaryWriter(str(self._folder), purge_step=step + 1)
 
     def log(self, record: Record) -> None:
-        """Take a record: numbers as scalars, samples as texts."""
+        """Log a record: numbers as scalars, samples as texts."""
         step = record["step"]
         for name, value in scalars(record):
             self._writer.add_scalar(name, value, step)
@@ -170,7 +173,7 @@ class TensorBoardLogger:
             self._writer.add_text(record["prompt"], record["text"], step)
 
     def go_back(self, step: int) -> None:
-        """What comes after this step will be recorded again."""
+        """Discard the events after this step."""
         self.close()
         self._open(step)
 
@@ -180,9 +183,14 @@ class TensorBoardLogger:
 
 
 class WandbLogger:
-    """A run of Weights & Biases, continued where the run of this folder is.
+    """Logs to a run of Weights & Biases, which is resumed when the run of this folder is.
 
-    Its axis is ``step``, a metric like the others, so that steps which are taken again are shown again.
+    Its axis is ``step``, a metric like the others, so that steps which are repeated are shown again.
+
+    Raises
+    ------
+    RunError
+        If Weights & Biases cannot be reached, or nobody is logged in.
     """
 
     def __init__(self, project: str, config: RunConfig) -> None:
@@ -200,14 +208,14 @@ class WandbLogger:
                 config=config.as_json(),
                 dir=str(config.run),
             )
-        except Exception as error:  # its own errors derive from nothing more special
+        except Exception as error:  # its errors have no narrower base class
             raise RunError(
-                f"log.wandb: {' '.join(str(error).split())} (log in by `wandb login`, or set WANDB_MODE=offline)"
+                f"log.wandb: {' '.join(str(error).split())} (log in with `wandb login`, or set WANDB_MODE=offline)"
             ) from error
         self._run.define_metric("*", step_metric="step")
 
     def log(self, record: Record) -> None:
-        """Take a record."""
+        """Log a record."""
         values: dict[str, Any] = dict(scalars(record))
         if record["kind"] == "sample":
             values[f"samples/{record['prompt']}"] = record["text"]
@@ -215,7 +223,7 @@ class WandbLogger:
             self._run.log({"step": record["step"], **values})
 
     def go_back(self, step: int) -> None:
-        """Nothing to do: steps may come again."""
+        """Do nothing, since a step may be logged more than once."""
 
     def close(self) -> None:
         """Send what has not been sent yet."""
@@ -223,7 +231,7 @@ class WandbLogger:
 
 
 def scalars(record: Record) -> Iterator[tuple[str, float]]:
-    """The numbers of a record by name, such as ``train/loss`` and ``held_out/course-faq/perplexity``."""
+    """Yield the numbers of a record by name, such as ``train/loss`` and ``held_out/course-faq/perplexity``."""
     if section := _SECTIONS.get(record["kind"]):
         yield from _numbers(section, {key: record[key] for key in record if key not in ("kind", "step")})
 
@@ -239,7 +247,7 @@ def _numbers(prefix: str, value: Any) -> Iterator[tuple[str, float]]:
 
 
 class Throughput:
-    """Tokens a second, the share of the measured matrix-product peak (MFU), and memory.
+    """Tokens per second, memory, and the share of the measured peak speed of matrix products (MFU).
 
     Source: model FLOPs utilisation, Chowdhery et al. 2022, arXiv:2204.02311, appendix B.
     """
@@ -249,8 +257,8 @@ class Throughput:
         self.flops_per_token = model.flops_per_token(seq_len)
         self.matmul_flops = processes.total(matmul_flops(self.device, precision.matmul_dtype))[0]
 
-    def facts(self) -> dict[str, Any]:
-        """What a run writes down about its machine when it begins."""
+    def machine(self) -> dict[str, Any]:
+        """Return what a run records about its machine when it begins."""
         return {
             "device": str(self.device),
             "processes": self.n_processes,
@@ -261,7 +269,7 @@ class Throughput:
         }
 
     def of_step(self, n_tokens: int, seconds: float) -> dict[str, Any]:
-        """What is recorded of a step that read ``n_tokens``, over all processes."""
+        """Return what is recorded of a step that read ``n_tokens`` in all processes together."""
         return {
             "seconds": round(seconds, 4),
             "tokens_per_second": round(n_tokens / seconds, 1),
@@ -270,7 +278,7 @@ class Throughput:
         }
 
     def _memory(self) -> int:
-        """Bytes in use: of the CUDA device at most so far, else of this process now."""
+        """Return the bytes in use: the peak so far on a CUDA device, otherwise those of this process now."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         return int(psutil.Process().memory_info().rss)

@@ -1,4 +1,4 @@
-"""The optimizers: AdamW, and Muon for the blocks' matrices."""
+"""The optimizers (AdamW, and Muon for the blocks' matrices) and the schedule of the learning rate."""
 
 from __future__ import annotations
 
@@ -17,10 +17,19 @@ from minillm_lib.training.config import OptimizerConfig, ScheduleConfig
 def make_optimizers(
     model: nn.Module, config: OptimizerConfig, dtype: torch.dtype | None = None
 ) -> list[Optimizer]:
-    """The configured optimizers, which share a model's parameters among them.
+    """Make the configured optimizers, and divide a model's parameters among them.
 
-    Matrices decay, vectors (the gains of norms, biases) do not. A tied embedding counts once. ``dtype`` is what Muon
-    multiplies in (see :func:`orthogonalise`).
+    Weight decay applies to matrices, not to vectors (the gains of norms, biases). A tied embedding counts once.
+
+    Parameters
+    ----------
+    dtype
+        The type of Muon's products (see :func:`orthogonalise`).
+
+    Returns
+    -------
+    list[Optimizer]
+        AdamW, and Muon after it if it is configured and the model has matrices for it.
     """
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     matrices = [
@@ -44,72 +53,11 @@ def make_optimizers(
     return [adamw, Muon(matrices, config, dtype)] if matrices else [adamw]
 
 
-class Muon(Optimizer):
-    """Momentum whose every direction gets a step of the same length; for matrices only.
-
-    The momentum of a matrix's gradient, ``U S V^T``, is replaced by about ``U V^T``. Scaled by
-    ``0.2 sqrt(max(rows, columns))``, its entries are as large as those of AdamW's updates usually are.
-
-    Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; the scale is that of
-    Liu et al. 2025, arXiv:2502.16982, section 2.2.
-    """
-
-    def __init__(
-        self, matrices: Iterable[Tensor], config: OptimizerConfig, dtype: torch.dtype | None = None
-    ) -> None:
-        defaults = {"lr": config.lr, "weight_decay": config.weight_decay, "momentum": config.momentum}
-        super().__init__(matrices, defaults)
-        self._dtype = dtype
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """One update of every matrix that has a gradient."""
-        for group in self.param_groups:
-            for matrix in group["params"]:
-                if matrix.grad is not None:
-                    self._update(matrix, matrix.grad, group)
-
-    def _update(self, matrix: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[matrix]
-        if not state:
-            state["momentum"] = torch.zeros_like(matrix)
-        momentum = state["momentum"].lerp_(grad, 1 - group["momentum"])
-        nesterov = grad.lerp(momentum, group["momentum"])
-        scale = 0.2 * max(matrix.shape) ** 0.5
-        matrix.mul_(1 - group["lr"] * group["weight_decay"])
-        matrix.add_(_orthogonalised(nesterov, self._dtype), alpha=-group["lr"] * scale)
-
-
-def _orthogonalised(matrix: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """:func:`orthogonalise`, of a whole matrix also where each process holds a shard of it."""
-    if not isinstance(matrix, DTensor):
-        return orthogonalise(matrix, dtype)
-    mesh = matrix.device_mesh
-    whole = DTensor.from_local(orthogonalise(matrix.full_tensor(), dtype), mesh, [Replicate()] * mesh.ndim)
-    return whole.redistribute(mesh, matrix.placements)  # each process keeps its own rows; nothing is sent
-
-
-def orthogonalise(matrix: Tensor, dtype: torch.dtype | None = None, n_iterations: int = 5) -> Tensor:
-    """About ``U V^T`` of a matrix ``U S V^T``: singular values between some 0.7 and 1.2, by matrix products alone.
-
-    A quintic Newton–Schulz iteration with the coefficients of Jordan et al. 2024, which climb from 0 as steeply as can
-    be. It runs in ``dtype``, by default the matrix's own; bfloat16 is exact enough, and quicker where a device has it.
-    """
-    x = matrix / (matrix.norm() + 1e-7)  # before the conversion: float16 has no room for very short gradients
-    x = x.to(dtype or matrix.dtype)
-    is_tall = matrix.shape[0] > matrix.shape[1]
-    x = x.T if is_tall else x
-    for _ in range(n_iterations):
-        gram = x @ x.T  # (short, short)
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
-    return (x.T if is_tall else x).to(matrix.dtype)
-
-
 def learning_rate_factor(step: int, n_steps: int, schedule: ScheduleConfig) -> float:
-    """What the peak learning rate is multiplied by in a step, counted from 0 to ``n_steps - 1``.
+    """Return the factor by which the peak learning rate is multiplied in a step, counted from 0 to ``n_steps - 1``.
 
-    The first step of a warm-up takes ``1 / warmup_steps``, since a step at rate 0 would be lost; the last step of a
-    decay takes ``final_share``.
+    The factor is ``1 / warmup_steps`` in the first step of a warm-up, since a step at rate 0 would be lost, and
+    ``final_share`` in the last step of a decay.
 
     >>> schedule = ScheduleConfig(name="wsd", warmup_steps=2, decay_share=0.4, final_share=0.0)
     >>> [round(learning_rate_factor(step, 10, schedule), 2) for step in range(10)]
@@ -128,3 +76,77 @@ def learning_rate_factor(step: int, n_steps: int, schedule: ScheduleConfig) -> f
     if schedule.name == "cosine":
         left = (1 - math.cos(math.pi * left)) / 2
     return schedule.final_share + (1 - schedule.final_share) * max(left, 0.0)
+
+
+class Muon(Optimizer):
+    """Momentum that takes a step of the same length in every direction; for matrices only.
+
+    The momentum of a matrix's gradient, ``U S V^T``, is replaced by about ``U V^T``. Scaled by
+    ``0.2 sqrt(max(rows, columns))``, its entries are about as large as those of AdamW's updates.
+
+    Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; the scale is that of
+    Liu et al. 2025, arXiv:2502.16982, section 2.2.
+
+    Parameters
+    ----------
+    dtype
+        The type of the products (see :func:`orthogonalise`).
+    """
+
+    def __init__(
+        self, matrices: Iterable[Tensor], config: OptimizerConfig, dtype: torch.dtype | None = None
+    ) -> None:
+        defaults = {"lr": config.lr, "weight_decay": config.weight_decay, "momentum": config.momentum}
+        super().__init__(matrices, defaults)
+        self._dtype = dtype
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        """Update every matrix that has a gradient."""
+        for group in self.param_groups:
+            for matrix in group["params"]:
+                if matrix.grad is not None:
+                    self._update(matrix, matrix.grad, group)
+
+    def _update(self, matrix: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[matrix]
+        if not state:
+            state["momentum"] = torch.zeros_like(matrix)
+        momentum = state["momentum"].lerp_(grad, 1 - group["momentum"])
+        nesterov = grad.lerp(momentum, group["momentum"])
+        scale = 0.2 * max(matrix.shape) ** 0.5
+        matrix.mul_(1 - group["lr"] * group["weight_decay"])
+        matrix.add_(_orthogonalised(nesterov, self._dtype), alpha=-group["lr"] * scale)
+
+
+def _orthogonalised(matrix: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """Apply :func:`orthogonalise` to the full matrix, even if each process holds only a shard of it."""
+    if not isinstance(matrix, DTensor):
+        return orthogonalise(matrix, dtype)
+    mesh = matrix.device_mesh
+    whole = DTensor.from_local(orthogonalise(matrix.full_tensor(), dtype), mesh, [Replicate()] * mesh.ndim)
+    return whole.redistribute(mesh, matrix.placements)  # each process keeps its own rows; nothing is sent
+
+
+def orthogonalise(matrix: Tensor, dtype: torch.dtype | None = None, n_iterations: int = 5) -> Tensor:
+    """Return about ``U V^T`` for a matrix ``U S V^T``, by matrix products alone.
+
+    The singular values of the result lie between about 0.7 and 1.2. This is a quintic Newton–Schulz iteration with the
+    coefficients of Jordan et al. 2024, which rise from 0 as steeply as possible.
+
+    Parameters
+    ----------
+    matrix
+        ``(rows, columns)``.
+    dtype
+        The type of the products, by default the matrix's own; bfloat16 is precise enough, and faster on devices that
+        support it.
+    """
+    x = matrix / (matrix.norm() + 1e-7)  # before the conversion: very small gradients underflow in float16
+    x = x.to(dtype or matrix.dtype)
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    x = x.T if is_tall else x
+    for _ in range(n_iterations):
+        gram = x @ x.T  # (short, short)
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+    return (x.T if is_tall else x).to(matrix.dtype)

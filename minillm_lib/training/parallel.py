@@ -1,4 +1,8 @@
-"""One process or several: the same code, started by ``torchrun`` or not."""
+"""Training in one process or several, with the same code: the processes, and the model in each of them.
+
+:func:`joined_processes` joins the processes that ``torchrun`` has started, and :class:`Replica` is the model in each of
+them: a full copy (DDP), or a shard of its parameters (FSDP2).
+"""
 
 from __future__ import annotations
 
@@ -20,13 +24,20 @@ from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.devices import best_device
 from minillm_lib.training.compilation import compile_parts, keep_freed_memory
 from minillm_lib.training.config import TrainConfig
-from minillm_lib.training.rows import Batch
-from minillm_lib.training.sft_rows import IGNORE_INDEX
+from minillm_lib.training.rows import Batch, batch_loss
 
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """The processes that train together, and which of them this is."""
+    """The processes that train together, and which of them this one is.
+
+    Attributes
+    ----------
+    rank, count
+        The number of this process, from 0, and how many processes there are.
+    device
+        The device of this process.
+    """
 
     rank: int
     count: int
@@ -38,7 +49,7 @@ class Processes:
         return self.rank == 0
 
     def total(self, *values: float) -> list[float]:
-        """The sum of each number over all processes, in each process."""
+        """Return the sum of each number over all processes; every process gets it."""
         if self.count == 1:
             return list(values)
         sums = torch.tensor(values, dtype=torch.float64, device=self.device)
@@ -47,33 +58,20 @@ class Processes:
         return [float(each) for each in sums]
 
     def wait(self) -> None:
-        """Go on when all processes have come here.
+        """Wait until all processes have called this.
 
         Raises
         ------
         LostProcessError
-            If one has ended before; what went wrong is said there.
+            If another process has ended; its own message says what went wrong.
         """
         if self.count > 1:
             with _words_for_a_lost_process():
                 dist.barrier()
 
     def agree(self, value: bool) -> bool:
-        """Whether any process says yes."""
+        """Return whether the value is true in any process."""
         return self.total(float(value))[0] > 0
-
-
-class LostProcessError(ValueError):
-    """Another of the processes that train together has ended, and this one cannot go on alone."""
-
-
-@contextmanager
-def _words_for_a_lost_process() -> Iterator[None]:
-    """One line where gloo would end in a traceback, below which the other process's own words are lost."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise LostProcessError("another of the processes has ended: see what it said") from error
 
 
 @contextmanager
@@ -82,10 +80,16 @@ def joined_processes(device: str | None = None) -> Iterator[Processes]:
 
     Without ``torchrun`` there is one process, and nothing is set up.
 
+    Parameters
+    ----------
+    device
+        The device, such as ``"cpu"`` or ``"cuda"``; None for the best available one. Each of several processes gets a
+        CUDA device of its own.
+
     Raises
     ------
     ValueError
-        For a device that is not to be had, or more processes than CUDA devices on this machine.
+        If the device is not available, or there are more processes than CUDA devices on this machine.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     target = _device(device, int(os.environ.get("LOCAL_RANK", "0")), count)
@@ -102,84 +106,22 @@ def joined_processes(device: str | None = None) -> Iterator[Processes]:
             dist.destroy_process_group()
 
 
-def _device(name: str | None, local_rank: int, count: int) -> torch.device:
-    try:
-        device = best_device() if name is None else torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda", "mps"):
-        raise ValueError(
-            f"train.device is {name!r}; allowed are cpu, mps, cuda, and one of several, such as cuda:1"
-        )
-    if device.type == "mps" and count > 1:
-        raise ValueError(
-            f"{count} processes cannot share an MPS device; start one, or train on --train.device cpu"
-        )
-    if device.type == "cuda" and count > 1:
-        n_devices = torch.cuda.device_count()
-        if local_rank >= n_devices:
-            raise ValueError(
-                f"process {local_rank} has no CUDA device: this machine has {n_devices}; start as many processes "
-                "(--nproc_per_node), or train on --train.device cpu"
-            )
-        device = torch.device("cuda", local_rank)
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition(". ")[0]
-        raise ValueError(f"train.device is {str(device)!r}, which is not to be had here: {reason}") from error
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    return device
-
-
-def shard(model: nn.Module, dtype: torch.dtype | None) -> None:
-    """Share a model's parameters out over the processes (FSDP2), block by block; it stays usable in place.
-
-    ``dtype`` is the type in which it computes; the shards stay in the model's own, and gradients are summed in float32.
-
-    Source: Zhao et al. 2023, "PyTorch FSDP", arXiv:2304.11277.
-    """
-    device = next(model.parameters()).device
-    mesh = init_device_mesh(device.type, (dist.get_world_size(),))
-    policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
-    for block in model.layers:  # type: ignore[union-attr]
-        fully_shard(block, mesh=mesh, mp_policy=policy)
-    fully_shard(model, mesh=mesh, mp_policy=policy)
-
-
-def replicate(module: nn.Module, processes: Processes) -> nn.Module:
-    """A module whose gradients are averaged over the processes in the backward pass (DDP)."""
-    devices = [processes.device] if processes.device.type == "cuda" else None
-    return DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)
-
-
-class _SummedLoss(nn.Module):
-    """A model whose forward pass is the summed loss of a batch, as DDP and FSDP2 want it."""
-
-    def __init__(self, model: MiniLLM) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, batch: Batch) -> Tensor:
-        return self.model.loss(
-            batch.input_ids,
-            batch.labels,
-            positions=batch.positions,
-            segment_ids=batch.segment_ids,
-            ignore_index=IGNORE_INDEX,
-            reduction="sum",
-        )
-
-
 class Replica:
-    """A model on its device: compiled, whole in each process (DDP) or shared out over them (FSDP2), its activations
-    kept or recomputed, as configured.
+    """The model of a run in one of its processes, on that process's device.
+
+    As configured, it is compiled, a full copy (DDP) or sharded (FSDP2), and its activations are kept or recomputed.
 
     Parameters
     ----------
     dtype
-        What a model that is shared out computes in; ``None`` for its own type.
+        The type in which a sharded model computes; None for its own type.
+
+    Attributes
+    ----------
+    is_sharded
+        Whether each process holds only a shard of the parameters.
+    summed_loss
+        The module that returns the summed loss of a batch, in nats, without an exchange of gradients by DDP.
     """
 
     def __init__(
@@ -203,12 +145,15 @@ class Replica:
             self._exchanging = replicate(self.summed_loss, processes)
 
     def __call__(self, batch: Batch) -> Tensor:
-        """The summed loss of a batch in nats, whose backward pass exchanges gradients between the processes."""
+        """Return the summed loss of a batch, in nats; its backward pass exchanges gradients between the processes."""
         loss: Tensor = self._exchanging(batch)
         return loss
 
     def exchanging_gradients(self, wanted: bool) -> AbstractContextManager[Any]:
-        """The context of a forward and backward pass: gradients are exchanged once a step, after its last rows."""
+        """Return the context of a forward and backward pass, which exchanges gradients only if ``wanted``.
+
+        They are exchanged once per step, with its last rows.
+        """
         if self.is_sharded:
             self.model.set_requires_gradient_sync(wanted)  # type: ignore[operator]
         if self._is_replicated and not wanted:
@@ -216,7 +161,7 @@ class Replica:
         return nullcontext()
 
     def grad_norms_by_layer(self) -> list[float]:
-        """The norm of the gradient of each block."""
+        """Return the norm of each block's gradient."""
         norms = []
         for block in self.model.layers:
             parts = [_whole(each.grad.norm()) for each in block.parameters() if each.grad is not None]
@@ -224,15 +169,95 @@ class Replica:
         return norms
 
     def clip_gradients(self, limit: float | None) -> float:
-        """Scale the gradient down to a norm where it is longer; its norm before that."""
+        """Scale the gradient down to the norm ``limit`` if it is longer (None: never); return its norm before that."""
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), math.inf if limit is None else limit)
         return float(_whole(norm))
 
     def has_finite_weights(self) -> bool:
-        """Whether each weight is a number, told by the norm of all of them, which costs one look at each."""
+        """Return whether all weights are finite, judged by their norm, which reads each weight only once."""
         return math.isfinite(float(_whole(nn.utils.get_total_norm(self.model.parameters()))))
 
 
+class LostProcessError(ValueError):
+    """Another of the processes that train together has ended, and this one cannot continue alone."""
+
+
+@contextmanager
+def _words_for_a_lost_process() -> Iterator[None]:
+    """Turn gloo's error into one line; its traceback would bury the message of the process that ended."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise LostProcessError("another process of this run has ended; see its own message") from error
+
+
+def _device(name: str | None, local_rank: int, count: int) -> torch.device:
+    try:
+        device = best_device() if name is None else torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        raise ValueError(
+            f"train.device is {name!r}; allowed values: cpu, mps, cuda, or a numbered device such as cuda:1"
+        )
+    if device.type == "mps" and count > 1:
+        raise ValueError(
+            f"{count} processes cannot share an MPS device; start one process, or train on the CPU (--train.device cpu)"
+        )
+    if device.type == "cuda" and count > 1:
+        n_devices = torch.cuda.device_count()
+        if local_rank >= n_devices:
+            raise ValueError(
+                f"process {local_rank} has no CUDA device: this machine has {n_devices}; start no more processes "
+                "than that (--nproc_per_node), or train on the CPU (--train.device cpu)"
+            )
+        device = torch.device("cuda", local_rank)
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition(". ")[0]
+        raise ValueError(f"train.device is {str(device)!r}, which is not available here: {reason}") from error
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
+
+
+def shard(model: nn.Module, dtype: torch.dtype | None) -> None:
+    """Shard a model's parameters over the processes in place (FSDP2), block by block.
+
+    Source: Zhao et al. 2023, "PyTorch FSDP", arXiv:2304.11277.
+
+    Parameters
+    ----------
+    dtype
+        The type in which the model computes; None for its own. The shards keep the model's own type, and gradients are
+        summed in float32.
+    """
+    device = next(model.parameters()).device
+    mesh = init_device_mesh(device.type, (dist.get_world_size(),))
+    policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
+    for block in model.layers:  # type: ignore[union-attr]
+        fully_shard(block, mesh=mesh, mp_policy=policy)
+    fully_shard(model, mesh=mesh, mp_policy=policy)
+
+
+def replicate(module: nn.Module, processes: Processes) -> nn.Module:
+    """Wrap a module so that the backward pass averages its gradients over the processes (DDP)."""
+    devices = [processes.device] if processes.device.type == "cuda" else None
+    return DistributedDataParallel(module, device_ids=devices, gradient_as_bucket_view=True)
+
+
+class _SummedLoss(nn.Module):
+    """A model whose forward pass returns the summed loss of a batch, as DDP and FSDP2 need it."""
+
+    def __init__(self, model: MiniLLM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch) -> Tensor:
+        return batch_loss(self.model, batch, reduction="sum")
+
+
 def _whole(tensor: Tensor) -> Tensor:
-    """A tensor whose parts are in several processes, put together in each."""
+    """Gather a tensor whose parts are in several processes."""
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor

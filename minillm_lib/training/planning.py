@@ -1,7 +1,7 @@
-"""What a run will do and what it will cost, before it is started.
+"""Planning: what a run will do and what it will cost, before it is started.
 
-Steps, tokens and the learning rate follow from the configuration. Time and memory are measured: the real model takes a
-few of its micro-steps on this machine.
+Steps, tokens and the learning rate follow from the configuration. Time and memory are measured: a :class:`Rehearsal`
+runs a few micro-steps of the real model on this machine. :func:`plan` returns both as a :class:`Plan`.
 """
 
 from __future__ import annotations
@@ -19,39 +19,36 @@ from typing import cast
 import psutil
 import torch
 
+from minillm_lib.generation.decoding import tokenizer_of
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.devices import matmul_flops
 from minillm_lib.training.compilation import check_compiler
-from minillm_lib.training.config import (
-    ConfigError,
-    PretrainConfig,
-    RunConfig,
-    SFTConfig,
-    TrainConfig,
-    kind_of_config,
-    load_config,
-)
+from minillm_lib.training.config import PretrainConfig, RunConfig, SFTConfig, TrainConfig
 from minillm_lib.training.data import open_pretraining_data, prepare_conversations
 from minillm_lib.training.optimizer import learning_rate_factor, make_optimizers
+from minillm_lib.training.overrides import kind_of_config, load_config
 from minillm_lib.training.parallel import Processes, Replica, joined_processes
 from minillm_lib.training.precision import Precision
 from minillm_lib.training.rows import Batch
+from minillm_lib.training.stages import model_to_fine_tune
 
 _USEFUL_EPOCHS = 4
+_TIMES = 2
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that has not been started.
+    """What a run will do and cost, before it is started.
 
     Attributes
     ----------
-    tokens_per_epoch, tokens_per_evaluation
-        Of the training and the held-out rows; ``None`` while the text has not been prepared (the second is then the
-        most that the configuration allows).
+    tokens_per_epoch
+        Tokens of all training rows; None while the text has not been prepared.
+    tokens_per_evaluation
+        Tokens that an evaluation reads; while the text has not been prepared, the most that the configuration allows.
     device, precision
-        Where and in which type it would compute.
+        Where the run would compute, and in which type.
     cost
         What was measured.
     """
@@ -67,54 +64,60 @@ class Plan:
 
     @property
     def tokens_per_step(self) -> int:
-        """Positions that a step reads, over all rows of its batch."""
+        """Tokens that a step reads, over all rows of its batch, padding included."""
         return self.config.train.batch_size * self.seq_len
 
     @property
     def tokens(self) -> int:
-        """Positions that the run reads."""
+        """Tokens that the run reads, padding included."""
         return self.config.train.steps * self.tokens_per_step
 
     @property
     def epochs(self) -> float | None:
-        """How often each row is read; ``None`` while the text has not been prepared."""
+        """How many times each row is read; None while the text has not been prepared."""
         return None if self.tokens_per_epoch is None else self.tokens / self.tokens_per_epoch
 
     @property
     def flops_per_token(self) -> int:
-        """Floating-point operations of training on one token."""
+        """Floating-point operations for training on one token."""
         return self.model.flops_per_token(self.seq_len)
 
     @property
     def flops(self) -> int:
-        """Floating-point operations of all steps."""
+        """Floating-point operations for all steps."""
         return self.flops_per_token * self.tokens
 
     @property
     def mfu(self) -> float:
-        """The share of the measured matrix-product peak that a step reaches."""
+        """The share of the measured peak speed of matrix products that a step reaches."""
         return self.flops_per_token * self.tokens_per_step / self.cost.step_seconds / self.cost.matmul_flops
 
     @property
     def evaluation_steps(self) -> list[int]:
-        """The steps after which the held-out loss is computed: none, every so many, and all."""
+        """The steps after which the held-out loss is computed: 0, multiples of ``evaluation.every``, and the last."""
         steps = self.config.train.steps
         return sorted({0, *range(self.config.evaluation.every, steps, self.config.evaluation.every), steps})
 
     @property
     def seconds(self) -> float:
-        """Training and evaluation; without samples, writing checkpoints, and preparing the text."""
+        """Seconds for training and evaluation, without samples, writing checkpoints, and preparing the text."""
         evaluation = self.tokens_per_evaluation / self.cost.evaluated_tokens_per_second
         return self.config.train.steps * self.cost.step_seconds + len(self.evaluation_steps) * evaluation
 
     @property
     def disk_bytes(self) -> int:
-        """All checkpoints that are kept, one more while it is written, and the finished model."""
+        """Bytes for all checkpoints that are kept, one more while it is written, and the finished model."""
         n_checkpoints = self.config.checkpoint.most_kept(self.config.train.steps) + 1
         return n_checkpoints * self.cost.checkpoint_bytes + 4 * self.model.n_parameters
 
     def learning_rates(self, schedule: str | None = None) -> list[float]:
-        """The learning rate of each step; ``schedule`` takes another kind than the configured one."""
+        """Return the learning rate of each step.
+
+        Parameters
+        ----------
+        schedule
+            The name of another schedule; None for the configured one.
+        """
         train = self.config.train
         chosen = train.schedule if schedule is None else train.schedule.replace(name=schedule)
         return [
@@ -124,12 +127,12 @@ class Plan:
 
     @property
     def warnings(self) -> list[str]:
-        """What looks like an oversight."""
+        """What looks like an oversight in the configuration."""
         train, found = self.config.train, []
         if train.schedule.warmup_steps >= train.steps:
             found.append(
-                f"the warm-up of {train.schedule.warmup_steps} steps does not end within the run's {train.steps}: the "
-                f"learning rate comes to {max(self.learning_rates()):.3g}, not {train.optimizer.lr:.3g}"
+                f"the warm-up of {train.schedule.warmup_steps} steps does not end within the run's {train.steps} "
+                f"steps: the learning rate reaches {max(self.learning_rates()):.3g}, not {train.optimizer.lr:.3g}"
             )
         if (
             isinstance(self.config, PretrainConfig)
@@ -137,26 +140,52 @@ class Plan:
             and self.epochs > _USEFUL_EPOCHS
         ):
             found.append(
-                f"the text is read {self.epochs:.1f} times: beyond about {_USEFUL_EPOCHS} times it teaches less and "
-                "less (Muennighoff et al. 2023, arXiv:2305.16264)"
+                f"the text is read {self.epochs:.1f} times; beyond about {_USEFUL_EPOCHS} times, repeated text teaches "
+                "less and less (Muennighoff et al. 2023, arXiv:2305.16264)"
             )
         return found
 
 
-def plan(config: RunConfig | str | os.PathLike[str]) -> Plan:
-    """Look ahead at a run of :func:`~minillm_lib.training.stages.pretrain` or :func:`~minillm_lib.training.stages.sft`.
+@dataclass(frozen=True)
+class Cost:
+    """What was measured on this machine.
 
-    Nothing is written. The real model is built, and takes three micro-steps and three updates on random tokens.
+    Attributes
+    ----------
+    step_seconds
+        Seconds for an optimizer step: forward and backward passes of the whole batch, clipping, and the update.
+    evaluated_tokens_per_second
+        The speed of the forward pass alone.
+    memory_bytes
+        The peak of weights, gradients, the optimizers' state and activations; on a CPU, how far the process's memory
+        rose above what it was before, on CUDA, what was allocated on the device.
+    checkpoint_bytes
+        The size of the weights and the optimizers' state.
+    matmul_flops
+        Floating-point operations per second in plain matrix products, in the type in which the run computes.
+    """
+
+    step_seconds: float
+    evaluated_tokens_per_second: float
+    memory_bytes: int
+    checkpoint_bytes: int
+    matmul_flops: float
+
+
+def plan(config: RunConfig | str | os.PathLike[str]) -> Plan:
+    """Plan a run of :func:`~minillm_lib.training.stages.pretrain` or :func:`~minillm_lib.training.stages.sft`.
+
+    Nothing is written. The real model is built, and runs three micro-steps and three updates on random tokens.
 
     Parameters
     ----------
     config
-        The configuration, or its YAML file.
+        The configuration, or the path of its YAML file.
 
     Raises
     ------
     ValueError
-        If the configuration, the device or, for fine-tuning, the checkpoint or the conversations do not fit.
+        If the configuration, the device or, for fine-tuning, the checkpoint or the conversations are unsuitable.
     """
     if not isinstance(config, RunConfig):
         config = load_config(cast(type[RunConfig], kind_of_config(config)), config)
@@ -177,7 +206,7 @@ def plan(config: RunConfig | str | os.PathLike[str]) -> Plan:
 
 
 def _what_is_trained(config: RunConfig) -> tuple[MiniLLM, int, int | None, int]:
-    """The model, the length of a row, and the tokens of an epoch and of an evaluation."""
+    """Return the model, the length of a row, and the tokens per epoch and per evaluation."""
     if isinstance(config, SFTConfig):
         return _fine_tuning(config)
     assert isinstance(config, PretrainConfig)
@@ -191,56 +220,21 @@ def _what_is_trained(config: RunConfig) -> tuple[MiniLLM, int, int | None, int]:
 
 
 def _fine_tuning(config: SFTConfig) -> tuple[MiniLLM, int, int | None, int]:
-    model = MiniLLM.load_from_checkpoint(config.ckpt, dtype=torch.float32)
-    if model.tokenizer is None:
-        raise ConfigError(f"ckpt={config.ckpt} holds no tokenizer, which fine-tuning needs")
-    longest, seq_len = model.config.max_seq_len, config.train.seq_len or model.config.max_seq_len
-    if seq_len > longest:
-        raise ConfigError(
-            f"train.seq_len={seq_len} is longer than the max_seq_len={longest} of ckpt={config.ckpt}"
-        )
-    data = prepare_conversations(config.data.conversations, model.tokenizer, seq_len)
+    model = model_to_fine_tune(config)
+    seq_len = config.train.seq_len or model.config.max_seq_len
+    data = prepare_conversations(config.data.conversations, tokenizer_of(model), seq_len)
     n_evaluated = sum(_evaluated(config, seq_len, len(rows)) for rows in data.held_out.values())
     return model, seq_len, len(data.train) * seq_len, n_evaluated
 
 
 def _evaluated(config: RunConfig, seq_len: int, n_rows: int | None) -> int:
-    """Positions of an evaluation on rows of which so many exist."""
+    """Return how many tokens an evaluation reads of ``n_rows`` rows; None where their number is not known."""
     most = max(config.evaluation.max_tokens // seq_len, 1)
     return seq_len * (most if n_rows is None else min(most, n_rows))
 
 
-_TIMES = 2
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What was measured on this machine.
-
-    Attributes
-    ----------
-    step_seconds
-        An optimizer step: forward and backward passes of the whole batch, clipping, and the update.
-    evaluated_tokens_per_second
-        Of the forward pass alone.
-    memory_bytes
-        The peak of weights, gradients, the optimizers' state and activations; on a CPU what the process held above
-        what it held before, on CUDA what was allocated on the device.
-    checkpoint_bytes
-        Weights and the optimizers' state.
-    matmul_flops
-        Floating-point operations a second in plain matrix products, in the type that the run computes in.
-    """
-
-    step_seconds: float
-    evaluated_tokens_per_second: float
-    memory_bytes: int
-    checkpoint_bytes: int
-    matmul_flops: float
-
-
 class Rehearsal:
-    """A run's model and optimizers, put to work on random tokens."""
+    """A run's model and optimizers, at work on random tokens to measure their speed and size."""
 
     def __init__(
         self, model: MiniLLM, config: RunConfig, seq_len: int, processes: Processes, precision: Precision
@@ -254,21 +248,21 @@ class Rehearsal:
         self.batch = _random_batch(self.n_rows, seq_len, model.config.vocab_size, is_masked).to(self.device)
 
     def step_seconds(self) -> float:
-        """Measured on one micro-batch and one update, and put together to a whole step."""
-        self._forward_and_backward()  # the first pass reserves memory, and compiles where that is wanted
+        """Measure one micro-batch and one update, and compute from them the seconds of a full step."""
+        self._forward_and_backward()  # the first pass reserves memory, and compiles if configured
         passes = self._seconds(self._forward_and_backward)
-        self._update()  # the first one makes the optimizers' state
+        self._update()  # the first one creates the optimizers' state
         updates = self._seconds(self._update)
         return passes * self.train.batch_size / self.n_rows + updates
 
     def evaluated_tokens_per_second(self) -> float:
-        """Of the forward pass."""
+        """Measure the speed of the forward pass."""
         self.replica.model.eval()
         self._forward()
         return self.batch.input_ids.numel() / self._seconds(self._forward)
 
     def checkpoint_bytes(self) -> int:
-        """Weights and the optimizers' state."""
+        """Return the size of the weights and the optimizers' state."""
         states = (state for optimizer in self.optimizers for state in optimizer.state.values())
         tensors = [each for state in states for each in state.values() if isinstance(each, torch.Tensor)]
         return sum(
@@ -299,22 +293,33 @@ class Rehearsal:
         return statistics.median(seconds)
 
     def _wait(self) -> None:
-        """Let the device finish what it was given."""
+        """Wait until the device has finished its work."""
         if self.device.type != "cpu":
             torch.accelerator.synchronize(self.device)
 
 
 def _random_batch(n_rows: int, seq_len: int, vocab_size: int, is_masked: bool) -> Batch:
     ids = torch.randint(vocab_size, (n_rows, seq_len + 1))
-    batch = Batch(ids[:, :-1], ids[:, 1:])
     if not is_masked:
-        return batch
+        return Batch(ids[:, :-1], ids[:, 1:])
     positions = torch.arange(seq_len).expand(n_rows, -1)
-    return batch._replace(positions=positions, segment_ids=torch.zeros_like(positions))
+    return Batch(ids[:, :-1], ids[:, 1:], positions, torch.zeros_like(positions))
 
 
 class PeakMemory:
-    """The most memory that is in use while it lasts, above what was before; looked at every few milliseconds."""
+    """A context that measures the peak of memory in use.
+
+    Parameters
+    ----------
+    interval
+        Seconds between two looks at the memory of the process; CUDA records the peak itself.
+
+    Attributes
+    ----------
+    n_bytes
+        The peak, once the context has ended: on a CPU, above what the process held before; on CUDA, of what was
+        allocated on the device.
+    """
 
     def __init__(self, device: torch.device, interval: float = 0.003) -> None:
         self.device, self.interval, self.n_bytes = device, interval, 0

@@ -1,4 +1,4 @@
-"""In which types a run computes."""
+"""The number types in which a run computes: float32, bf16 or fp16, with a loss scaler for fp16."""
 
 from __future__ import annotations
 
@@ -21,18 +21,22 @@ class Precision:
 
     Parameters
     ----------
+    wanted
+        The precision; ``"auto"`` takes the best one that the device supports.
     tf32
-        Let float32 products on CUDA round their factors to 10 bits of mantissa, which is several times quicker.
+        Let float32 products on CUDA round their factors to 10 bits of mantissa, which is several times faster.
 
     Attributes
     ----------
-    name : ``"float32"``, ``"bf16"`` or ``"fp16"``.
-    dtype : what autocast computes in; ``None`` for float32.
+    name
+        ``"float32"``, ``"bf16"`` or ``"fp16"``.
+    dtype
+        The type in which autocast computes; None for float32.
 
     Raises
     ------
     ValueError
-        For fp16 elsewhere than on CUDA, and bf16 on a device without it.
+        For fp16 on a device other than CUDA, and for bf16 on a device that does not support it.
     """
 
     def __init__(
@@ -42,11 +46,14 @@ class Precision:
         self.name = _best(device) if wanted == "auto" else wanted
         if self.name == "fp16" and device.type != "cuda":
             raise ValueError(
-                f"train.precision is 'fp16', which needs a CUDA device, not {device.type}; allowed are float32 and bf16"
+                f"train.precision is 'fp16', which needs a CUDA device, not {device.type}; "
+                "allowed values: float32, bf16"
             )
         if self.name == "bf16" and not _has_bf16(device):
-            other = "fp16 and float32" if device.type == "cuda" else "float32"
-            raise ValueError(f"train.precision is 'bf16', which the device {device} lacks; allowed: {other}")
+            other = "fp16, float32" if device.type == "cuda" else "float32"
+            raise ValueError(
+                f"train.precision is 'bf16', which the device {device} does not support; allowed values: {other}"
+            )
         self.dtype = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[self.name]
         self._scaler = torch.amp.GradScaler(device.type) if self.name == "fp16" else None
         if device.type == "cuda":
@@ -54,33 +61,33 @@ class Precision:
 
     @property
     def matmul_dtype(self) -> torch.dtype:
-        """The type of most products."""
+        """The type of most matrix products."""
         return self.dtype or torch.float32
 
     @property
     def skips_infinite_gradients(self) -> bool:
-        """Whether a step with an infinite gradient is skipped and the loss scaled down, as is usual now and then.
+        """Whether a step with an infinite gradient is skipped and the loss scaled down, which is normal now and then.
 
-        Once the scale is below 1 it is not the loss's size that makes gradients infinite.
+        Once the scale is below 1, the scaling of the loss is not what makes gradients infinite.
         """
         return self._scaler is not None and self._scaler.get_scale() >= 1
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The context of a forward pass."""
+        """Return the context of a forward pass."""
         return nullcontext() if self.dtype is None else torch.autocast(self.device.type, self.dtype)
 
     def backward(self, loss: Tensor) -> None:
-        """The backward pass."""
+        """Run the backward pass, with the loss scaled if there is a scaler."""
         (loss if self._scaler is None else self._scaler.scale(loss)).backward()
 
     def unscale(self, optimizers: Sequence[Optimizer]) -> None:
-        """Give gradients their own size back."""
+        """Undo the scaling of the gradients."""
         if self._scaler is not None:
             for optimizer in optimizers:
                 self._scaler.unscale_(optimizer)
 
     def step(self, optimizers: Sequence[Optimizer], grad_norm: float) -> None:
-        """Update the weights, all or none: with a scaler, not where the gradient's norm is infinite or no number."""
+        """Update all weights; with a scaler, update none if the norm of the gradient is infinite or not a number."""
         if self._scaler is None or math.isfinite(grad_norm):
             for optimizer in optimizers:
                 optimizer.step()
@@ -88,13 +95,15 @@ class Precision:
             self._scaler.update()
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """Return the state for a checkpoint."""
         return {} if self._scaler is None else self._scaler.state_dict()
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on with the scale of a checkpoint."""
+        """Restore the scale of a checkpoint."""
         if self._scaler is not None:
-            self._scaler = torch.amp.GradScaler(self.device.type)  # without what a void step has left in it
+            self._scaler = torch.amp.GradScaler(
+                self.device.type
+            )  # without what a skipped step has left in it
             if state:
                 self._scaler.load_state_dict(state)
 
@@ -108,7 +117,7 @@ def _best(device: torch.device) -> Literal["float32", "bf16", "fp16"]:
 
 
 def _has_bf16(device: torch.device) -> bool:
-    """Whether a device multiplies in bfloat16: Ampere and later on CUDA; on MPS that depends on macOS."""
+    """Return whether a device multiplies in bfloat16: CUDA since Ampere; on MPS it depends on the version of macOS."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     try:

@@ -1,4 +1,4 @@
-"""What can be known to go wrong with a run before anything is computed."""
+"""Checks of a run before anything is computed: its processes, its folder, its output, and the room on the disk."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pathlib import Path
 from minillm_lib.model.checkpoint import SINGLE_FILE_SUFFIXES, check_replaceable
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.training.compilation import check_compiler
-from minillm_lib.training.config import RunConfig, differences
+from minillm_lib.training.config import RunConfig
 from minillm_lib.training.metrics import check_loggers
+from minillm_lib.training.overrides import differences
 from minillm_lib.training.parallel import Processes
 from minillm_lib.training.precision import Precision
-from minillm_lib.training.run_folder import RunError, RunFolder
+from minillm_lib.training.run_folder import RunError, RunFolder, checkpoint_steps
 
-# What may change when a run goes on; everything else decides on its weights.
+# What may change when a run resumes; everything else affects its weights.
 _FREE = (
     *(
         "run",
@@ -36,18 +37,18 @@ _BYTES_PER_PARAMETER = 12  # weights and two moments, in float32
 
 
 def check_machine(config: RunConfig, processes: Processes) -> None:
-    """See that the processes can share the work, the device has the precision, and the loggers are installed.
+    """Check that the processes can share the work, the device has the precision, and the loggers are installed.
 
     Raises
     ------
     ValueError
-        If not; the message names the key.
+        If not; the message names the key of the configuration.
     """
     batch_size, count = config.train.batch_size, processes.count
     if batch_size % count:
         raise RunError(
-            f"train.batch_size={batch_size} cannot be shared out evenly over {count} processes; "
-            f"take a multiple of {count}"
+            f"train.batch_size={batch_size} cannot be divided evenly among {count} processes; "
+            f"give a multiple of {count}"
         )
     Precision(config.train.precision, processes.device, config.train.tf32)
     if config.train.compile:
@@ -58,22 +59,22 @@ def check_machine(config: RunConfig, processes: Processes) -> None:
 def check_folder(
     config: RunConfig, folder: RunFolder, *, resume: bool, overwrite: bool
 ) -> dict[str, list[object]]:
-    """See that a run may begin or go on in a folder; returns the keys that changed, with both values.
+    """Check that a run may begin or resume in a folder; return the keys that have changed, with both values.
 
     Raises
     ------
     RunError
-        If there is a run and neither ``resume`` nor ``overwrite``, none and ``resume``, or one whose configuration is
-        another in a key that decides on the weights.
+        If the folder holds a run and neither ``resume`` nor ``overwrite`` is given; or if ``resume`` is given and the
+        folder holds no run, or one whose configuration differs in a key that affects the weights.
     """
     if resume:
         return _changed_keys(config, folder)
     if folder.has_run and not overwrite:
-        steps = folder.checkpoint_steps()
-        last = f" (it has come to step {steps[-1]})" if steps else ""
+        steps = checkpoint_steps(folder.path)
+        last = f" (it has reached step {steps[-1]})" if steps else ""
         raise RunError(
-            f"{folder.path}: a run has begun here already{last}: go on with --resume, begin anew with --overwrite, "
-            "or give another folder with --run"
+            f"{folder.path}: a run has already begun here{last}: resume it with --resume, start again with "
+            "--overwrite, or give another folder with --run"
         )
     return {}
 
@@ -83,7 +84,7 @@ def _changed_keys(config: RunConfig, folder: RunFolder) -> dict[str, list[object
     was_sft, is_sft = ("conversations" in each["data"] for each in (before, config.as_json()))
     if was_sft != is_sft:
         other = "an SFT run" if was_sft else "a pretraining run"
-        raise RunError(f"{folder.path}: {other} is here, which cannot go on as the other kind")
+        raise RunError(f"{folder.path}: this folder holds {other}, which cannot be resumed as the other kind")
     changes = {key: [old, new] for key, old, new in differences(before, config.as_json())}
     refused = [
         f"{key} was {old!r}, is {new!r}"
@@ -92,14 +93,14 @@ def _changed_keys(config: RunConfig, folder: RunFolder) -> dict[str, list[object
     ]
     if refused:
         raise RunError(
-            f"{folder.path}: the configuration is not that of the run: {'; '.join(refused)}. "
-            "Give the values that it began with, or begin anew with --overwrite or another --run"
+            f"{folder.path}: the configuration differs from that of the run: {'; '.join(refused)}. "
+            "Give the values that it began with, or begin a new run with --overwrite or another --run"
         )
     return changes
 
 
 def check_output(output: Path) -> None:
-    """See that the model can be written at the end, before the work and not after it.
+    """Check before the run begins that its model can be written at the end.
 
     Raises
     ------
@@ -108,7 +109,7 @@ def check_output(output: Path) -> None:
     """
     is_file = output.suffix in SINGLE_FILE_SUFFIXES
     if is_file and output.is_dir():
-        raise RunError(f"output={output} is a folder already; give another name")
+        raise RunError(f"output={output} is an existing folder; give another name")
     if not is_file:
         check_replaceable(output)
     try:
@@ -120,15 +121,15 @@ def check_output(output: Path) -> None:
 
 
 def check_room(config: RunConfig, model: ModelConfig, folder: RunFolder) -> None:
-    """See that there is room for all checkpoints that the run will keep, beside those that are there, and its model.
+    """Check that the disk has room for the finished model, and for all checkpoints that the run will add and keep.
 
     Raises
     ------
     RunError
-        If not; the message has both numbers.
+        If it has not; the message names the room that is needed and the room that is free.
     """
     n_kept = config.checkpoint.most_kept(config.train.steps)
-    n_new = max(n_kept + 1 - len(folder.checkpoint_steps()), 1)  # one more while it is written
+    n_new = max(n_kept + 1 - len(checkpoint_steps(folder.path)), 1)  # one more while it is written
     needed = n_new * _BYTES_PER_PARAMETER * model.n_parameters
     free = shutil.disk_usage(folder.path).free
     if free < needed:
@@ -140,10 +141,10 @@ def check_room(config: RunConfig, model: ModelConfig, folder: RunFolder) -> None
     if free < needed:
         raise RunError(
             f"output={config.output}: the model needs {needed / 2**30:.2f} GiB, and the disk has "
-            f"{free / 2**30:.2f} GiB free; make room, or give another output"
+            f"{free / 2**30:.2f} GiB free; make room, or give another output path"
         )
 
 
 def is_same_path(one: Path, other: Path) -> bool:
-    """Whether two paths lead to the same place, existing or not."""
+    """Return whether two paths lead to the same place, which need not exist."""
     return os.path.realpath(one) == os.path.realpath(other)

@@ -1,4 +1,4 @@
-"""How far a run is."""
+"""How far a run has come, and which batch its next step reads."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 RECENT = 100
+"""How many losses are kept to compare the next one with."""
 
 
 @dataclass
 class Progress:
-    """All that a checkpoint holds beside the weights and the optimizers' state.
+    """What a checkpoint records of the run, besides the weights and the optimizers' state.
 
-    ``recent_losses`` are those of the last hundred steps, without spikes; ``best_loss`` is the lowest on held-out text
-    and ``best_step`` the step after which it was found.
+    Attributes
+    ----------
+    step, tokens
+        How many steps have been taken, and how many tokens they have read.
+    recent_losses
+        The losses of the last hundred steps, without spikes.
+    best_loss, best_step
+        The lowest loss on held-out text, and the step after which it was measured.
     """
 
     step: int = 0
@@ -24,22 +31,23 @@ class Progress:
     best_step: int = 0
 
     def add_step(self, loss: float, n_tokens: int, *, is_usual: bool = True) -> None:
-        """Count a step; the loss of one that is not usual is no measure for those that follow."""
+        """Count a step; an unusual loss is not added to the recent losses."""
         self.step += 1
         self.tokens += n_tokens
         if is_usual:
             self.recent_losses = [*self.recent_losses, loss][-RECENT:]
 
     def is_best(self, loss: float) -> bool:
-        """Whether a held-out loss is the lowest so far; it is then remembered."""
-        if loss < self.best_loss:
-            self.best_loss, self.best_step = loss, self.step
-            return True
-        return False
+        """Tell whether a held-out loss is lower than all before it."""
+        return loss < self.best_loss
+
+    def remember_best(self, loss: float) -> None:
+        """Remember a held-out loss, measured after the current step, as the lowest."""
+        self.best_loss, self.best_step = loss, self.step
 
 
 def batch_of_step(step: int, skipped: Iterable[int]) -> int:
-    """The number of the batch that a step reads: its own number, later by each batch that is skipped before it.
+    """Return the number of the batch that a step reads: its own number, shifted by the batches skipped before it.
 
     >>> [batch_of_step(step, skipped=[1, 2]) for step in range(4)]
     [0, 3, 4, 5]

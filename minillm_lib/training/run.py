@@ -1,4 +1,4 @@
-"""What comes of a run."""
+"""The result of a run that is finished, still running, or was killed: its records, as values and as arrays."""
 
 from __future__ import annotations
 
@@ -15,73 +15,21 @@ import numpy.typing as npt
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.training.run_folder import Record, RunError, RunFolder
 
-
-@dataclass(frozen=True)
-class RunResult:
-    """What came of a run: where it is, its metrics, and whether it reached its last step.
-
-    Attributes
-    ----------
-    folder, output
-        The run's folder; and where the best model is once the run is finished.
-    is_finished
-        False where it was asked to stop before its last step.
-    records
-        The lines of ``metrics.jsonl``.
-    """
-
-    folder: Path
-    output: Path
-    is_finished: bool
-    records: list[Record]
-
-    def series(self, key: str, kind: str = "step") -> tuple[list[int], list[float]]:
-        """Steps, and the values of a metric at them: ``series("loss")``, ``series("perplexity", "evaluation")``."""
-        chosen = [record for record in self.of_kind(kind) if record.get(key) is not None]
-        return [record["step"] for record in chosen], [record[key] for record in chosen]
-
-    def of_kind(self, kind: str) -> list[Record]:
-        """The records of a kind, such as ``step``, ``evaluation`` or ``sample``."""
-        return [record for record in self.records if record["kind"] == kind]
-
-    @property
-    def best(self) -> Record:
-        """The evaluation with the lowest held-out loss."""
-        known = [record for record in self.of_kind("evaluation") if record["loss"] is not None]
-        return min(known, key=lambda record: record["loss"])
-
-    def load_model(self) -> MiniLLM:
-        """The best model, with its tokenizer, for use.
-
-        Raises
-        ------
-        RunError
-            If the run has not come to its last step.
-        """
-        if not self.is_finished:
-            raise RunError(f"{self.folder}: the run has not come to its last step: go on with resume=True")
-        return MiniLLM.load_from_checkpoint(self.output)
-
-
 FloatArray = npt.NDArray[np.float64]
 
 
-RunSource = str | os.PathLike[str] | RunResult | Sequence[Record]
-"""A run: its folder, the result of ``pretrain`` or ``sft``, or its records."""
-
-
 @dataclass(frozen=True)
-class RunMetrics:
-    """The records of a run, by kind, and the values of a key over the steps.
+class RunResult:
+    """The result of a run: :func:`~minillm_lib.training.stages.pretrain` returns it, :meth:`of` reads it from a folder.
 
     Attributes
     ----------
     records
-        In the order in which they were written.
+        The lines of ``metrics.jsonl``, in the order in which they were written.
     config
-        The run's ``config.yaml`` where it is known, else empty.
+        The run's ``config.yaml``; empty where only records are known.
     folder
-        Where the run is kept, if that is known.
+        The run's folder; None where only records are known.
     """
 
     records: Sequence[Record]
@@ -89,40 +37,59 @@ class RunMetrics:
     folder: Path | None = None
 
     @classmethod
-    def of(cls, run: RunSource | RunMetrics) -> RunMetrics:
-        """Read the metrics of a run.
+    def of(cls, run: RunSource) -> RunResult:
+        """Read what is recorded of a run.
 
         Raises
         ------
         RunError
-            If there is no run in the folder.
+            If there is no run in the folder, or it has not recorded anything yet.
         """
-        if isinstance(run, RunMetrics):
-            return run
         if isinstance(run, RunResult):
-            return cls(run.records, RunFolder(run.folder).config(), run.folder)
+            return run
         if isinstance(run, str | os.PathLike):
             folder = RunFolder(run)
             config = folder.config()
             if not folder.metrics_path.is_file():
                 raise RunError(
-                    f"{folder.path}: the run has no metrics.jsonl: it has not come to its first step"
+                    f"{folder.path}: the run has no metrics.jsonl: it has not reached its first step"
                 )
             return cls(folder.records(), config, folder.path)
         return cls(run)
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has reached its last step."""
+        return bool(self.of_kind("end"))
+
+    @property
+    def output(self) -> Path:
+        """Where the best model is, once the run is finished.
+
+        Raises
+        ------
+        RunError
+            If the configuration is not known.
+        """
+        if "output" not in self.config:
+            raise RunError(f"{self.name}: the run's configuration is not known, so neither is its output")
+        return Path(self.config["output"])
+
     def of_kind(self, kind: str) -> list[Record]:
-        """The records of a kind."""
+        """Return the records of a kind, such as ``step``, ``evaluation`` or ``sample``."""
         return [record for record in self.records if record.get("kind") == kind]
 
-    def series(self, key: str, kind: str = "step") -> tuple[FloatArray, FloatArray]:
-        """The steps at which a key was recorded, and its values, ``(n,)`` each."""
+    def series(self, key: str, kind: str = "step") -> tuple[npt.NDArray[np.int64], FloatArray]:
+        """Return the steps at which a key was recorded, and its values, ``(n,)`` each.
+
+        For example ``series("loss")``, or ``series("perplexity", "evaluation")``.
+        """
         chosen = [record for record in self.of_kind(kind) if record.get(key) is not None]
-        steps = np.array([record["step"] for record in chosen], dtype=np.float64)
+        steps = np.array([record["step"] for record in chosen], dtype=np.int64)
         return steps, np.array([record[key] for record in chosen], dtype=np.float64)
 
     def values(self, key: str) -> FloatArray:
-        """A key's value in each step, ``(n_steps,)``, nan where it was not recorded."""
+        """Return a key's value in each step, ``(n_steps,)``, nan where it was not recorded."""
         found = [record.get(key) for record in self.steps]
         return np.array([np.nan if value is None else value for value in found], dtype=np.float64)
 
@@ -137,8 +104,36 @@ class RunMetrics:
         return self.of_kind("evaluation")
 
     @property
+    def best(self) -> Record:
+        """The evaluation with the lowest held-out loss.
+
+        Raises
+        ------
+        RunError
+            If no evaluation has been recorded.
+        """
+        known = [record for record in self.evaluations if record["loss"] is not None]
+        if not known:
+            raise RunError(f"{self.name}: no evaluation on held-out text has been recorded yet")
+        return min(known, key=lambda record: record["loss"])
+
+    def load_model(self) -> MiniLLM:
+        """Load the best model, with its tokenizer, for use.
+
+        Raises
+        ------
+        RunError
+            If the run has not reached its last step.
+        """
+        if not self.is_finished:
+            raise RunError(
+                f"{self.name}: the run has not reached its last step: continue it with resume=True"
+            )
+        return MiniLLM.load_from_checkpoint(self.output)
+
+    @property
     def start(self) -> Record:
-        """What the run wrote down when it began; empty if it did not."""
+        """What the run recorded when it began; empty if it did not."""
         return next(iter(self.of_kind("start")), {})
 
     @property
@@ -148,7 +143,7 @@ class RunMetrics:
 
     @property
     def stage(self) -> str:
-        """``"pretrain"`` or ``"sft"``."""
+        """``"pretrain"`` or ``"sft"``; ``"run"`` where that was not recorded."""
         return str(self.start.get("stage", "run"))
 
     @cached_property
@@ -158,22 +153,26 @@ class RunMetrics:
         return int(np.argmax(rates >= 0.99 * np.nanmax(rates))) if np.isfinite(rates).any() else 0
 
     def setting(self, *keys: str) -> Any:
-        """A value of the configuration, ``setting("train", "clip_norm")``; ``None`` where there is none."""
+        """Return a value of the configuration, ``setting("train", "clip_norm")``; None where there is none."""
         value: Any = self.config
         for key in keys:
             value = value.get(key) if isinstance(value, Mapping) else None
         return value
 
 
+RunSource = str | os.PathLike[str] | RunResult | Sequence[Record]
+"""A run: its folder, the result of ``pretrain`` or ``sft``, or its records."""
+
+
 def smoothed(values: npt.ArrayLike, window: int | None = None) -> FloatArray:
-    """A centred moving average that is narrower towards both ends, so that a trend is not bent there.
+    """Compute a centred moving average that is narrower towards both ends, so that a trend is not bent there.
 
     Parameters
     ----------
     values
         ``(n,)``; values that are not finite are left out of the averages.
     window
-        How many values are averaged; by default a thirtieth of all, and five at least.
+        How many values are averaged; None for a thirtieth of all, but at least five.
     """
     values = np.asarray(values, dtype=np.float64)
     n = len(values)
@@ -190,7 +189,7 @@ def smoothed(values: npt.ArrayLike, window: int | None = None) -> FloatArray:
 
 
 def noise_of(values: FloatArray) -> float:
-    """The standard deviation of values around their trend, from the differences of neighbours; robust to outliers."""
+    """Estimate the standard deviation of values around their trend from neighbours' differences; robust to outliers."""
     differences = np.diff(values[np.isfinite(values)])
     if not len(differences):
         return 0.0

@@ -1,8 +1,8 @@
 """Conversations as rows of token ids for supervised fine-tuning: what is trained on, and how rows are filled.
 
 Only what the assistant says is trained on: its words, and the token that ends its turn. Rows are filled in one of two
-ways: several conversations in one row, kept apart by attention (:func:`pack_conversations`), or one conversation
-a row, with the rest padded (:func:`pad_conversations`). ``benchmarks/sft_packing.py`` measures both.
+ways: several conversations per row, which attention keeps apart (:func:`pack_conversations`), or one conversation per
+row, with the rest padded (:func:`pad_conversations`). ``benchmarks/sft_packing.py`` measures both.
 """
 
 from __future__ import annotations
@@ -11,30 +11,26 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from html import escape
 from itertools import groupby
-from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from rich.text import Text
-from torch import Tensor
 
 from minillm_lib.corpora.conversations import Conversation
-from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.tokenizer import Tokenizer
-
-IGNORE_INDEX = -100
-"""The label of a token that is not trained on."""
-
-IntArray = npt.NDArray[np.int64]
+from minillm_lib.training.rows import IGNORE_INDEX, Batch, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedConversation:
-    """The ids that the model reads and those that it is to predict, both ``(length,)``.
+    """The ids that the model reads and those that it must predict, both ``(length,)``.
 
-    ``labels[t]`` is the token that follows ``input_ids[t]`` where that is the assistant's, else ``IGNORE_INDEX``.
-    ``n_turns_cut`` turns at the end had no room.
+    Attributes
+    ----------
+    labels
+        ``labels[t]`` is the token that follows ``input_ids[t]`` if the assistant says it, otherwise ``IGNORE_INDEX``.
+    n_turns_cut
+        How many turns at the end had no room.
     """
 
     input_ids: IntArray
@@ -48,11 +44,22 @@ class EncodedConversation:
 def encode_conversation(
     conversation: Conversation, tokenizer: Tokenizer, max_len: int, answer_tokens: int | None = None
 ) -> EncodedConversation | None:
-    """Ids and labels of a conversation; None if not even its first answer fits.
+    """Return the ids and labels of a conversation; None if not even its first answer fits.
 
-    A conversation of more than ``max_len`` positions loses its last question and answer until it fits, so that what
-    is left still begins as it did and ends with a whole answer. Its last token has no position: nothing follows it.
-    With ``answer_tokens`` it is broken off after so many tokens of the first answer.
+    A conversation of more than ``max_len`` positions loses its last question and answer until it fits, so that the
+    rest begins as before and ends with a complete answer. Its last token has no position, since nothing follows it.
+
+    Parameters
+    ----------
+    max_len
+        Length of a row, in tokens.
+    answer_tokens
+        Break the conversation off after this many tokens of its first answer; None keeps all.
+
+    Raises
+    ------
+    ValueError
+        If ``max_len`` is below 1.
 
     >>> from minillm_lib.tokenizer import Tokenizer
     >>> tokenizer = Tokenizer.train(["hello there, how are you?"] * 9, vocab_size=310)
@@ -76,7 +83,7 @@ def encode_conversation(
 
 @dataclass(slots=True)
 class EncodingReport:
-    """What :func:`encode_conversations` did; ``n_tokens`` are positions, ``n_trained`` those with a label."""
+    """Counts of :func:`encode_conversations`; ``n_tokens`` are positions, ``n_trained`` those with a label."""
 
     n_conversations: int = 0
     n_truncated: int = 0
@@ -102,7 +109,7 @@ def encode_conversations(
     max_len: int,
     answer_tokens: int | None = None,
 ) -> tuple[list[EncodedConversation], EncodingReport]:
-    """:func:`encode_conversation` of each, without those that do not fit, and what became of them in numbers."""
+    """Encode each conversation by :func:`encode_conversation`; return those that fit, and a report on all."""
     rows = [encode_conversation(each, tokenizer, max_len, answer_tokens) for each in conversations]
     kept = [row for row in rows if row is not None]
     report = EncodingReport(
@@ -115,51 +122,16 @@ def encode_conversations(
     return kept, report
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SFTRows:
-    """Rows for the model, all int64 tensors of ``(rows, seq)``.
-
-    Attributes
-    ----------
-    input_ids, labels
-        As :meth:`~minillm_lib.model.decoder.MiniLLM.loss` takes them; padding is ``pad_id`` and ``IGNORE_INDEX``.
-    positions
-        Counted from 0 in each conversation.
-    segment_ids
-        Which conversation of its row a token belongs to: 1 for the first, 2 for the next, 0 for padding.
-    """
-
-    input_ids: Tensor
-    labels: Tensor
-    positions: Tensor
-    segment_ids: Tensor
-
-    def __len__(self) -> int:
-        return len(self.input_ids)
-
-    def __getitem__(self, rows: slice | Sequence[int] | Tensor) -> SFTRows:
-        return SFTRows(self.input_ids[rows], self.labels[rows], self.positions[rows], self.segment_ids[rows])
-
-    def to(self, device: torch.device | str) -> SFTRows:
-        """The same rows on another device."""
-        return SFTRows(
-            self.input_ids.to(device),
-            self.labels.to(device),
-            self.positions.to(device),
-            self.segment_ids.to(device),
-        )
-
-    @property
-    def padding_share(self) -> float:
-        """Share of positions that hold no token."""
-        return float((self.segment_ids == 0).float().mean())
-
-
 def first_fit_decreasing(lengths: Sequence[int] | IntArray, capacity: int) -> IntArray:
-    """The row of each item: longest items first, each into the first row that has room for it.
+    """Assign a row to each item, the longest items first, each to the first row that has room for it.
 
-    Uses at most ``11/9 optimum + 6/9`` rows (Johnson 1973; Dósa 2007). Items of one length fill the rows in order, as
-    many into each as fit, which is why a whole length is placed at once.
+    This uses at most ``11/9 optimum + 6/9`` rows (Johnson 1973; Dósa 2007). Items of one length fill the rows in order,
+    as many in each as fit, so all items of a length are placed at once.
+
+    Returns
+    -------
+    IntArray
+        The number of each item's row, ``(len(lengths),)``.
 
     Raises
     ------
@@ -169,7 +141,7 @@ def first_fit_decreasing(lengths: Sequence[int] | IntArray, capacity: int) -> In
     sizes = np.asarray(lengths, dtype=np.int64)
     if len(sizes) and not 0 < sizes.min() <= sizes.max() <= capacity:
         raise ValueError(
-            f"lengths are from {sizes.min()} to {sizes.max()}; allowed are 1 to {capacity}, the row's length"
+            f"lengths are from {sizes.min()} to {sizes.max()}; allowed are 1 to {capacity}, the length of a row"
         )
     row_of = np.empty(len(sizes), dtype=np.int64)
     room = np.empty(0, dtype=np.int64)
@@ -183,13 +155,16 @@ def first_fit_decreasing(lengths: Sequence[int] | IntArray, capacity: int) -> In
     return row_of
 
 
-def pack_conversations(
-    conversations: Sequence[EncodedConversation], max_len: int, pad_id: int = 0
-) -> SFTRows:
-    """Fill rows of ``max_len`` with whole conversations, by :func:`first_fit_decreasing`.
+def pack_conversations(conversations: Sequence[EncodedConversation], max_len: int, pad_id: int = 0) -> Batch:
+    """Fill rows of ``max_len`` tokens with complete conversations, by :func:`first_fit_decreasing`.
 
-    Nothing is random, and conversations keep their order within a row. Attention must be kept within each
-    conversation; then each is treated as if it were alone (:func:`packed_loss`).
+    Nothing is random, and conversations keep their order within a row. As long as attention is kept within each
+    conversation (see :func:`~minillm_lib.training.rows.batch_loss`), each is treated as if it were alone.
+
+    Raises
+    ------
+    ValueError
+        If a conversation is longer than ``max_len``.
     """
     row_of = first_fit_decreasing([len(conversation) for conversation in conversations], max_len)
     rows: list[list[EncodedConversation]] = [[] for _ in range(int(row_of.max(initial=-1)) + 1)]
@@ -200,15 +175,21 @@ def pack_conversations(
 
 def pad_conversations(
     conversations: Sequence[EncodedConversation], max_len: int | None = None, pad_id: int = 0
-) -> SFTRows:
-    """One conversation a row, padded on the right to ``max_len``, or to the longest of them if that is None."""
+) -> Batch:
+    """Fill each row with one conversation, padded on the right to ``max_len`` tokens (None: to the longest).
+
+    Raises
+    ------
+    ValueError
+        If a conversation is longer than ``max_len``.
+    """
     longest = max(map(len, conversations), default=0)
     if max_len is not None and longest > max_len:
         raise ValueError(f"the longest conversation has {longest} tokens; max_len is {max_len}")
     return _filled([[conversation] for conversation in conversations], max_len or longest, pad_id)
 
 
-def _filled(rows: Sequence[Sequence[EncodedConversation]], seq: int, pad_id: int) -> SFTRows:
+def _filled(rows: Sequence[Sequence[EncodedConversation]], seq: int, pad_id: int) -> Batch:
     input_ids = np.full((len(rows), seq), pad_id, dtype=np.int64)
     labels = np.full((len(rows), seq), IGNORE_INDEX, dtype=np.int64)
     positions, segment_ids = np.zeros((2, len(rows), seq), dtype=np.int64)
@@ -219,26 +200,14 @@ def _filled(rows: Sequence[Sequence[EncodedConversation]], seq: int, pad_id: int
             input_ids[place], labels[place] = conversation.input_ids, conversation.labels
             positions[place], segment_ids[place] = np.arange(len(conversation)), segment
             start += len(conversation)
-    return SFTRows(*map(torch.from_numpy, (input_ids, labels, positions, segment_ids)))
-
-
-def packed_loss(model: MiniLLM, rows: SFTRows, reduction: Literal["mean", "sum"] = "mean") -> Tensor:
-    """:meth:`MiniLLM.loss <minillm_lib.model.decoder.MiniLLM.loss>` of rows in which conversations do not meet."""
-    return model.loss(
-        rows.input_ids,
-        rows.labels,
-        positions=rows.positions,
-        segment_ids=rows.segment_ids,
-        ignore_index=IGNORE_INDEX,
-        reduction=reduction,
-    )
+    return Batch(*map(torch.from_numpy, (input_ids, labels, positions, segment_ids)))
 
 
 @dataclass(frozen=True, slots=True)
 class MaskExplanation:
-    """A conversation's tokens as the tokenizer cuts it, each with whether it is trained on.
+    """The tokens of a conversation, and which of them are trained on.
 
-    A notebook shows it in colour, and so does ``rich.print``.
+    A notebook shows them in colour, and so does ``rich.print``.
     """
 
     pieces: tuple[str, ...]
@@ -252,7 +221,7 @@ class MaskExplanation:
         return text
 
     def _repr_html_(self) -> str:
-        """Trained tokens on green, the rest grey; a line for each turn, and a thin border around each token."""
+        """Show trained tokens on green and the rest in grey, with a line per turn and a border around each token."""
         style = (
             "border:1px solid rgba(128,128,128,.35);border-radius:3px;white-space:pre-wrap;padding:0 1px;"
             "font-family:monospace;line-height:1.7;"
@@ -267,7 +236,7 @@ class MaskExplanation:
         return f"<div>{''.join(spans)}<small>{note}</small></div>"
 
     def __str__(self) -> str:
-        """The conversation with ``[[…]]`` around what is trained on."""
+        """Return the conversation with ``[[…]]`` around what is trained on."""
         runs = groupby(zip(self.is_trained, self.pieces, strict=True), key=lambda pair: pair[0])
         parts = ((trained, "".join(piece for _, piece in run)) for trained, run in runs)
         return "".join(f"[[{part}]]" if trained else part for trained, part in parts)

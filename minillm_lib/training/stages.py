@@ -1,4 +1,4 @@
-"""The two runs: :func:`pretrain` makes a model that continues text, :func:`sft` one that answers."""
+"""The two kinds of run: :func:`pretrain` makes a model that continues text, :func:`sft` one that answers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ import torch
 from minillm_lib.generation.decoding import tokenizer_of
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
-from minillm_lib.training.config import PretrainConfig, RunConfig, SFTConfig, load_config
+from minillm_lib.training.config import PretrainConfig, RunConfig, SFTConfig, check_seq_len
 from minillm_lib.training.data import (
     given_tokenizer,
     open_pretraining_data,
     prepare_conversations,
     prepare_pretraining_data,
 )
+from minillm_lib.training.overrides import load_config
 from minillm_lib.training.parallel import Processes, joined_processes
 from minillm_lib.training.preflight import (
     check_folder,
@@ -56,26 +57,32 @@ def pretrain(
     progress: bool = True,
     on_record: OnRecord | None = None,
 ) -> RunResult:
-    """Train a model to continue text, from nothing or, with ``config.ckpt``, on from a checkpoint.
+    """Train a model to continue text, from random weights or, with ``config.ckpt``, from a checkpoint.
 
     Parameters
     ----------
     config
-        The configuration, or its YAML file.
+        The configuration, or the path of its YAML file.
     resume, overwrite
-        What to do where a run has begun in the folder already: go on from its last checkpoint, or remove it.
-        With neither, that is an error.
+        What to do if the folder already holds a run: resume it from its last checkpoint, or remove it.
+        If neither is given, an existing run is an error.
     progress
-        Show bars.
+        Show progress bars.
     on_record
         Called with each record of the metrics, such as ``{"kind": "step", "step": 1, "loss": 8.76, …}``.
+
+    Returns
+    -------
+    RunResult
+        The run so far; it is not finished if a signal has stopped it.
 
     Raises
     ------
     ValueError
-        For anything in the configuration, the data, the folder or the machine that does not fit, before any compute is
-        spent; :class:`~minillm_lib.training.run_folder.RunError` for a run that cannot begin, go on or be saved;
-        :class:`~minillm_lib.training.divergence.TrainingDivergedError` for a loss that is not finite.
+        If the configuration, the data, the folder or the machine is unsuitable; this is checked before any compute is
+        spent. :class:`~minillm_lib.training.run_folder.RunError` means that the run cannot begin, resume or be saved,
+        and :class:`~minillm_lib.training.divergence.TrainingDivergedError` that the loss is no longer finite, or has
+        jumped in a run that is to stop then.
     """
     config = _as_config(PretrainConfig, config)
     _check_ckpt_is_kept(config)
@@ -91,15 +98,15 @@ def pretrain(
             data = open_pretraining_data(config.text)
         if config.ckpt is not None and data.tokenizer.sha256 != tokenizer_of(model).sha256:
             raise RunError(
-                f"data.tokenizer={config.data.tokenizer} is not the tokenizer of ckpt={config.ckpt}, whose pieces the "
-                "model knows; leave it out"
+                f"data.tokenizer={config.data.tokenizer} is not the tokenizer of ckpt={config.ckpt}, with which the "
+                "model was trained; leave data.tokenizer out"
             )
         train, validation = (
             data.windows(split, config.seq_len, document_mask=config.data.document_mask)
             for split in ("train", "validation")
         )
         model.tokenizer = data.tokenizer
-        return run.trained(model, train, {"validation": validation}, data.facts, progress, on_record)
+        return run.trained(model, train, {"validation": validation}, data.fingerprint, progress, on_record)
 
 
 def sft(
@@ -110,22 +117,22 @@ def sft(
     progress: bool = True,
     on_record: OnRecord | None = None,
 ) -> RunResult:
-    """Teach a pretrained model to answer; the arguments are those of :func:`pretrain`."""
+    """Teach a pretrained model to answer; arguments, result and errors are those of :func:`pretrain`."""
     config = _as_config(SFTConfig, config)
     _check_ckpt_is_kept(config)
     with _begun(config, resume, overwrite) as run:
-        model = _pretrained(config)
+        model = model_to_fine_tune(config)
         check_room(config, model.config, run.folder)
         seq_len = config.train.seq_len or model.config.max_seq_len
         data = prepare_conversations(config.data.conversations, tokenizer_of(model), seq_len)
         if progress and run.processes.is_first:
             print(data.summary, flush=True)
-        return run.trained(model, data.train, data.held_out, data.facts, progress, on_record)
+        return run.trained(model, data.train, data.held_out, data.fingerprint, progress, on_record)
 
 
 @dataclass(frozen=True)
 class _Run:
-    """A run whose folder is taken, and who takes part in it."""
+    """A run that has its folder to itself, and the processes that take part in it."""
 
     config: RunConfig
     folder: RunFolder
@@ -139,12 +146,12 @@ class _Run:
         model: MiniLLM,
         rows: Rows,
         held_out: Mapping[str, Rows],
-        data_facts: Mapping[str, Any],
+        data_fingerprint: Mapping[str, Any],
         progress: bool,
         on_record: OnRecord | None,
     ) -> RunResult:
         if self.overwrite and self.processes.is_first:
-            self.folder.clear()  # not before everything else was found to fit
+            self.folder.clear()  # only now that everything else has been checked
         self.processes.wait()
         trainer = Trainer(
             self.config,
@@ -153,7 +160,7 @@ class _Run:
             model,
             rows,
             held_out,
-            data_facts,
+            data_fingerprint,
             progress=progress,
             on_record=on_record,
         )
@@ -166,9 +173,9 @@ class _Run:
 
 @contextmanager
 def _begun(config: RunConfig, resume: bool, overwrite: bool) -> Iterator[_Run]:
-    """Join the processes, take the folder, and see that the run may begin or go on there.
+    """Join the processes, lock the folder, and check that the run may begin or resume there.
 
-    The first process does all of that, and the others wait for it.
+    The first process locks and checks the folder, and the others wait for it.
     """
     if resume and overwrite:
         raise RunError("resume and overwrite exclude each other")
@@ -180,7 +187,7 @@ def _begun(config: RunConfig, resume: bool, overwrite: bool) -> Iterator[_Run]:
             yield _Run(config, folder, processes, resume, overwrite, {})
             return
         if resume and not folder.has_run:
-            raise RunError(f"{folder.path}: there is no run to go on with; leave --resume out to begin one")
+            raise RunError(f"{folder.path}: there is no run to resume; leave out --resume to begin one")
         with folder.locked():
             changed_keys = check_folder(config, folder, resume=resume, overwrite=overwrite)
             check_output(config.output)
@@ -195,12 +202,12 @@ def _as_config(kind: type[Config], config: Config | str | os.PathLike[str]) -> C
 def _check_ckpt_is_kept(config: PretrainConfig | SFTConfig) -> None:
     if config.ckpt is not None and is_same_path(config.ckpt, config.output):
         raise RunError(
-            f"output={config.output} is also the ckpt that the run starts from; give another output"
+            f"output={config.output} is also the ckpt that the run starts from; give a different output"
         )
 
 
 def _check_vocabulary(config: PretrainConfig) -> None:
-    """See that each piece of the tokenizer has a row in the model's embedding."""
+    """Check that each piece of the tokenizer has a row in the model's embedding."""
     data, room = config.text, config.model.vocab_size
     n_pieces = data.vocab_size if data.tokenizer is None else given_tokenizer(data.tokenizer).vocab_size
     if n_pieces > room:
@@ -210,19 +217,23 @@ def _check_vocabulary(config: PretrainConfig) -> None:
         )
 
 
-def _pretrained(config: SFTConfig) -> MiniLLM:
-    """The model to start from, which must be fit for it."""
+def model_to_fine_tune(config: SFTConfig) -> MiniLLM:
+    """Load the model that a fine-tuning run starts from, in float32, with its tokenizer.
+
+    Raises
+    ------
+    RunError
+        If the checkpoint holds no tokenizer, or weights that are not finite.
+    ConfigError
+        If the rows of the run are too long for the model.
+    """
     model = _start(config.ckpt)
-    longest, seq_len = model.config.max_seq_len, config.train.seq_len
-    if seq_len is not None and seq_len > longest:
-        raise RunError(
-            f"train.seq_len={seq_len} is longer than the max_seq_len={longest} of ckpt={config.ckpt}"
-        )
+    check_seq_len(config.train.seq_len, model.config, f"ckpt={config.ckpt}")
     return model
 
 
 def _continued(ckpt: Path, config: ModelConfig) -> MiniLLM:
-    """The weights of a checkpoint in a model of this configuration, which must have its shape."""
+    """Load the weights of a checkpoint into a model of this configuration, which must have the same shape."""
     start = _start(ckpt)
     free = _CHANGE_NO_WEIGHT - ({"max_seq_len"} if config.positions == "learned" else set())
     own, wanted = start.config.model_dump(), config.model_dump()
@@ -232,7 +243,9 @@ def _continued(ckpt: Path, config: ModelConfig) -> MiniLLM:
         if key not in free and own[key] != wanted[key]
     ]
     if changed:
-        raise RunError(f"ckpt={ckpt} is a model of another shape, in brackets: {', '.join(changed)}")
+        raise RunError(
+            f"ckpt={ckpt} is a model of a different shape (its values in brackets): {', '.join(changed)}"
+        )
     model = MiniLLM(config)
     model.load_state_dict(start.state_dict())
     model.tokenizer = start.tokenizer
@@ -240,10 +253,10 @@ def _continued(ckpt: Path, config: ModelConfig) -> MiniLLM:
 
 
 def _start(ckpt: Path) -> MiniLLM:
-    """A checkpoint that can be trained further, in float32."""
+    """Load a checkpoint to train it further, in float32."""
     model = MiniLLM.load_from_checkpoint(ckpt, dtype=torch.float32)
     if model.tokenizer is None:
-        raise RunError(f"ckpt={ckpt} holds no tokenizer, which training further needs")
+        raise RunError(f"ckpt={ckpt} holds no tokenizer, so it cannot be trained further")
     if not all(bool(torch.isfinite(each).all()) for each in model.parameters()):
-        raise RunError(f"ckpt={ckpt} holds weights that are not finite: it cannot be trained further")
+        raise RunError(f"ckpt={ckpt} holds weights that are not finite, so it cannot be trained further")
     return model

@@ -1,8 +1,8 @@
 """A corpus as one file of token ids, which training reads without loading it: :func:`pack` and :class:`TokenFile`.
 
-The file is a header of 1,024 bytes, the ids of all documents one after the other (uint16, or uint32 for vocabularies
-above 65,536), zeros up to a multiple of eight bytes, and the position of each document's first id (uint64), all
-little-endian. The header is the mark ``MINILLM-TOKENS`` and a JSON object.
+The file consists of a header of 1,024 bytes, the ids of all documents one after the other (uint16, or uint32 for
+vocabularies above 65,536), zeros up to a multiple of eight bytes, and the position of each document's first id
+(uint64), all little-endian. The header is the mark ``MINILLM-TOKENS`` and a JSON object.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _FIELDS = (
 
 
 class TokenFileError(ValueError):
-    """A file that is no token file, is damaged, or belongs to another tokenizer."""
+    """A file is no token file, is damaged, or belongs to another tokenizer."""
 
 
 def pack(
@@ -53,33 +53,35 @@ def pack(
     n_jobs: int = -1,
     progress: bool = True,
 ) -> TokenFile:
-    """Encode documents into a token file, as a stream: memory holds some megabytes, whatever the corpus's size.
+    """Encode documents into a token file, as a stream: memory holds some megabytes, however large the corpus is.
 
-    The same documents and tokenizer give the same bytes, on any number of processes. The file appears whole or not
-    at all. Documents without text are left out.
+    The same documents and tokenizer give the same bytes, with any number of processes. The file appears complete or
+    not at all. Documents without text are left out.
 
     Parameters
     ----------
     documents
         Documents or plain texts.
     path
-        Where the file goes; an earlier one there is replaced.
+        Where to write the file; an existing one is replaced.
     add_bos
         Begin each document with ``tokenizer.bos_id``.
     add_eos
         End each document with ``tokenizer.eos_id``.
     n_jobs
-        Processes that encode; -1 for one a core. A corpus below a megabyte is encoded in this process.
+        Number of processes; -1 for one per core. A corpus below a megabyte is encoded in this process.
+    progress
+        Show a progress bar.
 
     Returns
     -------
     TokenFile
-        The file, opened.
+        The new file, opened.
 
     Raises
     ------
     ValueError
-        If there is no text at all, or for a text that cannot be encoded (lone surrogates).
+        If there is no text at all, or a text cannot be encoded (lone surrogates).
     """
     if isinstance(documents, str | Document):
         raise ValueError("documents is a single text; give an iterable of texts or of Documents")
@@ -90,15 +92,15 @@ def pack(
         tqdm(desc=f"packing {path.name}", unit="B", unit_scale=True, disable=not progress) as bar,
     ):
         encoded = _encoded(corpus, tokenizer, add_bos, add_eos, n_jobs)
-        facts = _write(file, encoded, tokenizer, corpus, bar)
-        header = _MARK + json.dumps(facts | {"add_bos": add_bos, "add_eos": add_eos}).encode()
+        metadata = _write(file, encoded, tokenizer, corpus, bar)
+        header = _MARK + json.dumps(metadata | {"add_bos": add_bos, "add_eos": add_eos}).encode()
         file.seek(0)
         file.write(header.ljust(_HEADER_BYTES))
     return TokenFile(path, tokenizer)
 
 
 class _Corpus:
-    """Documents as batches of about a megabyte of text; counts and hashes what has gone by."""
+    """Documents as batches of about a megabyte of text; counts and hashes what has been read."""
 
     def __init__(self, documents: Iterable[Document | str]) -> None:
         self._documents = documents
@@ -123,14 +125,14 @@ class _Corpus:
             yield batch
 
     def sha256(self) -> str:
-        """The hash of all texts, each after its length in bytes."""
+        """Return the hash of all texts, each preceded by its length in bytes."""
         return self._digest.hexdigest()
 
 
 def _encoded(
     batches: Iterable[list[str]], tokenizer: Tokenizer, add_bos: bool, add_eos: bool, n_jobs: int
 ) -> Iterator[_Encoded]:
-    """The ids of each batch and the lengths of its documents, in order."""
+    """Yield the ids of each batch and the lengths of its documents, in order."""
     dtype = _dtype(tokenizer.vocab_size)
     before, after = (
         np.array([special] * wanted, dtype=dtype).tobytes()
@@ -140,41 +142,49 @@ def _encoded(
     return parallel_map(encode, batches, n_jobs=n_jobs)
 
 
-class _WordIds(dict[str, bytes]):
-    """The ids of a word as bytes, found once and remembered.
+class WordIds(dict[str, bytes]):
+    """The ids of each word as bytes, computed once and remembered.
 
-    A word is a run of spaces with what follows up to the next space. No piece of the vocabulary reaches over its end,
-    so the words of a text can be encoded one by one: neither merges nor the likeliest segmentation cross from one
-    into the next.
+    A word is a run of spaces together with what follows, up to the next space. No piece of the vocabulary extends
+    beyond the end of a word, so the words of a text can be encoded one by one: neither merges nor the likeliest
+    segmentation cross from one word into the next. For a vocabulary with such pieces, a text is one word.
+
+    Parameters
+    ----------
+    dtype
+        Type of the ids, such as ``"<u2"``.
+    most
+        How many words are remembered; then all are forgotten and remembering starts again.
     """
 
-    def __init__(self, tokenizer: Tokenizer, dtype: str) -> None:
+    def __init__(self, tokenizer: Tokenizer, dtype: str, most: int = _MOST_REMEMBERED) -> None:
         super().__init__()
         self._tokenizer = tokenizer
         self._dtype = dtype
+        self._most = most
         reaches_over = any(re.search("[^▁]▁", piece) for piece in tokenizer.vocabulary)
         self.pattern = re.compile("(?s).+" if reaches_over else " *[^ ]+| +")
 
     def __missing__(self, word: str) -> bytes:
         ids = np.array(self._tokenizer.encode(word), dtype=self._dtype).tobytes()
         if len(word) <= _LONGEST_REMEMBERED:
-            if len(self) >= _MOST_REMEMBERED:
+            if len(self) >= self._most:
                 self.clear()
             self[word] = ids
         return ids
 
     def of_text(self, text: str) -> bytes:
-        """The ids of a text."""
+        """Return the ids of a text."""
         return b"".join(map(self.__getitem__, self.pattern.findall(text)))
 
 
 @lru_cache(maxsize=1)
-def _word_ids(pickled: bytes, dtype: str) -> _WordIds:
-    return _WordIds(pickle.loads(pickled), dtype)
+def _word_ids(pickled: bytes, dtype: str) -> WordIds:
+    return WordIds(pickle.loads(pickled), dtype)
 
 
 def _encode(pickled: bytes, before: bytes, after: bytes, dtype: str, texts: list[str]) -> _Encoded:
-    """The ids of texts, by a tokenizer that comes pickled, so that a process unpacks it for the first batch only."""
+    """Encode texts; the tokenizer comes pickled, so that a process unpacks it for its first batch only."""
     word_ids = _word_ids(pickled, dtype)
     documents = [before + word_ids.of_text(text) + after for text in texts]
     size = np.dtype(dtype).itemsize
@@ -192,7 +202,7 @@ def _write(
     corpus: _Corpus,
     bar: tqdm[Any],
 ) -> dict[str, Any]:
-    """Write ids and starts behind the place of the header; returns what the header says."""
+    """Write ids and starts behind the space for the header; return the content of the header."""
     digest, starts, n_tokens = hashlib.sha256(), array("Q"), 0
     dtype = _dtype(tokenizer.vocab_size)
     file.write(bytes(_HEADER_BYTES))
@@ -221,14 +231,14 @@ def _write(
 
 
 class TokenFile:
-    """A token file, memory-mapped: opening one takes no time and no memory, whatever its size.
+    """A token file, memory-mapped: opening one takes no time and no memory, however large it is.
 
     Parameters
     ----------
     path
         A file that :func:`pack` wrote.
     tokenizer
-        The tokenizer that the ids are meant for; if given, another one is an error.
+        The tokenizer for which the ids are meant; a file of another one is an error. None skips this check.
 
     Attributes
     ----------
@@ -238,31 +248,31 @@ class TokenFile:
         The position of each document's first id, ``(n_documents,)``, uint64, read-only.
     vocab_size
         Size of the tokenizer's vocabulary.
-    facts
-        The whole header.
+    metadata
+        The content of the header.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     TokenFileError
-        If it is no token file, is of another version, is cut short or too long, or belongs to another
-        tokenizer. Altered bytes are found by :meth:`verify`, which reads it all.
+        If it is no token file, has another version, is too short or too long, or belongs to another tokenizer.
+        Altered bytes are found by :meth:`verify`, which reads the file to its end.
     """
 
     def __init__(self, path: str | os.PathLike[str], tokenizer: Tokenizer | None = None) -> None:
         self.path = Path(path)
-        self.facts = self._read_header()
-        self.vocab_size: int = self.facts["vocab_size"]
-        n_tokens, n_documents = self.facts["n_tokens"], self.facts["n_documents"]
-        dtype = np.dtype(self.facts["dtype"]).newbyteorder("<")
+        self.metadata = self._read_header()
+        self.vocab_size: int = self.metadata["vocab_size"]
+        n_tokens, n_documents = self.metadata["n_tokens"], self.metadata["n_documents"]
+        dtype = np.dtype(self.metadata["dtype"]).newbyteorder("<")
         starts_at = -(-(_HEADER_BYTES + n_tokens * dtype.itemsize) // 8) * 8
         size, expected = self.path.stat().st_size, starts_at + 8 * n_documents
         if size != expected:
             raise TokenFileError(
-                f"{self.path} is damaged: it has {size:,} bytes, and by its header {expected:,}"
+                f"{self.path} is damaged: it has {size:,} bytes, and by its header it should have {expected:,}"
             )
-        if tokenizer is not None and tokenizer.sha256 != self.facts["tokenizer_sha256"]:
+        if tokenizer is not None and tokenizer.sha256 != self.metadata["tokenizer_sha256"]:
             raise TokenFileError(
                 f"{self.path} was packed with another tokenizer (of {self.vocab_size} ids); pack the corpus again"
             )
@@ -275,20 +285,20 @@ class TokenFile:
         if not header.startswith(_MARK):
             raise TokenFileError(f"{self.path} is no token file: it does not begin with {_MARK.decode()!r}")
         try:
-            facts: dict[str, Any] = json.loads(header[len(_MARK) :])
-            missing = [name for name in _FIELDS if name not in facts]
+            metadata: dict[str, Any] = json.loads(header[len(_MARK) :])
+            missing = [name for name in _FIELDS if name not in metadata]
         except ValueError as error:
-            raise TokenFileError(f"{self.path} is damaged: its header is cut short or no JSON") from error
-        if facts.get("version") != _VERSION:
+            raise TokenFileError(f"{self.path} is damaged: its header is cut off or not JSON") from error
+        if metadata.get("version") != _VERSION:
             raise TokenFileError(
-                f"{self.path} is a token file of version {facts.get('version')}; allowed is {_VERSION}"
+                f"{self.path} is a token file of version {metadata.get('version')}; only version {_VERSION} can be read"
             )
-        if missing or facts["dtype"] not in ("uint16", "uint32"):
+        if missing or metadata["dtype"] not in ("uint16", "uint32"):
             raise TokenFileError(f"{self.path} is damaged: its header has no {', '.join(missing) or 'dtype'}")
-        return facts
+        return metadata
 
     def verify(self) -> None:
-        """Read the whole file and compare it with the hash in its header.
+        """Read the file to its end and compare it with the hash in its header.
 
         Raises
         ------
@@ -298,19 +308,25 @@ class TokenFile:
         with self.path.open("rb") as file:
             file.seek(_HEADER_BYTES)
             found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != self.facts["sha256"]:
-            raise TokenFileError(f"{self.path} is damaged: its content does not have the hash of its header")
+        if found != self.metadata["sha256"]:
+            raise TokenFileError(f"{self.path} is damaged: its content does not match the hash in its header")
 
     def document(self, index: int) -> np.ndarray:
-        """The ids of one document, with its special tokens."""
+        """Return the ids of one document, with its special tokens.
+
+        Raises
+        ------
+        IndexError
+            If there is no document of this number, counted from 0.
+        """
         if not 0 <= index < len(self):
-            raise IndexError(f"there is no document {index}; allowed is 0 to {len(self) - 1}")
+            raise IndexError(f"there is no document {index}; allowed are 0 to {len(self) - 1}")
         start = int(self.document_starts[index])
         end = int(self.document_starts[index + 1]) if index + 1 < len(self) else len(self.tokens)
         return self.tokens[start:end]
 
     def __len__(self) -> int:
-        """The number of documents."""
+        """Return the number of documents."""
         return len(self.document_starts)
 
     def __repr__(self) -> str:

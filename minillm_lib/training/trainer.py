@@ -1,11 +1,12 @@
 """The training loop: one for pretraining and fine-tuning, one process and several, float32 and mixed precision.
 
-:meth:`Trainer.run` reads from top to bottom: a step, what is recorded of it, and every so often an evaluation and a
-checkpoint. Nothing in a step depends on anything but the weights, the optimizers' state and the step's number, which is
-why a run that was killed goes on bit for bit as if it had not been.
+:meth:`Trainer.run` reads from top to bottom: a step, its record, and at regular intervals an evaluation and a
+checkpoint. A step depends only on the weights, the optimizers' state and its own number, so a run that was killed
+resumes bit for bit as if it had never stopped.
 
-What surrounds it has modules of its own: :mod:`.replica` (a model in several processes), :mod:`.checkpoints`,
-:mod:`.held_out` (evaluation and samples), :mod:`.metrics` (where records go), :mod:`.divergence`, :mod:`.throughput`.
+The parts that the loop uses are in modules of their own: :mod:`.optimizer`, :mod:`.precision`, :mod:`.parallel` (the
+processes, and the model in each of them), :mod:`.checkpoints`, :mod:`.evaluation` (held-out loss and samples),
+:mod:`.metrics` (where records go, and speed and memory) and :mod:`.divergence` (what to do when a loss goes wrong).
 """
 
 from __future__ import annotations
@@ -38,15 +39,17 @@ class Trainer:
     Parameters
     ----------
     config, folder, processes
-        What to do, where it is kept, and who takes part.
+        What to do, where to keep it, and the processes that take part.
     model
-        With its tokenizer. Its weights are trained in place.
+        The model, with its tokenizer. Its weights are trained in place.
     rows, held_out
-        What is trained on; and what is evaluated, by name.
-    data_facts
-        What tells the data from any other; a run goes on only with the data that it began with.
-    progress, on_record
-        Whether to show a bar; and what is called with each record of the metrics.
+        The rows to train on, and the rows to evaluate on, by name.
+    data_fingerprint
+        What distinguishes the data from any other; a run resumes only with the data that it began with.
+    progress
+        Show a progress bar.
+    on_record
+        Called with each record of the metrics.
     """
 
     def __init__(
@@ -57,7 +60,7 @@ class Trainer:
         model: MiniLLM,
         rows: Rows,
         held_out: Mapping[str, Rows],
-        data_facts: Mapping[str, Any],
+        data_fingerprint: Mapping[str, Any],
         *,
         progress: bool = True,
         on_record: Callable[[Record], None] | None = None,
@@ -75,14 +78,28 @@ class Trainer:
             held_out, self.replica, model.tokenizer, config, processes, self.precision, self.rows_at_a_time
         )
         self.checkpoints = Checkpoints(
-            folder, processes, model, self.optimizers, self.precision, data_facts, config.checkpoint
+            folder, processes, model, self.optimizers, self.precision, data_fingerprint, config.checkpoint
         )
         self.metrics = Metrics(config, folder, processes, show_bar=progress, on_record=on_record)
         self.bad_batches = BadBatches(train, folder, self.metrics, rows, model.tokenizer, self.precision)
+        self.throughput = Throughput(model.config, rows.seq_len, processes, self.precision)
         self.progress = Progress()
 
     def run(self) -> RunResult:
-        """Train to the last step, or until a signal asks to stop; the best model goes to ``config.output``."""
+        """Train to the last step, or until a signal asks to stop; after the last step, save the best model.
+
+        Returns
+        -------
+        RunResult
+            The run so far. Once it is finished, the best model is in ``config.output``.
+
+        Raises
+        ------
+        TrainingDivergedError
+            If the loss goes wrong and the run is to stop then.
+        RunError
+            If a file of the run cannot be written.
+        """
         n_steps, evaluate_every = self.config.train.steps, self.config.evaluation.every
         says_so = self.processes.is_first
         with Interruption(says_so=says_so) as interruption, self.metrics.opened(self.progress.step):
@@ -104,20 +121,20 @@ class Trainer:
                 if is_asked_to_stop and not is_last:
                     where = f"{interruption.name}: stopped after step {self.progress.step} of {n_steps}"
                     self.metrics.say(
-                        f"{where}; everything is saved. Go on with the same command and --resume"
+                        f"{where}; everything is saved. Resume with the same command and --resume"
                     )
-                    return self._result(is_finished=False)
+                    return self._result()
         self._export_best()
-        return self._result(is_finished=True)
+        return self._result()
 
     def _step(self) -> Record | None:
-        """One update of the weights; ``None`` where the run went back to its last checkpoint instead."""
+        """Update the weights once; return None if the run went back to its last checkpoint instead."""
         start = time.perf_counter()
         train, step, processes = self.config.train, self.progress.step, self.processes
         _, rows = self._batch_of(step)
-        batch = self.rows.batch(rows[processes.rank :: processes.count])
+        batch = self.rows[rows[processes.rank :: processes.count]]
         lr = self._set_learning_rate(step)
-        # Dropout's draws, too, are a function of the step alone.
+        # Dropout, too, is a function of the step alone.
         torch.manual_seed(((train.seed << 20) + step) * 4096 + processes.rank)
         loss, n_labels = self._accumulate_gradients(batch)
         self.precision.unscale(self.optimizers)
@@ -147,7 +164,7 @@ class Trainer:
         }
 
     def _batch_of(self, step: int) -> tuple[int, IntArray]:
-        """The number of the batch that a step reads, and its rows."""
+        """Return the number of the batch that a step reads, and its rows."""
         train, number = self.config.train, batch_of_step(step, self.bad_batches.skipped)
         return number, rows_of_step(number, train.batch_size, len(self.rows), train.seed)
 
@@ -160,24 +177,24 @@ class Trainer:
         return lr
 
     def _accumulate_gradients(self, batch: Batch) -> tuple[float, int]:
-        """Leave the gradient of the mean loss over all processes' labels; that loss, and their number."""
+        """Compute the gradient of the mean loss over all processes' labels; return that loss and their number."""
         processes = self.processes
         n_labels = int(processes.total(batch.n_labels)[0])
         total = torch.zeros((), device=processes.device)
-        n_rows = len(batch.input_ids)
+        n_rows = len(batch)
         for start in range(0, n_rows, self.rows_at_a_time):
             end = min(start + self.rows_at_a_time, n_rows)
-            part = batch.rows(start, end).to(processes.device)
+            part = batch[start:end].to(processes.device)
             with self.replica.exchanging_gradients(end == n_rows):
                 with self.precision.autocast():
                     loss = self.replica(part)
-                # Gradients are averaged over processes, so each counts its share of the sum `count` times.
+                # Gradients are averaged over the processes, so each process multiplies its share of the sum by `count`.
                 self.precision.backward(loss * (processes.count / max(n_labels, 1)))
             total += loss.detach()
         return processes.total(float(total))[0] / max(n_labels, 1), n_labels
 
     def _react(self, problem: Problem, step: int) -> bool:
-        """Warn, stop or go back as configured; whether the run went back."""
+        """Warn, stop or go back as configured; return whether the run went back."""
         if self.bad_batches.take(problem, step + 1, *self._batch_of(step)) != "rollback":
             return False
         self._load()
@@ -185,42 +202,51 @@ class Trainer:
         return True
 
     def _evaluate(self) -> bool:
-        """Record the held-out loss and samples; whether the loss is the lowest so far."""
+        """Record the held-out loss and samples; return whether the loss is the lowest so far."""
         evaluation, *samples = self.held_out.records(self.progress.step, self.progress.tokens)
         for record in (evaluation, *samples):
             self.metrics.record(record)
-        return self.progress.is_best(evaluation["loss"])
+        is_best = self.progress.is_best(evaluation["loss"])
+        if is_best:
+            self.progress.remember_best(evaluation["loss"])
+        return is_best
 
     def resume(self, changed_keys: Mapping[str, Any] | None = None) -> None:
-        """Go on from the last checkpoint that is whole, or from the start if the run was stopped before its first.
+        """Resume from the last intact checkpoint, or from the start if the run was stopped before its first one.
 
-        ``changed_keys`` of the configuration are recorded, with both values.
+        Parameters
+        ----------
+        changed_keys
+            The keys of the configuration that have changed, each with its old and new value, to be recorded.
 
         Raises
         ------
-        ValueError
-            If checkpoints are gone or all damaged, or the data is not what the run began with.
+        RunError
+            If the checkpoints are gone, or the data is not what the run began with.
+        CheckpointError
+            If no checkpoint is intact.
         """
         if self.checkpoints.exist:
             self._load()
         elif self.folder.records("step"):
             raise RunError(
-                f"{self.folder.path}: the checkpoints of this run are gone; begin anew with --overwrite"
+                f"{self.folder.path}: the checkpoints of this run are missing; start again with --overwrite"
             )
         self.metrics.go_back(self.progress.step if self.checkpoints.exist else -1)
         record = {"kind": "resume", "step": self.progress.step, "processes": self.processes.count}
         self.metrics.record({**record, "changed": dict(changed_keys or {})})
 
     def _load(self) -> None:
-        """Take up the newest whole checkpoint, and say so if that is not the newest."""
+        """Load the newest intact checkpoint, and warn if there were newer ones."""
         self.progress, faults = self.checkpoints.load_newest()
         for fault in faults:
-            text = f"{fault}; it was put aside, and the run goes on from step {self.progress.step}"
+            text = (
+                f"{fault}; this checkpoint was set aside, and the run resumes from step {self.progress.step}"
+            )
             self.metrics.warn(self.progress.step, text)
 
     def _record_start(self) -> None:
         model, seq_len = self.replica.model.config, self.rows.seq_len
-        self.throughput = Throughput(model, seq_len, self.processes, self.precision)
         self.metrics.record(
             {
                 "kind": "start",
@@ -230,20 +256,20 @@ class Trainer:
                 "vocab_size": model.vocab_size,
                 "tokens_per_epoch": len(self.rows) * seq_len,
                 "tokens_per_step": self.tokens_per_step,
-                **self.throughput.facts(),
+                **self.throughput.machine(),
             }
         )
 
     def _export_best(self) -> None:
-        """Put the best model in its place; the last one if the checkpoint of that is damaged, which is said."""
+        """Save the best model to ``config.output``; if its checkpoint is damaged, warn and save the last model."""
         if self.processes.is_first:
             step, faults = self.checkpoints.export_best(self.progress, self.config.output)
             for fault in faults:
                 self.metrics.warn(
-                    step, f"{fault}; the model of the last step is taken instead of the best one"
+                    step, f"{fault}; the model of the last step is saved instead of the best one"
                 )
             self.metrics.record({"kind": "end", "step": self.progress.step, "best_step": step})
         self.processes.wait()
 
-    def _result(self, *, is_finished: bool) -> RunResult:
-        return RunResult(self.folder.path, self.config.output, is_finished, self.folder.records())
+    def _result(self) -> RunResult:
+        return RunResult(self.folder.records(), self.config.as_json(), self.folder.path)

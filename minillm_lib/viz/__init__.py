@@ -1,7 +1,7 @@
 """Figures and HTML reports of topics, corpora and training runs.
 
-Start with :mod:`~minillm_lib.viz.training_plots` and :mod:`~minillm_lib.viz.topic_plots`; the reports put their figures
-on one self-contained page.
+Start with :mod:`~minillm_lib.viz.training_plots` and :mod:`~minillm_lib.viz.topic_plots`. The reports combine their
+figures on one self-contained page.
 """
 
 import lazy_loader

@@ -1,39 +1,30 @@
 from .cleaning_plots import plot_cleaning as plot_cleaning
 from .demo_report import write_demo_report as write_demo_report
-from .lda_report import ReportError as ReportError
-from .lda_report import write_lda_report as write_lda_report
+from .lda_report import ReportError as ReportError, write_lda_report as write_lda_report
 from .live_plot import LivePlot as LivePlot
-from .run_report import summarize_runs as summarize_runs
-from .run_report import write_run_report as write_run_report
+from .run_report import summarize_runs as summarize_runs, write_run_report as write_run_report
 from .run_results import keep_results as keep_results
+from .style import (
+    BLUE as BLUE,
+    GREEN as GREEN,
+    INK as INK,
+    ORANGE as ORANGE,
+    PALE as PALE,
+    PURPLE as PURPLE,
+    use_style as use_style,
+)
 from .topic_plots import (
     plot_convergence as plot_convergence,
-)
-from .topic_plots import (
     plot_top_terms as plot_top_terms,
-)
-from .topic_plots import (
     plot_topic_shares as plot_topic_shares,
-)
-from .topic_plots import (
     plot_topic_similarity as plot_topic_similarity,
 )
 from .training_plan import plot_plan as plot_plan
 from .training_plots import (
     plot_gradient_norms as plot_gradient_norms,
-)
-from .training_plots import (
     plot_learning_rate as plot_learning_rate,
-)
-from .training_plots import (
     plot_losses as plot_losses,
-)
-from .training_plots import (
     plot_scaling_law as plot_scaling_law,
-)
-from .training_plots import (
     plot_throughput as plot_throughput,
-)
-from .training_plots import (
     training_overview as training_overview,
 )

@@ -1,27 +1,34 @@
-"""A figure of a cleaning: what each step left of the documents and of their characters."""
+"""A figure of a cleaning run: the documents and characters left after each step."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
-
 from minillm_lib.corpora.cleaning.report import PipelineReport
+from minillm_lib.io.optional import optional_imports
 from minillm_lib.viz.style import BLUE, ORANGE, StyledFigure, style
+
+with optional_imports("report", "to draw figures"):
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 
 def plot_cleaning(report: PipelineReport) -> Figure:
-    """Draw, step by step from the top, how many documents and how many characters were left.
+    """Draw how many documents and characters were left after each cleaning step, from top to bottom.
 
-    A bar is blue for what was left and orange for what the step took away; the number behind it is what it took (of
-    the characters also what edits added).
+    The blue part of a bar is what was left, the orange part what the step removed. The number next to the bar is the
+    change made by the step, which for characters includes what edits added.
 
-    Raises ``ValueError`` for a report of no documents.
+    Raises
+    ------
+    ValueError
+        If the report counts no documents.
     """
     if not report.documents_read:
-        raise ValueError("the report counts no documents: read the documents that clean() yields, then draw")
+        raise ValueError(
+            "the report counts no documents: consume the documents that clean() yields before drawing"
+        )
     names = ["read", *(step.name for step in report.steps)]
     documents = [report.documents_read, *(step.documents_left for step in report.steps)]
     characters = [report.characters_read, *(step.characters_left for step in report.steps)]

@@ -1,4 +1,4 @@
-"""The whole way on one HTML page: topics, text, pretraining, fine-tuning, answers, and what each of them took."""
+"""An HTML report on the demo: topics, text, pretraining, fine-tuning, answers, and how long each of them took."""
 
 from __future__ import annotations
 
@@ -39,15 +39,22 @@ _PARTS = ("topics_part", "text_part", "pretraining_part", "sft_part", "time_part
 
 @dataclass(frozen=True)
 class WholeWay:
-    """Everything that :func:`write_demo_report` tells of.
+    """The results of all stages of the demo, for :func:`write_demo_report`.
 
     Attributes
     ----------
-    baselines : held-out losses in nats by name: ``unigram``, ``bigram``, and perhaps more.
-    n_conversations : those that the model was fine-tuned on.
-    before, after : the same questions, asked before and after fine-tuning.
-    held_out : more questions, asked after fine-tuning.
-    seconds : by stage: ``lda``, ``data``, ``pretraining``, ``sft``, ``answers``.
+    text
+        The training text of pretraining.
+    baselines
+        Held-out losses in nats per token by name: ``unigram``, ``bigram``, and optionally more.
+    n_conversations
+        Number of conversations that the model was fine-tuned on.
+    before, after
+        Answers to the same questions before and after fine-tuning.
+    held_out
+        Answers to further questions after fine-tuning.
+    seconds
+        Duration of each stage: ``lda``, ``data``, ``pretraining``, ``sft``, ``answers``.
     """
 
     lda: GibbsLDA
@@ -65,9 +72,12 @@ class WholeWay:
 
 
 def write_demo_report(path: str | os.PathLike[str], way: WholeWay, *, language: Language = "en") -> Path:
-    """Write the page to ``path``, whole or not at all; it makes no request.
+    """Write the page atomically to ``path``, and return the path. The page makes no network requests.
 
-    Raises :class:`~minillm_lib.viz.lda_report.ReportError` when ``path`` is a folder or cannot be written.
+    Raises
+    ------
+    ReportError
+        If ``path`` is a folder or cannot be written.
     """
     path = check_report_path(path)
     write_atomically(path, demo_report_html(way, language=language).encode())
@@ -75,7 +85,7 @@ def write_demo_report(path: str | os.PathLike[str], way: WholeWay, *, language: 
 
 
 def demo_report_html(way: WholeWay, *, language: Language = "en") -> str:
-    """The page of :func:`write_demo_report`."""
+    """Return the page of :func:`write_demo_report` as HTML."""
     words = WORDS[language]
     return (
         report_environment()
@@ -113,13 +123,13 @@ def _facts(way: WholeWay, words: Mapping[str, str]) -> Iterator[tuple[str, str]]
 
 
 def _notes(way: WholeWay, words: Mapping[str, str]) -> dict[str, str]:
-    """The sentences of the page that tell numbers."""
+    """Return the sentences of the page that contain numbers, by their part of the page."""
     first, last = way.pretraining.of_kind("evaluation")[0], way.pretraining.best
     sft_first, sft_last = way.sft.of_kind("evaluation")[0], way.sft.best
     perplexities = {name: math.exp(loss) for name, loss in way.baselines.items()}
     return {
         "text": words["text_part_note"].format(
-            megabytes=way.text.facts["corpus_bytes"] / 1e6,
+            megabytes=way.text.metadata["corpus_bytes"] / 1e6,
             tokens=len(way.text.tokens),
             vocab_size=way.tokenizer.vocab_size,
         ),

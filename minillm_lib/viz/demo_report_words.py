@@ -1,56 +1,57 @@
-"""The words of the report of the whole way, by language."""
+"""The texts of the demo report, by language."""
 
 from __future__ import annotations
 
 WORDS: dict[str, dict[str, str]] = {
     "en": {
         "title": "From topic models to a language model",
-        "subtitle": "Ten topics of 1,000 NeurIPS papers, and a small decoder that was trained, and taught "
-        "to answer, on this machine.",
+        "subtitle": "Ten topics found in 1,000 NeurIPS papers, and a small decoder that was trained, and "
+        "taught to answer questions, on this machine.",
         "topics_part": "1 Topics",
         "topics_part_note": "Latent Dirichlet allocation, fitted by collapsed Gibbs sampling to the words "
-        "of 1,000 papers. It knows which words occur together, and nothing of their order.",
+        "of 1,000 papers. The model knows which words occur together, but nothing about their order.",
         "text_part": "2 Text and tokenizer",
         "text_part_note": "The documentation installed on this machine, and the course's questions with "
-        "their answers: {megabytes:.1f} MB of text, {tokens:,} tokens of {vocab_size:,} pieces. The "
-        "tokenizer was trained on it; this is how it cuts a sentence.",
-        "token_note": "{tokens} tokens, {bytes_per_token:.2f} bytes a token",
+        "their answers: {megabytes:.1f} MB of text, or {tokens:,} tokens from a vocabulary of "
+        "{vocab_size:,} pieces. The tokenizer was trained on this text. This is how it splits a sentence.",
+        "token_note": "{tokens} tokens, {bytes_per_token:.2f} bytes per token",
         "pretraining_part": "3 Pretraining",
-        "pretraining_part_note": "A decoder of {parameters:,} parameters learned to predict the next token "
+        "pretraining_part_note": "A decoder with {parameters:,} parameters learned to predict the next token "
         "from {tokens:,} tokens. Held-out perplexity went from {first:,.0f} to {last:,.1f} ({bits:.2f} "
-        "bits a byte). Counting single tokens gives {unigram:,.0f}, counting pairs {bigram:,.1f}, on the "
-        "same held-out text.",
+        "bits per byte). On the same held-out text, counting single tokens gives {unigram:,.0f}, and "
+        "counting pairs of tokens gives {bigram:,.1f}.",
         "pretraining_alt": "Line chart: the loss over tokens, with the losses of unigram, bigram and "
         "trigram counts.",
         "samples": "What it writes as it learns",
-        "samples_note": "The same prompts, at temperature 0.8, after so many steps.",
+        "samples_note": "Continuations of the same prompts, sampled at temperature 0.8 after the given "
+        "number of steps.",
         "step": "Step",
         "perplexity": "Perplexity",
         "text": "Text",
         "sft_part": "4 Learning to answer",
-        "sft_part_note": "The same weights, trained on {conversations:,} conversations. Only the answers "
-        "count in the loss. Perplexity on phrasings that were held out went from {first:,.1f} to "
+        "sft_part_note": "The same weights, trained further on {conversations:,} conversations. Only the "
+        "answers count towards the loss. Perplexity on held-out phrasings went from {first:,.1f} to "
         "{last:,.2f}.",
         "sft_alt": "Line chart: the loss of the answers over tokens.",
-        "answers": "Questions that it was never asked in these words",
-        "answers_note": "Left what the pretrained model says, beside it what the fine-tuned one answers, "
-        "and what it should have answered.",
-        "answer_score": "Of {n} held-out phrasings it answered {en:.0%} of the English and {zh:.0%} of the "
-        "Chinese ones with the right answer (the nearest reference answer by character n-grams is the "
-        "right one).",
+        "answers": "Questions in words that the model was never trained on",
+        "answers_note": "After each question come the text of the pretrained model, the answer of the "
+        "fine-tuned model, and the reference answer.",
+        "answer_score": "Of {n} held-out phrasings, {en:.0%} of the English and {zh:.0%} of the Chinese "
+        "ones got the right answer. An answer is right if the nearest of all reference answers, by "
+        "character n-grams, is the one to the question.",
         "question": "Question",
         "before": "Pretrained only",
         "after": "Fine-tuned",
         "reference": "Reference",
-        "time_part": "5 What it took",
+        "time_part": "5 Time taken",
         "stage": "Stage",
         "seconds": "Seconds",
         "stage_lda": "Gibbs sampling, {sweeps} sweeps of {chains} chains",
-        "stage_data": "reading the text, tokenizer, packing (nothing to do if it was done before)",
+        "stage_data": "reading the text, training the tokenizer, packing (skipped if done before)",
         "stage_pretraining": "pretraining, {steps} steps",
         "stage_sft": "fine-tuning, {steps} steps",
         "stage_answers": "asking {n} questions",
-        "next": "Go on from here:",
+        "next": "Next steps:",
         "topics": "Topics",
         "documents": "Papers",
         "parameters": "Parameters",
@@ -59,8 +60,8 @@ WORDS: dict[str, dict[str, str]] = {
         "right": "Right answers (en, zh)",
         "time": "Time",
         "minutes": "{minutes:.1f} min",
-        "footer": "Made by minillm_lib {version} with minillm demo. Everything was computed on this "
-        "machine, offline.",
+        "footer": "Made by minillm demo, minillm_lib {version}. Everything was computed offline on this "
+        "machine.",
     },
     "zh": {
         "title": "从主题模型到语言模型",

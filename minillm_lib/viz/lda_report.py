@@ -1,4 +1,4 @@
-"""A topic model as one HTML file that needs no network and can be sent to anyone."""
+"""An HTML report on a topic model: a single file that needs no network and can be sent to anyone."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import jinja2
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from minillm_lib.io.optional import optional_imports
+
+# before the imports that need the same extra for something else: the error names the purpose
+with optional_imports("report", "to write HTML reports"):
+    import jinja2
+    from matplotlib.figure import Figure
 
 from minillm_lib import __version__
 from minillm_lib.io.atomic_write import write_atomically
@@ -49,7 +54,7 @@ _SVG_STYLE = f"""
 
 
 class ReportError(OSError):
-    """The report cannot be written where it was to go."""
+    """The report cannot be written to its path."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +77,16 @@ def write_lda_report(
     n_terms: int = 10,
     n_documents: int = 3,
 ) -> Path:
-    """Write the report of :func:`lda_report_html` to ``path`` and give the path back.
+    """Write the report of :func:`lda_report_html` atomically to ``path``, and return the path.
 
-    A folder that is missing is made. The file appears whole or not at all.
-    Raises :class:`ReportError` when ``path`` is a folder or cannot be written, and what ``lda_report_html`` raises.
+    Missing folders are created. The other parameters are those of :func:`lda_report_html`.
+
+    Raises
+    ------
+    ReportError
+        If ``path`` is a folder or cannot be written.
+    ValueError
+        If ``language`` is unknown, or ``model`` was not fitted on ``bag``.
     """
     path = check_report_path(path)
     page = lda_report_html(
@@ -89,9 +100,12 @@ def write_lda_report(
 
 
 def check_report_path(path: str | os.PathLike[str]) -> Path:
-    """Give ``path`` back if a report can go there: worth asking before a long fit. Nothing is written.
+    """Return ``path`` if a report can be written to it, without writing anything; useful before a long fit.
 
-    Raises :class:`ReportError` when ``path`` is a folder, or no file can be made in its folder or above.
+    Raises
+    ------
+    ReportError
+        If ``path`` is a folder, or the nearest existing parent of ``path`` is not a writable folder.
     """
     path = Path(path)
     if path.is_dir():
@@ -117,15 +131,29 @@ def lda_report_html(
     n_terms: int = 10,
     n_documents: int = 3,
 ) -> str:
-    """Tell what ``model`` found in ``bag`` on one self-contained HTML page.
+    """Report what ``model`` found in ``bag`` on one self-contained HTML page.
 
-    The page holds the facts of the run (with ``seconds``, the time that it took, if given), a table of the
-    topics with ``n_terms`` terms and ``n_documents`` typical documents each, pyLDAvis, figures, and what
-    cleaning dropped. It makes no request; only the titles of documents are links. Topics have the model's
-    numbers everywhere.
+    The page has the key figures of the fit, a table of the topics, pyLDAvis, figures, and what cleaning dropped. It
+    makes no network requests, and its only links are the titles of documents. Topics have the numbers of the model
+    throughout.
 
-    Raises ``ValueError`` for an unknown ``language``, and when ``bag`` is not the one that ``model`` was
-    fitted on.
+    Parameters
+    ----------
+    title
+        By default, the title states the numbers of topics and documents.
+    language
+        Language of the page, ``"en"`` or ``"zh"``.
+    seconds
+        How long the fit took; None to leave it out.
+    n_terms
+        Number of terms in the table for each topic.
+    n_documents
+        Number of typical documents in the table for each topic.
+
+    Raises
+    ------
+    ValueError
+        If ``language`` is unknown, or ``model`` was not fitted on ``bag``.
     """
     if language not in WORDS:
         raise ValueError(f"language is {language!r}; it must be one of {', '.join(map(repr, WORDS))}")
@@ -152,7 +180,19 @@ def topic_sections(
     n_terms: int = 10,
     n_documents: int = 3,
 ) -> dict[str, Any]:
-    """What ``topic_sections.html`` shows: the topics, pyLDAvis, the figures, and what cleaning dropped."""
+    """Build the variables of the template ``topic_sections.html``.
+
+    Parameters
+    ----------
+    words
+        The texts of the page in its language, with the keys of
+        :data:`~minillm_lib.viz.lda_report_words.WORDS`.
+
+    Returns
+    -------
+    sections
+        The texts, the topics, pyLDAvis, the figures, and what cleaning dropped.
+    """
     topics = summarize_topics(model, bag, n_terms=n_terms, n_documents=n_documents)
     figures = {figure.name: figure for figure in _figures(model, bag, topics, words)}
     rows = (("convergence", "similarity"), ("over_the_years",), ("top_terms",))
@@ -167,7 +207,7 @@ def topic_sections(
 
 
 def report_environment() -> jinja2.Environment:
-    """Where the templates of reports are found and filled in; a name that is not given is an error."""
+    """Create the Jinja environment with the templates of the reports; undefined names are errors."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -179,7 +219,7 @@ def report_environment() -> jinja2.Environment:
 
 
 def is_web_address(address: object) -> bool:
-    """Tell whether a link to ``address`` is safe: it begins with http or https, so it cannot run a script."""
+    """Return whether a link to ``address`` is safe: it starts with http or https, so it cannot run a script."""
     return isinstance(address, str) and address.lower().startswith(("http://", "https://"))
 
 
@@ -211,7 +251,7 @@ def _range(low: object, high: object) -> str:
 def _figures(
     model: GibbsLDA, bag: BagOfWords, topics: list[TopicSummary], words: Mapping[str, str]
 ) -> Iterator[_ReportFigure]:
-    """Make the figures that this model has something to show in."""
+    """Yield the figures for which this model has something to show."""
     yield _convergence(model, words)
     if len(topics) > 1:
         yield _similarity(model, topics, words)
@@ -280,7 +320,7 @@ def _over_the_years(
 
 
 def _report_figure(name: str, figure: Figure, words: Mapping[str, str], **found: Any) -> _ReportFigure:
-    """Put ``figure`` beside its words, with what it shows filled in."""
+    """Combine ``figure`` with its texts, with the values that it shows filled in."""
     return _ReportFigure(
         name=name,
         heading=words[name],
@@ -291,9 +331,9 @@ def _report_figure(name: str, figure: Figure, words: Mapping[str, str], **found:
 
 
 def svg_data_address(figure: Figure) -> str:
-    """Give ``figure`` as the address of an image that holds its own data, dark where the reader's screen is dark.
+    """Return ``figure`` as the data URL of an SVG image that follows the reader's dark mode.
 
-    Text stays text, so any browser draws it in its own fonts, Chinese included.
+    Text stays text, so that any browser draws it in its own fonts, Chinese included.
     """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

@@ -1,4 +1,4 @@
-"""The words of the report of a topic model, by language."""
+"""The texts of the report on a topic model, by language."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ WORDS: dict[str, dict[str, str]] = {
         "time": "Sampling time",
         "seconds": "{seconds:.1f} s",
         "topics": "The topics",
-        "topics_note": "A topic is a list of words that occur together; its name here is its three most relevant "
-        "terms. The share is the part of all tokens that the topic explains.",
+        "topics_note": "A topic is a list of words that occur together. It is named here after its three most "
+        "relevant terms. Its share is the fraction of all tokens that it explains.",
         "number": "No.",
         "label_and_share": "Topic and share",
         "terms": "Most relevant terms",
         "typical": "Most typical documents",
         "comma": ", ",
         "explore": "Explore the topics",
-        "explore_note": "Each circle is a topic, numbered as in the table below: the larger, the more tokens it "
-        "explains; the closer two circles, the more alike their words. Click a circle to see its terms, or point at "
-        "a term to see which topics use it.",
+        "explore_note": "Each circle is a topic, numbered as in the table below. A larger circle explains more "
+        "tokens, and circles that are closer together have more similar words. Click a circle to see its terms, or "
+        "point at a term to see which topics use it.",
         "convergence": "Convergence",
-        "convergence_note": "Where the curve is flat, further sweeps change the topics little; averages are taken to "
-        "the right of the dotted line.{chains}",
-        "convergence_chains": " Blue is the chain that the topics come from.",
+        "convergence_note": "Where the curve is flat, further sweeps change the topics little. Averages are taken over "
+        "the sweeps to the right of the dotted line.{chains}",
+        "convergence_chains": " The topics come from the blue chain.",
         "convergence_alt": "Line chart: the log-likelihood per token goes from {first:.2f} to {last:.2f} nats in "
         "{n_sweeps} sweeps.",
         "similarity": "Similar topics",
-        "similarity_note": "The darker a square, the more alike the words of two topics. Most alike are topics {a} "
-        "and {b}, with a similarity of {most:.2f}.",
-        "similarity_alt": "Heat map of the similarity of every two of the {n_topics} topics.",
+        "similarity_note": "The darker a square, the more similar the words of its two topics. Topics {a} and {b} are "
+        "the most similar, with a similarity of {most:.2f}.",
+        "similarity_alt": "Heat map of the similarity between each pair of the {n_topics} topics.",
         "over_the_years": "Topics over the years",
         "over_the_years_note": "Each panel follows one topic, with the others in grey. Topic {up} grew most, from "
         "{up_from:.1%} to {up_to:.1%} of the tokens; topic {down} shrank most, from {down_from:.1%} to {down_to:.1%}.",
-        "over_the_years_alt": "Line charts, one a topic, of its share of the tokens from {first} to {last}.",
+        "over_the_years_alt": "Line charts, one per topic, of its share of the tokens from {first} to {last}.",
         "top_terms": "Top terms",
-        "top_terms_note": "Each panel shows the most relevant terms of a topic, best on top. A long bar below a "
-        "short one is a word that other topics use as well.",
-        "top_terms_alt": "Bar charts, one a topic, of the probability of its most relevant terms.",
+        "top_terms_note": "Each panel shows the most relevant terms of one topic, the most relevant at the top. A "
+        "long bar below a short one is a word that other topics use as well.",
+        "top_terms_alt": "Bar charts, one per topic, of the probability of its most relevant terms.",
         "axis_sweep": "sweep",
         "axis_likelihood": "log p(w, z) per token (nats)",
         "axis_year": "year",
@@ -58,11 +58,11 @@ WORDS: dict[str, dict[str, str]] = {
         "axis_probability": "probability in the topic",
         "panel_topic": "Topic",
         "cleaning": "What cleaning changed and dropped",
-        "cleaning_note": "Every step between the texts as they came and the terms that the model saw.",
+        "cleaning_note": "Every step between the original texts and the terms that the model saw.",
         "step": "Step",
         "affected": "Affected",
         "why": "Why",
-        "examples": "For example",
+        "examples": "Examples",
         "of": "{affected:,} of {total:,} {unit} ({share:.1%})",
         "footer": "Made by minillm_lib {version}. Sampler: Griffiths and Steyvers (2004). Relevance: Sievert and "
         "Shirley (2014), with λ = 0.6. Similarity: one minus the Jensen–Shannon distance. Interactive map: pyLDAvis.",

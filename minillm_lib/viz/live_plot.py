@@ -1,4 +1,4 @@
-"""A plot that follows a run in a notebook: :class:`LivePlot`."""
+"""A live plot of a training run in a notebook: :class:`LivePlot`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from matplotlib.figure import Figure
-
+from minillm_lib.io.optional import optional_imports
+from minillm_lib.io.wording import duration
 from minillm_lib.training.run_folder import Record
 from minillm_lib.viz.training_plots import plot_losses
 
-try:
+with optional_imports("report", "to draw figures"):
+    from matplotlib.figure import Figure
+
+with optional_imports("course", "to plot a run while it trains"):
     from ipywidgets import HTML, Image, VBox  # type: ignore[import-untyped]
-except ImportError as error:
-    raise ImportError("LivePlot needs ipywidgets: pip install 'minillm-lib[course]'") from error
 
 _MOST_OF_THE_TIME = 0.05
 _WAITING = "<i>waiting for the first step …</i>"
@@ -26,27 +27,27 @@ _SHOWN = ("step", "evaluation", "warning")
 
 
 class LivePlot:
-    """Follow a run: its losses, its last samples, its speed and the time that is left.
+    """A plot that follows a run: its losses, its latest samples, its speed and the remaining time.
 
-    It is called with the records of the run, ``pretrain(config, on_record=LivePlot())``, and shows itself below the
-    cell at the first of them. It draws anew by setting the values of two widgets, so that it stays at its place, and
-    no more often than takes a twentieth of the time. :meth:`figure` is what stays for readers without a kernel.
+    Call it with each record of the run, as in ``pretrain(config, on_record=LivePlot())``. It appears below the cell
+    with the first record. It redraws by setting the values of its widgets, so that it keeps its place. Drawing takes at
+    most a twentieth of the time. For readers without a kernel, use :meth:`figure`.
 
     Parameters
     ----------
     steps
-        The last step of the run, by which the time that is left is told.
+        The last step of the run, to estimate the remaining time; None to show no estimate.
     interval
-        Seconds between two drawings, at least.
+        Minimum number of seconds between redraws.
     baselines
         Losses to draw as dotted lines, by name.
 
     Attributes
     ----------
     records
-        The records so far; what a run that went back to a checkpoint takes again is dropped.
+        The records so far. If the run returns to a checkpoint, the records of the steps that it repeats are dropped.
     widget
-        What is shown.
+        The widget that is shown.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class LivePlot:
         self._next_drawing = 0.0
 
     def __call__(self, record: Record) -> None:
-        """Take a record, and draw anew if it is time."""
+        """Take a record, and redraw if it is time."""
         if not self._is_shown and _is_notebook():
             self._ipython_display_()
         if record["kind"] == "step":
@@ -80,7 +81,7 @@ class LivePlot:
             self._next_drawing = time.monotonic() + max(self.interval, taken / _MOST_OF_THE_TIME)
 
     def figure(self) -> Figure:
-        """The losses so far as a figure.
+        """Draw the losses so far.
 
         Raises
         ------
@@ -96,7 +97,7 @@ class LivePlot:
         display(self.widget)
 
     def _count(self, step: int) -> None:
-        """Note the number of a step; if it has been there before, drop what will be taken again."""
+        """Note the number of a step; if the run has returned to an earlier step, drop the records to be repeated."""
         if step <= self._last_step:
             self.records = [
                 each for each in self.records if each["kind"] not in _TAKEN_AGAIN or each["step"] < step
@@ -137,10 +138,10 @@ class LivePlot:
         first, since = self._began
         a_step = (time.monotonic() - since) / (self._last_step - first)
         left = self.steps - self._last_step
-        return [f"{_duration(a_step * left)} left" if left > 0 else "done"]
+        return [f"{duration(a_step * left)} left" if left > 0 else "done"]
 
     def _last_samples(self) -> str:
-        """The newest sample of each prompt: how the text goes on, or the answer on a line of its own."""
+        """Return the newest sample of each prompt: the continuation, or the answer on its own line."""
         newest = {each["prompt"]: each["text"] for each in self.records if each["kind"] == "sample"}
         answers = any(each.get("stage") == "sft" for each in self.records if each["kind"] == "start")
         between = "\n" if answers else ""
@@ -155,15 +156,8 @@ def _loss(loss: float) -> str:
     return f"{loss:.3f} (perplexity {math.exp(min(loss, 700)):,.4g})"
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
-
-
 def _is_notebook() -> bool:
-    """Whether this runs in a Jupyter kernel."""
+    """Return whether this runs in a Jupyter kernel."""
     try:
         from IPython import get_ipython
     except ImportError:

@@ -1,4 +1,4 @@
-"""One or several training runs as one HTML file that needs no network, with what the original promised beside them."""
+"""An HTML report on one or several training runs: a single file that needs no network."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
 from minillm_lib import __version__
 from minillm_lib.analysis.baselines import baselines_of_run
-from minillm_lib.analysis.health import RunReport, examine_run
+from minillm_lib.analysis.health.report import RunReport, examine_run
 from minillm_lib.analysis.scaling_law import ScalingLaw, fit_scaling_law
 from minillm_lib.io.atomic_write import write_atomically
-from minillm_lib.training.run import RunMetrics, RunSource
+from minillm_lib.training.run import RunResult, RunSource
 from minillm_lib.training.run_folder import Record
 from minillm_lib.viz.lda_report import check_report_path, report_environment, svg_data_address
+from minillm_lib.viz.original_figures import OriginalFigures
 from minillm_lib.viz.training_plots import (
     plot_gradient_norms,
     plot_learning_rate,
@@ -27,32 +28,27 @@ from minillm_lib.viz.training_plots import (
     plot_throughput,
 )
 
-TARGET_PERPLEXITY = 12.2
 _GPU_FLOPS = 400e12
 _GPU = "a GPU that sustains 400 TFLOP/s (assumed: 40 % of an H100's 989 in bfloat16)"
 _MOST_SAMPLED_STEPS = 6
 _STAGES = {"pretrain": "Pretraining", "sft": "Fine-tuning"}
 
 
-class Promise(NamedTuple):
-    """What the original report says of a stage: cross-entropy and perplexity from and to, and optimizer steps."""
-
-    loss: tuple[str, str]
-    perplexity: tuple[str, str]
-    steps: str
-
-
-ORIGINAL = {
-    "pretrain": Promise(("7.4", "2.5"), ("1600", "12.2"), "1,300"),
-    "sft": Promise(("2.3", "1.70"), ("10.0", "5.5"), "4,500"),
-}
-
-
 @dataclass(frozen=True)
 class RunSummary:
-    """A run with all that the report says of it."""
+    """A run and everything that the report says about it.
 
-    metrics: RunMetrics
+    Attributes
+    ----------
+    baselines
+        Held-out losses of counting models in nats per token, by name.
+    law
+        The scaling law fitted to the held-out losses; None for fine-tuning, and where it could not be fitted.
+    no_law
+        Why no law could be fitted, or an empty string.
+    """
+
+    metrics: RunResult
     health: RunReport
     baselines: Mapping[str, float]
     law: ScalingLaw | None
@@ -65,31 +61,31 @@ class RunSummary:
 
     @property
     def hours(self) -> float:
-        """The time of all steps; evaluations and checkpoints not counted."""
+        """The time of all steps in hours, without evaluations and checkpoints."""
         return float(sum(record.get("seconds", 0.0) for record in self.metrics.steps)) / 3600
 
     @property
     def tokens_per_second(self) -> float:
-        """All tokens over the time of all steps."""
+        """All tokens divided by the time of all steps; nan if no step recorded its time."""
         return float(self.metrics.steps[-1]["tokens"]) / (3600 * self.hours) if self.hours else math.nan
 
     @property
     def heading(self) -> str:
-        """The stage and the folder's name."""
+        """The name of the stage and of the run's folder."""
         return f"{_STAGES.get(self.metrics.stage, self.metrics.stage)}: {self.metrics.name}"
 
 
-def summarize_run(run: RunSource | RunMetrics) -> RunSummary:
-    """Examine a run, count its baselines, and fit a scaling law to it.
+def summarize_run(run: RunSource) -> RunSummary:
+    """Examine a run, compute its counting baselines, and fit a scaling law to it.
 
     Raises
     ------
     ValueError
         If there is no run, or it has no step or no evaluation.
     """
-    metrics = RunMetrics.of(run)
+    metrics = RunResult.of(run)
     if not metrics.steps or not metrics.evaluations:
-        raise ValueError(f"{metrics.name}: a report needs a step and an evaluation at least")
+        raise ValueError(f"{metrics.name}: a report needs at least one step and one evaluation")
     baselines = baselines_of_run(metrics)
     law, no_law = None, ""
     try:
@@ -101,34 +97,53 @@ def summarize_run(run: RunSource | RunMetrics) -> RunSummary:
 
 def write_run_report(
     path: str | os.PathLike[str],
-    runs: Sequence[RunSource | RunMetrics | RunSummary],
+    runs: Sequence[RunSource | RunSummary],
     *,
-    target_perplexity: float = TARGET_PERPLEXITY,
+    target_perplexity: float | None = None,
+    original: str | os.PathLike[str] | OriginalFigures | None = None,
 ) -> Path:
-    """Write the page of :func:`run_report_html` to ``path``, whole or not at all.
+    """Write the page of :func:`run_report_html` atomically to ``path``, and return the path.
 
-    Raises :class:`~minillm_lib.viz.lda_report.ReportError` when ``path`` is a folder or cannot be written, and what
-    :func:`summarize_run` raises.
+    The parameters are those of :func:`run_report_html`.
+
+    Raises
+    ------
+    ReportError
+        If ``path`` is a folder or cannot be written.
+    ValueError
+        If there is no run, a run has no step or no evaluation, or the file of ``original`` is invalid.
     """
     path = check_report_path(path)
-    write_atomically(path, run_report_html(runs, target_perplexity=target_perplexity).encode())
+    page = run_report_html(runs, target_perplexity=target_perplexity, original=original)
+    write_atomically(path, page.encode())
     return path
 
 
 def run_report_html(
-    runs: Sequence[RunSource | RunMetrics | RunSummary], *, target_perplexity: float = TARGET_PERPLEXITY
+    runs: Sequence[RunSource | RunSummary],
+    *,
+    target_perplexity: float | None = None,
+    original: str | os.PathLike[str] | OriginalFigures | None = None,
 ) -> str:
-    """Tell of runs on one self-contained HTML page.
+    """Report on runs on one self-contained HTML page.
 
-    The page has the original's figures beside these, and for each run its curves, whether it is healthy, what it
-    wrote, its configuration, and, for pretraining, the law that its held-out loss follows and when that reaches
-    ``target_perplexity``.
+    The page has a table of figures, and for each run its curves, whether it is healthy, what it wrote and its
+    configuration. For pretraining it also has the scaling law fitted to the held-out loss.
+
+    Parameters
+    ----------
+    target_perplexity
+        Report when the fitted scaling law reaches this perplexity; None for no target.
+    original
+        Figures to show beside those of the runs: the path of a JSON file as described in
+        :class:`~minillm_lib.viz.original_figures.OriginalFigures`, or what was read from it. None for no comparison.
 
     Raises
     ------
     ValueError
-        Without a run, and what :func:`summarize_run` raises.
+        If there is no run, a run has no step or no evaluation, or the file of ``original`` is invalid.
     """
+    figures = None if original is None else OriginalFigures.of(original)
     summaries = summarize_runs(runs)
     names = " and ".join(summary.metrics.name for summary in summaries)
     return (
@@ -138,53 +153,64 @@ def run_report_html(
             language="en",
             title=f"Training: {names}",
             words={
-                "subtitle": "What the runs did, whether they are healthy, and what was promised.",
+                "subtitle": "What the runs did, and whether they are healthy.",
                 "footer": f"Made by minillm report, minillm_lib {__version__}.",
             },
             facts=list(_facts(summaries)),
-            table=comparison_rows(summaries),
+            original=figures,
+            table=comparison_rows(summaries, figures),
             parts=[_part(summary, target_perplexity) for summary in summaries],
         )
     )
 
 
-def summarize_runs(runs: Sequence[RunSource | RunMetrics | RunSummary]) -> list[RunSummary]:
-    """:func:`summarize_run` of each run that is no summary yet. Raises ``ValueError`` where there is no run."""
+def summarize_runs(runs: Sequence[RunSource | RunSummary]) -> list[RunSummary]:
+    """Summarise each run by :func:`summarize_run`, unless it is a summary already.
+
+    Raises
+    ------
+    ValueError
+        If there is no run, or a run has no step or no evaluation.
+    """
     if not runs:
         raise ValueError("there is no run to report on")
     return [run if isinstance(run, RunSummary) else summarize_run(run) for run in runs]
 
 
-def comparison_rows(summaries: Sequence[RunSummary]) -> list[tuple[str, str, str]]:
-    """The original's figures beside these: what, the original, ours. Ours are on held-out text."""
-    return [row for summary in summaries for row in _comparison(summary)]
+def comparison_rows(
+    summaries: Sequence[RunSummary], original: OriginalFigures | None = None
+) -> list[tuple[str, str, str]]:
+    """Return the figures of runs, beside those of an original.
+
+    Returns
+    -------
+    rows
+        The name of each figure, the original's value and the run's value on held-out text. The original's value is
+        empty without an original.
+    """
+    return [row for summary in summaries for row in _comparison(summary, original)]
 
 
-def _comparison(summary: RunSummary) -> Iterator[tuple[str, str, str]]:
+def _comparison(summary: RunSummary, original: OriginalFigures | None) -> Iterator[tuple[str, str, str]]:
+    name = _STAGES.get(summary.metrics.stage, summary.metrics.stage)
+    stated = original.of_stage(summary.metrics.stage) if original is not None else None
+    for key, (what, value) in _figures(summary).items():
+        yield f"{name}: {what}", "" if stated is None else getattr(stated, key) or "not given", value
+
+
+def _figures(summary: RunSummary) -> dict[str, tuple[str, str]]:
+    """Return the figures of a run by the keys of ``StageFigures``: the name of each, and its value as text."""
     metrics, best = summary.metrics, summary.best
     first = metrics.evaluations[0]
-    promise = ORIGINAL.get(metrics.stage)
-    loss, perplexity, steps = promise or Promise(("–", "–"), ("–", "–"), "–")
-    name = _STAGES.get(metrics.stage, metrics.stage)
-    yield (
-        f"{name}: cross-entropy (nats a token)",
-        f"{loss[0]} → {loss[1]}",
-        f"{first['loss']:.2f} → {best['loss']:.2f}",
-    )
-    yield (
-        f"{name}: perplexity",
-        f"{perplexity[0]} → {perplexity[1]}",
-        f"{first['perplexity']:,.4g} → {best['perplexity']:,.3g}",
-    )
-    yield (
-        f"{name}: bits per byte",
-        "not given",
-        f"{first['bits_per_byte']:.2f} → {best['bits_per_byte']:.3f}",
-    )
-    yield f"{name}: optimizer steps", steps, f"{best['step']:,} of {metrics.steps[-1]['step']:,}"
-    yield f"{name}: tokens", "not given", f"{best['tokens']:,}"
-    yield f"{name}: parameters", "26 M", f"{metrics.start.get('parameters', 0):,}"
-    yield f"{name}: hours of training", "not given", f"{summary.hours:.2f}"
+    return {
+        "loss": ("cross-entropy (nats per token)", f"{first['loss']:.2f} → {best['loss']:.2f}"),
+        "perplexity": ("perplexity", f"{first['perplexity']:,.4g} → {best['perplexity']:,.3g}"),
+        "bits_per_byte": ("bits per byte", f"{first['bits_per_byte']:.2f} → {best['bits_per_byte']:.3f}"),
+        "steps": ("optimizer steps", f"{best['step']:,} of {metrics.steps[-1]['step']:,}"),
+        "tokens": ("tokens", f"{best['tokens']:,}"),
+        "parameters": ("parameters", f"{metrics.start.get('parameters', 0):,}"),
+        "hours": ("hours of training", f"{summary.hours:.2f}"),
+    }
 
 
 def _facts(summaries: Sequence[RunSummary]) -> Iterator[tuple[str, str]]:
@@ -196,7 +222,7 @@ def _facts(summaries: Sequence[RunSummary]) -> Iterator[tuple[str, str]]:
         stage = _STAGES.get(summary.metrics.stage, summary.metrics.stage).lower()
         yield (
             f"{stage}: held-out perplexity",
-            f"{summary.best['perplexity']:,.2f} ({summary.best['bits_per_byte']:.3f} bits a byte)",
+            f"{summary.best['perplexity']:,.2f} ({summary.best['bits_per_byte']:.3f} bits per byte)",
         )
     yield "hours", f"{sum(summary.hours for summary in summaries):.2f}"
     if "device" in start:
@@ -208,7 +234,7 @@ def _facts(summaries: Sequence[RunSummary]) -> Iterator[tuple[str, str]]:
         )
 
 
-def _part(summary: RunSummary, target_perplexity: float) -> dict[str, Any]:
+def _part(summary: RunSummary, target_perplexity: float | None) -> dict[str, Any]:
     metrics = summary.metrics
     return {
         "name": metrics.name,
@@ -221,7 +247,7 @@ def _part(summary: RunSummary, target_perplexity: float) -> dict[str, Any]:
                 "gradient norm",
                 svg_data_address(plot_gradient_norms(metrics)),
             ),
-            ("tokens a second", svg_data_address(plot_throughput(metrics))),
+            ("tokens per second", svg_data_address(plot_throughput(metrics))),
         ],
         "verdict": summary.health.verdict,
         "findings": summary.health.findings,
@@ -234,29 +260,44 @@ def _part(summary: RunSummary, target_perplexity: float) -> dict[str, Any]:
 def _note(summary: RunSummary) -> str:
     best, first = summary.best, summary.metrics.evaluations[0]
     counted = ", ".join(f"{name} {math.exp(loss):,.1f}" for name, loss in summary.baselines.items())
-    baselines = f" Counting has these perplexities on the same text: {counted}." if counted else ""
+    baselines = f" The perplexities of counting models on the same text: {counted}." if counted else ""
     return (
         f"Held-out perplexity went from {first['perplexity']:,.4g} to {best['perplexity']:,.4g} "
-        f"({best['bits_per_byte']:.3f} bits a byte) in {best['step']:,} steps, at "
-        f"{summary.tokens_per_second:,.0f} tokens a second.{baselines}"
+        f"({best['bits_per_byte']:.3f} bits per byte) in {best['step']:,} steps, at "
+        f"{summary.tokens_per_second:,.0f} tokens per second.{baselines}"
     )
 
 
-def _scaling(summary: RunSummary, target_perplexity: float) -> dict[str, Any] | None:
-    """What the fitted law says of a perplexity, in sentences, and its figure."""
+def _scaling(summary: RunSummary, target_perplexity: float | None) -> dict[str, Any] | None:
+    """Return the figure of the fitted law, what it says in sentences, and a warning; None for no law to report on."""
     if summary.law is None:
-        return {"figure": None, "sentences": [summary.no_law], "doubts": []} if summary.no_law else None
-    target = math.log(target_perplexity)
+        return {"figure": None, "sentences": [summary.no_law], "warning": None} if summary.no_law else None
+    target = None if target_perplexity is None else math.log(target_perplexity)
     return {
         "figure": svg_data_address(plot_scaling_law(summary.law, target=target)),
         "sentences": list(scaling_sentences(summary, target_perplexity)),
-        "doubts": summary.law.doubts(target),
+        "warning": scaling_warning(summary, target_perplexity),
     }
 
 
-def scaling_sentences(summary: RunSummary, target_perplexity: float) -> Iterator[str]:
-    """What the law of a run says: its form, and the tokens and hours at which it reaches a perplexity."""
-    law, target = summary.law, math.log(target_perplexity)
+def scaling_warning(summary: RunSummary, target_perplexity: float | None) -> tuple[str, str] | None:
+    """Return what not to trust and why not, or None if nothing speaks against the law of a run.
+
+    Without a target, only the fit within the measured range is doubted, not the number of tokens to reach a target.
+    """
+    law = summary.law
+    if law is None:
+        return None
+    if target_perplexity is None:
+        what, doubts = "Do not trust this law:", law.doubts(float(law.loss(law.points.tokens[-1])))
+    else:
+        what, doubts = "Do not trust this number:", law.doubts(math.log(target_perplexity))
+    return (what, f"{'; '.join(doubts)}.") if doubts else None
+
+
+def scaling_sentences(summary: RunSummary, target_perplexity: float | None) -> Iterator[str]:
+    """Yield sentences about the law of a run: its form, and the tokens and hours to reach a perplexity, if any."""
+    law = summary.law
     if law is None:
         return
     floor, scale, exponent = (law.parameter_interval(name) for name in ("floor", "scale", "exponent"))
@@ -269,17 +310,21 @@ def scaling_sentences(summary: RunSummary, target_perplexity: float) -> Iterator
     if end_tokens > law.points.tokens[-1]:
         fall = float(law.loss(end_tokens)) - end_loss
         yield (
-            f"It stands for the highest learning rate; the decay brought the end of the run {fall:.2f} nats below it."
+            f"The law holds for the highest learning rate. The decay of the learning rate brought the end of the run "
+            f"{fall:.2f} nats below it."
         )
+    if target_perplexity is None:
+        return
+    target = math.log(target_perplexity)
     reached = next((each for each in summary.metrics.evaluations if each["loss"] <= target), None)
     if reached is not None:
         yield f"The run itself reached perplexity {target_perplexity:g} at {reached['tokens']:,} tokens."
     tokens, (low, high) = law.tokens_to_reach(target), law.tokens_interval(target)
     if not math.isfinite(tokens):
-        yield f"By this law perplexity {target_perplexity:g} is never reached: it lies below the floor."
+        yield f"By this law, perplexity {target_perplexity:g} is never reached: it lies below the floor."
         return
     yield (
-        f"By this law perplexity {target_perplexity:g} is reached after {_millions(tokens)} tokens (90 % interval "
+        f"By this law, perplexity {target_perplexity:g} is reached after {_millions(tokens)} tokens (90 % interval "
         f"{_millions(low)} to {_millions(high)}): {_hours(tokens / summary.tokens_per_second)} at the speed of this "
         f"run{_on_a_gpu(summary, tokens)}."
     )
@@ -299,8 +344,8 @@ def _hours(seconds: float) -> str:
     return f"{hours:,.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
 
 
-def _samples(metrics: RunMetrics) -> Iterator[dict[str, Any]]:
-    """What was written at a few steps, spread evenly, the last one among them."""
+def _samples(metrics: RunResult) -> Iterator[dict[str, Any]]:
+    """Yield what was written at a few evenly spaced steps, including the last one."""
     samples = metrics.of_kind("sample")
     steps = sorted({sample["step"] for sample in samples})
     n = min(len(steps), _MOST_SAMPLED_STEPS)

@@ -1,4 +1,4 @@
-"""A finished run as a folder to keep in a repository: small, without weights, and enough to make every figure again."""
+"""A finished run as a folder to keep in a repository: small, without weights, but enough to draw every figure again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import os
 import platform
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,15 @@ import yaml
 from minillm_lib import __version__
 from minillm_lib.analysis.reference import FILE_NAME, reference_band
 from minillm_lib.io.atomic_write import open_atomically, write_atomically
-from minillm_lib.training.run import RunMetrics, RunSource
+from minillm_lib.io.optional import installed_version
+from minillm_lib.training.run import RunSource
 from minillm_lib.viz.lda_report import ReportError
+from minillm_lib.viz.original_figures import OriginalFigures
 from minillm_lib.viz.run_report import (
-    TARGET_PERPLEXITY,
     RunSummary,
     comparison_rows,
     scaling_sentences,
+    scaling_warning,
     summarize_runs,
     write_run_report,
 )
@@ -36,37 +37,46 @@ _PACKAGES = ("torch", "numpy", "sentencepiece")
 
 def keep_results(
     folder: str | os.PathLike[str],
-    runs: Sequence[RunSource | RunMetrics | RunSummary],
+    runs: Sequence[RunSource | RunSummary],
     *,
-    target_perplexity: float = TARGET_PERPLEXITY,
+    target_perplexity: float | None = None,
+    original: str | os.PathLike[str] | OriginalFigures | None = None,
 ) -> Path:
-    """Write what is worth keeping of runs into a folder.
+    """Write what is worth keeping of runs into a folder, and return the folder.
 
     ::
 
         results/26m/
-            report.html           as write_run_report
-            table.md              the original's figures beside these
+            report.html           the page of write_run_report
+            table.md              the figures of the runs, beside the original's if given
             environment.json      Python, torch, processor, cores
             samples.md            what the models wrote
-            config.yaml           of the run, every key
-            metrics.jsonl         of every step, numbers rounded to five digits
+            config.yaml           every key of the run's configuration
+            metrics.jsonl         the metrics of every step, rounded to five digits
             curves.png
             reference-band.json   what later runs of this kind are compared with
 
-    Of several runs each has a folder of its own, named as the run, for the last four. ``minillm doctor`` and
-    ``minillm report`` read such a folder as they read the run's own. Each file appears whole or not at all; others
-    there stay.
+    With several runs, the last four files of each run are in a subfolder with the name of the run. ``minillm doctor``
+    and ``minillm report`` can read such a folder like that of a run. Each file is written atomically. Other files in
+    the folder are kept.
+
+    Parameters
+    ----------
+    target_perplexity
+        Report when the fitted scaling law reaches this perplexity; None for no target.
+    original
+        Figures to compare with, as in :func:`~minillm_lib.viz.run_report.run_report_html`; None for no comparison.
 
     Raises
     ------
     ValueError
-        If two runs have the same name, and what
-        :func:`~minillm_lib.viz.run_report.summarize_run` raises.
+        If there is no run, a run has no step or no evaluation, two runs have the same name, or the file of
+        ``original`` is invalid.
     ReportError
         If the folder cannot be written.
     """
     folder = Path(folder)
+    figures = None if original is None else OriginalFigures.of(original)
     summaries = summarize_runs(runs)
     names = [summary.metrics.name for summary in summaries]
     if len(set(names)) < len(names):
@@ -77,8 +87,10 @@ def keep_results(
             _keep_run(place, summary, folder.name)
         _write_json(folder / "environment.json", rounded(environment(summaries)))
         _write(folder / "samples.md", _samples(summaries))
-        _write(folder / "table.md", _table(summaries, places, target_perplexity))
-        write_run_report(folder / "report.html", summaries, target_perplexity=target_perplexity)
+        _write(folder / "table.md", _table(summaries, places, target_perplexity, figures))
+        write_run_report(
+            folder / "report.html", summaries, target_perplexity=target_perplexity, original=figures
+        )
     except OSError as error:
         if isinstance(error, ReportError):
             raise
@@ -98,7 +110,7 @@ def _keep_run(folder: Path, summary: RunSummary, name: str) -> None:
 
 
 def rounded(value: Any, digits: int = _DIGITS) -> Any:
-    """A value of JSON with every float rounded to so many significant digits."""
+    """Return a JSON value with every float rounded to this many significant digits."""
     if isinstance(value, float):
         return float(f"{value:.{digits}g}") if math.isfinite(value) else value
     if isinstance(value, dict):
@@ -107,7 +119,7 @@ def rounded(value: Any, digits: int = _DIGITS) -> Any:
 
 
 def environment(summaries: Sequence[RunSummary]) -> dict[str, Any]:
-    """This machine and the versions of what counts, and what each run wrote down of the machine that it began on."""
+    """Return the hardware and package versions of this machine, and what each run recorded about its own machine."""
     keys = ("device", "processes", "precision", "matmul_flops", "torch")
     return {
         "made_on": {
@@ -117,7 +129,7 @@ def environment(summaries: Sequence[RunSummary]) -> dict[str, Any]:
             "memory": psutil.virtual_memory().total,
             "python": platform.python_version(),
             "minillm_lib": __version__,
-            **{package: _version(package) for package in _PACKAGES},
+            **{package: installed_version(package) for package in _PACKAGES},
         },
         "runs": {
             summary.metrics.name: {key: summary.metrics.start.get(key) for key in keys}
@@ -127,7 +139,7 @@ def environment(summaries: Sequence[RunSummary]) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's name, which Linux tells only here."""
+    """Return the processor's name; on Linux only ``/proc/cpuinfo`` has it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -137,15 +149,8 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
 def _samples(summaries: Sequence[RunSummary]) -> str:
-    """Every sample, by run and step, as Markdown; what a model wrote stands in fences that it cannot close."""
+    """Return every sample as Markdown, by run and step, in code fences that a model's text cannot close."""
     lines = ["# What the models wrote", ""]
     for summary in summaries:
         lines += [f"## {summary.heading}", ""]
@@ -161,23 +166,35 @@ def _backticks(text: str) -> Iterator[str]:
     return (run for run in "".join(c if c == "`" else " " for c in text).split())
 
 
-def _table(summaries: Sequence[RunSummary], places: Sequence[Path], target_perplexity: float) -> str:
-    """The original's figures beside these, how to get them, and the scaling law, as Markdown."""
-    lines = [
-        "| | the original | this repository |",
-        "| --- | --- | --- |",
-        *(f"| {what} | {original} | {ours} |" for what, original, ours in comparison_rows(summaries)),
-        "",
-        "Figures of this repository are on held-out text: before the first step, and at the best one.",
+def _table(
+    summaries: Sequence[RunSummary],
+    places: Sequence[Path],
+    target_perplexity: float | None,
+    figures: OriginalFigures | None,
+) -> str:
+    """Return the figures of runs, the commands that reproduce them, and the scaling law, as Markdown."""
+    rows = comparison_rows(summaries, figures)
+    if figures is None:
+        lines = ["| | these runs |", "| --- | --- |", *(f"| {what} | {ours} |" for what, _, ours in rows), ""]
+    else:
+        lines = [
+            "| | the original | these runs |",
+            "| --- | --- | --- |",
+            *(f"| {what} | {stated} | {ours} |" for what, stated, ours in rows),
+            "",
+            f"The original is the report “{figures.title}”.",
+            "",
+        ]
+    lines += [
+        "The figures of these runs are on held-out text: before the first step, and at the best one.",
         "",
     ]
     for summary, place in zip(summaries, places, strict=True):
         command = f"minillm {summary.metrics.stage} --config {(place / 'config.yaml').as_posix()}"
         lines += [f"{summary.heading}: `{command}`", ""]
         sentences = list(scaling_sentences(summary, target_perplexity))
-        if summary.law is not None:
-            doubts = summary.law.doubts(math.log(target_perplexity))
-            sentences += [f"Do not trust this number: {'; '.join(doubts)}."] * bool(doubts)
+        if warning := scaling_warning(summary, target_perplexity):
+            sentences.append(" ".join(warning))
         lines += [f"- {sentence}" for sentence in sentences]
         lines += [""] * bool(sentences)
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""One look for every figure: quiet axes, colours that colour-blind readers tell apart, fonts that hold Chinese."""
+"""One style for every figure: quiet axes, colours that colour-blind readers can distinguish, and Chinese fonts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
-from cycler import cycler
-from matplotlib import font_manager
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from minillm_lib.io.optional import optional_imports
+
+with optional_imports("report", "to draw figures"):
+    import matplotlib
+    from cycler import cycler
+    from matplotlib import font_manager
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, VERMILLION = "#0072b2", "#e69f00", "#009e73", "#d55e00"
 PURPLE, SKY, YELLOW = "#cc79a7", "#56b4e9", "#f0e442"
 PALETTE = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, YELLOW)
-INK, PALE = "#1f2933", "#c5ccd6"  # text and the line that matters; grids and the lines that give context
+INK, PALE = "#1f2933", "#c5ccd6"  # INK: text and important lines; PALE: grids and lines in the background
 
 CJK_FONTS = (
     "Noto Sans CJK SC",
@@ -42,13 +45,13 @@ CJK_FONTS = (
 
 @cache
 def font_families() -> tuple[str, ...]:
-    """Give the fonts to draw with, best first: matplotlib's own, then an installed one that holds Chinese."""
+    """Return the fonts to draw with, best first: matplotlib's own, then an installed one with Chinese characters."""
     installed = set(font_manager.get_font_names())
     return ("DejaVu Sans", *[font for font in CJK_FONTS if font in installed][:1])
 
 
 def settings() -> dict[RcKeyType, Any]:
-    """Give the matplotlib settings that make the look. A dollar sign in a term is a dollar sign, not mathematics."""
+    """Return the matplotlib settings of the style. Dollar signs in text are drawn literally, not as mathematics."""
     return {
         "font.family": list(font_families()),
         "font.size": 10,
@@ -77,11 +80,16 @@ def settings() -> dict[RcKeyType, Any]:
     }
 
 
+def use_style() -> None:
+    """Draw every figure of a notebook in this style, with formulas between dollar signs in its labels."""
+    matplotlib.rcParams.update(settings() | {"text.parse_math": True})
+
+
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw in the house style inside a ``with`` block; matplotlib's settings are as before after it.
+    """Draw in the house style inside a ``with`` block, and restore matplotlib's settings after it.
 
-    Where no font with Chinese characters is installed, matplotlib's one warning a character is kept quiet.
+    If no font with Chinese characters is installed, matplotlib's warning about each character is suppressed.
     """
     with matplotlib.rc_context(settings()), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
@@ -89,13 +97,20 @@ def style() -> Iterator[None]:
 
 
 class StyledFigure(Figure):
-    """A figure in the house style that pyplot does not know of, so that nothing leaks; a notebook shows it."""
+    """A figure in the house style that notebooks show. It is unknown to pyplot, so that it does not leak memory.
+
+    Parameters
+    ----------
+    width, height
+        Size in inches.
+    """
 
     def __init__(self, width: float = 7.0, height: float = 4.0) -> None:
         with style():
             super().__init__(figsize=(width, height))
 
     def draw(self, renderer: Any) -> None:
+        """Draw the figure in the house style."""
         with style():
             super().draw(renderer)
 
@@ -106,5 +121,5 @@ class StyledFigure(Figure):
 
 
 def axes_for(ax: Axes | None, width: float = 7.0, height: float = 4.0) -> Axes:
-    """Give ``ax``, or the one axes of a new figure of ``width`` by ``height`` inches where there is none."""
+    """Return ``ax``, or if it is None the axes of a new figure of ``width`` by ``height`` inches."""
     return StyledFigure(width, height).subplots() if ax is None else ax

@@ -1,6 +1,6 @@
-"""Figures of a topic model: has it converged, what is each topic about, how do topics change and relate.
+"""Figures of a topic model: its convergence, the terms of its topics, and how topics change and relate.
 
-Every function returns a figure that pyplot does not know of, and draws nothing that it was not given.
+Every function returns a figure that is unknown to pyplot, and draws only what it is given.
 """
 
 from __future__ import annotations
@@ -9,17 +9,20 @@ import textwrap
 from collections.abc import Sequence
 
 import numpy as np
-import seaborn as sns
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 from rich.cells import cell_len, chop_cells
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
+from minillm_lib.io.optional import optional_imports
 from minillm_lib.topics.summary import TopicSummary
 from minillm_lib.viz.style import BLUE, ORANGE, PALE, StyledFigure, axes_for, style
+
+with optional_imports("report", "to draw figures"):
+    import seaborn as sns
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 
 def plot_convergence(
@@ -32,10 +35,25 @@ def plot_convergence(
     ylabel: str = "log p(w, z) per token (nats)",
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw each chain's log-likelihood, one array ``(n_sweeps,)`` a chain, over the numbers of the ``sweeps``.
+    """Draw the log-likelihood of each chain over the sweeps.
 
-    The chain numbered ``best``, which the topics come from, is blue, the others are orange. A dotted line
-    marks ``burn_in``, the sweep after which samples are taken. Raises ``ValueError`` when there is no chain.
+    Parameters
+    ----------
+    sweeps
+        Numbers of the sweeps, ``(n_sweeps,)``.
+    log_likelihoods
+        One array ``(n_sweeps,)`` per chain.
+    best
+        Index of the chain that the topics come from. It is blue, the others are orange.
+    burn_in
+        The sweep after which samples are taken, marked by a dotted line; None for no line.
+    ax
+        Axes to draw on; None for a new figure.
+
+    Raises
+    ------
+    ValueError
+        If there is no chain.
     """
     if not log_likelihoods:
         raise ValueError("there is no chain to draw")
@@ -59,17 +77,31 @@ def plot_topic_shares(
     xlabel: str = "year",
     ylabel: str = "share of tokens",
 ) -> Figure:
-    """Draw each topic's share over the ``years``, ``(n_years,)``, in a small panel of its own.
+    """Draw the share of each topic over the years, in one small panel per topic.
 
-    ``shares`` is ``(n_years, n_topics)``, as from :func:`~minillm_lib.topics.summary.topic_shares_by_year`.
-    The pale lines in a panel are the other topics. Raises ``ValueError`` when there are no years or the
-    shapes disagree.
+    The pale lines in a panel are the other topics.
+
+    Parameters
+    ----------
+    years
+        ``(n_years,)``.
+    shares
+        ``(n_years, n_topics)``, as returned by :func:`~minillm_lib.topics.summary.topic_shares_by_year`.
+    summaries
+        One per topic, as returned by :func:`~minillm_lib.topics.summary.summarize_topics`.
+    n_columns
+        Maximum number of panels side by side.
+
+    Raises
+    ------
+    ValueError
+        If there are no years, or the shapes do not match.
     """
     years, shares = np.asarray(years), np.asarray(shares)
     if not len(years) or shares.shape != (len(years), len(summaries)):
         raise ValueError(
             f"shares has shape {shares.shape} for {len(years)} years and {len(summaries)} topics; "
-            "(n_years, n_topics) with at least one year is needed"
+            "it must be (n_years, n_topics) with at least one year"
         )
     with style():
         figure, panels = _small_multiples(len(summaries), n_columns, height=1.75)
@@ -94,10 +126,20 @@ def plot_topic_similarity(
     label: str = "similarity",
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw how alike every two topics are, with similar topics side by side.
+    """Draw the similarity of each pair of topics as a heat map, with similar topics side by side.
 
-    ``similarity`` is ``(n_topics, n_topics)``, as from :func:`~minillm_lib.topics.summary.topic_similarity`.
-    The order is that of the leaves of average-linkage clustering. A topic's likeness to itself is left blank.
+    Topics are in the order of the leaves of average-linkage clustering. The diagonal is left blank.
+
+    Parameters
+    ----------
+    similarity
+        ``(n_topics, n_topics)``, as returned by :func:`~minillm_lib.topics.summary.topic_similarity`.
+    summaries
+        One per topic, as returned by :func:`~minillm_lib.topics.summary.summarize_topics`.
+    label
+        Label of the colour bar.
+    ax
+        Axes to draw on; None for a new figure.
     """
     similarity = np.asarray(similarity)
     order = _clustered_order(1 - similarity)
@@ -134,7 +176,17 @@ def plot_top_terms(
     topic_name: str = "Topic",
     xlabel: str = "probability in the topic",
 ) -> Figure:
-    """Draw the most relevant terms of each topic, best on top, with their probability in the topic as bars."""
+    """Draw the most relevant terms of each topic, with their probabilities in the topic as bars.
+
+    The most relevant term is at the top of its topic's panel.
+
+    Parameters
+    ----------
+    summaries
+        One per topic, as returned by :func:`~minillm_lib.topics.summary.summarize_topics`.
+    n_columns
+        Maximum number of panels side by side.
+    """
     n_terms = max(len(summary.terms) for summary in summaries)
     with style():
         figure, panels = _small_multiples(
@@ -181,7 +233,7 @@ def _clustered_order(distance: NDArray[np.float64]) -> NDArray[np.int32]:
 
 
 def _shortened(text: str, width: int) -> str:
-    """Cut ``text`` to ``width`` columns, of which a Chinese character takes two."""
+    """Shorten ``text`` to ``width`` columns; a Chinese character takes two columns."""
     return text if cell_len(text) <= width else chop_cells(text, width - 1)[0] + "…"
 
 

@@ -1,16 +1,18 @@
-"""A figure of a run that has not been started: its learning rate, step by step, and when it is evaluated and saved."""
+"""A figure of a planned run: its learning rate at each step, and when it evaluates and saves."""
 
 from __future__ import annotations
 
 from typing import get_args
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
+from minillm_lib.io.optional import optional_imports
 from minillm_lib.training.config import ScheduleConfig
 from minillm_lib.training.planning import Plan
 from minillm_lib.viz.style import BLUE, INK, StyledFigure, style
+
+with optional_imports("report", "to draw figures"):
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
 _MILLION = 1e6
 
@@ -18,7 +20,8 @@ _MILLION = 1e6
 def plot_plan(plan: Plan) -> Figure:
     """Draw the learning rate over the optimizer steps, and below it the steps that evaluate and those that save.
 
-    The configured schedule is blue, the other ones with the same settings are thin. The upper axis counts tokens.
+    The configured schedule is blue. Thin lines are the other schedules with the same settings. The upper axis counts
+    tokens.
     """
     with style():
         figure = StyledFigure(8.0, 4.2)

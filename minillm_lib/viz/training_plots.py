@@ -1,7 +1,7 @@
-"""Figures of training runs: losses, learning rate, gradient norms, speed.
+"""Figures of training runs: losses, learning rate, gradient norms and speed.
 
-Every function takes runs as their folders, as what ``pretrain`` and ``sft`` give back, or as records, and returns a
-figure that pyplot does not know of.
+Every function takes runs as folders, as results of ``pretrain`` and ``sft``, or as records. It returns a figure that is
+unknown to pyplot.
 """
 
 from __future__ import annotations
@@ -12,22 +12,25 @@ from itertools import cycle
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
-from matplotlib.ticker import (
-    FuncFormatter,
-    Locator,
-    LogFormatter,
-    MaxNLocator,
-    NullFormatter,
-    PercentFormatter,
-)
 
 from minillm_lib.analysis.scaling_law import ScalingLaw
-from minillm_lib.training.run import FloatArray, RunMetrics, RunSource, smoothed
+from minillm_lib.io.optional import optional_imports
+from minillm_lib.training.run import FloatArray, RunResult, RunSource, smoothed
 from minillm_lib.viz.style import BLUE, INK, PALETTE, VERMILLION, StyledFigure, axes_for, style
+
+with optional_imports("report", "to draw figures"):
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.patheffects import withStroke
+    from matplotlib.ticker import (
+        FuncFormatter,
+        Locator,
+        LogFormatter,
+        MaxNLocator,
+        NullFormatter,
+        PercentFormatter,
+    )
 
 XAxis = Literal["tokens", "steps"]
 _MOST_BLOCKS_NAMED = 6
@@ -35,21 +38,29 @@ _DOTS: Mapping[str, Any] = {"marker": "o", "markersize": 3.5, "linewidth": 0.8}
 
 
 def plot_losses(
-    *runs: RunSource | RunMetrics,
+    *runs: RunSource,
     baselines: Mapping[str, float] | None = None,
     x: XAxis = "tokens",
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw the loss of one or several runs, in nats a token, with perplexity on the right.
+    """Draw the loss of one or several runs in nats per token, with perplexity on the right.
 
-    The faint line is the loss of each batch, the strong one its trend, the dots the loss on held-out text.
-    ``baselines`` are losses to compare with, by name, such as those of
-    :func:`~minillm_lib.analysis.baselines.count_baselines` or a grammar's entropy; each is a dotted line.
+    The faint line is the loss of each batch, the solid line its trend, and the dots are the loss on held-out text.
+
+    Parameters
+    ----------
+    baselines
+        Losses to compare with, by name, such as those of :func:`~minillm_lib.analysis.baselines.count_baselines` or
+        the entropy of a grammar. Each is a dotted line.
+    x
+        Draw over ``"tokens"`` or ``"steps"``.
+    ax
+        Axes to draw on; None for a new figure.
 
     Raises
     ------
     ValueError
-        Without a run, or for a run without steps and evaluations.
+        If no run is given, a run has neither steps nor evaluations, or ``x`` is not allowed.
     """
     every = _metrics(runs)
     with style():
@@ -60,14 +71,14 @@ def plot_losses(
             ax.plot([], [], color=INK, label="held-out", **_DOTS)
         for name, loss in (baselines or {}).items():
             _draw_baseline(ax, name, loss)
-        ax.set(ylabel="loss (nats a token)")
+        ax.set(ylabel="loss (nats per token)")
         _label_x(ax, x)
         ax.legend(fontsize=8.5)
         _add_perplexity(ax)
     return _figure_of(ax)
 
 
-def _draw_loss(ax: Axes, metrics: RunMetrics, colour: str, x: XAxis, *, is_alone: bool) -> None:
+def _draw_loss(ax: Axes, metrics: RunResult, colour: str, x: XAxis, *, is_alone: bool) -> None:
     loss, held_out = metrics.values("loss"), metrics.series("loss", "evaluation")[1]
     if not len(loss) and not len(held_out):
         raise ValueError(f"{metrics.name} has neither a step nor an evaluation to draw")
@@ -86,7 +97,7 @@ def _draw_loss(ax: Axes, metrics: RunMetrics, colour: str, x: XAxis, *, is_alone
 def _draw_trend(
     ax: Axes, places: FloatArray, values: FloatArray, colour: str, label: str | None = None
 ) -> None:
-    """The values faintly, and strongly their moving average, in which single outliers do not count."""
+    """Draw values as a faint line, and as a solid line their moving average without single outliers."""
     ax.plot(places, values, color=colour, alpha=0.25, linewidth=0.7, zorder=2)
     medians = pd.Series(values).rolling(5, center=True, min_periods=1).median().to_numpy()
     ax.plot(places, smoothed(medians), color=colour, label=label, zorder=3)
@@ -107,8 +118,14 @@ def _draw_baseline(ax: Axes, name: str, loss: float, side: Literal["left", "righ
     text.set_path_effects([withStroke(linewidth=2, foreground="white")])
 
 
-def plot_learning_rate(*runs: RunSource | RunMetrics, x: XAxis = "tokens", ax: Axes | None = None) -> Figure:
-    """Draw the learning rate of each step. Raises ``ValueError`` without a run."""
+def plot_learning_rate(*runs: RunSource, x: XAxis = "tokens", ax: Axes | None = None) -> Figure:
+    """Draw the learning rate of each step.
+
+    Raises
+    ------
+    ValueError
+        If no run is given, or ``x`` is not allowed.
+    """
     every = _metrics(runs)
     with style():
         ax = axes_for(ax, 6.0, 3.6)
@@ -123,15 +140,13 @@ def plot_learning_rate(*runs: RunSource | RunMetrics, x: XAxis = "tokens", ax: A
     return _figure_of(ax)
 
 
-def plot_gradient_norms(
-    run: RunSource | RunMetrics, *, x: XAxis = "tokens", ax: Axes | None = None
-) -> Figure:
-    """Draw the norm of the gradient before clipping, and of each block's where they were recorded.
+def plot_gradient_norms(run: RunSource, *, x: XAxis = "tokens", ax: Axes | None = None) -> Figure:
+    """Draw the norm of the gradient before clipping, and the norm of each block if it was recorded.
 
-    The blocks' lines go from pale (the first) to dark (the last). The dotted line is the norm that longer gradients
-    are clipped to.
+    The lines of the blocks go from pale (the first) to dark (the last). The dotted line is the norm to which larger
+    gradients are clipped.
     """
-    metrics = RunMetrics.of(run)
+    metrics = RunResult.of(run)
     with style():
         ax = axes_for(ax, 6.0, 3.6)
         places, norms = _places(metrics.steps, x), metrics.values("grad_norm")
@@ -148,7 +163,7 @@ def plot_gradient_norms(
     return _figure_of(ax)
 
 
-def _draw_blocks(ax: Axes, metrics: RunMetrics, x: XAxis) -> None:
+def _draw_blocks(ax: Axes, metrics: RunResult, x: XAxis) -> None:
     recorded = [record for record in metrics.steps if "layer_grad_norms" in record]
     if not recorded:
         return
@@ -162,12 +177,12 @@ def _draw_blocks(ax: Axes, metrics: RunMetrics, x: XAxis) -> None:
         ax.plot(places, norms[:, block], color=colour, linewidth=1.0, marker=".", markersize=3, label=label)
 
 
-def plot_throughput(run: RunSource | RunMetrics, *, x: XAxis = "tokens", ax: Axes | None = None) -> Figure:
-    """Draw the tokens that were trained on in a second, with model FLOPs utilisation (MFU) on the right.
+def plot_throughput(run: RunSource, *, x: XAxis = "tokens", ax: Axes | None = None) -> Figure:
+    """Draw the number of training tokens per second, with model FLOPs utilisation (MFU) on the right.
 
-    MFU is the share of the measured speed of a matrix product that the model's own products reach.
+    MFU is the speed of the model's own matrix products as a share of the measured speed of a matrix product.
     """
-    metrics = RunMetrics.of(run)
+    metrics = RunResult.of(run)
     with style():
         ax = axes_for(ax, 6.0, 3.6)
         _draw_trend(ax, _places(metrics.steps, x), metrics.values("tokens_per_second"), BLUE)
@@ -187,10 +202,10 @@ def plot_throughput(run: RunSource | RunMetrics, *, x: XAxis = "tokens", ax: Axe
 
 
 def training_overview(
-    run: RunSource | RunMetrics, *, baselines: Mapping[str, float] | None = None, x: XAxis = "tokens"
+    run: RunSource, *, baselines: Mapping[str, float] | None = None, x: XAxis = "tokens"
 ) -> Figure:
-    """Draw losses, learning rate, gradient norms and speed of a run in one figure."""
-    metrics = RunMetrics.of(run)
+    """Draw the losses, learning rate, gradient norms and speed of a run in one figure."""
+    metrics = RunResult.of(run)
     with style():
         figure = StyledFigure(11.0, 7.0)
         panels = figure.subplots(2, 2)
@@ -202,10 +217,15 @@ def training_overview(
 
 
 def plot_scaling_law(law: ScalingLaw, *, target: float | None = None, ax: Axes | None = None) -> Figure:
-    """Draw a fitted law with its 90 % interval, the evaluations that it rests on, and how it goes on.
+    """Draw a fitted law with its 90 % interval, the evaluations that it was fitted to, and its extrapolation.
 
-    ``target`` is a loss in nats, drawn as a dotted line; the curve goes on to where it is reached, or, if that is
-    never or very far, to a hundred times the tokens read.
+    Parameters
+    ----------
+    target
+        A loss in nats per token, drawn as a dotted line. The curve continues to the point where it reaches the loss,
+        but at most to a hundred times the tokens read. None for no line.
+    ax
+        Axes to draw on; None for a new figure.
     """
     tokens, loss, _, (end_tokens, end_loss) = law.points
     farthest = 3 * tokens[-1]
@@ -224,7 +244,7 @@ def plot_scaling_law(law: ScalingLaw, *, target: float | None = None, ax: Axes |
             ax.plot(end_tokens, end_loss, "D", color=INK, markersize=4.5, label="end of the run")
         if target is not None:
             _draw_baseline(ax, f"perplexity {math.exp(target):.3g}", target, side="left")
-        ax.set(xscale="log", xlabel="tokens read", ylabel="loss (nats a token)")
+        ax.set(xscale="log", xlabel="tokens read", ylabel="loss (nats per token)")
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _count(value)))
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.legend(fontsize=8.5)
@@ -251,7 +271,7 @@ class _PerplexityLocator(Locator):
 
 
 class _PlainLogFormatter(LogFormatter):
-    """Labels the ticks that matplotlib would, as 0.1 rather than as powers of ten."""
+    """Label the ticks that matplotlib would label, but as 0.1 rather than as powers of ten."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         return f"{x:g}" if super().__call__(x, pos) else ""
@@ -268,15 +288,15 @@ def _short_number(value: float) -> str:
     return f"{value:.0e}" if value >= 1e6 else f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def _metrics(runs: Sequence[RunSource | RunMetrics]) -> list[RunMetrics]:
+def _metrics(runs: Sequence[RunSource]) -> list[RunResult]:
     if not runs:
         raise ValueError("there is no run to draw")
-    return [RunMetrics.of(run) for run in runs]
+    return [RunResult.of(run) for run in runs]
 
 
 def _places(records: Sequence[Mapping[str, Any]], x: XAxis) -> FloatArray:
     if x not in ("tokens", "steps"):
-        raise ValueError(f"x is {x!r}; allowed are 'tokens' and 'steps'")
+        raise ValueError(f"x is {x!r}; allowed values: 'tokens', 'steps'")
     return np.array([record["tokens" if x == "tokens" else "step"] for record in records], dtype=np.float64)
 
 
@@ -287,7 +307,7 @@ def _label_x(ax: Axes, x: XAxis) -> None:
 
 
 def _count(value: float) -> str:
-    """A number of tokens or steps as an axis writes it: 250, 40 k, 1.5 M."""
+    """Format a number of tokens or steps for an axis: 250, 40 k, 1.5 M."""
     for unit, size, least in (("G", 1e9, 1e9), ("M", 1e6, 1e6), ("k", 1e3, 1e4)):
         if abs(value) >= least:
             return f"{value / size:g} {unit}"

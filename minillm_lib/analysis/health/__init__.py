@@ -1,6 +1,6 @@
 """Is my run healthy? :func:`examine_run` compares a run with what it should look like, and says what to look at.
 
-Each check is a function of the run's metrics, which gives back one :class:`Finding`.
+Each check is a function that takes the run's metrics and returns a :class:`Finding`.
 """
 
 from __future__ import annotations

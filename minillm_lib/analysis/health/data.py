@@ -1,4 +1,4 @@
-"""What the losses tell of the data: does it come round, is it learned by heart, does held-out text suffer?"""
+"""What the losses say about the data: whether batches repeat, are memorised, or lead to overfitting."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from scipy.signal import correlate
 
 from minillm_lib.analysis.health.finding import Finding, signed
-from minillm_lib.training.run import FloatArray, RunMetrics, noise_of, smoothed
+from minillm_lib.training.run import FloatArray, RunResult, noise_of, smoothed
 
 _REPETITION = "data order"
 _MEMORISING = "memorising"
@@ -20,37 +20,37 @@ _DROP = 0.05
 _RISE, _LARGE_RISE = 0.03, 0.3
 
 
-def check_repetition(metrics: RunMetrics) -> Finding:
-    """Batches that come again in the same order: what is hard about them comes again with them."""
-    loss = metrics.values("loss")[metrics.warmup_end :]  # before, the fall hides all else
+def check_repetition(metrics: RunResult) -> Finding:
+    """Look for batches that are repeated in the same order, since their ups and downs in the loss are repeated too."""
+    loss = metrics.values("loss")[metrics.warmup_end :]  # before, the fall of the loss hides all else
     if len(loss) < _FEWEST_STEPS or not np.isfinite(loss).all():
         return Finding(_REPETITION, "unsure", f"too early to tell: {len(loss)} steps since the warm-up")
     period, likeness = _period(loss - smoothed(loss, _TREND_WINDOW))
     epochs = _epochs(metrics)
     count = f"{epochs:.2f} epochs" if epochs is not None else "an unknown number of epochs"
     if period is None:
-        return Finding(_REPETITION, "ok", f"{count}; no order of batches comes again")
+        return Finding(_REPETITION, "ok", f"{count}; no order of batches is repeated")
     comes_again = (
-        f"the ups and downs of the loss come again every {period} steps (correlation {likeness:.2f})"
+        f"the ups and downs of the loss are repeated every {period} steps (correlation {likeness:.2f})"
     )
     if epochs is not None and period >= 0.95 * len(metrics.steps) / epochs:
         return Finding(
             _REPETITION,
             "look",
             f"{comes_again}: every epoch has the same order",
-            "Shuffle anew in each epoch; in a fixed order the model also learns what comes next in it.",
+            "Shuffle again in each epoch; in a fixed order the model also learns which text comes next.",
         )
     return Finding(
         _REPETITION,
         "wrong",
         f"{comes_again}, before an epoch is over ({count} in {len(metrics.steps)} steps)",
-        "The sampler returns to its beginning: look at the seed that it is given in each step, at its state after "
+        "The sampler starts over: look at the seed that it is given in each step, at its state after "
         "--resume, and at each process's share.",
     )
 
 
 def _period(residuals: FloatArray) -> tuple[int | None, float]:
-    """The shortest distance at which residuals resemble themselves, and the correlation there."""
+    """Return the shortest distance at which residuals resemble themselves, and the correlation there."""
     centred = residuals - residuals.mean()
     n = len(centred)
     limit = 3 * noise_of(centred)
@@ -66,31 +66,31 @@ def _period(residuals: FloatArray) -> tuple[int | None, float]:
     return (int(lags[found[0]]), float(likeness[found[0]])) if len(found) else (None, 0.0)
 
 
-def _epochs(metrics: RunMetrics) -> float | None:
-    """How often the run has gone through its text."""
+def _epochs(metrics: RunResult) -> float | None:
+    """Return how many times the run has gone through its text; None if that is not recorded."""
     length = metrics.start.get("tokens_per_epoch")
     return float(metrics.steps[-1]["tokens"]) / length if length and metrics.steps else None
 
 
-def check_memorising(metrics: RunMetrics) -> Finding:
-    """A training loss that falls away from the held-out loss, or drops where an epoch begins."""
+def check_memorising(metrics: RunResult) -> Finding:
+    """Look for a training loss that falls far below the held-out loss, or drops where an epoch begins."""
     epochs, gaps = _epochs(metrics), _gaps(metrics)
     if epochs is None or len(gaps) < 2:
         return Finding(
             _MEMORISING,
             "unsure",
-            "two evaluations after the warm-up and the length of an epoch are needed to tell",
+            "this check needs two evaluations after the warm-up, and the length of an epoch",
         )
-    # While the loss falls steeply, the mean of the steps around an evaluation lies above it: the gap begins below 0.
+    # While the loss falls steeply, the mean of the steps around an evaluation lies above it, so the gap begins below 0.
     widened = gaps[-1] - max(gaps[0], 0.0)
     state = f"held-out loss − training loss: {signed(gaps[0])} nats at first, {signed(gaps[-1])} at {epochs:.2f} epochs"
     if epochs <= 1 and widened > _GAP_IN_FIRST_EPOCH:
         return Finding(
             _MEMORISING,
             "wrong",
-            f"{state}: known by heart before an epoch is over",
-            "In its first epoch a model sees every text once. Look for a sampler that returns to its beginning, for "
-            "repeated documents (minillm data clean), and for a high `repeat` of a small corpus.",
+            f"{state}: texts are memorised before an epoch is over",
+            "In its first epoch a model sees every text once. Look for a sampler that starts over, for "
+            "duplicate documents (minillm data clean), and for a high `repeat` of a small corpus.",
         )
     drops = _drops_at_epochs(metrics)
     if widened > _GAP_LATER or drops:
@@ -99,14 +99,14 @@ def check_memorising(metrics: RunMetrics) -> Finding:
             _MEMORISING,
             "look",
             f"{state}{where}",
-            "The model learns texts by heart: take more text or fewer epochs (up to about four cost little), dropout, "
-            "or more weight decay.",
+            "The model memorises texts: use more text or fewer epochs (up to about four cost little), dropout, or "
+            "more weight decay.",
         )
     return Finding(_MEMORISING, "ok", state)
 
 
-def _gaps(metrics: RunMetrics) -> FloatArray:
-    """Held-out loss minus the mean training loss of the steps around, for each evaluation after the warm-up."""
+def _gaps(metrics: RunResult) -> FloatArray:
+    """Return the held-out loss minus the mean training loss around it, for each evaluation after the warm-up."""
     steps, loss = metrics.series("loss")
     if len(steps) < _FEWEST_STEPS:
         return np.array([])
@@ -122,8 +122,8 @@ def _gaps(metrics: RunMetrics) -> FloatArray:
     )
 
 
-def _drops_at_epochs(metrics: RunMetrics) -> list[float]:
-    """How far the loss falls at each beginning of an epoch, beyond noise and its trend."""
+def _drops_at_epochs(metrics: RunResult) -> list[float]:
+    """Return how far the loss drops at the beginning of each epoch, where that is more than noise and trend explain."""
     loss, length = metrics.values("loss"), metrics.start.get("tokens_per_epoch")
     tokens = metrics.values("tokens")
     if not length:
@@ -142,8 +142,8 @@ def _drops_at_epochs(metrics: RunMetrics) -> list[float]:
     return drops
 
 
-def check_overfitting(metrics: RunMetrics) -> Finding:
-    """A held-out loss that rises while the training loss goes on falling."""
+def check_overfitting(metrics: RunResult) -> Finding:
+    """Look for a held-out loss that rises while the training loss continues to fall."""
     steps, held_out = metrics.series("loss", "evaluation")
     if len(held_out) < 3 or not np.isfinite(held_out).all():
         return Finding(
@@ -160,15 +160,15 @@ def check_overfitting(metrics: RunMetrics) -> Finding:
         return Finding(
             _OVERFITTING,
             "wrong" if rise > _LARGE_RISE else "look",
-            f"{state}, while the training loss fell by {fall:.2f} nats more",
-            f"All after step {steps[best]:.0f} was in vain; the best checkpoint is kept and is the run's output. Take "
-            "more data, fewer steps, a lower train.lr or dropout.",
+            f"{state}, while the training loss fell by another {fall:.2f} nats",
+            f"Everything after step {steps[best]:.0f} was in vain; the best checkpoint is kept and is the run's "
+            "output. Use more data, fewer steps, a lower train.lr or dropout.",
         )
     if rise > _RISE:
         return Finding(
             _OVERFITTING,
             "look",
             f"{state}; the training loss rose too",
-            "This is no overfitting but instability: see the learning rate.",
+            "This is not overfitting but instability: see the learning rate.",
         )
     return Finding(_OVERFITTING, "ok", f"{state}: at its lowest, or within {_RISE} nats of it")

@@ -1,4 +1,4 @@
-"""What a check found."""
+"""The finding of a check, and how serious it is."""
 
 from __future__ import annotations
 
@@ -6,14 +6,24 @@ from dataclasses import dataclass
 from typing import Literal
 
 Severity = Literal["ok", "unsure", "look", "wrong"]
-"""From good to bad; ``"unsure"`` is said where the metrics cannot tell."""
+"""How serious a finding is, from good to bad; ``"unsure"`` means that the metrics cannot tell."""
 
 SEVERITIES: tuple[Severity, ...] = ("ok", "unsure", "look", "wrong")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: what it is about, how it stands, what was found, and what to look at and try."""
+    """The result of one check.
+
+    Attributes
+    ----------
+    about
+        What was checked, such as ``"learning rate"``.
+    severity
+        How serious it is.
+    found, advice
+        What was found, and what to look at and try; the advice may be empty.
+    """
 
     about: str
     severity: Severity
@@ -22,10 +32,10 @@ class Finding:
 
 
 def worst(severities: list[Severity]) -> Severity:
-    """The gravest of some severities; ``"ok"`` of none."""
+    """Return the most serious of several severities; ``"ok"`` for none."""
     return max(severities, key=SEVERITIES.index, default="ok")
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """A difference with its sign."""
+    """Format a difference with its sign."""
     return f"{value:+.{digits}f}".replace("-", "−")

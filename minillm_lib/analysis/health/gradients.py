@@ -1,4 +1,4 @@
-"""What the gradients tell: do they vanish, do they grow, and does every block get its share?"""
+"""What the gradients say: whether they vanish or grow, and whether every block gets its share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from minillm_lib.analysis.health.finding import Finding, signed
-from minillm_lib.training.run import FloatArray, RunMetrics, smoothed
+from minillm_lib.training.run import FloatArray, RunResult, smoothed
 
 _GRADIENTS = "gradient norm"
 _BLOCKS = "blocks"
@@ -18,16 +18,16 @@ _STILL_FALLING = 0.1  # nats; gradients may grow while the model learns
 _UNLIKE_OTHERS, _DEAD = 30.0, 1000.0
 
 
-def check_gradient_norms(metrics: RunMetrics) -> Finding:
-    """Vanished or growing gradients, and how many were clipped."""
+def check_gradient_norms(metrics: RunResult) -> Finding:
+    """Look for gradients that have vanished or grow, and count how many were clipped."""
     norms = metrics.values("grad_norm")[metrics.warmup_end :]
     is_finite = np.isfinite(norms)
     if not is_finite.all():
         return Finding(
             _GRADIENTS,
             "wrong",
-            f"{int((~is_finite).sum())} of {len(norms)} steps after warm-up have a gradient that is not finite",
-            "Lower train.lr; with fp16 a few such steps are normal, as the scaler skips them.",
+            f"{int((~is_finite).sum())} of {len(norms)} steps after the warm-up have a gradient that is not finite",
+            "Lower train.lr; with fp16 a few such steps are normal, since the scaler skips them.",
         )
     if len(norms) < _FEWEST_STEPS:
         return Finding(_GRADIENTS, "unsure", f"too early to tell: {len(norms)} steps since the warm-up")
@@ -37,14 +37,14 @@ def check_gradient_norms(metrics: RunMetrics) -> Finding:
             _GRADIENTS,
             "wrong",
             f"the gradient has all but vanished: its norm is {last:.1e}",
-            "Look for a graph that is cut (detach, no_grad), frozen parameters, labels that are all ignored, or a loss "
+            "Look for a broken graph (detach, no_grad), frozen parameters, labels that are all ignored, or a loss "
             "of 0.",
         )
     return _growth(metrics, norms) or _clipping(metrics, norms, last)
 
 
-def _growth(metrics: RunMetrics, norms: FloatArray) -> Finding | None:
-    """A norm that rises while the loss does not fall."""
+def _growth(metrics: RunResult, norms: FloatArray) -> Finding | None:
+    """Look for a norm that rises while the loss does not fall."""
     fifth = len(norms) // 5
     early, late = float(np.median(norms[fifth : 2 * fifth])), float(np.median(norms[-fifth:]))
     loss = smoothed(metrics.values("loss")[metrics.warmup_end :])
@@ -55,33 +55,35 @@ def _growth(metrics: RunMetrics, norms: FloatArray) -> Finding | None:
     return Finding(
         _GRADIENTS,
         "wrong" if late >= _GROWN_MUCH * early else "look",
-        f"rises from {early:.3g} to {late:.3g}, while the loss changes by {signed(-fall)} nats",
-        "A run often diverges soon after. Try half the train.lr, weight decay, or model.qk_norm; look at the blocks' "
-        "norms for the one that grows.",
+        f"it rises from {early:.3g} to {late:.3g}, while the loss changes by {signed(-fall)} nats",
+        "A run often diverges soon after. Try half of train.lr, weight decay, or model.qk_norm; look at the norms of "
+        "the blocks for one that grows.",
     )
 
 
-def _clipping(metrics: RunMetrics, norms: FloatArray, last: float) -> Finding:
+def _clipping(metrics: RunResult, norms: FloatArray, last: float) -> Finding:
     limit = metrics.setting("train", "clip_norm")
     if limit is None:
-        return Finding(_GRADIENTS, "ok", f"{last:.3g} in the last steps, and steady; it is not clipped")
-    clipped = f"{np.mean(norms > limit):.0%} of the steps after warm-up were clipped to {limit:g}"
+        return Finding(
+            _GRADIENTS, "ok", f"{last:.3g} in the last steps, and steady; gradients are not clipped"
+        )
+    clipped = f"{np.mean(norms > limit):.0%} of the steps after the warm-up were clipped to {limit:g}"
     if float(np.median(norms)) > _FAR_ABOVE_CLIP * limit:
         return Finding(
             _GRADIENTS,
             "look",
             f"{np.median(norms):.3g} in the median; {clipped}",
-            "Clipping is to catch outliers, but here it decides every step. Look at the initial loss and the scale of "
-            "the initial weights, or raise train.clip_norm.",
+            "Clipping is meant to catch outliers, but here it decides every step. Look at the initial loss and the "
+            "scale of the initial weights, or raise train.clip_norm.",
         )
     return Finding(_GRADIENTS, "ok", f"{last:.3g} in the last steps, and steady; {clipped}")
 
 
-def check_blocks(metrics: RunMetrics) -> Finding:
-    """A block whose gradient is orders of magnitude below or above that of the others."""
+def check_blocks(metrics: RunResult) -> Finding:
+    """Look for a block whose gradient is orders of magnitude below or above that of the others."""
     recorded = [record["layer_grad_norms"] for record in metrics.steps if "layer_grad_norms" in record]
     if not recorded or len(recorded[-1]) < 3:
-        return Finding(_BLOCKS, "unsure", "the gradients of three blocks at least are needed to compare them")
+        return Finding(_BLOCKS, "unsure", "this check needs the gradients of at least three blocks")
     norms = np.median(np.array(recorded[len(recorded) // 2 :], dtype=np.float64), axis=0)
     typical = float(np.median(norms))
     ratios = norms / typical if typical > 0 else np.zeros_like(norms)
@@ -92,8 +94,8 @@ def check_blocks(metrics: RunMetrics) -> Finding:
             _BLOCKS,
             "wrong" if not ratios.min() > 1 / _DEAD else "look",
             f"almost no gradient in block {', '.join(weak)}; {typical:.1e} is usual in this run",
-            "A dead block learns nothing: look at its initial weights and its norms' gains, and whether its parameters "
-            "are frozen or its output is multiplied by 0.",
+            "A dead block learns nothing: look at its initial weights and the gains of its norms, and whether its "
+            "parameters are frozen or its output is multiplied by 0.",
         )
     if strong:
         return Finding(

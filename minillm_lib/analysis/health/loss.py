@@ -1,4 +1,4 @@
-"""What the loss tells: where it began, where it should be, what was learned, and how the learning rate suits it."""
+"""What the loss says: how it began, where it should be, what was learned, and whether the learning rate suits it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.ndimage import median_filter
 
 from minillm_lib.analysis.health.finding import Finding, Severity, signed, worst
 from minillm_lib.analysis.reference import ReferenceBand, corpora_of
-from minillm_lib.training.run import FloatArray, RunMetrics, noise_of, smoothed
+from minillm_lib.training.run import FloatArray, RunResult, noise_of, smoothed
 
 _INITIAL = "initial loss"
 _REFERENCE = "reference"
@@ -21,8 +21,8 @@ _NEAR_UNIFORM = 1.0
 _FAR_FROM_BAND = 0.5
 _NEAR_UNIGRAM = 0.1
 _FEWEST_STEPS = 50
-_STEPS_TO_FREQUENCIES, _STEPS_BEYOND = 100, 300  # small models stay at the frequencies for some hundred steps
-_TOO_GOOD = 0.25  # of the loss of counting pairs
+_STEPS_TO_FREQUENCIES, _STEPS_BEYOND = 100, 300  # small models know only frequencies for some hundred steps
+_TOO_GOOD = 0.25  # share of the loss that counting pairs achieves
 _LARGE_STEP, _HUGE_STEP = 0.5, 2.0  # of the initial weights' standard deviation
 _RISE, _WIDE_RISE = 0.3, 0.2
 _SPIKE = 0.3
@@ -31,10 +31,10 @@ _UNCHANGED = 0.05
 Sign = tuple[Severity, str]
 
 
-def check_initial_loss(metrics: RunMetrics) -> Finding:
-    """Fresh weights know nothing, so their loss is near that of a uniform guess, ``ln(vocab_size)``.
+def check_initial_loss(metrics: RunResult) -> Finding:
+    """Compare the first loss with that of a uniform guess, ``ln(vocab_size)``, since fresh weights know nothing.
 
-    The presets begin 0.01 to 0.12 nats above it. A run of fine-tuning begins far below.
+    The presets begin 0.01 to 0.12 nats above it. A fine-tuning run begins far below.
     """
     vocab_size = metrics.start.get("vocab_size")
     first = metrics.steps[0] if metrics.steps else {}
@@ -47,15 +47,15 @@ def check_initial_loss(metrics: RunMetrics) -> Finding:
             return Finding(
                 _INITIAL,
                 "wrong",
-                f"{state}: as if nothing had been learned before",
-                "Look at ckpt: is it the pretrained model, and with its own tokenizer?",
+                f"{state}: as if the model had learned nothing before",
+                "Look at ckpt: is it the pretrained model, with its own tokenizer?",
             )
         return Finding(_INITIAL, "ok", f"{state}: the pretrained model's knowledge is there")
     if loss > uniform + _FAR_FROM_UNIFORM:
         return Finding(
             _INITIAL,
             "wrong" if loss > uniform + _VERY_FAR_FROM_UNIFORM else "look",
-            f"{state}: the fresh model is sure of what it cannot know",
+            f"{state}: the untrained model is confident about what it cannot know",
             "The initial logits are too large: look at model.initializer_range (0.02 is usual), at "
             "model.scale_residual_init, and at the last norm.",
         )
@@ -63,20 +63,20 @@ def check_initial_loss(metrics: RunMetrics) -> Finding:
         return Finding(
             _INITIAL,
             "look",
-            f"{state}: better than a fresh model can be",
-            "Either the weights are not fresh, or the labels can be seen: look at their shift by one and at the causal "
-            "mask. Text of very few kinds of token has such a loss too.",
+            f"{state}: better than an untrained model can be",
+            "Either the weights have been trained before, or the model sees the labels: look at their shift by one and "
+            "at the causal mask. Text with very few distinct tokens has such a loss too.",
         )
     return Finding(_INITIAL, "ok", state)
 
 
-def check_reference(metrics: RunMetrics, band: ReferenceBand | None) -> Finding:
-    """The smoothed loss against the band of a recorded run of the same size and stage."""
+def check_reference(metrics: RunResult, band: ReferenceBand | None) -> Finding:
+    """Compare the smoothed loss with the band of recorded runs of the same size and stage."""
     if band is None:
         return Finding(_REFERENCE, "unsure", "no recorded run has this stage, size and vocabulary")
     if band.corpora != corpora_of(metrics):
         read = ", ".join(band.corpora)
-        return Finding(_REFERENCE, "unsure", f"{band.name} is of this size, but has read other text ({read})")
+        return Finding(_REFERENCE, "unsure", f"{band.name} has this size, but has read other text ({read})")
     tokens, loss = metrics.values("tokens"), smoothed(metrics.values("loss"))
     low, high = band.at(tokens)
     inside = np.flatnonzero(np.isfinite(low) & (np.arange(len(loss)) >= metrics.warmup_end))
@@ -101,28 +101,30 @@ def check_reference(metrics: RunMetrics, band: ReferenceBand | None) -> Finding:
             _REFERENCE,
             "look",
             f"{state}: {below:.2f} nats below the band",
-            "Too good: look for training text that repeats itself, and for labels that the model can see.",
+            "This is too good: look for training text that repeats itself, and for labels that the model can see.",
         )
     return Finding(_REFERENCE, "ok", f"{state}{': below the band' if below > 0 else ''}")
 
 
-def check_what_was_learned(metrics: RunMetrics, baselines: Mapping[str, float]) -> Finding | None:
-    """Whether the model does better than counting tokens. Only a pretraining run can be compared."""
+def check_what_was_learned(metrics: RunResult, baselines: Mapping[str, float]) -> Finding | None:
+    """Check whether the model does better than counting tokens; only a pretraining run can be compared."""
     if metrics.stage != "pretrain":
         return None
     unigram, held_out = baselines.get("unigram"), metrics.series("loss", "evaluation")[1]
     if unigram is None or not len(held_out):
-        return Finding(_LEARNED, "unsure", "the token files to compare with, or an evaluation, are not there")
+        return Finding(
+            _LEARNED, "unsure", "there is no evaluation, or the token files to compare with are missing"
+        )
     now, n_steps = float(held_out.min()), len(metrics.steps) - metrics.warmup_end
-    bigram = f", of pairs {baselines['bigram']:.2f}" if "bigram" in baselines else ""
-    state = f"the held-out loss is {now:.2f}; counting tokens has {unigram:.2f}{bigram}"
+    bigram = f", counting pairs {baselines['bigram']:.2f}" if "bigram" in baselines else ""
+    state = f"the held-out loss is {now:.2f}; counting tokens achieves {unigram:.2f}{bigram}"
     if now < _TOO_GOOD * baselines.get("bigram", unigram):
         return Finding(
             _LEARNED,
             "look",
             f"{state}: too good to be true",
-            "Look whether the model can see what it predicts (the shift of the labels by one, the causal mask), or "
-            "whether the text is one sentence over and over.",
+            "Check whether the model can see what it predicts (the shift of the labels by one, the causal mask), and "
+            "whether the text repeats one sentence over and over.",
         )
     if now < unigram - _NEAR_UNIGRAM:
         return Finding(_LEARNED, "ok", state)
@@ -133,23 +135,23 @@ def check_what_was_learned(metrics: RunMetrics, baselines: Mapping[str, float]) 
         return Finding(
             _LEARNED,
             "wrong",
-            f"{state}: not even how frequent each token is",
-            "If the loss still falls, the learning rate is too low; if it does not, it is far too high, or the "
+            f"{state}: it has not even learned how frequent each token is",
+            "If the loss still falls, the learning rate is too low; if not, the learning rate is far too high, or the "
             "gradients do not reach the weights.",
         )
     return Finding(
         _LEARNED,
         "wrong",
-        f"{state}: only how frequent each token is, nothing of what follows what",
-        "Look whether the labels belong to the inputs (the shift by one, the order of rows, the mask) and whether "
-        "attention sees the past; a learning rate that is far too high ends here too.",
+        f"{state}: it has learned only how frequent each token is, not which tokens follow which",
+        "Check whether the labels belong to the inputs (the shift by one, the order of rows, the mask) and whether "
+        "attention sees the past; a learning rate that is far too high leads here too.",
     )
 
 
-def check_learning_rate(metrics: RunMetrics) -> Finding:
-    """Signs of a learning rate that is too high or too low.
+def check_learning_rate(metrics: RunResult) -> Finding:
+    """Look for signs of a learning rate that is too high or too low.
 
-    Whether a somewhat higher or lower one would be better, no single run can tell.
+    A single run cannot tell whether a slightly higher or lower one would be better.
     """
     loss, rates = metrics.values("loss"), metrics.values("lr")
     if len(loss) < _FEWEST_STEPS or not np.isfinite(loss).all() or not np.isfinite(rates).any():
@@ -170,18 +172,19 @@ def check_learning_rate(metrics: RunMetrics) -> Finding:
             f"too low? {'; '.join(words for _, words in too_low)}",
             "Try 3 and 10 times train.lr for some hundred steps each, and keep the one with the lowest loss.",
         )
-    return Finding(_RATE, "ok", f"{np.nanmax(rates):.2g} at its highest; the loss falls without leaps")
+    return Finding(_RATE, "ok", f"{np.nanmax(rates):.2g} at its peak; the loss falls without jumps")
 
 
-def _scale_of_weights(metrics: RunMetrics) -> float | None:
-    """The initial weights' standard deviation, for a run that begins with them."""
+def _scale_of_weights(metrics: RunResult) -> float | None:
+    """Return the standard deviation of the initial weights; None for a run that does not begin with them."""
     return metrics.setting("model", "initializer_range") if metrics.stage == "pretrain" else None
 
 
-def _large_steps(metrics: RunMetrics, rates: FloatArray) -> Iterator[Sign]:
-    """AdamW's first updates change each weight by about the learning rate, whatever the gradient's size.
+def _large_steps(metrics: RunResult, rates: FloatArray) -> Iterator[Sign]:
+    """Compare the peak of the learning rate with the spread of the initial weights.
 
-    Rates from 0.01 to 0.2 of the initial weights' standard deviation are usual (6e-4 to 3e-3 for 0.02).
+    AdamW's first updates change each weight by about the learning rate, however large the gradient is. Rates from 0.01
+    to 0.2 of the initial weights' standard deviation are usual (6e-4 to 3e-3 for 0.02).
     """
     scale, highest = _scale_of_weights(metrics), float(np.nanmax(rates))
     if scale and highest > _LARGE_STEP * scale:
@@ -194,7 +197,7 @@ def _large_steps(metrics: RunMetrics, rates: FloatArray) -> Iterator[Sign]:
 
 
 def _rises(loss: FloatArray) -> Iterator[Sign]:
-    """The loss goes up from where it was, for longer than noise explains."""
+    """Look for a rise of the loss that is longer than noise explains."""
     noise, width = noise_of(loss), max(len(loss) // 20, 10)
     brief = median_filter(loss, 5, mode="mirror")[: len(loss) - 2]
     wide = smoothed(loss, width)[: len(loss) - width // 2]
@@ -214,21 +217,21 @@ def _rises(loss: FloatArray) -> Iterator[Sign]:
 
 
 def _spikes(loss: FloatArray, first: int) -> Iterator[Sign]:
-    """Single steps far above those around them, more often than now and then."""
+    """Look for single steps far above those around them, if there are more than a few."""
     limit = median_filter(loss, 21, mode="mirror") + max(_SPIKE, 6 * noise_of(loss))
     n_spikes = int((loss > limit)[first:].sum())
     if n_spikes >= max(3, 0.01 * len(loss)):
         yield "look", f"{n_spikes} steps have a loss far above that of the steps around them"
 
 
-def _small_way(metrics: RunMetrics, rates: FloatArray) -> Iterator[Sign]:
-    """The sum of all rates bounds about how far AdamW can have moved a weight."""
+def _small_way(metrics: RunResult, rates: FloatArray) -> Iterator[Sign]:
+    """Compare the sum of all rates, about the farthest that AdamW can have moved a weight, with the initial spread."""
     scale, way = _scale_of_weights(metrics), float(np.nansum(rates))
     if scale and way < scale:
         yield (
             "wrong" if way < scale / 4 else "look",
-            f"all {len(rates)} steps together can have moved a weight by {way:.2g}, and the initial weights have a "
-            f"spread of {scale:g}",
+            f"all {len(rates)} steps together can have moved a weight by {way:.2g}, while the initial weights have "
+            f"a spread of {scale:g}",
         )
 
 
@@ -238,5 +241,5 @@ def _hardly_fell(loss: FloatArray) -> Iterator[Sign]:
     if fall < _UNCHANGED:
         yield (
             "look",
-            f"from its first tenth to its last, the run's loss changed by only {signed(-fall, 3)} nats",
+            f"from the first tenth of the run to the last, the loss changed by only {signed(-fall, 3)} nats",
         )

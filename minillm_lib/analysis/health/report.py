@@ -24,7 +24,7 @@ from minillm_lib.analysis.health.loss import (
 from minillm_lib.analysis.health.machine import check_memory, check_speed
 from minillm_lib.analysis.health.records import check_finished, check_steps, check_warnings
 from minillm_lib.analysis.reference import find_reference_band
-from minillm_lib.training.run import RunMetrics, RunSource
+from minillm_lib.training.run import RunResult, RunSource
 
 _MARKS: Mapping[Severity, tuple[str, str]] = {
     "ok": ("ok", "green"),
@@ -36,38 +36,38 @@ _MARKS: Mapping[Severity, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class RunReport:
-    """What :func:`examine_run` found, in the order of the checks. ``print`` of rich and notebooks show a table."""
+    """What :func:`examine_run` found, in the order of the checks; ``rich.print`` and notebooks show it as a table."""
 
     name: str
     findings: tuple[Finding, ...]
 
     @property
     def severity(self) -> Severity:
-        """The gravest finding's."""
+        """The severity of the most serious finding."""
         return worst([finding.severity for finding in self.findings])
 
     @property
     def is_healthy(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether no finding is ``"wrong"``."""
         return self.severity != "wrong"
 
     def about(self, subject: str) -> Finding:
-        """The finding about a subject, such as ``"learning rate"``.
+        """Return the finding about a subject, such as ``"learning rate"``.
 
         Raises
         ------
         ValueError
-            If nothing was found out about it; the message lists the subjects.
+            If there is no such finding; the message lists the subjects.
         """
         for finding in self.findings:
             if finding.about == subject:
                 return finding
         subjects = ", ".join(finding.about for finding in self.findings)
-        raise ValueError(f"there is no finding about {subject!r}; there are {subjects}")
+        raise ValueError(f"there is no finding about {subject!r}; the subjects are {subjects}")
 
     @property
     def verdict(self) -> str:
-        """The whole report in a sentence."""
+        """The report in one sentence."""
         count = {mark: sum(finding.severity == mark for finding in self.findings) for mark in _MARKS}
         if not count["wrong"] and not count["look"]:
             return "Nothing is wrong."
@@ -98,29 +98,30 @@ class RunReport:
 
 
 def examine_run(
-    run: RunSource | RunMetrics,
+    run: RunSource,
     *,
     references: str | os.PathLike[str] = "results",
     baselines: Mapping[str, float] | None = None,
 ) -> RunReport:
-    """Say whether a run is healthy: one that goes on, has ended, or was broken off.
+    """Examine whether a run is healthy; it may be running, finished or interrupted.
 
     Parameters
     ----------
     run
-        The run's folder, or what ``pretrain`` or ``sft`` gave back. From bare records less can be told.
+        The run's folder, or what ``pretrain`` or ``sft`` returned. Bare records tell less.
     references
-        Where bands of recorded runs are looked for (see :func:`~minillm_lib.analysis.reference.reference_band`).
+        The folder in which to look for bands of recorded runs (see
+        :func:`~minillm_lib.analysis.reference.reference_band`).
     baselines
-        What counting achieves, as from :func:`~minillm_lib.analysis.baselines.count_baselines`; by default it is
-        counted on the token files that the run has read, if they are still there.
+        The losses that counting achieves, as :func:`~minillm_lib.analysis.baselines.count_baselines` returns them;
+        None computes them from the token files that the run has read, if they are still there.
 
     Raises
     ------
     RunError
         If there is no run in the folder.
     """
-    metrics = RunMetrics.of(run)
+    metrics = RunResult.of(run)
     steps = check_steps(metrics)
     always = [check_warnings(metrics), steps, check_finished(metrics)]
     if not metrics.steps:

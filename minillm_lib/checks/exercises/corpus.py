@@ -12,7 +12,7 @@ _WORDS = ("model", "topic", "word", "neural", "network", "data", "prior", "kerne
 
 
 def _documents(rng: np.random.Generator) -> Inputs:
-    """Documents in which words repeat and some are not in the vocabulary, which is not in alphabetical order."""
+    """Draw documents with repeated and unknown words, and a vocabulary that is not in alphabetical order."""
     vocabulary = [str(word) for word in rng.permutation(_WORDS)[:5]]
     return [[str(word) for word in rng.choice(_WORDS, size=12)] for _ in range(4)], vocabulary
 

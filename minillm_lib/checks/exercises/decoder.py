@@ -21,7 +21,7 @@ def _tensor(rng: np.random.Generator, *shape: int) -> Tensor:
 
 
 class _Scaled(nn.Module):
-    """What the check passes for a norm: it divides by the root mean square and multiplies by a weight of its own."""
+    """The norm that the check passes: it divides by the root mean square and multiplies by its own weight."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class _Scaled(nn.Module):
 
 
 class _Mixed(nn.Module):
-    """What the check passes for attention and for a feed-forward layer: a matrix and a bend."""
+    """The attention or feed-forward layer that the check passes: a matrix and a nonlinearity."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ def _without_the_second_way_around(
 
 
 def _loss_inputs(rng: np.random.Generator) -> Inputs:
-    """Rows of different length, padded on the right with a token that also occurs in the texts."""
+    """Draw rows of different lengths, padded on the right with a token that also occurs in the texts."""
     batch, seq, vocab = 3, 7, 5
     lengths = torch.tensor([[7], [int(rng.integers(4, 6))], [int(rng.integers(2, 4))]])
     is_token = torch.arange(seq) < lengths
@@ -126,7 +126,7 @@ def _mean_of_means(logits: Tensor, tokens: Tensor, is_token: Tensor) -> Tensor:
 
 
 def _shape_inputs(rng: np.random.Generator) -> Inputs:
-    """All numbers different, a head that is not hidden / heads wide; both kinds of output head among the cases."""
+    """Draw different numbers, a head width other than hidden / heads, and either kind of output head."""
     n_kv_heads = int(rng.integers(1, 4))
     return (
         int(rng.integers(50, 90)),
@@ -149,7 +149,7 @@ def _count(
     final_norm: int = 1,
     from_hidden: bool = False,
 ) -> Callable[..., int]:
-    """A count in which some of the parts are not what they should be."""
+    """Return a parameter count in which some of the parts are wrong."""
 
     def count(
         vocab_size: int,

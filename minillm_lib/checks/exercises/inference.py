@@ -32,7 +32,7 @@ def _probabilities_divided(logits: Tensor, temperature: float) -> Tensor:
 
 
 def _distributions(rng: np.random.Generator) -> Inputs:
-    """Four distributions, in the last of which one token alone has more than ``p``."""
+    """Draw four distributions; in the last one, a single token has more than ``p``."""
     probabilities = rng.dirichlet(np.full(10, 0.8), size=4)
     p = float(rng.uniform(0.6, 0.9))
     probabilities[3] = (1 - p) / 2 * rng.dirichlet(np.ones(10))
@@ -85,13 +85,13 @@ def _mask_in_sorted_order(probabilities: Tensor, p: float) -> Tensor:
 
 
 def _scores(rng: np.random.Generator) -> Inputs:
-    """Logits of either sign among those that occurred."""
+    """Draw logits of either sign among those of the tokens that occurred."""
     logits = torch.from_numpy(3 * rng.standard_normal((2, 12))).float()
     return logits, torch.from_numpy(rng.random((2, 12)) < 0.6), float(rng.choice([1.1, 1.3, 1.8]))
 
 
 def _piecewise(rng: np.random.Generator) -> Inputs:
-    """Queries, keys and values of a text, the lengths of the pieces in which it comes, and the rotation."""
+    """Draw queries, keys and values of a text, and the lengths of its pieces; add the rotation."""
     lengths = [int(rng.integers(2, 5)), 1, int(rng.integers(2, 4)), 1]
     config = ModelConfig(hidden_size=32, n_heads=4, n_kv_heads=2, rope_theta=100.0)
 
@@ -109,7 +109,7 @@ def _piece_by_piece(
     lengths: Sequence[int],
     rotary: RotaryEmbedding,
 ) -> Tensor:
-    """The outputs for a whole text, which comes in pieces of these lengths."""
+    """Return the outputs for a complete text that arrives in pieces of these lengths."""
     past, outputs, start = None, [], 0
     for length in lengths:
         new = slice(start, start + length)
@@ -140,7 +140,7 @@ def _cached_attention(
     keep_past: bool = True,
     mask: Callable[[int, int], Tensor | None] | None = None,
 ) -> tuple[Tensor, Past]:
-    """Attention with a past; the options say what is done in another way."""
+    """Compute attention with a past; each option changes one part of it."""
     n_past, n_new = 0 if past is None else past[0].shape[2], query.shape[2]
     start = n_past if first_position is None else first_position
     rotation = rotary(torch.arange(start, start + n_new)[None])

@@ -29,7 +29,7 @@ def _perplexity(probabilities: FloatArray) -> float:
 
 
 def _losses_and_text(rng: np.random.Generator) -> Inputs:
-    """A text with characters of more than one byte."""
+    """Draw losses, and a text with characters of more than one byte."""
     text = str(rng.choice(_TEXTS))
     return rng.uniform(0.5, 6.0, size=int(rng.integers(4, 9))), text
 
@@ -39,7 +39,7 @@ def _bits_per_byte(losses: FloatArray, text: str) -> float:
 
 
 def _pair_counts(rng: np.random.Generator) -> Inputs:
-    """Sparse counts of pairs; one token was never followed by any, and rows have different sums."""
+    """Draw sparse counts of pairs; one token is never followed by another, and rows have different sums."""
     counts = rng.integers(0, 6, size=(6, 6)) * (rng.random((6, 6)) < 0.6)
     counts[np.arange(6), (np.arange(6) + 1) % 6] += 2
     counts[int(rng.integers(6))] = 0

@@ -43,7 +43,7 @@ def _from_estimated_shares(counts: IntArray, prior: FloatArray) -> float:
 
 
 def _corpus(rng: np.random.Generator) -> Inputs:
-    """Every document and term occurs several times; alpha and beta differ, and V beta is far from beta."""
+    """Draw a corpus in which documents and terms repeat, with alpha unlike beta, and V beta far from beta."""
     n_topics, n_terms, size = 4, 7, 60
     documents, terms, topics = rng.integers(0, (5, n_terms, n_topics), size=(size, 3)).T
     alpha, beta = rng.uniform(0.6, 1.4), rng.uniform(0.1, 0.4)
@@ -62,7 +62,7 @@ def _weights(
     *,
     own: bool = False,
 ) -> FloatArray:
-    """Equation (5) before it is normalised; ``own`` counts token i as well."""
+    """Compute equation (5) without normalising it; ``own`` counts token i as well."""
     counted = (np.arange(len(topics)) != i) | own
     in_document = np.bincount(topics[counted & (documents == documents[i])], minlength=n_topics)
     of_term = np.bincount(topics[counted & (terms == terms[i])], minlength=n_topics)
@@ -115,7 +115,7 @@ def _not_normalised(documents, terms, topics, i, n_topics, n_terms, alpha, beta)
 
 
 def _states_and_joints(rng: np.random.Generator) -> Inputs:
-    """All assignments of three tokens to three topics, in no particular order."""
+    """Return all assignments of three tokens to three topics, in random order, with random joints."""
     states = rng.permutation(np.array(list(itertools.product(range(3), repeat=3))))
     return states, rng.uniform(-6, -1, size=len(states)), int(rng.integers(3))
 

@@ -39,7 +39,7 @@ def _relevance_of_inverted_lift(
 
 
 def _held_out(rng: np.random.Generator) -> Inputs:
-    """Documents of very different lengths, in which terms repeat."""
+    """Draw documents of very different lengths, in which terms repeat."""
     doc_topic, topic_word = rng.dirichlet(np.full(3, 0.5), size=4), rng.dirichlet(np.full(8, 0.5), size=3)
     lengths = np.array([3, 60, 12, 150])
     hidden = np.array([rng.multinomial(n, p) for n, p in zip(lengths, doc_topic @ topic_word, strict=True)])
@@ -78,7 +78,7 @@ def _mean_of_perplexities(doc_topic: FloatArray, topic_word: FloatArray, hidden:
 
 
 def _chains(rng: np.random.Generator) -> Inputs:
-    """Four short chains at different levels, each with a drift."""
+    """Draw four short chains at different levels, each with a drift."""
     drift = rng.uniform(-1, 1, size=(4, 1)) * np.linspace(0, 2, 12)
     return (rng.standard_normal((4, 12)) + rng.standard_normal((4, 1)) + drift,)
 

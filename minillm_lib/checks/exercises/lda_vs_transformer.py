@@ -15,7 +15,7 @@ Filtered = tuple[Array, Array]
 
 
 def _states(rng: np.random.Generator) -> Inputs:
-    """Topics of different frequency, states far from 0, and new ones from elsewhere."""
+    """Draw topics of different frequency, states far from 0, and new states from elsewhere."""
     n_topics, size = 4, 6
     topics = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 3])[rng.permutation(12)]
     centres = 2 * rng.standard_normal((n_topics, size)) + 3
@@ -36,7 +36,7 @@ def _probe_with(
     penalty_of: Callable[[float, int], float] = lambda penalty, n: penalty,
     adds_the_mean: bool = True,
 ) -> Callable[[Array, Array, Array, int, float], Array]:
-    """A probe with something done in another way."""
+    """Return a wrong probe that differs by the given options."""
 
     def wrong_probe(states: Array, topics: Array, new_states: Array, n_topics: int, penalty: float) -> Array:
         one_hot = np.eye(n_topics)[topics]
@@ -51,7 +51,7 @@ def _probe_with(
 
 
 def _document(rng: np.random.Generator) -> Inputs:
-    """Topics of unequal frequency that share words; every now and then a thousand words."""
+    """Draw topics of unequal frequency that share words, and a document, sometimes of a thousand words."""
     n_topics, n_terms = 3, 8
     topic_word = rng.dirichlet(np.full(n_terms, 1.0), size=n_topics) + 0.02
     topic_word /= topic_word.sum(axis=1, keepdims=True)
@@ -61,7 +61,7 @@ def _document(rng: np.random.Generator) -> Inputs:
 
 
 def _topic_filter(words: Array, topic_word: Array, prior: Array) -> Filtered:
-    """In logarithms, all words at once."""
+    """Compute the filter in logarithms, for all words at once."""
     log_joint = np.log(prior)[:, None] + np.log(topic_word[:, words]).cumsum(axis=1)  # (K, T)
     log_evidence = np.logaddexp.reduce(log_joint, axis=0)  # (T,)
     return -np.diff(log_evidence, prepend=0.0), np.exp(log_joint[:, -1] - log_evidence[-1])
@@ -74,7 +74,7 @@ def _filter_with(
     log: Callable[[float], Any] = np.log,
     sign: float = -1.0,
 ) -> Callable[[Array, Array, Array], Filtered]:
-    """A filter with something done in another way."""
+    """Return a wrong filter that differs by the given options."""
 
     def wrong_filter(words: Array, topic_word: Array, prior: Array) -> Filtered:
         belief, losses = prior, []

@@ -13,7 +13,7 @@ FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def _text_and_run(rng: np.random.Generator) -> Inputs:
-    """Every other text is a whole number of rows, so that its last row lacks a label."""
+    """Draw a text; half of the texts fill their rows exactly, so that the last row lacks a label."""
     seq_len = int(rng.integers(20, 60))
     rest = 0 if rng.random() < 0.5 else int(rng.integers(1, seq_len))
     n_tokens = int(rng.integers(50, 200)) * seq_len + rest
@@ -52,7 +52,7 @@ def _whole_epochs(n_tokens: int, seq_len: int, batch_size: int, n_steps: int) ->
 
 
 def _model(rng: np.random.Generator) -> Inputs:
-    """A model in which attention is a good part of the work, and a number of tokens."""
+    """Draw a model in which attention is a large part of the work, and a number of tokens."""
     n_layers, n_heads, head_dim = (
         int(rng.integers(2, 9)),
         int(rng.integers(2, 7)),
@@ -63,7 +63,7 @@ def _model(rng: np.random.Generator) -> Inputs:
 
 
 def _attention(n_layers: int, n_heads: int, head_dim: int, seq_len: int) -> int:
-    """What the library's count grows by with the length of a row, as a number of weights."""
+    """Return the part of the library's count that grows with the row length, as a number of weights."""
     model = ModelConfig(
         hidden_size=n_heads * head_dim, n_layers=n_layers, n_heads=n_heads, n_kv_heads=1, head_dim=head_dim
     )
@@ -119,7 +119,7 @@ def _one_layer(
 
 
 def _curve(rng: np.random.Generator) -> Inputs:
-    """A noisy power law over less than two decades."""
+    """Draw a noisy power law over less than two decades."""
     tokens = np.sort(np.exp(rng.uniform(np.log(2.0), np.log(90.0), 12)))
     floor, scale, exponent = rng.uniform(1.0, 2.0), rng.uniform(2.0, 4.0), rng.uniform(0.2, 0.6)
     excess = scale * tokens**-exponent * np.exp(0.02 * rng.standard_normal(12))
@@ -127,7 +127,7 @@ def _curve(rng: np.random.Generator) -> Inputs:
 
 
 def _slope(x: FloatArray, y: FloatArray) -> float:
-    """The slope of the straight line with the least squares."""
+    """Return the slope of the least-squares line."""
     centred = x - x.mean()
     return float(centred @ (y - y.mean()) / (centred @ centred))
 

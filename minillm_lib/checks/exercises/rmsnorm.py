@@ -15,7 +15,7 @@ def _tensor(rng: np.random.Generator, *shape: int) -> Tensor:
 
 
 def _norm_inputs(rng: np.random.Generator) -> Inputs:
-    """A mean that is not zero, rows of different sizes, and an ``eps`` that matters."""
+    """Draw rows of different sizes with a mean other than zero, and an ``eps`` that matters."""
     x = _tensor(rng, 3, 4, 8) * torch.tensor([0.2, 1.0, 5.0])[:, None, None] + 0.7
     return x, _tensor(rng, 8), float(rng.uniform(0.1, 0.5))
 

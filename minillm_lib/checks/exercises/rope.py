@@ -27,7 +27,7 @@ def _powers(theta: float, exponents: Tensor) -> Tensor:
 
 
 def _rotation_inputs(rng: np.random.Generator) -> Inputs:
-    """Frequencies that differ much, and positions that do not start at 0."""
+    """Draw very different frequencies, and positions that do not start at 0."""
     x = torch.from_numpy(rng.standard_normal((2, 5, 8))).float()
     positions = torch.from_numpy(rng.permutation(np.arange(1, 30))[:5])
     return x, positions, torch.tensor([1.0, 0.4, 0.15, 0.05]) * float(rng.uniform(0.8, 1.2))
@@ -54,7 +54,7 @@ def _neighbours(x: Tensor, positions: Tensor, frequencies: Tensor) -> Tensor:
 
 
 def _from_halves(turn: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]) -> Callable[..., Tensor]:
-    """A wrong rotation in the halves convention, from what it makes of the halves and the angles."""
+    """Return a wrong rotation in the halves convention, given as a function of the halves and the angles."""
 
     def answer(x: Tensor, positions: Tensor, frequencies: Tensor) -> Tensor:
         a, b = x.chunk(2, dim=-1)

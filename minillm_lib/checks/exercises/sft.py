@@ -23,7 +23,7 @@ _ROLES = ("system", "user", "assistant")
 
 
 def _turns(rng: np.random.Generator) -> Inputs:
-    """Two questions and answers, perhaps after a system turn; no token twice, and none of the special ones."""
+    """Draw two questions and answers, sometimes after a system turn; no token repeats or is special."""
     roles = [*(["system"] if rng.random() < 0.5 else []), *("user", "assistant") * 2]
     words = iter(rng.permutation(np.arange(20, 80)).tolist())
     turns = [(role, [next(words) for _ in range(rng.integers(2, 6))]) for role in roles]
@@ -32,7 +32,7 @@ def _turns(rng: np.random.Generator) -> Inputs:
 
 
 def _with_mask(turns: Turns, role_ids: Mapping[str, int], end_id: int) -> tuple[list[int], list[bool]]:
-    """All ids, and whether each is the assistant's: its content and the end of its turn."""
+    """Return all ids, and for each whether it is content or the end of a turn of the assistant."""
     ids: list[int] = []
     mask: list[bool] = []
     for role, content in turns:
@@ -102,6 +102,8 @@ def _row_layout(lengths: Sequence[int], row_length: int) -> Layout:
     rows = pack_conversations(empty, row_length)
     mask = causal_mask(0, row_length, None, torch.device("cpu"), rows.segment_ids)
     assert mask is not None
+    assert rows.positions is not None
+    assert rows.segment_ids is not None
     return rows.positions[0], rows.segment_ids[0], mask[0, 0]
 
 
@@ -110,7 +112,7 @@ def _layout_with(
     segments: Callable[[Tensor], Tensor] = lambda segments: segments,
     mask: Callable[[Tensor, Tensor], Tensor] = lambda same, causal: same & causal,
 ) -> Callable[[Sequence[int], int], Layout]:
-    """A layout with something done in another way."""
+    """Return a wrong layout that differs by the given options."""
 
     def wrong_layout(lengths: Sequence[int], row_length: int) -> Layout:
         right_positions, right_segments, _ = _row_layout(lengths, row_length)
@@ -134,7 +136,7 @@ def _last_segment_reaches_on(segments: Tensor) -> Tensor:
 
 
 def _lengths(rng: np.random.Generator) -> Inputs:
-    """Lengths of conversations among which the rules differ: some twice, in no order."""
+    """Draw unsorted conversation lengths, some of them equal, for which the rules give different results."""
     return [int(length) for length in rng.integers(5, 60, size=40)], 100
 
 
@@ -147,7 +149,7 @@ def _fitted(
     choose: Callable[[list[int], int], int | None],
     order: Callable[[Sequence[int]], list[int]],
 ) -> Callable[[Sequence[int], int], list[int]]:
-    """A rule that takes conversations in an order, and chooses a row by what is left in each."""
+    """Return a rule that takes conversations in an order, and chooses a row by the space left in each."""
 
     def wrong_rows(lengths: Sequence[int], row_length: int) -> list[int]:
         row_of, room = [0] * len(lengths), list[int]()

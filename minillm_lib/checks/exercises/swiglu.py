@@ -21,7 +21,7 @@ def _tensor(rng: np.random.Generator, *shape: int) -> Tensor:
 
 
 def _points(rng: np.random.Generator) -> Inputs:
-    """Values on both sides of zero, most of them where the approximations of GELU are worst."""
+    """Draw values on both sides of zero, mostly where the approximations of GELU are worst."""
     return (1.5 * _tensor(rng, 4, 6),)
 
 
@@ -49,7 +49,7 @@ def _swiglu(x: Tensor, gate: Tensor, up: Tensor, down: Tensor) -> Tensor:
 
 
 def _from_projections(combine: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
-    """A wrong layer, from what it makes of the two projections."""
+    """Return a wrong layer, given as a function of the two projections."""
 
     def answer(x: Tensor, gate: Tensor, up: Tensor, down: Tensor) -> Tensor:
         return linear(combine(linear(x, gate), linear(x, up)), down)
@@ -58,7 +58,7 @@ def _from_projections(combine: Callable[[Tensor, Tensor], Tensor]) -> Callable[.
 
 
 def _width_inputs(rng: np.random.Generator) -> Inputs:
-    """A step, and a hidden size whose two thirds are a little above a multiple of it, so that rounding matters."""
+    """Draw a rounding step, and a hidden size for which 8/3 of it is just above a multiple of the step."""
     multiple_of = int(rng.choice([16, 32, 64]))
     hidden_size = int(rng.integers(200, 2000))
     while not 1 < (8 * hidden_size / 3) % multiple_of < multiple_of / 2:

@@ -30,7 +30,7 @@ def _merge_pair(pieces: Sequence[str], pair: Pair) -> list[str]:
 
 
 def _merge_inputs(rng: np.random.Generator) -> Inputs:
-    """A run of three equal pieces, the pair twice, and one piece that only ends like the pair's first."""
+    """Draw three equal pieces in succession, the pair twice, and a piece that only ends like the pair's first."""
     x, y, other = (str(letter) for letter in rng.choice(_LETTERS, size=3, replace=False))
     pair = (x, x) if rng.random() < 0.5 else (x, y)
     parts = [[x, x, x, other], [*pair, other], [other + x, pair[1], other], [x, y, x, other], [y, x, other]]
@@ -75,7 +75,7 @@ def _count_pairs(words: Words) -> Counter[Pair]:
 
 
 def _word_counts(rng: np.random.Generator) -> Inputs:
-    """Words with a run of equal pieces, a pair that occurs twice, and one in both orders."""
+    """Draw words with equal pieces in succession, a pair that occurs twice, and a pair in both orders."""
     x, y, z = (str(letter) for letter in rng.choice(_LETTERS, size=3, replace=False))
     words = [(x, x, x, y), (y, x, y, x, z), (x + y, z), (z, y, x), (y, x + y, z)]
     counts = rng.permutation(np.arange(2, 12))[: len(words)].tolist()
@@ -83,7 +83,7 @@ def _word_counts(rng: np.random.Generator) -> Inputs:
 
 
 def _same_counts(got: Any, expected: Any) -> str | None:
-    """A ``Counter``, a ``defaultdict`` or a ``dict`` is as good as another, and a count of 0 as no entry."""
+    """Compare counts in any kind of mapping; a count of 0 equals a missing entry."""
     if isinstance(got, Mapping):
         got = {pair: count for pair, count in got.items() if count != 0}
     return difference(got, dict(expected))
@@ -169,7 +169,7 @@ def _until_one_is_missing(word: str, merges: Sequence[Pair]) -> list[str]:
 
 
 def _one_pass(word: str, merges: Sequence[Pair]) -> list[str]:
-    """As :func:`_apply_merges`, but for rare lists in which a later merge makes an earlier one possible."""
+    """Apply merges like :func:`_apply_merges`, except where a later merge makes an earlier one possible."""
     pieces = list(word)
     for pair in merges:
         pieces = _merge_pair(pieces, pair)
@@ -189,7 +189,7 @@ def _learned(words: Words, n_merges: int) -> list[Pair]:
 
 
 def _word_and_merges(rng: np.random.Generator) -> Inputs:
-    """Merges that were learned from random words, and a word on which every wrong order gives something else."""
+    """Draw merges learned from random words, and a word for which every wrong order gives another result."""
     while True:
         letters = rng.choice(_LETTERS, size=4, replace=False)
         texts = ["".join(rng.choice(letters, size=rng.integers(4, 9))) for _ in range(20)]
@@ -207,7 +207,7 @@ _LEARNED = ("▁rose", "rose", "▁", "s", "▁the", "topic", "▁model", ",", "
 
 
 def _pieces(rng: np.random.Generator) -> Inputs:
-    """Learned pieces, characters as bytes, U+2581 among them, and two bytes that are no character."""
+    """Draw learned pieces, characters as bytes, including U+2581, and two bytes that are not a character."""
     parts = [[str(piece)] for piece in rng.choice(_LEARNED, size=6)]
     texts = [*rng.choice(_SNIPPETS, size=3, replace=False).tolist(), "▁", "🌹"]
     parts += [[f"<0x{byte:02X}>" for byte in text.encode()] for text in texts]

@@ -24,7 +24,7 @@ def _tensor(rng: np.random.Generator, *shape: int) -> Tensor:
 
 
 def _adamw_inputs(rng: np.random.Generator) -> Inputs:
-    """A step after the first, an ``eps`` and a decay that matter, gradients of different sizes."""
+    """Draw a step after the first, an ``eps`` and a decay that matter, and gradients of different sizes."""
     weight, grad, m = (_tensor(rng, 4, 3) for _ in range(3))
     v = _tensor(rng, 4, 3).square() + 0.05
     lr, beta1, beta2 = rng.uniform(0.1, 0.3), rng.uniform(0.7, 0.9), rng.uniform(0.92, 0.99)
@@ -45,7 +45,7 @@ def _adamw(
     eps: float,
     weight_decay: float,
 ) -> Updated:
-    """One step of PyTorch's AdamW, from the given state."""
+    """Take one step of PyTorch's AdamW from the given state."""
     parameter = nn.Parameter(weight.clone())
     parameter.grad = grad
     optimizer = torch.optim.AdamW(
@@ -65,7 +65,7 @@ def _step_with(
     corrections_at: Callable[[int], int | None] = lambda step: step,
     sign: float = 1.0,
 ) -> Callable[..., Updated]:
-    """A step of AdamW with something done in another way."""
+    """Return a wrong step of AdamW that differs by the given options."""
 
     def usual(m: Tensor, v: Tensor, first: float, second: float, eps: float) -> Tensor:
         return (m / first) / ((v / second).sqrt() + eps)
@@ -116,7 +116,7 @@ def _cosine_with(
     fall: Callable[[float], float] = lambda p: (1 + math.cos(math.pi * p)) / 2,
     scaled: Callable[[float, float], float] = lambda fall, final: final + (1 - final) * fall,
 ) -> Callable[..., float]:
-    """A schedule with something done in another way."""
+    """Return a wrong schedule that differs by the given options."""
 
     def wrong_factor(step: int, n_steps: int, warmup_steps: int, final_share: float) -> float:
         if step < warmup_steps:
@@ -130,7 +130,7 @@ Part = tuple[Tensor, Tensor]
 
 
 def _parts(rng: np.random.Generator) -> Inputs:
-    """Parts with different numbers of labels, some of which do not count."""
+    """Draw parts with different numbers of labels, some of which do not count."""
     vocab, d = 7, 4
     parts = []
     for n, n_ignored in ((6, 4), (9, 1), (5, 2)):
@@ -141,7 +141,7 @@ def _parts(rng: np.random.Generator) -> Inputs:
 
 
 def _accumulated(weight: Tensor, parts: list[Part]) -> Tensor:
-    """The gradient of the whole batch at once."""
+    """Return the gradient of the whole batch at once."""
     hidden, labels = (torch.cat(each) for each in zip(*parts, strict=True))
     return torch.autograd.grad(linear_cross_entropy(hidden, weight, labels), weight)[0]
 

@@ -1,22 +1,18 @@
-"""Removing what a page or a file has around its text: licences, menus, cookie notices, calls to share."""
+"""Removing what surrounds the text of a page or a file: licences, menus, cookie notices, calls to share."""
 
 from __future__ import annotations
 
 import re
 
-# How the paragraphs of the common licences begin (MIT, BSD, Apache, GPL), and notices of copyright.
-_NOTICE_OF_COPYRIGHT = r"(?:(?:copyright|©)\s*(?:\(c\)|©|\d{4})|\(c\) \d{4})"
-_LICENCE_BEGINNINGS = (
+COPYRIGHT_NOTICE = r"(?:(?:copyright|©)\s*(?:\(c\)|©|\d{4})|\(c\) \d{4})"
+LICENCE_PHRASES = (
     r"all rights reserved",
     r"SPDX-License-Identifier:",
     r"licensed under the .{0,40}\blicen[cs]e\b",
     r"permission is hereby granted, free of charge",
-    r"(?:the )?above copyright notice and this permission",
     r"the software is provided [\"“]as is",
     r"this software is provided by the copyright",
     r"redistribution and use in source and binary forms",
-    r"redistributions (?:of|in) (?:source|binary)",
-    r"neither the names? of .{0,80}\bnor the names",
     r"unless required by applicable law or agreed",
     r"you may obtain a copy of the licen[cs]e",
     r"you should have received a copy of the (?:gnu|licen[cs]e)",
@@ -24,10 +20,18 @@ _LICENCE_BEGINNINGS = (
     r"版权所有|版权声明[:：]|保留所有权利",
     r"未经(?:许可|授权|允许)[,，]?(?:不得|禁止|严禁)转载",
 )
+"""Patterns of the phrases with which paragraphs of the common licences begin (MIT, BSD, Apache, GPL)."""
+
+# Clauses with a paragraph of their own, after one of the phrases above.
+_LICENCE_CLAUSES = (
+    r"(?:the )?above copyright notice and this permission",
+    r"redistributions (?:of|in) (?:source|binary)",
+    r"neither the names? of .{0,80}\bnor the names",
+)
 _COMMENT_MARK = r"#+|//+|/?\*+|--|;+|%+"
 _MARK = rf"(?P<indent>[ \t]*)(?P<mark>{_COMMENT_MARK}|)[ \t]*"
-_NOTICE = re.compile(_MARK + _NOTICE_OF_COPYRIGHT, re.IGNORECASE)
-_LICENCE = re.compile(rf"{_MARK}(?:\d\. )?(?:{'|'.join(_LICENCE_BEGINNINGS)})", re.IGNORECASE)
+_NOTICE = re.compile(_MARK + COPYRIGHT_NOTICE, re.IGNORECASE)
+_LICENCE = re.compile(rf"{_MARK}(?:\d\. )?(?:{'|'.join(LICENCE_PHRASES + _LICENCE_CLAUSES)})", re.IGNORECASE)
 _BARE_COMMENT = re.compile(r"[ \t]*(?:#+|//+|\*+/?|--|;+|%+)[ \t]*")
 
 _MENU_ITEM = (
@@ -70,12 +74,13 @@ _MARKS_AND_BLANKS = " \t#/*-;%"
 
 
 def remove_boilerplate(text: str) -> str:
-    """Remove the lines that a page or file has around its text: licences, menus, cookie notices, calls to share.
+    """Remove the lines that surround the text of a page or file: licences, menus, cookie notices, calls to share.
 
-    A *licence* goes by the paragraph: from a notice of copyright, or where a paragraph begins as those of the common
-    licences do, to the next empty line (in a comment, to the end of the comment's paragraph). All else goes by the
-    line, and only where the *whole* line is of a known pattern (menus, navigation, cookies, sharing, scripts, "read
-    more", Chinese site registration), in English or Chinese. A sentence of prose that has more in it stays.
+    A *licence* is removed by the paragraph: from a copyright notice, or from the beginning of a paragraph that starts
+    like those of the common licences, to the next empty line (in a comment, to the end of the comment's paragraph).
+    Everything else is removed by the line, and only if the *entire* line matches a known pattern (menus, navigation,
+    cookies, sharing, scripts, "read more", Chinese site registration), in English or Chinese. A sentence of prose that
+    contains more than such a pattern stays.
     """
     kept: list[str] = []
     lines = text.split("\n")
@@ -96,7 +101,7 @@ def remove_boilerplate(text: str) -> str:
 
 
 def _goes_on(line: str, licence: re.Match[str]) -> bool:
-    """Whether a line belongs to the paragraph of a licence: a comment with the same mark, or indented under it."""
+    """Return whether a line belongs to a licence's paragraph: a comment with the same mark, or indented under it."""
     bare = line.lstrip()
     is_within = bare.startswith(licence["mark"].lstrip("/") if "*" in licence["mark"] else licence["mark"])
     is_under = len(line) - len(bare) > len(licence["indent"])

@@ -2,12 +2,12 @@
 
 Two texts are near duplicates when the Jaccard similarity of their sets of shingles (runs of ``shingle_size`` words; in
 Chinese, of characters) reaches a threshold. The share of places in which two MinHash signatures agree estimates that
-similarity (Broder 1997). Signatures are cut into bands, and only texts that agree in a band are compared (Leskovec,
+similarity (Broder 1997). Signatures are split into bands, and only texts that agree in a band are compared (Leskovec,
 Rajaraman & Ullman, *Mining of Massive Datasets*, ch. 3).
 
-- :func:`find_duplicates` and :func:`deduplicate` compare each text with the ones before it and check every match by
-  the exact similarity;
-- :func:`similar_pairs` finds all pairs in a large collection, on all cores;
+- :func:`find_duplicates` and :func:`deduplicate` compare each text with those before it and check every match by the
+  exact similarity.
+- :func:`similar_pairs` finds all similar pairs in a large collection, on all cores.
 - :class:`SignatureIndex` serves streams that do not fit into memory; it holds signatures, never texts.
 """
 
@@ -117,10 +117,15 @@ def _empty_signature():  # type: ignore[no-untyped-def]  # datasketch takes a wh
 
 
 def bands_and_rows(threshold: float, missed: float = 1e-6) -> tuple[int, int]:
-    """Choose how to cut a signature into bands: as few and wide as find nearly all pairs at the threshold.
+    """Choose how to split a signature into bands: the fewest and widest that find nearly all pairs at the threshold.
 
     A pair of similarity s agrees in all r rows of a band with probability s^r, so b bands miss it with probability
-    (1 - s^r)^b, which must be below ``missed``.
+    (1 - s^r)^b, which must be at most ``missed``.
+
+    Returns
+    -------
+    tuple[int, int]
+        The number of bands b, and the rows per band r.
     """
     rows = max(
         (r for r in range(1, 17) if (1 - threshold**r) ** (SIGNATURE_SIZE // r) <= missed),
@@ -137,7 +142,7 @@ class SignatureIndex:
     Parameters
     ----------
     n_bands, n_rows
-        How signatures are cut, see :func:`bands_and_rows`.
+        How signatures are split (see :func:`bands_and_rows`).
     """
 
     def __init__(self, n_bands: int, n_rows: int) -> None:
@@ -167,7 +172,7 @@ class SignatureIndex:
         return agreement
 
     def add(self, signature: NDArray[np.uint32]) -> None:
-        """Append a signature; its position is the number of those before it."""
+        """Append a signature; its position is the number of signatures before it."""
         position = len(self)
         for key in self._keys(signature):
             self._before.append(self._last_with.get(key, -1))
@@ -183,9 +188,14 @@ class SignatureIndex:
 
 @dataclass(frozen=True)
 class Duplicate:
-    """Document ``index`` repeats the earlier document ``kept``; ``similarity`` is their Jaccard similarity.
+    """Document ``index`` repeats the earlier document ``kept``.
 
-    ``exact`` says that they are the same text except for case, punctuation and spacing.
+    Attributes
+    ----------
+    similarity
+        Their Jaccard similarity.
+    exact
+        Whether they are the same text except for case, punctuation and spacing.
     """
 
     index: int
@@ -199,10 +209,10 @@ def find_duplicates(
 ) -> list[Duplicate]:
     """Find the texts that repeat an earlier one, in order of their position.
 
-    A text is compared with the earlier texts that are not themselves duplicates, and is a duplicate of the most similar
-    of them (of the first, where several are equally similar). A text without words is never a duplicate. The result
-    depends on the texts alone. No duplicate is reported wrongly; from a threshold of 0.11 on, a pair exactly at the
-    threshold is missed with a probability below 1e-6, and more similar pairs less often still.
+    A text is compared with the earlier texts that are not duplicates themselves, and counts as a duplicate of the most
+    similar one (the first, if several are equally similar). A text without words is never a duplicate. The result
+    depends only on the texts. No duplicate is reported wrongly; from a threshold of 0.11 on, a pair exactly at the
+    threshold is missed with a probability below 1e-6, and more similar pairs even less often.
 
     Parameters
     ----------
@@ -286,7 +296,7 @@ def similar_pairs(
 ) -> list[SimilarPair]:
     """Find all pairs of texts whose sets of shingles have at least this Jaccard similarity, in order.
 
-    The result depends on the texts alone. No pair is reported wrongly; a pair of similarity s is missed with
+    The result depends only on the texts. No pair is reported wrongly; a pair of similarity s is missed with
     probability (1 - s³)^42: 4e-5 at 0.6, 1e-13 at 0.8.
 
     Parameters
@@ -310,7 +320,7 @@ def similar_pairs(
         return []
     chunks = [texts[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK)]
     jobs = parallel_map(partial(_sketch, shingle_size), chunks, n_jobs=n_jobs)
-    with tqdm(jobs, total=len(chunks), desc="looking for near copies", disable=not progress) as sketched:
+    with tqdm(jobs, total=len(chunks), desc="looking for near duplicates", disable=not progress) as sketched:
         parts = list(sketched)
     hashes = [own for part, _ in parts for own in part]
     signatures = np.concatenate([part for _, part in parts])
@@ -323,7 +333,7 @@ def similar_pairs(
 
 
 def _sketch(shingle_size: int, texts: Sequence[str]) -> tuple[list[NDArray[np.uint64]], NDArray[np.uint32]]:
-    """Return the shingles of each text, hashed, and the signatures ``(texts, 128)``; zeros for texts without words."""
+    """Return the hashed shingles of each text, and the signatures ``(texts, 128)``; zeros for texts without words."""
     hashes = [shingle_hashes(text_units(text), shingle_size) for text in texts]
     signatures = np.zeros((len(texts), SIGNATURE_SIZE), dtype=np.uint32)
     for row, own in enumerate(hashes):

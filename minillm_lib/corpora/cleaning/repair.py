@@ -1,9 +1,9 @@
-"""Repairs of damaged text, and the account of what cleaning changed and dropped.
+r"""Repairs of damaged text: wrong encodings, ligatures, hyphens at line ends, LaTeX.
 
 Text that was extracted from PDFs or pasted from LaTeX carries debris: mojibake, ``ﬁ`` as one character,
-``prob(cid:173) lems`` where a line of an old paper ended, ``\\emph{…}`` and ``$\\ell_1$``. Each kind has its own named
-step in :data:`REPAIRS`; :func:`repair_text` applies them in order. They mend what is broken and leave style alone:
-curly quotes, dashes and full-width Chinese punctuation stay.
+``prob(cid:173) lems`` where a line of an old paper ended, ``\emph{…}`` and ``$\ell_1$``. Each kind has its own named
+step in :data:`REPAIRS`; :func:`repair_text` applies them in order. They repair damage and leave style alone: curly
+quotes, dashes and full-width Chinese punctuation stay.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import ftfy
 import simplemma
 
 HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-"""The Chinese characters, as a range for a character class."""
+"""The Chinese characters, as ranges for a regular expression's character class."""
 
-# Only what undoes damage; style (quotes, ligatures, character width) stays as it is.
+# Only damage is repaired; style (quotes, ligatures, character width) stays as it is.
 _MOJIBAKE = ftfy.TextFixerConfig(
     fix_latin_ligatures=False,
     fix_character_width=False,
@@ -36,12 +36,12 @@ _ENCODING = _MOJIBAKE._replace(
 
 
 def undo_mojibake(text: str) -> str:
-    """Decode text that was once decoded wrongly (``youâ€™re`` → ``you’re``), and HTML entities outside of HTML."""
+    """Repair text that was once decoded wrongly (``youâ€™re`` → ``you’re``), and HTML entities outside of HTML."""
     return ftfy.fix_text(text, _MOJIBAKE)
 
 
 def repair_encoding(text: str) -> str:
-    """Undo mojibake as :func:`undo_mojibake`, remove control characters, and compose accents (NFC)."""
+    """Undo mojibake as :func:`undo_mojibake` does, remove control characters, and compose accents (NFC)."""
     return ftfy.fix_text(text, _ENCODING)
 
 
@@ -59,11 +59,11 @@ _LIGATURE_GLYPHS = {2: "fi", 3: "fl", 11: "ff", 12: "fi", 13: "fl", 14: "ffi", 1
 
 
 def replace_glyph_numbers(text: str) -> str:
-    """Replace ``(cid:N)``, a glyph that a PDF's fonts left without a character.
+    """Replace ``(cid:N)``, which stands for a glyph that a PDF's font does not map to a character.
 
-    173 is the soft hyphen at the end of a line. Before a small letter the numbers under which TeX's fonts keep
-    ``fi``, ``ff`` and their like are that ligature (``speci(cid:12)c`` → ``specific``). Other numbers from 160 to
-    255 are Latin-1 characters; the rest, mostly mathematics, cannot be known and become a space.
+    173 is the soft hyphen at the end of a line. Before a lower-case letter, the numbers under which TeX's fonts keep
+    ``fi``, ``ff`` and similar ligatures become that ligature (``speci(cid:12)c`` → ``specific``). Other numbers from
+    160 to 255 are Latin-1 characters; the rest, mostly mathematics, cannot be identified and become a space.
     """
 
     def character(match: re.Match[str]) -> str:
@@ -85,11 +85,12 @@ def _is_english(word: str) -> bool:
 
 
 def join_line_end_hyphens(text: str) -> str:
-    """Rejoin words that were broken at the end of a line, and drop the remaining soft hyphens.
+    r"""Rejoin words that were broken at the end of a line, and drop the remaining soft hyphens.
 
-    ``prob- lems`` becomes ``problems``. The hyphen stays in a compound: where a piece has another hyphen on its other
-    side (``state-\\nof-the-art``), where the second begins with a capital (``Gauss-\\nNewton``), and where both are
-    English words but the closed-up form is not (``high-\\ndimensional``). ``pre- and postsynaptic`` is left as it is.
+    ``prob- lems`` becomes ``problems``. The hyphen stays in a compound: where a part has another hyphen on its other
+    side (``state-\nof-the-art``), where the second part begins with a capital (``Gauss-\nNewton``), and where both
+    parts are English words but the closed-up form is not (``high-\ndimensional``). ``pre- and postsynaptic`` is left
+    as it is.
     """
 
     def join(match: re.Match[str]) -> str:
@@ -122,7 +123,7 @@ _LETTERS = {
     "aa": "å",
     "i": "i",
 }
-# The combining character of each accent command, and of accents that a PDF left standing before their letter.
+# The combining character of each accent command, and of accents that a PDF left in front of their letter.
 _COMBINING = dict(
     zip(
         "\"'`^~=.cvuHkr¨´ˆ˜ˇ",
@@ -170,12 +171,12 @@ def _accented_letter(match: re.Match[str]) -> str:
 
 
 def strip_latex(text: str) -> str:
-    """Turn LaTeX into plain words.
+    r"""Turn LaTeX into plain words.
 
-    A formula that is one symbol or number becomes a word (``$\\ell_1$-norm`` → ``l1-norm``, ``$k$-means`` →
-    ``k-means``, ``$\\epsilon$`` → ``epsilon``); longer formulas, citations and references go. Commands give way to
-    their argument (``\\emph{only}`` → ``only``), accents to the letter (``Nystr\\"om``, ``Nystr¨om`` → ``Nyström``).
-    Meant for prose: in source code a backslash is no command, so leave this step out there.
+    A formula that is a single symbol or number becomes a word (``$\ell_1$-norm`` → ``l1-norm``, ``$k$-means`` →
+    ``k-means``, ``$\epsilon$`` → ``epsilon``); longer formulas, citations and references are removed. Commands are
+    replaced by their argument (``\emph{only}`` → ``only``), accents by the accented letter (``Nystr\"om``,
+    ``Nystr¨om`` → ``Nyström``). Leave this step out for source code, where a backslash does not begin a command.
     """
     text = _MATHS.sub(_maths_as_word, text)
     text = _CITATION.sub("", text)
@@ -190,7 +191,7 @@ def strip_latex(text: str) -> str:
 
 
 def squeeze_whitespace(text: str) -> str:
-    """One space between words, no blanks at either end of a line, at most one empty line, nothing of zero width."""
+    """Leave one space between words, no blanks at line ends, at most one empty line, and no zero-width characters."""
     text = re.sub("[\u200b\u2060]", "", text)
     text = re.sub(r"[^\S\n]+", " ", text)
     return re.sub(r"\n{3,}", "\n\n", re.sub(r" ?\n ?", "\n", text)).strip()
@@ -208,18 +209,22 @@ REPAIRS: Mapping[str, Callable[[str], str]] = {
 
 
 def repair_text(text: str, *, steps: Sequence[str] = tuple(REPAIRS), changed: set[str] | None = None) -> str:
-    """Apply the named repairs, in the order given, until none of them changes the text any more.
+    r"""Apply the named repairs, in the order given, until none of them changes the text any more.
 
-    The result is a fixed point: repairing it again gives it back. (It is reached because each step only ever shortens
-    what it touches, but for a few one-off spellings-out.) The names of the steps that changed something are added to
-    ``changed`` if given.
+    The result is a fixed point: repairing it again does not change it. (It is reached because each step only shortens
+    what it touches, except for a few that spell something out once.)
+
+    Parameters
+    ----------
+    changed
+        The names of the steps that change something are added to this set.
 
     Raises
     ------
     ValueError
-        For a step that is not in :data:`REPAIRS`.
+        If a step is not in :data:`REPAIRS`.
 
-    >>> repair_text("the classi(cid:12)cation prob(cid:173) lem of \\\\emph{$k$-means}")
+    >>> repair_text("the classi(cid:12)cation prob(cid:173) lem of \\emph{$k$-means}")
     'the classification problem of k-means'
     """
     if unknown := [step for step in steps if step not in REPAIRS]:

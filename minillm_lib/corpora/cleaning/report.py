@@ -1,4 +1,9 @@
-"""The account of a cleaning: what each step changed and removed, with examples, as a table and as JSON."""
+"""Reports on cleaning: what each step changed and removed, with examples, as a table and as JSON.
+
+:class:`PipelineReport` is for documents that go through the steps of a
+:class:`~minillm_lib.corpora.cleaning.pipeline.CleaningPipeline`, and :class:`CleaningReport` for any other sequence of
+steps, on documents, tokens or terms.
+"""
 
 from __future__ import annotations
 
@@ -19,72 +24,11 @@ _MAX_EXAMPLES = 3
 _CONTEXT, _EXCERPT = 20, 80
 
 
-@dataclass(frozen=True)
-class Example:
-    """A document that a step changed or removed: an excerpt from before and after (empty if it was removed)."""
-
-    source: str
-    before: str
-    after: str
-    reason: str = ""
-
-
-@dataclass
-class StepCounts:
-    """What one step did with the documents that reached it.
-
-    ``changed_characters`` is by how much the changed texts grew (below zero: shrank), ``removed_characters`` the length
-    of the removed ones. ``reasons`` counts why documents were removed; ``examples`` are the first of each kind.
-    """
-
-    name: str
-    why: str
-    documents: int = 0
-    characters: int = 0
-    changed: int = 0
-    changed_characters: int = 0
-    removed: int = 0
-    removed_characters: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
-    examples: list[Example] = field(default_factory=list)
-
-    @property
-    def documents_left(self) -> int:
-        """The documents that went on to the next step."""
-        return self.documents - self.removed
-
-    @property
-    def characters_left(self) -> int:
-        """The characters that went on to the next step."""
-        return self.characters + self.changed_characters - self.removed_characters
-
-    def reach(self, characters: int) -> None:
-        """Count a document that reached the step."""
-        self.documents += 1
-        self.characters += characters
-
-    def change(self, source: str, growth: int, before: str, after: str) -> None:
-        """Count a document that was changed, and keep the excerpts if it is among the first."""
-        self.changed += 1
-        self.changed_characters += growth
-        if self.changed <= _MAX_EXAMPLES:
-            self.examples.append(Example(source, before, after))
-
-    def remove(self, source: str, characters: int, kind: str, detail: str, text: str) -> None:
-        """Count a document that was removed, and keep its beginning if it is among the first of its kind."""
-        self.removed += 1
-        self.removed_characters += characters
-        self.reasons[kind] = self.reasons.get(kind, 0) + 1
-        if self.reasons[kind] <= _MAX_EXAMPLES:
-            reason = f"{kind} ({detail})" if detail else kind
-            self.examples.append(Example(source, _excerpt(text, 0), "", reason))
-
-
 @dataclass
 class PipelineReport:
-    """What a cleaning read and kept, and what each of its steps did. ``print(report)`` shows a table.
+    """What a cleaning read and kept, and what each of its steps did; ``print(report)`` shows a table.
 
-    The numbers always add up: what is read is what is kept and what the steps removed.
+    The numbers always add up: the documents read are those kept plus those that the steps removed.
     """
 
     steps: list[StepCounts]
@@ -95,7 +39,7 @@ class PipelineReport:
 
     @classmethod
     def of_steps(cls, names_and_reasons: Iterable[tuple[str, str]]) -> PipelineReport:
-        """An empty report of steps with these names and reasons."""
+        """Make an empty report on steps with these names and reasons."""
         return cls([StepCounts(name, why) for name, why in names_and_reasons])
 
     def read(self, characters: int) -> None:
@@ -109,12 +53,12 @@ class PipelineReport:
         self.characters_kept += characters
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain values, for JSON."""
+        """Return the report as plain values, for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PipelineReport:
-        """The report that :meth:`to_dict` gave."""
+        """Restore a report from the values of :meth:`to_dict`."""
         steps = [
             StepCounts(**{**step, "examples": [Example(**example) for example in step["examples"]]})
             for step in values["steps"]
@@ -128,7 +72,7 @@ class PipelineReport:
         )
 
     def table(self) -> Table:
-        """One row a step: the documents it changed and removed, and what was left after it."""
+        """Make a table with a row per step: the documents it changed and removed, and what was left after it."""
         from rich import box
         from rich.table import Table
         from rich.text import Text
@@ -150,7 +94,7 @@ class PipelineReport:
         return table
 
     def examples_table(self) -> Table:
-        """A few documents that each step changed or removed, before and after."""
+        """Make a table of a few documents that each step changed or removed, before and after."""
         from rich.table import Table
         from rich.text import Text
 
@@ -176,51 +120,97 @@ class PipelineReport:
         return self.table()._repr_mimebundle_(**options)
 
 
-def around_first_difference(before: str, after: str) -> tuple[str, str]:
-    """Excerpts of two texts from just before the place where they begin to differ."""
-    equal = takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False))
-    place = sum(1 for _ in equal)
-    return _excerpt(before, place), _excerpt(after, place)
+@dataclass
+class StepCounts:
+    """What one step did with the documents that reached it.
 
-
-def _excerpt(text: str, place: int) -> str:
-    start = max(place - _CONTEXT, 0)
-    end = start + _EXCERPT
-    return "…" * (start > 0) + text[start:end] + "…" * (end < len(text))
-
-
-@dataclass(frozen=True)
-class CleaningStep:
-    """What one step of cleaning did: ``affected`` of ``total`` ``unit`` (documents, tokens, terms), and ``why``."""
+    Attributes
+    ----------
+    documents, characters
+        How much reached the step.
+    changed_characters
+        By how much the changed texts grew; negative if they shrank.
+    removed_characters
+        The length of the removed texts.
+    reasons
+        How many documents were removed for each kind of reason.
+    examples
+        The first documents that were changed, and the first that were removed for each kind of reason.
+    """
 
     name: str
     why: str
-    unit: str
-    affected: int
-    total: int
-    examples: tuple[str, ...] = ()
+    documents: int = 0
+    characters: int = 0
+    changed: int = 0
+    changed_characters: int = 0
+    removed: int = 0
+    removed_characters: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    examples: list[Example] = field(default_factory=list)
+
+    @property
+    def documents_left(self) -> int:
+        """The documents that passed to the next step."""
+        return self.documents - self.removed
+
+    @property
+    def characters_left(self) -> int:
+        """The characters that passed to the next step."""
+        return self.characters + self.changed_characters - self.removed_characters
+
+    def reach(self, characters: int) -> None:
+        """Count a document that reached the step."""
+        self.documents += 1
+        self.characters += characters
+
+    def change(self, source: str, growth: int, before: str, after: str) -> None:
+        """Count a document that was changed; the first ones are kept as examples."""
+        self.changed += 1
+        self.changed_characters += growth
+        if self.changed <= _MAX_EXAMPLES:
+            self.examples.append(Example(source, before, after))
+
+    def remove(self, source: str, characters: int, kind: str, detail: str, text: str) -> None:
+        """Count a document that was removed; the first ones of each kind are kept as examples."""
+        self.removed += 1
+        self.removed_characters += characters
+        self.reasons[kind] = self.reasons.get(kind, 0) + 1
+        if self.reasons[kind] <= _MAX_EXAMPLES:
+            reason = f"{kind} ({detail})" if detail else kind
+            self.examples.append(Example(source, _excerpt(text, 0), "", reason))
+
+
+@dataclass(frozen=True)
+class Example:
+    """A document that a step changed or removed: excerpts from before and after (empty if it was removed)."""
+
+    source: str
+    before: str
+    after: str
+    reason: str = ""
 
 
 @dataclass
 class CleaningReport:
-    """The account of a cleaning, one :class:`CleaningStep` after the other. ``print(report)`` shows it as a table."""
+    """A report on a cleaning, as a list of :class:`CleaningStep`; ``print(report)`` shows it as a table."""
 
     steps: list[CleaningStep] = field(default_factory=list)
 
     def record(
         self, name: str, why: str, unit: str, affected: int, total: int, examples: Iterable[str] = ()
     ) -> None:
-        """Note a step, unless it had nothing to do."""
+        """Record a step, unless it affected nothing."""
         if affected:
             self.steps.append(CleaningStep(name, why, unit, affected, total, tuple(examples)))
 
     def to_list(self) -> list[dict[str, Any]]:
-        """The steps as plain values, for JSON."""
+        """Return the steps as plain values, for JSON."""
         return [asdict(step) for step in self.steps]
 
     @classmethod
     def from_list(cls, steps: Iterable[Mapping[str, Any]]) -> CleaningReport:
-        """The report that :meth:`to_list` gave."""
+        """Restore a report from the values of :meth:`to_list`."""
         return cls([CleaningStep(**{**step, "examples": tuple(step["examples"])}) for step in steps])
 
     def _rows(self) -> list[list[str]]:
@@ -254,3 +244,28 @@ class CleaningReport:
             "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self._rows()
         )
         return f"<table><tr>{header}</tr>{body}</table>"
+
+
+@dataclass(frozen=True)
+class CleaningStep:
+    """What one step of cleaning did, and ``why``: it affected ``affected`` of ``total`` documents, tokens or terms."""
+
+    name: str
+    why: str
+    unit: str
+    affected: int
+    total: int
+    examples: tuple[str, ...] = ()
+
+
+def around_first_difference(before: str, after: str) -> tuple[str, str]:
+    """Return excerpts of two texts, from just before the place where they begin to differ."""
+    equal = takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False))
+    place = sum(1 for _ in equal)
+    return _excerpt(before, place), _excerpt(after, place)
+
+
+def _excerpt(text: str, place: int) -> str:
+    start = max(place - _CONTEXT, 0)
+    end = start + _EXCERPT
+    return "…" * (start > 0) + text[start:end] + "…" * (end < len(text))

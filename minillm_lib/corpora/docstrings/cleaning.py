@@ -1,27 +1,36 @@
-"""Taking out of docstrings what teaches nothing: markup for Sphinx, licences, placeholders, long printed numbers."""
+"""Removing from docstrings what teaches nothing: Sphinx markup, licences, placeholders and long printed output."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 
+from minillm_lib.corpora.cleaning.boilerplate import COPYRIGHT_NOTICE, LICENCE_PHRASES
 from minillm_lib.corpora.cleaning.repair import repair_encoding
 
 _LONGEST_OUTPUT = 12
 _LONGEST_NUMERIC_OUTPUT = 3
 
-# Escapes that a docstring without the prefix r turned into control characters: \alpha, \beta, \frac, \vec, \rho.
+# In a docstring without the prefix r, these LaTeX commands begin with a control character: \alpha, \beta, \frac, \vec.
 _ESCAPES = {"\a": r"\a", "\b": r"\b", "\f": r"\f", "\v": r"\v"}
 _CONTROL_CHARACTER = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\ue000-\uf8ff]")
+# These forms are common in docstrings only; in other texts they may belong to the prose.
+_SHORT_LICENCE_PHRASES = (
+    r"copyright\s*:",
+    r"^:?licen[cs]e\s*:",
+    r"licen[cs]ed under",
+    r"this software is provided",
+    r"without warrant(?:y|ies)",
+)
+# A phrase may stand anywhere in a paragraph, and the paragraph's lines may break within it.
 _LICENCE = re.compile(
-    r"copyright\s*(\(c\)|©|\d{4}|:)|licen[cs]ed under|all rights reserved|permission is hereby granted"
-    r"|redistribution and use|SPDX-License|without warrant(y|ies)|this software is provided|^:?licen[cs]e\s*:",
+    "|".join((COPYRIGHT_NOTICE, *LICENCE_PHRASES, *_SHORT_LICENCE_PHRASES)).replace(" ", r"\s+"),
     re.IGNORECASE | re.MULTILINE,
 )
 _DIRECTIVE = re.compile(r"(?P<indent>[ ]*)\.\. (?:\|\w+\| )?(?P<name>[\w:+-]*?)::[ ]*(?P<argument>.*)")
 _OPTION = re.compile(r"\s*:[\w -]+:(?!`).*")
 _LABEL = re.compile(r"\s*\.\. _[^:]+:\s*$")
-# These say when something changed, or hold nothing to read: gone with all that is indented under them.
+# These note a change of version or hold nothing to read; they are removed with everything indented under them.
 _GONE_WITH_CONTENT = {
     *("versionadded", "versionchanged", "versionremoved", "deprecated", "currentmodule", "module"),
     *("autosummary", "autofunction", "autoclass", "automodule", "automethod", "autodata", "autoenum"),
@@ -29,7 +38,7 @@ _GONE_WITH_CONTENT = {
     *("highlight", "sectionauthor", "moduleauthor", "testsetup", "testcleanup", "tabularcolumns"),
     *("inheritance-diagram",),
 }
-# What stands behind these on their line names a language or a file.
+# The argument of these is the name of a language or a file, not text.
 _CODE = {"code", "code-block", "sourcecode", "plot", "doctest", "testcode"}
 _ROLE = re.compile(r":(?:[a-z]+:)?[a-zA-Z][\w-]*:`(~)?!?([^`<]*?)(?:\s*<[^`>]*>)?`")
 _DOCTEST_OPTION = re.compile(r"\s*#\s*doctest:.*$")
@@ -38,12 +47,17 @@ _PLACEHOLDER = re.compile(r"\s*(?:\{[\w.]*\}|%\([\w:.]+\)s|\$\{?\w+\}?|&\w+;)\s*
 
 
 def clean_docstring(text: str) -> str:
-    """A docstring (already without common indentation) as plain text; empty if nothing is left.
+    """Return a docstring as plain text; empty if nothing is left.
 
-    Sphinx's directives give way to their content, roles to their text (``:class:`~a.B``` becomes ```B```), and notes
-    on versions go. Examples keep their prompts; their output goes where it is more than three lines of mostly digits
-    or more than twelve lines of anything. Paragraphs of licence text and lines that only a program fills in
-    (``%(params)s``) go. The result is a fixed point: cleaning it again gives it back.
+    Sphinx directives are replaced by their content and roles by their text (``:class:`~a.B``` becomes ```B```). Notes
+    on versions, paragraphs of licence text and placeholders on lines of their own (``%(params)s``) are removed.
+    Examples keep their prompts, but lose output of more than twelve lines, or of more than three lines in which fewer
+    than half of the characters are letters. Cleaning the result again does not change it.
+
+    Parameters
+    ----------
+    text
+        The docstring without its common indentation, as from :func:`inspect.cleandoc`.
     """
     while True:
         before = text
@@ -77,7 +91,7 @@ def _indent(line: str) -> int:
 
 
 def _without_directives(lines: Sequence[str]) -> Iterator[str]:
-    """Directives give way to their argument and content, but for those that are no text."""
+    """Yield the lines, with each directive replaced by its argument and content, or removed if these are not text."""
     position = 0
     while position < len(lines):
         line = lines[position]
@@ -105,7 +119,7 @@ def _without_directives(lines: Sequence[str]) -> Iterator[str]:
 
 
 def _without_long_output(lines: Sequence[str]) -> Iterator[str]:
-    """Doctests without the outputs that are too long to teach anything."""
+    """Yield the lines without the doctest outputs that are too long to teach anything."""
     position = 0
     while position < len(lines):
         yield lines[position]

@@ -1,12 +1,12 @@
-"""The documentation that every learner already has on disk: the docstrings of Python and of the course's packages.
+"""A corpus that every learner already has on disk: the docstrings of Python and of the course's packages.
 
-Nothing is fetched and nothing is imported: the source files are parsed. Each docstring of a module, class or function
-becomes a :class:`~minillm_lib.corpora.document.Document`, under the name by which users know its object
-(``numpy.linalg.svd``, not ``numpy.linalg._linalg.svd``). Markup and doctest output that teach nothing are taken out
-(:func:`clean_docstring`), repetitions are dropped, and the rest is divided into train, validation and test such that
-no near-copy crosses.
+Nothing is downloaded and no package is imported, since the source files are parsed. Each docstring of a module, class
+or function becomes a :class:`~minillm_lib.corpora.document.Document`, under the name by which users know its object
+(``numpy.linalg.svd``, not ``numpy.linalg._linalg.svd``). Markup and doctest output that teach nothing are removed
+(:func:`clean_docstring`), duplicates are dropped, and the rest is divided into train, validation and test such that
+near-copies are always in the same split.
 
-The text stays under the licence of its package; the corpus is built where it is used and never shipped.
+The text stays under the licence of its package. The corpus is built where it is used and never shipped.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from minillm_lib.corpora.docstrings.cleaning import clean_docstring
 from minillm_lib.corpora.docstrings.source import Docstring, ParsedModule, parse_module, public_names
 from minillm_lib.corpora.document import SPLITS, Document, Split, split_of
 from minillm_lib.io.atomic_write import write_atomically
-from minillm_lib.io.download import default_cache_dir
+from minillm_lib.io.cache import default_cache_dir
 from minillm_lib.io.parallel import parallel_map
 
 STANDARD_LIBRARY = "python"
@@ -77,13 +77,13 @@ DOCSTRING_PACKAGES: Mapping[str, tuple[str, ...]] = {
     "einops": ("einops",),
     "tqdm": ("tqdm",),
 }
-"""The distributions that are read, in this order, and their top-level modules; all of them are in the lock file."""
+"""The distributions to read, in this order, and their top-level modules; all of them are in the lock file."""
 
 DUPLICATE_SIMILARITY = 0.8
 RELATED_SIMILARITY = 0.6
 MIN_CHARACTERS = 40
 
-# Not everywhere installed with Python (Debian packs them apart), or no documentation for users.
+# These are not always installed with Python (Debian packages them separately) or do not document anything for users.
 _LEFT_OUT_OF_THE_STANDARD_LIBRARY = {
     *("antigravity", "distutils", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "test", "this", "tkinter"),
     *("turtle", "turtledemo", "venv"),
@@ -92,15 +92,15 @@ _NOT_PUBLIC = {
     *("test", "tests", "testdata", "conftest", "benchmarks", "third_party", "extern", "externals"),
     *("vendor", "_vendor", "vendored", "_vendored"),
 }
-# What decides on the corpus besides the versions: a change in one of these builds it anew.
+# The code that determines the corpus: a change in one of these files rebuilds it, like a new version of a package.
 _PARTS = (
     *("cleaning.py", "corpus.py", "source.py"),
-    *("../document.py", "../cleaning/duplicates.py", "../cleaning/repair.py"),
+    *("../document.py", "../cleaning/boilerplate.py", "../cleaning/duplicates.py", "../cleaning/repair.py"),
 )
 
 
 class DocstringsError(ValueError):
-    """None of the packages that the corpus is to be made from is installed."""
+    """None of the packages for the corpus is installed."""
 
 
 def load_docstrings(
@@ -111,11 +111,11 @@ def load_docstrings(
     n_jobs: int = -1,
     progress: bool = True,
 ) -> list[Document]:
-    """The docstrings of the standard library and of installed packages; the first call builds and caches them.
+    """Return the docstrings of the standard library and of installed packages; the first call builds and caches them.
 
     ``meta`` of a document holds ``object`` (the dotted name for users), ``kind`` (``"module"``, ``"class"``,
-    ``"function"`` or ``"method"``), ``signature`` (empty but for functions and methods), ``package`` and
-    ``version``. Its ``source`` is ``docstrings:`` and the package.
+    ``"function"`` or ``"method"``), ``signature`` (empty except for functions and methods), ``package`` and
+    ``version``. Its ``source`` is ``docstrings:`` followed by the package.
 
     The same versions of Python and of the packages give the same documents in the same order on every machine.
 
@@ -124,17 +124,17 @@ def load_docstrings(
     split
         ``"train"`` (about 90 % of the text), ``"validation"`` or ``"test"`` (5 % each).
     packages
-        Distributions and their top-level modules. Those that are not installed are left out, with
-        a note in the manifest.
+        Distributions and their top-level modules. Distributions that are not installed are left out and listed in the
+        manifest.
     cache_dir
-        Where the built corpus lies; ``default_cache_dir()`` if None.
+        Folder of the cached corpus; :func:`~minillm_lib.io.cache.default_cache_dir` if None.
     n_jobs
-        Processes that build it; -1 for one a core.
+        Number of processes that build the corpus; -1 for one per core.
 
     Raises
     ------
     ValueError
-        For an unknown split.
+        If the split is unknown.
     DocstringsError
         If none of the packages is installed.
     """
@@ -152,9 +152,15 @@ def docstrings_manifest(
     n_jobs: int = -1,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """What the corpus was made from and what it holds: versions, counts, bytes and hashes.
+    """Return what the corpus was made from and what it holds: versions, counts, bytes and hashes.
 
-    Two machines have the same corpus if and only if ``sha256`` is the same. See :func:`load_docstrings`.
+    Two machines have the same corpus if and only if ``sha256`` is the same. See :func:`load_docstrings` for the
+    parameters; here too, the first call builds the corpus.
+
+    Raises
+    ------
+    DocstringsError
+        If none of the packages is installed.
     """
     folder = _built(packages, cache_dir, n_jobs, progress)
     manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())
@@ -164,7 +170,7 @@ def docstrings_manifest(
 def _built(
     packages: Mapping[str, Sequence[str]], cache_dir: str | Path | None, n_jobs: int, progress: bool
 ) -> Path:
-    """The folder of the corpus, built anew if it is missing or damaged."""
+    """Return the folder of the corpus, after building it if it is missing or damaged."""
     versions = _versions(packages)
     if not any(versions.values()):
         raise DocstringsError(f"none of these packages is installed: {', '.join(packages)}")
@@ -180,22 +186,23 @@ def _built(
 
 
 def _versions(packages: Mapping[str, Sequence[str]]) -> dict[str, str | None]:
-    """The installed version of each package; None where it is not installed."""
+    """Return the installed version of each package, None for those that are not installed."""
     versions: dict[str, str | None] = {}
     for package in packages:
         try:
             is_python = package == STANDARD_LIBRARY
             version = platform.python_version() if is_python else importlib.metadata.version(package)
-            versions[package] = version.partition("+")[0]  # torch 2.13.0+cpu documents what 2.13.0+cu130 does
+            # torch 2.13.0+cpu has the docstrings of 2.13.0+cu130
+            versions[package] = version.partition("+")[0]
         except importlib.metadata.PackageNotFoundError:
             versions[package] = None
     return versions
 
 
 def source_files(package: str, modules: Sequence[str]) -> list[tuple[str, Path]]:
-    """The Python files of a package, with the names of their modules, in order of these names.
+    """Return the modules of a package and their Python files, in order of the modules' names.
 
-    The modules are found, not imported. Tests and vendored copies of other packages are left out.
+    The modules are located without importing them. Tests and vendored copies of other packages are left out.
     """
     found: dict[str, Path] = {}
     for name, place in _places(package, modules):
@@ -207,14 +214,14 @@ def source_files(package: str, modules: Sequence[str]) -> list[tuple[str, Path]]
 
 
 def _places(package: str, modules: Sequence[str]) -> Iterator[tuple[str, Path]]:
-    """The folders and files of top-level modules."""
+    """Yield the folders and files of top-level modules."""
     if package == STANDARD_LIBRARY:
         library = Path(sysconfig.get_path("stdlib"))
         for name in sys.stdlib_module_names - _LEFT_OUT_OF_THE_STANDARD_LIBRARY:
             yield from ((name, place) for place in (library / name, library / f"{name}.py") if place.exists())
         return
     for name in modules:
-        spec = importlib.util.find_spec(name)  # of a top-level name, this executes nothing
+        spec = importlib.util.find_spec(name)  # for a top-level name, this runs no code of the module
         if spec is not None:
             places = spec.submodule_search_locations or [spec.origin or ""]
             yield from ((name, Path(place)) for place in places if place)
@@ -223,7 +230,10 @@ def _places(package: str, modules: Sequence[str]) -> Iterator[tuple[str, Path]]:
 def _collect(
     packages: Mapping[str, Sequence[str]], versions: Mapping[str, str | None], n_jobs: int, progress: bool
 ) -> tuple[list[Document], dict[str, Any]]:
-    """Read, clean and de-duplicate: documents whose ``meta`` also names their split, and what was counted."""
+    """Read, clean and deduplicate the docstrings.
+
+    Returns the documents, whose ``meta`` also names their split, and the counts for the manifest.
+    """
     files = [
         (package, module, path)
         for package, modules in packages.items()
@@ -279,7 +289,7 @@ def _documents(
 
 
 def _public_name(found: Docstring, module: str, names: Mapping[tuple[str, str], str]) -> str:
-    """The dotted name of an object for its users."""
+    """Return the dotted name by which users know an object."""
     if found.is_absolute:
         home, _, own = found.qualified_name[1:].rpartition(".")
         return names.get((home, own), f"{home}.{own}")
@@ -288,13 +298,16 @@ def _public_name(found: Docstring, module: str, names: Mapping[tuple[str, str], 
 
 
 def _whole_object(document: Document) -> str:
-    """The object that decides on the split: a method goes where its class goes."""
+    """Return the object that determines the split: for a method, its class."""
     name = str(document.meta["object"])
     return name.rpartition(".")[0] if document.meta["kind"] == "method" else name
 
 
 def _divided(documents: Sequence[Document], n_jobs: int, progress: bool) -> tuple[list[Document], int]:
-    """Drop near-copies and choose a split for each object and all that resembles it; the number dropped."""
+    """Drop near-copies and choose one split for each object and all objects that resemble it.
+
+    Returns the documents that are kept and the number of those dropped.
+    """
     texts = [document.text for document in documents]
     pairs = similar_pairs(texts, threshold=RELATED_SIMILARITY, n_jobs=n_jobs, progress=progress)
     dropped: set[int] = set()
@@ -302,7 +315,7 @@ def _divided(documents: Sequence[Document], n_jobs: int, progress: bool) -> tupl
         if pair.similarity >= DUPLICATE_SIMILARITY and pair.first not in dropped:
             dropped.add(pair.second)
 
-    # Objects without a text of their own any more tie nothing together: all methods `fit` repeat the same sentence.
+    # An object whose text was dropped links no others: the methods `fit` of all classes repeat the same sentence.
     own = [_whole_object(document) for document in documents]
     kept = [index for index in range(len(documents)) if index not in dropped]
     related = DisjointSet(dict.fromkeys(own[index] for index in kept))
@@ -356,7 +369,7 @@ def _by_package(documents: Sequence[Document]) -> dict[str, dict[str, int]]:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether the manifest is there and every split has the hash that it names."""
+    """Check that the manifest exists and every split has the hash stated in it."""
     try:
         splits = json.loads((folder / "manifest.json").read_bytes())["splits"]
         return all(

@@ -1,10 +1,10 @@
 """``docstring-qa``: questions and answers made by rules from the ``docstrings`` corpus, so that no answer is invented.
 
-Five kinds of question are asked of a public function, method or class: what it does (``purpose``), which parameters it
-takes (``parameters``), what one of them means (``parameter``), what it returns (``returns``), and, the other way round,
-which object does something (``which``). The question is in English or Chinese. What an answer states is quoted from
-the docstring, hence English; around a quotation a Chinese answer has a short Chinese frame, so that the language of the
-reply is that of the question. ``meta["quotes"]`` lists what is quoted.
+There are five kinds of question about a public function, method or class: what it does (``purpose``), which parameters
+it takes (``parameters``), what one of them means (``parameter``), what it returns (``returns``), and, in the other
+direction, which object does something (``which``). Questions are in English or Chinese. The content of an answer is
+quoted from the docstring and therefore in English. A Chinese answer puts a short Chinese frame around the quotation,
+so that the reply is in the language of the question. ``meta["quotes"]`` lists the quotations.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Kind = Literal["purpose", "parameters", "parameter", "returns", "which"]
 SOURCE = "docstring-qa"
 
 MAX_QUOTE = 300
-"""Longest quotation in characters; a longer text is cut after a sentence."""
+"""Length of the longest quotation in characters; a longer text is shortened to its first sentences."""
 
 OBJECTS_PER_PACKAGE: dict[Split, int] = {"train": 900, "validation": 50, "test": 50}
-"""At most so many objects of a package are asked about. Without a bound, one question in three would be about
-transformers (hundreds of models whose classes differ in little but the name), sympy or torch."""
+"""Maximum number of objects per package that are asked about. Without a limit, one question in three would be about
+transformers (hundreds of models whose classes differ in little except their names), sympy or torch."""
 
 _MIN_SUMMARY = 15
 _MAX_PARAMETERS = 12
@@ -118,7 +118,7 @@ QUESTIONS: dict[tuple[Kind, Language], tuple[str, ...]] = {
         "做这件事该用哪个{kind}？{summary}",
     ),
 }
-"""The ways to ask; one is drawn for each question."""
+"""The phrasings of each kind of question; one is drawn for each question."""
 
 ANSWERS: dict[tuple[Kind, Language], str] = {
     ("purpose", "en"): "{quote}",
@@ -132,7 +132,7 @@ ANSWERS: dict[tuple[Kind, Language], str] = {
     ("which", "en"): "{name}.",
     ("which", "zh"): "是 {name}。",
 }
-"""The frame around what is quoted."""
+"""The frames around the quotations."""
 
 _KINDS = {
     "en": {"function": "function", "class": "class", "method": "method"},
@@ -142,7 +142,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A parameter or a returned value: what the docstring says of it, each part as it stands there, or empty."""
+    """The parts of a docstring's entry for a parameter or a returned value, word for word; empty if missing."""
 
     name: str = ""
     type: str = ""
@@ -150,15 +150,22 @@ class Field:
 
     @property
     def quotes(self) -> tuple[str, ...]:
-        """The parts that are not empty, in this order."""
+        """The parts that are not empty, in the order name, type, description."""
         return tuple(part for part in (self.name, self.type, self.description) if part)
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedDocstring:
-    """The first sentences of a docstring, and what its sections say, white space reduced to single spaces.
+    """The parts of a docstring that can be quoted, with white space reduced to single spaces.
 
-    ``is_complete`` says that every entry of the sections on parameters could be read.
+    Attributes
+    ----------
+    summary
+        Its first sentences.
+    parameters, returns
+        The entries of its sections on parameters and returned values.
+    is_complete
+        Whether every entry of the sections on parameters could be read.
     """
 
     summary: str = ""
@@ -184,8 +191,8 @@ _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|cf|vs|approx|al|Fig|Eq|No|res
 def parse_docstring(text: str) -> ParsedDocstring:
     """Read the summary, the parameters and the returned values of a docstring in numpy's, Google's or Sphinx's style.
 
-    What cannot be read with certainty is left out: code, lists, tables, and text over ``MAX_QUOTE`` characters of
-    which not even the first sentence is shorter.
+    Whatever cannot be read with certainty is left out: code, lists, tables, and text whose first sentence is longer
+    than :data:`MAX_QUOTE` characters.
     """
     introduction, sections = _divided(text.split("\n"))
     parameters: dict[str, Field] = {}
@@ -202,9 +209,10 @@ def parse_docstring(text: str) -> ParsedDocstring:
 
 
 def _divided(lines: Sequence[str]) -> tuple[list[str], list[tuple[str, bool, list[str]]]]:
-    """The lines before the first section, and of each section its title, whether it is underlined, and its lines.
+    """Divide a docstring into the lines before the first section and the sections.
 
-    Sphinx's fields are made into Google's sections, one for each field.
+    Each section is given by its title, whether the title is underlined, and its lines. Each field in Sphinx's style
+    becomes a section in Google's style.
     """
     introduction: list[str] = []
     sections: list[tuple[str, bool, list[str]]] = []
@@ -227,7 +235,7 @@ def _divided(lines: Sequence[str]) -> tuple[list[str], list[tuple[str, bool, lis
 
 
 def _from_sphinx(tag: str, argument: str | None, text: str) -> tuple[str, str]:
-    """``:param int n: The size.`` as the section and entry ``n (int): The size.``."""
+    """Convert ``:param int n: The size.`` to its section and the entry ``n (int): The size.``."""
     if tag in ("param", "parameter", "arg", "argument", "keyword") and argument:
         *kind, name = argument.split()
         return "parameters", f"{name} ({' '.join(kind)}): {text}" if kind else f"{name}: {text}"
@@ -244,7 +252,7 @@ def _summary(lines: Sequence[str]) -> str:
 
 
 def _items(body: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """The entries of a section: a line without indentation, and the indented lines under it."""
+    """Yield the entries of a section: a line without indentation, and the indented lines under it."""
     entry: tuple[str, list[str]] | None = None
     for line in cleandoc("\n" + "\n".join(body)).split("\n"):
         if line and not line[0].isspace():
@@ -258,7 +266,7 @@ def _items(body: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
 
 
 def _parameters(body: Sequence[str], is_numpy: bool) -> tuple[list[Field], bool]:
-    """The parameters of a section, and whether all its entries are such."""
+    """Return the parameters of a section, and whether all its entries could be read."""
     fields: list[Field] = []
     is_complete = True
     for head, lines in _items(body):
@@ -296,14 +304,17 @@ def _type(text: str | None) -> str:
 
 
 def _quotable(lines: Sequence[str]) -> str:
-    """The first paragraph in one line, cut after a sentence where it is long; empty if it is no running text."""
+    """Return the first paragraph on one line; empty if it is not running text.
+
+    A long paragraph is shortened to its first sentences.
+    """
     paragraph = cleandoc("\n".join(lines)).split("\n\n")[0]
     own = paragraph.split("\n")
     text = " ".join(paragraph.split())
     is_list = any(re.match(r"\s*(?:[-*+•]|\d+[.)])\s", line) for line in own[1:]) or text[:2] in ("- ", "* ")
     if is_list or re.search(r">>>|\|\s|={4}|-{4}|\.\. ", text):
         return ""
-    if text.endswith(":"):  # it announces what is not quoted
+    if text.endswith(":"):  # it announces something that is not quoted
         text = text[: max(text.rfind(". ") + 1, 0)]
     return _first_sentences(text)
 
@@ -338,7 +349,7 @@ class _Facts:
 
 
 def _facts(parsed: ParsedDocstring, signature: str, is_unique: bool) -> dict[Kind, list[_Facts]]:
-    """What can be asked about an object, by kind of question."""
+    """Return what can be asked about an object, by kind of question."""
     facts: dict[Kind, list[_Facts]] = {}
     if parsed.summary:
         facts["purpose"] = [_Facts("purpose", parsed.summary, (parsed.summary,))]
@@ -361,7 +372,7 @@ def _facts(parsed: ParsedDocstring, signature: str, is_unique: bool) -> dict[Kin
 
 
 def _names_in(signature: str) -> set[str]:
-    """The parameters of a signature such as ``(self, n: int=1, *rest)``, but for ``self`` and ``cls``."""
+    """Return the parameters of a signature such as ``(self, n: int=1, *rest)``, except ``self`` and ``cls``."""
     arguments = ast.parse(f"def f{signature}: pass").body[0].args  # type: ignore[attr-defined]
     found = [
         *arguments.posonlyargs,
@@ -374,7 +385,7 @@ def _names_in(signature: str) -> set[str]:
 
 
 def _stated(value: Field) -> str:
-    """``name (type): description``, as far as they are known."""
+    """Return ``name (type): description``, or as much of it as is known."""
     head = f"{value.name} ({value.type})" if value.name and value.type else value.name or value.type
     return f"{head}: {value.description}" if head and value.description else head or value.description
 
@@ -388,21 +399,30 @@ def docstring_questions(
 ) -> Iterator[Conversation]:
     """Ask about each public function, method and class among the documents of the ``docstrings`` corpus.
 
-    Every object is asked once for each kind of question that its docstring answers, about one of its parameters, and
-    in one way and one language, drawn by the seed and the object's name; where only the summary can be asked about, it
-    is so once, by ``purpose`` or ``which``. ``which`` is asked only where no other document has the same summary.
-    Objects come in an order that is drawn too.
+    For every object there is one question of each kind that its docstring can answer. The seed and the object's name
+    determine the phrasing, the language and, for ``parameter``, which parameter is asked about. An object with nothing
+    but a summary gets one question only, either ``purpose`` or ``which``. ``which`` is asked only if no other document
+    has the same summary. The order of the objects depends on the seed as well.
 
     Parameters
     ----------
+    documents
+        Documents of :func:`~minillm_lib.corpora.docstrings.corpus.load_docstrings`.
+    seed
+        Seed for the order of the objects and for the choices above.
     language
-        That of all questions; drawn for each if None.
+        ``"en"`` or ``"zh"`` for all questions; drawn for each question if None.
     objects_per_package
-        Ask about so many objects of each package only: the first in the order drawn.
+        Ask about at most this many objects of each package, the first in the order drawn; all if None.
+
+    Raises
+    ------
+    ValueError
+        If the language is unknown.
     """
     if language not in (*LANGUAGES, None):
         raise ValueError(f"language is {language!r}; allowed are 'en', 'zh' and None")
-    # A property's getter and setter share a name: the first of them speaks for both.
+    # A property's getter and setter share a name: only the first of them is kept.
     by_name = {document.meta["object"]: document for document in reversed(list(documents))}
     parsed = [(document, parse_docstring(document.text)) for document in by_name.values()]
     occurrences = Counter(_words(each.summary) for _, each in parsed)
@@ -425,14 +445,31 @@ def load_docstring_qa(
     cache_dir: str | Path | None = None,
     progress: bool = True,
 ) -> Iterator[Conversation]:
-    """Questions about the objects of one split of the ``docstrings`` corpus, all or the first ``n``.
+    """Yield questions about the objects of one split of the ``docstrings`` corpus.
 
-    Splits are by object, as those of :func:`~minillm_lib.corpora.docstrings.corpus.load_docstrings`, so what is asked in
-    test is not answered in train; of a package, at most :data:`OBJECTS_PER_PACKAGE` are asked about.
+    The splits are those of :func:`~minillm_lib.corpora.docstrings.corpus.load_docstrings`. They divide the objects, so
+    that no question of test is answered in train. At most :data:`OBJECTS_PER_PACKAGE` objects of a package are asked
+    about.
 
     ``meta`` holds ``object``, ``package``, ``kind`` (of question), ``language`` and ``quotes``. The same docstrings and
-    the same seed give the same conversations in the same order; a larger ``n`` adds to a smaller one. The text stays
-    under the licence of its package.
+    the same seed give the same conversations in the same order, and a larger ``n`` only adds conversations at the end.
+    The text stays under the licence of its package.
+
+    Parameters
+    ----------
+    n
+        Yield at most this many conversations; all if None.
+    seed, language
+        See :func:`docstring_questions`.
+    cache_dir
+        Folder of the cached corpus; :func:`~minillm_lib.io.cache.default_cache_dir` if None.
+
+    Raises
+    ------
+    ValueError
+        If ``n`` is negative, or the split or the language is unknown.
+    DocstringsError
+        If none of the packages of the corpus is installed.
     """
     if n is not None and n < 0:
         raise ValueError(f"n is {n}; it must be at least 0, or None for all")

@@ -1,4 +1,4 @@
-"""What a Python source file documents, and under which names its objects reach their users; by parsing alone."""
+"""Finding, by parsing alone, the docstrings of a Python source file and the names by which users know its objects."""
 
 from __future__ import annotations
 
@@ -12,15 +12,25 @@ from typing import Literal
 
 Kind = Literal["module", "class", "function", "method"]
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
-# How numpy and torch document what is written in C: add_newdoc("numpy", "array", "…"), add_docstr(torch.abs, "…").
+# numpy and torch document objects written in C by add_newdoc("numpy", "array", "…") and add_docstr(torch.abs, "…").
 _ADDERS = ("add_newdoc", "add_docstr", "_add_docstr")
 
 
 @dataclass(frozen=True, slots=True)
 class Docstring:
-    """The docstring of one object; ``qualified_name`` is the name within its module, empty for the module itself.
+    """The docstring of one object.
 
-    A name that begins with a dot is absolute: the docstring was found in another module than its object.
+    Attributes
+    ----------
+    qualified_name
+        The object's name within its module, empty for the module itself. A name that begins with a dot is absolute:
+        the docstring was found in a different module from its object.
+    kind
+        ``"module"``, ``"class"``, ``"function"`` or ``"method"``.
+    text
+        The docstring without its common indentation.
+    signature
+        The parameters of a function or method in parentheses, such as ``(self, n: int=1)``; empty if not known.
     """
 
     qualified_name: str
@@ -30,7 +40,7 @@ class Docstring:
 
     @property
     def is_absolute(self) -> bool:
-        """Whether the name is the whole one."""
+        """Whether the qualified name includes the module."""
         return self.qualified_name.startswith(".")
 
 
@@ -45,9 +55,22 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class ParsedModule:
-    """A module's docstrings, the names that it defines, what it imports, and its ``__all__`` if it is written out.
+    """What parsing the source of a module has found.
 
-    ``problem`` says why a file could not be parsed.
+    Attributes
+    ----------
+    name
+        The module's dotted name.
+    docstrings
+        The docstrings in it, in the order of the source.
+    defined
+        Names of the functions and classes that it defines.
+    imports
+        Its ``from … import …`` statements, one entry per name.
+    exported
+        Its ``__all__``; None if there is none, or if it is not a literal.
+    problem
+        Why the file could not be parsed; empty if it could.
     """
 
     name: str
@@ -59,7 +82,20 @@ class ParsedModule:
 
 
 def parse_module(source: bytes, name: str, *, is_package: bool = False) -> ParsedModule:
-    """Parse the source of the module ``name``; for a package's ``__init__.py`` the name ends in ``.__init__``."""
+    """Parse the source of a module.
+
+    Parameters
+    ----------
+    name
+        The module's dotted name; it ends in ``.__init__`` for a package's ``__init__.py``.
+    is_package
+        Whether it is a package's ``__init__.py``; relative imports then start at the package itself.
+
+    Returns
+    -------
+    ParsedModule
+        The findings; for a file that cannot be parsed, only ``name`` and ``problem``.
+    """
     name = name.removesuffix(".__init__")
     try:
         with warnings.catch_warnings():
@@ -83,7 +119,7 @@ def parse_module(source: bytes, name: str, *, is_package: bool = False) -> Parse
 
 
 def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements of a body, also those under ``if``, ``try`` and ``with``."""
+    """Yield the statements of a body, including those under ``if``, ``try`` and ``with``."""
     for statement in body:
         yield statement
         for block in ("body", "orelse", "finalbody"):
@@ -107,7 +143,7 @@ def _docstrings(statement: ast.stmt, owner: str = "") -> Iterator[Docstring]:
 
 
 def _added_docstring(call: ast.Call) -> Iterator[Docstring]:
-    """The docstring that a call of ``add_newdoc`` or ``add_docstr`` adds."""
+    """Yield the docstring that a call adds if it is a call of ``add_newdoc`` or ``add_docstr``."""
     function = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     if function not in _ADDERS or len(call.args) < 2:
         return
@@ -122,7 +158,10 @@ def _added_docstring(call: ast.Call) -> Iterator[Docstring]:
 
 
 def _text(node: ast.expr) -> str:
-    """The value of a string constant, of such joined by ``+``, or of a template before ``.format(…)``; else empty."""
+    """Return the text of an expression; empty if it is not a string.
+
+    It may be a string constant, several of them joined by ``+``, or the template of a call of ``.format``.
+    """
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
@@ -156,10 +195,10 @@ def _exported(statements: Iterable[ast.stmt]) -> frozenset[str] | None:
 
 
 def public_names(modules: Sequence[ParsedModule]) -> dict[tuple[str, str], str]:
-    """For each (module, object defined in it) the shortest dotted name by which its own package offers it.
+    """Map each (module, object defined in it) to the shortest dotted name under which its own package offers it.
 
-    Names through modules that begin with an underscore count only where there is no other; among names of the same
-    length the first in the alphabet is taken.
+    Names that lead through modules with a leading underscore count only if there is no other. Among names of the same
+    length, the first in alphabetical order is chosen.
     """
     names: dict[tuple[str, str], str] = {}
     for module, contents in _namespaces(modules).items():
@@ -171,7 +210,7 @@ def public_names(modules: Sequence[ParsedModule]) -> dict[tuple[str, str], str]:
 
 
 def _package(module: str) -> str:
-    """The top-level package; ``_pytest`` is the inside of ``pytest``."""
+    """Return the top-level package; ``_pytest`` counts as ``pytest``, whose implementation it is."""
     return module.partition(".")[0].lstrip("_")
 
 
@@ -181,7 +220,10 @@ def _obscurity(name: str) -> tuple[int, int, str]:
 
 
 def _namespaces(modules: Sequence[ParsedModule]) -> dict[str, dict[str, tuple[str, str]]]:
-    """The names in each module, and the (module, name) that each was defined as: imports followed to a fixed point."""
+    """Map the names in each module to the (module, name) of their definitions.
+
+    Imports are followed until nothing new is found.
+    """
     spaces = {module.name: {name: (module.name, name) for name in module.defined} for module in modules}
     exported = {module.name: module.exported for module in modules}
     for name in (found.qualified_name[1:] for m in modules for found in m.docstrings if found.is_absolute):

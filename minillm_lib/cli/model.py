@@ -1,0 +1,155 @@
+"""``minillm chat``, ``generate`` and ``export``: a trained model in use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from minillm_lib.cli.options import Checkpoint, Device, console, load_model, notes, own_or_shipped
+
+if TYPE_CHECKING:
+    from minillm_lib.generation.sampling import SamplingConfig
+
+model_app = typer.Typer()
+
+_SAMPLING = "Sampling"
+_Temperature = Annotated[
+    float, typer.Option(min=0, help="0 always takes the likeliest token.", rich_help_panel=_SAMPLING)
+]
+_TopK = Annotated[
+    int | None, typer.Option(min=1, help="Draw among this many likeliest tokens.", rich_help_panel=_SAMPLING)
+]
+_TopP = Annotated[
+    float,
+    typer.Option(
+        help="Draw among the likeliest tokens of this total probability.", rich_help_panel=_SAMPLING
+    ),
+]
+_MinP = Annotated[
+    float,
+    typer.Option(
+        help="Draw among tokens at least this share as likely as the likeliest.", rich_help_panel=_SAMPLING
+    ),
+]
+_RepetitionPenalty = Annotated[
+    float,
+    typer.Option(help="Above 1, tokens that occurred before become less likely.", rich_help_panel=_SAMPLING),
+]
+_MaxNewTokens = Annotated[
+    int | None, typer.Option(min=1, help="Stop after this many tokens.", rich_help_panel=_SAMPLING)
+]
+_Seed = Annotated[
+    int | None, typer.Option(help="The same seed writes the same text.", rich_help_panel=_SAMPLING)
+]
+
+
+@model_app.command()
+def chat(
+    message: Annotated[
+        str | None, typer.Argument(help="A single message; without one, a conversation begins.")
+    ] = None,
+    ckpt: Checkpoint = None,
+    system: Annotated[
+        str | None, typer.Option(help="What the model is told before the conversation.")
+    ] = None,
+    device: Device = None,
+    temperature: _Temperature = 0.0,
+    top_k: _TopK = None,
+    top_p: _TopP = 1.0,
+    min_p: _MinP = 0.0,
+    repetition_penalty: _RepetitionPenalty = 1.0,
+    max_new_tokens: _MaxNewTokens = 256,
+    seed: _Seed = None,
+) -> None:
+    """Talk with a trained model, or ask it a single question."""
+    from minillm_lib.generation.chat_session import ChatSession, chat_in_terminal
+    from minillm_lib.generation.streaming import print_stream
+
+    sampling = _sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, seed)
+    model = load_model(ckpt, "chat", device)
+    if message is None:
+        chat_in_terminal(model, system=system, sampling=sampling)
+    else:
+        print_stream(ChatSession(model, system=system, sampling=sampling).stream(message))
+
+
+@model_app.command()
+def generate(
+    prompt: Annotated[str, typer.Argument(help="The beginning of the text.")],
+    ckpt: Checkpoint = None,
+    stop: Annotated[
+        list[str] | None, typer.Option(help="Stop before this text; may be given several times.")
+    ] = None,
+    device: Device = None,
+    temperature: _Temperature = 0.8,
+    top_k: _TopK = None,
+    top_p: _TopP = 1.0,
+    min_p: _MinP = 0.0,
+    repetition_penalty: _RepetitionPenalty = 1.0,
+    max_new_tokens: _MaxNewTokens = 256,
+    seed: _Seed = None,
+) -> None:
+    """Continue a text with a trained model, and print it as it is written."""
+    from minillm_lib.generation.streaming import print_stream, stream
+
+    sampling = _sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, seed, stop)
+    pieces = stream(load_model(ckpt, "base", device), prompt, sampling)
+    print(prompt, end="")
+    print_stream(pieces)
+    if pieces.generation.finish_reason == "context":
+        notes.print("the context is full")
+
+
+@model_app.command()
+def export(
+    output: Annotated[
+        Path, typer.Argument(help="A .gguf file for llama.cpp, or a directory for transformers.")
+    ],
+    ckpt: Checkpoint = None,
+    dtype: Annotated[
+        Literal["f32", "f16", "bf16"] | None,
+        typer.Option(
+            help="Type of the weights. By default f16 in a .gguf file, and unchanged in a directory."
+        ),
+    ] = None,
+) -> None:
+    """Write a checkpoint for other programs."""
+    import torch
+
+    from minillm_lib.model.decoder import MiniLLM
+
+    ckpt = ckpt or own_or_shipped("chat")
+    if output.suffix == ".gguf":
+        from minillm_lib.interop.gguf import export_gguf
+
+        export_gguf(MiniLLM.load_from_checkpoint(ckpt), output, dtype=dtype or "f16")
+    else:
+        types = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+        MiniLLM.load_from_checkpoint(ckpt, dtype=None if dtype is None else types[dtype]).save(output)
+    console.print(f"written: [bold]{output}[/bold]", soft_wrap=True)
+
+
+def _sampling(
+    temperature: float,
+    top_k: int | None,
+    top_p: float,
+    min_p: float,
+    repetition_penalty: float,
+    max_new_tokens: int | None,
+    seed: int | None,
+    stop: list[str] | None = None,
+) -> SamplingConfig:
+    from minillm_lib.generation.sampling import SamplingConfig
+
+    return SamplingConfig(
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        max_new_tokens=max_new_tokens,
+        seed=seed,
+        stop=tuple(stop or ()),
+    )

@@ -1,0 +1,30 @@
+"""Quantities in words, for people: durations, numbers of operations."""
+
+from __future__ import annotations
+
+
+def duration(seconds: float) -> str:
+    """Write a time span with two digits: ``4.2 s``, ``37 s``, ``12 min``, ``1 h 05 min``.
+
+    >>> [duration(each) for each in (4.21, 37.2, 59.9, 710, 3900)]
+    ['4.2 s', '37 s', '1 min', '12 min', '1 h 05 min']
+    """
+    if seconds < 59.5:
+        return f"{seconds:.2g} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def flop(operations: float) -> str:
+    """Write a number of floating-point operations in the largest unit that leaves at least one before the point.
+
+    >>> flop(1.58e12)
+    '1.58 TFLOP'
+    """
+    for unit in ("", "K", "M", "G", "T", "P"):
+        if operations < 1000:
+            return f"{operations:.3g} {unit}FLOP"
+        operations /= 1000
+    return f"{operations:.3g} EFLOP"

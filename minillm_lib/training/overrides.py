@@ -1,0 +1,306 @@
+"""Configurations from YAML files and command lines: ``minillm pretrain --config FILE --train.lr 3e-4``.
+
+Libraries that do this were tried (pydantic-settings): where a key is misspelt, they print the usage of all options and
+"unrecognized arguments", where :func:`load_config` names the key, its value, the nearest key and those that exist.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import PydanticUndefined
+
+from minillm_lib.model.config import PRESETS, ModelConfig, StrictConfig
+from minillm_lib.training.config import (
+    SHORT_NAMES,
+    ConfigError,
+    PretrainConfig,
+    RunConfig,
+    SFTConfig,
+    TrainConfig,
+    with_full_names,
+)
+
+Config = TypeVar("Config", bound=RunConfig)
+
+_CROSS_REFERENCE = re.compile(r":\w+:`~?(?:[\w.]*\.)?(\w+)`")  # of Sphinx, which a terminal does not render
+_RUN_FOLDER = "run_folder"
+"""Another name for ``run``: torchrun takes ``--run`` for an abbreviation of its own options, and stops."""
+
+
+def kind_of_config(path: str | os.PathLike[str]) -> type[PretrainConfig] | type[SFTConfig]:
+    """Tell whether a YAML file is for pretraining or for fine-tuning, by the keys that only one of them has.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file, or it is no mapping.
+    """
+    values = _read_yaml(Path(path))
+    data = values.get("data")
+    section = data if isinstance(data, Mapping) else {}
+    is_pretraining = "model" in values or "corpora" in section
+    return (
+        SFTConfig
+        if "conversations" in section or ("ckpt" in values and not is_pretraining)
+        else PretrainConfig
+    )
+
+
+def load_config(
+    kind: type[Config], path: str | os.PathLike[str] | None = None, overrides: Mapping[str, Any] | None = None
+) -> Config:
+    """Read a configuration from YAML and change some of its keys.
+
+    Parameters
+    ----------
+    kind
+        :class:`~minillm_lib.training.config.PretrainConfig` or :class:`~minillm_lib.training.config.SFTConfig`.
+    path
+        The YAML file; None for the defaults.
+    overrides
+        Values by dotted key, ``{"train.lr": 3e-4}``. A section is applied before its own keys, whatever their order.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing or no mapping; if a key is unknown or a value not allowed.
+    """
+    values = {} if path is None else _read_yaml(Path(path))
+    broadest_first = sorted((overrides or {}).items(), key=lambda override: override[0].count("."))
+    try:
+        for key, value in broadest_first:
+            _override(values, _full_name(kind, key, value), value)
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(in_one_line(error, kind)) from None
+
+
+def _override(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set the value of a dotted key, and leave its neighbours as they are."""
+    *sections, last = key.split(".")
+    for depth, section in enumerate(sections, 1):
+        inner = values.get(section) or {}
+        if section == "model" and isinstance(inner, str):
+            inner = {"preset": inner}
+        if not isinstance(inner, Mapping):
+            raise ConfigError(f"{'.'.join(sections[:depth])} is {inner!r}; it must hold keys with values")
+        if section == "train":
+            try:
+                inner = with_full_names(inner)
+            except ConfigError as error:
+                raise ConfigError(f"train: {error}") from None
+        values[section] = dict(inner)
+        values = values[section]
+    values[last] = value
+
+
+def in_one_line(error: ValidationError, kind: type[StrictConfig] | None = None) -> str:
+    """Say what a configuration gets wrong: each key with its value, what is allowed, and what the key means.
+
+    Parameters
+    ----------
+    kind
+        The configuration, for the meaning of its keys.
+    """
+    meanings = {} if kind is None else _meanings(kind)
+    return "; ".join(_in_words(each, meanings) for each in error.errors())
+
+
+def _in_words(error: Any, meanings: Mapping[str, str]) -> str:
+    key = ".".join(map(str, error["loc"]))
+    if error["type"] == "value_error":  # one of ours, which names the value itself
+        message = str(error["ctx"]["error"])
+        return f"{key}: {message}" if key else message
+    meaning = f" ({key}: {meanings[key]})" if key in meanings else ""
+    return f"{key} is {error['input']!r}: {error['msg']}{meaning}"
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML in which no key may occur twice in a mapping; ordinary YAML lets the second one win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {twice!r} occurs twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = _parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"there is no configuration {path}") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold keys with values, such as 'train:'; it holds {values!r}")
+    return values
+
+
+def _parse(text: str) -> Any:
+    return yaml.load(text, _StrictLoader)
+
+
+def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
+    """Turn ``["--train.lr", "3e-4", "--log.tensorboard=true"]`` into values by dotted key.
+
+    Lists, mappings and ``null`` are written as in YAML; all else stays text, which the configuration converts.
+
+    Raises
+    ------
+    ConfigError
+        If an argument is not an option, a value is missing, or a list or mapping is not closed.
+    """
+    overrides: dict[str, Any] = {}
+    remaining = iter(arguments)
+    for argument in remaining:
+        if not argument.startswith("--"):
+            raise ConfigError(f"{argument!r} is no option; keys are overridden as in --train.lr 3e-4")
+        key, equals, value = argument.removeprefix("--").partition("=")
+        if not equals:
+            value = next(remaining, "")
+        if not value or value.startswith("--"):
+            raise ConfigError(f"--{key} needs a value, as in --train.lr 3e-4")
+        overrides[key] = _value(key, value)
+    return overrides
+
+
+def _value(key: str, text: str) -> Any:
+    if not text.startswith(("[", "{")) and text not in ("null", "~"):
+        return text
+    try:
+        return _parse(text)
+    except yaml.YAMLError as error:
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise ConfigError(f"--{key} is {text!r}, which is no list or mapping: {problem}") from None
+
+
+def _full_name(kind: type[StrictConfig], key: str, value: Any) -> str:
+    """Return a dotted key without short names; an unknown one is an error that names the nearest key."""
+    if key == _RUN_FOLDER:
+        return "run"
+    keys = list(_keys(kind))
+    section, _, last = key.rpartition(".")
+    if key not in keys:
+        ends_so = sorted((name for name in keys if name.endswith(f".{key}")), key=len)
+        close = ends_so or difflib.get_close_matches(key, keys, n=1)
+        meaning = _meanings(kind).get(close[0]) if close else None
+        hint = f"; did you mean --{close[0]}{f' ({meaning})' if meaning else ''}?" if close else ""
+        known = [name for name in keys if name.rpartition(".")[0] == section] or list(kind.model_fields)
+        raise ConfigError(
+            f"unknown key --{key} (value {value!r}){hint}; the keys there are {', '.join(known)}"
+        )
+    return ".".join(("train", *SHORT_NAMES[last])) if section == "train" and last in SHORT_NAMES else key
+
+
+def _keys(kind: type[StrictConfig], prefix: str = "") -> Iterator[str]:
+    """Yield all dotted keys of a configuration."""
+    for name, field in kind.model_fields.items():
+        yield prefix + name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, StrictConfig):
+            yield from _keys(field.annotation, f"{prefix}{name}.")
+    if kind is TrainConfig:
+        yield from (prefix + short for short in SHORT_NAMES)
+    if kind is ModelConfig:
+        yield f"{prefix}preset"
+
+
+@dataclass(frozen=True)
+class KeyDescription:
+    """A key of a configuration: its dotted ``key``, what is ``allowed``, its ``default`` and its ``meaning``."""
+
+    key: str
+    allowed: str
+    default: str
+    meaning: str
+
+    @property
+    def section(self) -> str:
+        """The key without its last part; empty for a key at the top."""
+        return self.key.rpartition(".")[0]
+
+
+def describe_keys(kind: type[StrictConfig], prefix: str = "") -> list[KeyDescription]:
+    """List every key of a configuration, in order, sections resolved into their keys.
+
+    >>> from minillm_lib.training.config import CheckpointConfig
+    >>> describe_keys(CheckpointConfig)[0]
+    KeyDescription(key='every', allowed='int', default='100', meaning='Steps between two checkpoints.')
+    """
+    found = []
+    if kind is ModelConfig:
+        names = ", ".join(PRESETS)
+        found.append(KeyDescription(f"{prefix}preset", names, "", "A named shape; other keys change it."))
+    for name, field in kind.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, StrictConfig):
+            found += describe_keys(field.annotation, f"{prefix}{name}.")
+            continue
+        default = "" if field.default is PydanticUndefined else _as_yaml(field.default)
+        meaning = _CROSS_REFERENCE.sub(r"\1", " ".join((field.description or "").split()))
+        found.append(KeyDescription(prefix + name, _allowed(field.annotation), default, meaning))
+        for item in get_args(field.annotation):
+            if isinstance(item, type) and issubclass(item, StrictConfig):
+                found += describe_keys(item, f"{prefix}{name}[].")
+    return found
+
+
+def _meanings(kind: type[StrictConfig]) -> dict[str, str]:
+    return {each.key: each.meaning.rstrip(".") for each in describe_keys(kind)}
+
+
+def _as_yaml(value: Any) -> str:
+    if isinstance(value, tuple) and any(isinstance(each, StrictConfig) for each in value):
+        return ", ".join(str(getattr(each, "name", each)) for each in value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return "[]" if value == () else str(value)
+
+
+def _allowed(annotation: Any) -> str:
+    """Name a type as a user would: int, float, text, path, true or false, or the words that are allowed."""
+    if hasattr(annotation, "__metadata__"):
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) is Literal:
+        return ", ".join(get_args(annotation))
+    if get_origin(annotation) in (Union, UnionType):
+        parts = [_allowed(each) for each in get_args(annotation) if each is not NoneType]
+        return " or ".join(dict.fromkeys(parts)) + " or null" * (NoneType in get_args(annotation))
+    if get_origin(annotation) is tuple:
+        return f"list of {_allowed(get_args(annotation)[0])}"
+    names = {bool: "true or false", str: "text", Path: "path", int: "int", float: "float"}
+    return names.get(annotation, "mapping")
+
+
+def differences(
+    before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the dotted keys at which two configurations differ, with both values.
+
+    Parameters
+    ----------
+    before, now
+        As :meth:`RunConfig.as_json <minillm_lib.training.config.RunConfig.as_json>` returns them.
+    prefix
+        What the keys begin with.
+    """
+    for key in {**before, **now}:
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            yield f"{prefix}{key}", old, new
