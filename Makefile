@@ -33,12 +33,10 @@ chat: $(READY) ## chat with the included 26 M model
 	@$(BIN)/minillm chat
 
 test: $(READY) ## run the tests, except the slow ones, and the notebooks of the course
-	@$(BIN)/pytest -n $(JOBS)
-	@$(BIN)/pytest -n 2 --dist loadfile --nbval course
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile --nbval tests course
 
 test-all: $(READY) ## run all tests, and the notebooks with and without solutions
-	@$(BIN)/pytest -n $(JOBS) -m "slow or not slow"
-	@$(BIN)/pytest -n 2 --dist loadfile --nbval course solutions
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile -m "slow or not slow" --nbval tests course solutions
 
 lint: $(READY) ## run ruff and mypy
 	@$(BIN)/ruff check

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import io
 import os
+import subprocess
+import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +20,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # How long an example takes says how busy the machine is, not whether the code is right.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the notebooks, which take longest, so that both cores are busy to the end."""
+    items.sort(key=lambda item: item.path.suffix != ".ipynb")
 
 
 @pytest.fixture
@@ -51,3 +60,32 @@ def known_speed() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(metrics, "matmul_flops", lambda device, dtype: 1e10)
         yield
+
+
+@pytest.fixture
+def minillm(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command in this process, which saves the seconds that a new one takes to import everything."""
+    from minillm_lib.cli import main
+
+    def run(
+        *arguments: object, cwd: Path | None = None, standard_input: str = "", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as patched:
+            for name, value in {"COLUMNS": "120", "TERM": "dumb", **environment}.items():
+                patched.setenv(name, value)
+            patched.setattr(sys, "argv", ["minillm", *map(str, arguments)])
+            patched.setattr(sys, "stdin", io.StringIO(standard_input))
+            patched.setattr(warnings, "formatwarning", warnings.formatwarning)
+            if cwd is not None:
+                patched.chdir(cwd)
+            status: int | str | None = 0
+            try:
+                main.main()
+            except SystemExit as end:
+                status = end.code or 0
+        out, err = capfd.readouterr()
+        return subprocess.CompletedProcess(sys.argv, int(status or 0), out, err)
+
+    return run

@@ -24,7 +24,10 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from minillm_lib.tokenizer import MODEL_TYPES, SPECIAL_TOKENS, Tokenizer
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = [
+    pytest.mark.filterwarnings("error"),
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),  # kernels of notebooks, run before
+]
 
 CHINESE = [
     "主题模型把每篇文章看作若干主题的混合，每个主题又是词语上的一个分布。",

@@ -65,9 +65,9 @@ def reuters():
 
 
 def test_log_likelihood_on_reuters_is_that_of_lda_and_tomotopy(reuters):
-    """After the same 300 sweeps the three samplers stand within 1 %; each is scored by the same independent formula."""
+    """After the same 200 sweeps the three samplers stand within 1 %; each is scored by the same independent formula."""
     logging.getLogger("lda").setLevel(logging.WARNING)
-    n_topics, n_sweeps = 20, 300
+    n_topics, n_sweeps = 20, 200
     ours, theirs, tomotopys = [], [], []
     for seed in range(2):
         model = GibbsLDA(n_topics, n_sweeps=n_sweeps, n_threads=1, random_state=seed).fit(reuters)

@@ -35,7 +35,7 @@ def way(tmp_path_factory):
     tokenizer = Tokenizer.train(texts, vocab_size=3000)
     text = pack(texts, tokenizer, tmp_path_factory.mktemp("text") / "train.tokens", progress=False)
     pretraining, tuned = (
-        RunResult(Path("runs") / stage, Path(f"{stage}.pt"), True, recorded_run(60, stage=stage))
+        RunResult(recorded_run(60, stage=stage), {"output": f"{stage}.pt"}, Path("runs") / stage)
         for stage in ("pretrain", "sft")
     )
     return WholeWay(

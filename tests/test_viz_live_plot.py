@@ -135,11 +135,6 @@ def test_its_figure_is_that_of_all_records():
     assert "unigram" in {text.get_text() for text in axes.texts}
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(5, "5 s"), (125, "2 min 05 s"), (7500, "2 h 05 min")])
-def test_a_time_is_told_in_units_that_fit(seconds, words):
-    assert live_plot._duration(seconds) == words
-
-
 @pytest.fixture
 def notebook(tmp_path):
     """A notebook that follows a run, executed and saved, as they are committed."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.markup import escape
 
 from minillm_lib.cli.options import (
     OpenReport,
@@ -159,7 +160,7 @@ def _report_writer(output: Path):  # type: ignore[no-untyped-def]  # write_lda_r
     try:
         from minillm_lib.viz.lda_report import check_report_path, write_lda_report
     except MissingPackageError as error:
-        console.print(f"[yellow]no report will be written: {error}[/yellow]", highlight=False)
+        console.print(f"[yellow]no report will be written: {escape(str(error))}[/yellow]", highlight=False)
         return None
     check_report_path(output)
     return write_lda_report

@@ -19,8 +19,12 @@ notes = Console(stderr=True, style="dim", highlight=False)
 
 Language = Literal["en", "zh"]
 
-OpenReport = Annotated[bool, typer.Option("--open", help="Open the report in the browser.")]
-ReportLanguage = Annotated[Language, typer.Option(help="Language of the report.")]
+OpenReport = Annotated[
+    bool, typer.Option("--open", help="Open the report in the browser.", rich_help_panel="The report")
+]
+ReportLanguage = Annotated[
+    Language, typer.Option(help="Language of the report.", rich_help_panel="The report")
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps …; the best available one by default.")]
 Checkpoint = Annotated[
     Path | None,

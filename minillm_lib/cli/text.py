@@ -152,7 +152,7 @@ def clean(
     try:
         from minillm_lib.viz.cleaning_plots import plot_cleaning
     except MissingPackageError as error:
-        console.print(f"[yellow]no figure is drawn: {error}[/yellow]", highlight=False)
+        console.print(f"[yellow]no figure is drawn: {escape(str(error))}[/yellow]", highlight=False)
         say(f"written: {output}, and next to it {counts.name}")
         return
     plot_cleaning(report).savefig(picture, dpi=150)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import typer
+from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -279,7 +280,7 @@ def _figure_drawer(path: Path) -> Any:
     try:
         from minillm_lib.viz.training_plan import plot_plan
     except MissingPackageError as error:
-        console.print(f"[yellow]no figure will be drawn: {error}[/yellow]", highlight=False)
+        console.print(f"[yellow]no figure will be drawn: {escape(str(error))}[/yellow]", highlight=False)
         return None
     from matplotlib.backend_bases import FigureCanvasBase
 

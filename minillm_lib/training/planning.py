@@ -129,7 +129,7 @@ class Plan:
     def warnings(self) -> list[str]:
         """What looks like an oversight in the configuration."""
         train, found = self.config.train, []
-        if train.schedule.warmup_steps >= train.steps:
+        if train.schedule.warmup_steps > train.steps:
             found.append(
                 f"the warm-up of {train.schedule.warmup_steps} steps does not end within the run's {train.steps} "
                 f"steps: the learning rate reaches {max(self.learning_rates()):.3g}, not {train.optimizer.lr:.3g}"
