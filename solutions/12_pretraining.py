@@ -66,10 +66,10 @@ config = PretrainConfig.model_validate({
         "tokenizer_megabytes": 6,
         "folder": "../data",
     },
-    "train": {"steps": 150, "batch_size": 8, "seq_len": 256, "precision": "float32",
+    "train": {"steps": 100, "batch_size": 8, "seq_len": 256, "precision": "float32",
               "optimizer": {"name": "muon", "lr": 3e-3}, "schedule": {"warmup_steps": 20}},
     "evaluation": {"every": 50, "max_tokens": 20_000, "prompts": ["Return the", "The array"], "sample_tokens": 40},
-    "checkpoint": {"every": 150},
+    "checkpoint": {"every": 100},
 })  # fmt: skip
 
 # %% [markdown]
@@ -111,7 +111,7 @@ def run_length(n_tokens, seq_len, batch_size, n_steps):
 check.run_length(run_length)
 
 # %% [markdown]
-# Our run reads 150 · 8 · 256 = 307,200 tokens, a thirtieth of an epoch. So every row is new to the model, and the training
+# Our run reads 100 · 8 · 256 = 204,800 tokens, a fiftieth of an epoch. So every row is new to the model, and the training
 # loss is as honest as the held-out one. That is how large models are trained too, but for them text is scarce: up to about four epochs, repeated text is nearly as good as new (Muennighoff et al. 2023,
 # [arXiv:2305.16264](https://arxiv.org/abs/2305.16264)).
 #
@@ -210,16 +210,16 @@ steps, held_out = run.series("loss", "evaluation")
 print("evaluated after the steps", steps.tolist())
 print("began within 0.2 of ln V:         ", abs(held_out[0] - baselines["ln V"]) < 0.2)
 print("below the unigram model after 50: ", held_out[1] < baselines["unigram"])
-print("at the end nearer to the bigram:  ", held_out[-1] < (baselines["unigram"] + baselines["bigram"]) / 2)
-print("ever better than before:          ", held_out == sorted(held_out, reverse=True))
+print("a nat below it at the end:        ", held_out[-1] < baselines["unigram"] - 1)
+print("ever better than before:          ", (np.diff(held_out) < 0).all())
 
 # %% [markdown]
 # **What to see.** The curve begins at $\ln V$. Within some 30 steps it falls below the unigram model, for how frequent each
 # token is, is quickly learned. Then it slows down: to predict a token *from its context* is harder. The bigram model is
-# still ahead at the end. It has counted all ten million tokens, thirty times what the run has read; the run of
+# still ahead at the end. It has counted all ten million tokens, fifty times what the run has read; the run of
 # `configs/pretrain-tiny.yaml`, of 350 steps, comes near it, and that of the 26 M model leaves it far behind. The dots lie on
 # the curve or a little above: they are measured at one moment, while the curve is smoothed over the steps before. Nothing
-# is known by heart, for at a thirtieth of an epoch training text is as new as held-out text; where dots rise *above* the
+# is known by heart, for at a fiftieth of an epoch training text is as new as held-out text; where dots rise *above* the
 # curve and stay there, that has changed.
 #
 # The curve is not smooth, because each step reads other rows, and some are harder. The right axis has the perplexity.
@@ -247,7 +247,7 @@ widgets.VBox([slider, text])
 
 # %% [markdown]
 # **What to see.** After 0 steps: pieces drawn at random. After 50: frequent words, and line breaks where docstrings have them.
-# From 100 on the *form* shows: the names of modules in backquotes, the prompts `>>>` of examples, numbers in rows. The contents
+# After 100 the *form* shows: the names of modules in backquotes, the prompts `>>>` of examples, numbers in rows. The contents
 # never come: the sentences mean nothing, and functions are named that do not exist. Form is cheap and contents are dear;
 # the first some hundred thousand tokens buy form.
 #
@@ -333,7 +333,7 @@ axis.legend()
 plt.show()
 
 # %% [markdown]
-# **What to see.** The orange run ends at three hundred thousand tokens, the blue one, with nine times as many parameters, at
+# **What to see.** The orange run ends at two hundred thousand tokens, the blue one, with nine times as many parameters, at
 # twelve million and little more than one bit a byte. On this axis both are nearly straight, and one seems to go on where
 # the other ends: each tenfold of the tokens takes off about the same, so each further drop costs several times as much as
 # all before it. Section 6 compares sizes on one text at one rate.

@@ -38,15 +38,8 @@ def test_the_demo_goes_the_whole_way_and_writes_one_page_that_needs_no_network(t
         assert "讲讲 LDA 与 Transformer 的差异？" in page.page.inner_text("main")
 
 
-def test_a_report_that_cannot_be_written_is_told_before_any_work(tmp_path):
-    result = subprocess.run(
-        [sys.executable, "-m", "minillm_lib", "demo", "--output", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        cwd=tmp_path,
-        check=False,
-    )
+def test_a_report_that_cannot_be_written_is_told_before_any_work(minillm, tmp_path):
+    result = minillm("demo", "--output", tmp_path, cwd=tmp_path)
     assert result.returncode == 2
     assert "it is a folder" in result.stderr
     assert list(tmp_path.iterdir()) == []

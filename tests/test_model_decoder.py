@@ -322,6 +322,7 @@ def decoding_step(model):
 """
 
 
+@pytest.mark.slow
 def test_training_and_decoding_leave_nothing_on_the_cpu(tmp_path):
     run_on_fake_cuda(
         STEP

@@ -97,6 +97,7 @@ def test_log_likelihood_on_reuters_is_that_of_lda_and_tomotopy(reuters):
     assert np.mean(ours) == pytest.approx(np.mean(tomotopys), rel=0.01)
 
 
+@pytest.mark.slow
 def test_blocks_on_several_threads_sample_as_well_as_one_thread(reuters):
     one, four = (
         np.mean(

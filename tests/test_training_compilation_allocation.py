@@ -34,6 +34,7 @@ def page_faults(how):
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is told")
 def test_training_steps_ask_the_system_for_less_memory():
     assert page_faults("keep") < 0.5 * page_faults("leave")

@@ -143,6 +143,7 @@ SCRIPT = """
 """
 
 
+@pytest.mark.slow
 def test_on_cuda_it_is_bf16_over_float32_weights(tmp_path):
     """On a device that is simulated: shapes, types and devices are real, numbers are not."""
     assert run_on_fake_cuda(SCRIPT, tmp_path).splitlines() == [

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 RUN = """
 import json, sys
 from pathlib import Path
@@ -35,6 +37,7 @@ rows = pack_conversations(encode_conversations(questions, tokenizer, 256)[0], 25
 """
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_files(tmp_path):
     """Sets are ordered otherwise in each of them, and one has more processes under it."""
     runs = []
