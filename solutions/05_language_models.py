@@ -403,7 +403,11 @@ for order, colour in zip(losses, (INK, BLUE, ORANGE, GREEN, PURPLE, PALE), stric
 axis.axhline(floor, color=INK, linewidth=1, linestyle=":")
 axis.text(20, floor * 0.97, "entropy of the grammar", va="top")
 axis.set(
-    xscale="log", yscale="log", xlabel="documents to learn from", ylabel="loss (nats per token)", ylim=(0.28, 8)
+    xscale="log",
+    yscale="log",
+    xlabel="documents to learn from",
+    ylabel="loss (nats per token)",
+    ylim=(0.28, 8),
 )
 axis.set_yticks([0.5, 1, 2, 5], ["0.5", "1", "2", "5"])
 axis.minorticks_off()
@@ -459,7 +463,9 @@ bars = axis.barh(table.index[:-1], table["loss"][:-1], color=colours)
 axis.bar_label(bars, [f"{loss:.2f}" for loss in table["loss"][:-1]], padding=4)
 axis.axvline(floor, color=ORANGE, linewidth=1.5, label="entropy of the grammar")
 axis.legend(loc="lower right")
-axis.set(xlabel="loss on the test documents (nats per token)", ylabel="model", xlim=(0, 6.2), ylim=(5.5, -0.5))
+axis.set(
+    xlabel="loss on the test documents (nats per token)", ylabel="model", xlim=(0, 6.2), ylim=(5.5, -0.5)
+)
 plt.show()
 
 # %% [markdown]

@@ -327,7 +327,11 @@ for metrics, colour, whose in ((RunResult.of(run), ORANGE, "this run"), (recorde
     axis.plot([each["tokens"] for each in evaluations], [each["bits_per_byte"] for each in evaluations],
               ".-", color=colour, label=name)  # fmt: skip
 axis.set(
-    xscale="log", xlabel="tokens read", ylabel="held-out loss\n(bits per byte)", ylim=(0, None), xlim=(5e4, 3e7)
+    xscale="log",
+    xlabel="tokens read",
+    ylabel="held-out loss\n(bits per byte)",
+    ylim=(0, None),
+    xlim=(5e4, 3e7),
 )
 axis.legend()
 plt.show()
