@@ -66,9 +66,9 @@ config = PretrainConfig.model_validate({
         "tokenizer_megabytes": 6,
         "folder": "../data",
     },
-    "train": {"steps": 100, "batch_size": 8, "seq_len": 256, "precision": "float32",
+    "train": {"steps": 100, "batch_size": 6, "seq_len": 256, "precision": "float32",
               "optimizer": {"name": "muon", "lr": 3e-3}, "schedule": {"warmup_steps": 20}},
-    "evaluation": {"every": 50, "max_tokens": 20_000, "prompts": ["Return the", "The array"], "sample_tokens": 40},
+    "evaluation": {"every": 50, "max_tokens": 10_000, "prompts": ["Return the", "The array"], "sample_tokens": 40},
     "checkpoint": {"every": 100},
 })  # fmt: skip
 
@@ -111,7 +111,7 @@ def run_length(n_tokens, seq_len, batch_size, n_steps):
 check.run_length(run_length)
 
 # %% [markdown]
-# Our run reads 100 · 8 · 256 = 204,800 tokens, a fiftieth of an epoch. So every row is new to the model, and the training
+# Our run reads 100 · 6 · 256 = 153,600 tokens, a seventieth of an epoch. So every row is new to the model, and the training
 # loss is as honest as the held-out one. That is how large models are trained too, but for them text is scarce: up to about four epochs, repeated text is nearly as good as new (Muennighoff et al. 2023,
 # [arXiv:2305.16264](https://arxiv.org/abs/2305.16264)).
 #
@@ -216,10 +216,10 @@ print("ever better than before:          ", (np.diff(held_out) < 0).all())
 # %% [markdown]
 # **What to see.** The curve begins at $\ln V$. Within some 30 steps it falls below the unigram model, for how frequent each
 # token is, is quickly learned. Then it slows down: to predict a token *from its context* is harder. The bigram model is
-# still ahead at the end. It has counted all ten million tokens, fifty times what the run has read; the run of
+# still ahead at the end. It has counted all ten million tokens, seventy times what the run has read; the run of
 # `configs/pretrain-tiny.yaml`, of 350 steps, comes near it, and that of the 26 M model leaves it far behind. The dots lie on
 # the curve or a little above: they are measured at one moment, while the curve is smoothed over the steps before. Nothing
-# is known by heart, for at a fiftieth of an epoch training text is as new as held-out text; where dots rise *above* the
+# is known by heart, for at a seventieth of an epoch training text is as new as held-out text; where dots rise *above* the
 # curve and stay there, that has changed.
 #
 # The curve is not smooth, because each step reads other rows, and some are harder. The right axis has the perplexity.
@@ -337,7 +337,7 @@ axis.legend()
 plt.show()
 
 # %% [markdown]
-# **What to see.** The orange run ends at two hundred thousand tokens, the blue one, with nine times as many parameters, at
+# **What to see.** The orange run ends at 150 thousand tokens, the blue one, with nine times as many parameters, at
 # twelve million and little more than one bit a byte. On this axis both are nearly straight, and one seems to go on where
 # the other ends: each tenfold of the tokens takes off about the same, so each further drop costs several times as much as
 # all before it. Section 6 compares sizes on one text at one rate.

@@ -23,8 +23,9 @@ settings.load_profile("unhurried")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the notebooks, which take longest, so that both cores are busy to the end."""
-    items.sort(key=lambda item: item.path.suffix != ".ipynb")
+    """Begin with the notebooks and then with the browser's tests, which take longest: all cores are busy to the end."""
+    rank = {path: number for number, path in enumerate(dict.fromkeys(item.path for item in items))}
+    items.sort(key=lambda item: (item.path.suffix != ".ipynb", -rank[item.path]))
 
 
 @pytest.fixture

@@ -143,7 +143,9 @@ def test_a_server_that_dies_is_an_error_and_what_has_arrived_is_kept(fetch):
         for paper in papers[12:]:
             server.answers[paper.path] = [healthy[paper.path]]
         assert len(fetch(2013, base_url=server.url)) == 30
-        assert sorted(server.paths) == sorted(paper.path for paper in papers[12:])
+        asked, lost = set(server.paths), {paper.path for paper in papers[12:]}
+        assert lost <= asked
+        assert len(asked - lost) <= 2, "what was on its way on the other connections when the error came"
 
 
 def test_a_list_with_a_changed_layout_is_an_error_and_not_cached(fetch):
