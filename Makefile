@@ -6,8 +6,7 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# One process more than there are cores, since some tests wait for a browser, a server or another process.
-JOBS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
+JOBS ?= auto
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Python 3.11 or newer is required, but this is {sys.version.split()[0]}; choose another one: make PYTHON=python3.12 …")'

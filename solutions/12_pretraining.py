@@ -246,10 +246,10 @@ slider.observe(lambda change: setattr(text, "value", page(change["new"])), names
 widgets.VBox([slider, text])
 
 # %% [markdown]
-# **What to see.** After 0 steps: pieces drawn at random. After 50: frequent words, and line breaks where docstrings have them.
-# After 100 the *form* shows: the names of modules in backquotes, the prompts `>>>` of examples, numbers in rows. The contents
-# never come: the sentences mean nothing, and functions are named that do not exist. Form is cheap and contents are dear;
-# the first some hundred thousand tokens buy form.
+# **What to see.** After 0 steps: pieces drawn at random. After 50: frequent pieces, numbers in rows, punctuation. After 100 the
+# *form* begins to show: line breaks and indentation, articles and prepositions where they belong, names in backquotes. The
+# contents never come: the sentences mean nothing, and functions are named that do not exist. Form is cheap and contents are
+# dear; the first hundred thousand tokens buy form.
 #
 # ## 5 · Reading a curve
 #

@@ -55,6 +55,7 @@ def statuses(report):
     return {result.exercise: result.status for result in report.results}
 
 
+@pytest.mark.slow
 def test_the_solutions_of_a_course_notebook_get_all_points_and_its_stubs_none():
     solved = grade_notebook(ROOT / "solutions" / "01_corpus.ipynb")
     assert (solved.points, solved.max_points, solved.problem) == (5, 5, "")

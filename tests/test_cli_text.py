@@ -38,6 +38,7 @@ def models(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_what_is_trained_is_what_the_library_trains(models):
     texts = [document.text for document in sample(load_corpus("grammar"), 200)]
     assert Tokenizer.load(models / "bpe.model") == Tokenizer.train(texts, vocab_size=1200)

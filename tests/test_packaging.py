@@ -175,6 +175,7 @@ def check_what_needs_an_extra(found):
     assert extras == {f"minillm_lib.{module}": extra for module, extra in NEED_AN_EXTRA.items()}
 
 
+@pytest.mark.slow
 def test_without_extras_all_else_can_be_imported(without_extras):
     check_what_needs_an_extra(without_extras["unusable"])
     for name in ("", *("." + room for room in ("io", "corpora", "topics", "interop"))):

@@ -64,6 +64,7 @@ def reuters():
     return load_reuters()
 
 
+@pytest.mark.slow
 def test_log_likelihood_on_reuters_is_that_of_lda_and_tomotopy(reuters):
     """After the same 200 sweeps the three samplers stand within 1 %; each is scored by the same independent formula."""
     logging.getLogger("lda").setLevel(logging.WARNING)
@@ -130,6 +131,7 @@ def test_several_chains_do_not_depend_on_the_number_of_threads(reuters):
     assert len({chain.log_likelihoods[-1] for chain in one.chains_}) == 4
 
 
+@pytest.mark.slow
 def test_order_of_documents_and_names_of_terms_do_not_matter():
     X, _ = bars(seed=1)
     rng = np.random.default_rng(2)

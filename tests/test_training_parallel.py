@@ -117,6 +117,7 @@ def pretrained(runs):
     return runs
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_losses_of_one_and_another_number_goes_on_from_them(runs):
     runs.alone("pretrain", "one", schedule={"name": "constant"}, steps=6)
     runs.together("pretrain", "two", schedule={"name": "constant"}, steps=4)
