@@ -1,5 +1,17 @@
 __version__: str
 
+from . import (
+    analysis as analysis,
+    checks as checks,
+    corpora as corpora,
+    generation as generation,
+    interop as interop,
+    io as io,
+    model as model,
+    topics as topics,
+    training as training,
+    viz as viz,
+)
 from .analysis.health.report import examine_run as examine_run
 from .analysis.scaling_law import fit_scaling_law as fit_scaling_law
 from .checks.exercise import Exercise as Exercise

@@ -131,7 +131,7 @@ def test_the_configuration_is_shown_whole_and_nothing_is_run(minillm, tmp_path, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["pretrain", "--train.lrr", "3"], "unknown key --train.lrr (value '3'); did you mean --train.lr?"),
+        (["pretrain", "--train.lrr", "3"], "unknown key --train.lrr (value '3'). Did you mean --train.lr?"),
         (["pretrain", "--train.steps", "many"], "train.steps is 'many'"),
         (["pretrain", "--train.steps"], "--train.steps needs a value"),
         (["pretrain", "config.yaml"], "'config.yaml' is no option"),

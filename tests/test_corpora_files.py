@@ -365,3 +365,13 @@ def test_any_lines_are_read_back(tmp_path_factory: pytest.TempPathFactory, lines
     assert [document.text for document in documents_of(written)] == lines
     records = "\n".join(json.dumps({"text": line}, ensure_ascii=False) for line in lines)
     assert [document.text for document in documents_of(write(folder, "lines.jsonl", records))] == lines
+
+
+def test_utf_16_without_a_mark_is_recognised_and_another_encoding_is_named(tmp_path):
+    text = "A topic model.\n\nAnother paragraph.\n"
+    path = write(tmp_path, "t.txt", text.encode("utf-16-le"))
+    with pytest.raises(ReadError, match="is it UTF-16"):
+        texts(path)
+    assert texts(path, encoding="utf-16-le") == ["A topic model.", "Another paragraph."]
+    with pytest.raises(ReadError, match=r"plain\.txt is not utf-16: .*name another encoding"):
+        texts(write(tmp_path, "plain.txt", text), encoding="utf-16")

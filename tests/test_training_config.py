@@ -153,9 +153,13 @@ def test_short_names_work_from_python():
         ("data: {corpora: docstrings}", [], "data.corpora is 'docstrings': Input should be a valid tuple"),
         ("data: {corpora: [{name: grammar, opts: 1}]}", [], "data.corpora.0: unknown key 'opts' (value 1)"),
         ("start: a.pt", [], "unknown key 'start' (value 'a.pt')"),
-        ("", ["--trian.lr", "3"], "unknown key --trian.lr (value '3'); did you mean --train.lr?"),
-        ("", ["--lr", "3"], "unknown key --lr (value '3'); did you mean --train.lr?"),
-        ("", ["--train.optimizer.mu", "3"], "the keys there are train.optimizer.name, train.optimizer.lr"),
+        ("", ["--trian.lr", "3"], "unknown key --trian.lr (value '3'). Did you mean --train.lr?"),
+        ("", ["--lr", "3"], "unknown key --lr (value '3'). Did you mean --train.lr?"),
+        (
+            "",
+            ["--train.optimizer.mu", "3"],
+            "The keys of train.optimizer are train.optimizer.name, train.optimizer.lr",
+        ),
         ("", ["--train.lr", "fast"], "train.optimizer.lr is 'fast': Input should be a valid number"),
         ("", ["--train.lr", "[1"], "--train.lr is '[1', which is no list or mapping"),
         ("", ["--train.lr"], "--train.lr needs a value, as in --train.lr 3e-4"),
@@ -249,3 +253,10 @@ def test_a_configuration_is_checked_without_loading_torch():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
+
+
+def test_a_file_alone_tells_which_kind_of_run_it_is():
+    assert isinstance(load_config(ROOT / "configs" / "pretrain.yaml"), PretrainConfig)
+    tuned = load_config(ROOT / "configs" / "sft.yaml", overrides={"train.steps": 7})
+    assert isinstance(tuned, SFTConfig)
+    assert tuned.train.steps == 7

@@ -25,7 +25,7 @@ def grade(
     assignment: Annotated[
         Path | None,
         typer.Option(
-            help="The notebook that you handed out, if it is not one of the course: its checks count."
+            help="The notebook that you handed out, if it is not one of the course's; its checks are graded."
         ),
     ] = None,
     exercises: Annotated[

@@ -32,7 +32,10 @@ _YOURS, _MODEL, _REPORT = "Your own documents", "The model", "The report"
 def lda(
     text: Annotated[
         Path | None,
-        typer.Option(help="A text, JSON lines or Parquet file, or a folder of them.", rich_help_panel=_YOURS),
+        typer.Option(
+            help="A text, JSON lines or Parquet file, or a folder of them. Markdown loses its markup and code.",
+            rich_help_panel=_YOURS,
+        ),
     ] = None,
     jsonl: Annotated[
         Path | None,
@@ -62,6 +65,12 @@ def lda(
         int,
         typer.Option(help="Drop terms found in fewer documents than this.", rich_help_panel=_YOURS),
     ] = 2,
+    max_df: Annotated[
+        float,
+        typer.Option(
+            help="Drop terms found in more than this share of the documents.", rich_help_panel=_YOURS
+        ),
+    ] = 0.5,
     topics: Annotated[
         int, typer.Option("--topics", "-k", help="Number of topics.", rich_help_panel=_MODEL)
     ] = 10,
@@ -74,7 +83,9 @@ def lda(
     ] = None,
     sweeps: Annotated[
         int,
-        typer.Option(help="Passes over all tokens; each draws every topic again.", rich_help_panel=_MODEL),
+        typer.Option(
+            help="Passes over all tokens; each draws the topic of every token again.", rich_help_panel=_MODEL
+        ),
     ] = 1000,
     chains: Annotated[
         int, typer.Option(help="Independent chains; the likeliest is kept.", rich_help_panel=_MODEL)
@@ -117,7 +128,7 @@ def lda(
 
         bag = load_neurips()
     else:
-        bag = _own_documents(own, documents, text_key, encoding, language, min_df)
+        bag = _own_documents(own, documents, text_key, encoding, language, min_df, max_df)
     n_documents, n_terms = bag.counts.shape
     console.print(f"{n_documents:,} documents, {n_terms:,} terms, {bag.counts.sum():,} tokens")
 
@@ -173,13 +184,14 @@ def _own_documents(
     encoding: str,
     language: Literal["auto", "en", "zh"],
     min_df: int,
+    max_df: float,
 ) -> BagOfWords:
     from minillm_lib.corpora.files import read_files
     from minillm_lib.topics.document_term import bag_of_words
 
     with console.status(f"Reading and cleaning {path} …"):
         found = read_files(path, documents=documents, text_key=text_key, encoding=encoding, strip_markup=True)
-        bag = bag_of_words(found, language=language, min_df=min_df)
+        bag = bag_of_words(found, language=language, min_df=min_df, max_df=max_df)
     console.print(str(bag.report), highlight=False, markup=False)
     return bag
 

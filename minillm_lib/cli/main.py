@@ -48,14 +48,14 @@ def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the HTML report goes.")] = Path(
         "demo-report.html"
     ),
-    folder: Annotated[Path, typer.Option(help="For the runs and their models.")] = Path("runs/demo"),
+    folder: Annotated[Path, typer.Option(help="Folder for the runs and their models.")] = Path("runs/demo"),
     report_language: ReportLanguage = "en",
     quick: Annotated[
         bool, typer.Option("--quick", help="Take only a few steps of everything, to see that it runs.")
     ] = False,
     open_report: OpenReport = False,
 ) -> None:
-    """See the whole way: ten topics of 1,000 NeurIPS papers, then a small language model that learns to answer.
+    """See it all: ten topics of 1,000 NeurIPS papers, then a small language model that learns to answer.
 
     Everything is computed here, offline; an HTML report shows it.
     """

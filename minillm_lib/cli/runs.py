@@ -39,7 +39,7 @@ def report(
     ] = None,
     open_report: OpenReport = False,
 ) -> None:
-    """Report on one or several training runs: figures, curves, health and samples.
+    """Report on one or more training runs: figures, curves, health and samples.
 
     With --output, write a folder that is small enough for a repository: the configuration, the metrics of every step,
     the environment, samples, figures, tables and the page.
@@ -76,7 +76,7 @@ def doctor(
         Path | None,
         typer.Argument(help="A run's folder, to see whether it is healthy; this machine by default."),
     ] = None,
-    references: Annotated[Path, typer.Option(help="Where bands of recorded runs are looked for.")] = Path(
+    references: Annotated[Path, typer.Option(help="Folder with recorded runs to compare with.")] = Path(
         "results"
     ),
 ) -> None:

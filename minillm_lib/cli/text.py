@@ -80,7 +80,8 @@ def show_documents(
     documents = load_corpus(name, split=split, **parse_options(option))
     chosen = list(islice(documents, skip, skip + n))
     if not chosen:
-        raise ValueError(f"{name} ({split}) has no more than {skip} documents")
+        what = f"has no more than {skip} documents" if skip else "has no documents"
+        raise ValueError(f"{name} {what} in the split {split!r}")
     for document in chosen:
         console.rule(escape(document.source), align="left")
         metadata = json.dumps(dict(document.meta), ensure_ascii=False, default=str)
@@ -170,6 +171,10 @@ def train(
     model_type: Annotated[
         Literal["bpe", "unigram"], typer.Option(help="bpe merges pairs; unigram prunes.")
     ] = "bpe",
+    character_coverage: Annotated[
+        float,
+        typer.Option(help="Share of the characters of the text that get pieces; the rest is spelt in bytes."),
+    ] = 0.9995,
     option: CorpusOptions = None,
 ) -> None:
     """Learn a vocabulary from corpora."""
@@ -177,7 +182,9 @@ def train(
 
     texts = [each.text for name in corpora.split(",") for each in _sample(name, "train", documents, option)]
     with console.status(f"Learning {vocab_size} pieces from {len(texts):,} documents …"):
-        tokenizer = Tokenizer.train(texts, vocab_size=vocab_size, model_type=model_type)
+        tokenizer = Tokenizer.train(
+            texts, vocab_size=vocab_size, model_type=model_type, character_coverage=character_coverage
+        )
     path = tokenizer.save(output)
     size = tokenizer.bytes_per_token(texts)
     console.print(
@@ -211,7 +218,7 @@ def compare(
     documents: _Documents = 500,
     option: CorpusOptions = None,
 ) -> None:
-    """Compare the bytes per token on each corpus, by language; more is denser."""
+    """Compare tokenizers by their bytes per token on each corpus and language; more means fewer tokens."""
     from minillm_lib.tokenizer import Tokenizer
 
     tokenizers = {escape(str(model)): Tokenizer.load(model) for model in models}

@@ -36,12 +36,15 @@ COMPRESSED_SUFFIXES = (".gz", ".zst")
 MAX_RECORD_BYTES = 1 << 24
 
 _KNOWN = ", ".join((*TEXT_SUFFIXES, *JSON_LINES_SUFFIXES, *PARQUET_SUFFIXES))
+_PACKED = " or ".join(COMPRESSED_SUFFIXES)
+_PASSED_OVER = f"passed over (not {_KNOWN}, alone or followed by {_PACKED})"
 _SHOWN_FAULTS = 20
 _LEAST_RECORDS = 100
 CHUNK_BYTES = 1 << 20
 _ZSTD_CHUNK = 1 << 14
 _DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
 _MAX_REPLACED_SHARE = 0.01
+_MAX_ZERO_SHARE = 0.1
 _BYTE_ORDER_MARKS = (  # UTF-32's begins with UTF-16's
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -146,7 +149,10 @@ class ReadReport:
             lines += [f"  … and {more:,} more"] * (more > 0)
         for path, n_bytes in self.replaced_bytes.items():
             lines.append(f"{path}: {_number(n_bytes, 'byte')} not valid in the encoding, replaced by U+FFFD")
-        for what, paths in (("empty", self.empty_files), (f"passed over (not {_KNOWN})", self.passed_over)):
+        for what, paths in (
+            ("empty", self.empty_files),
+            (_PASSED_OVER, self.passed_over),
+        ):
             if paths:
                 names = ", ".join(paths[:5]) + " …" * (len(paths) > 5)
                 lines.append(f"{_number(len(paths), 'file')} {what}: {names}")
@@ -280,7 +286,7 @@ def _files(
         for file in filter(Path.is_file, map(Path, found)):
             if not _kind(file):
                 raise ReadError(
-                    f"cannot read {file}: allowed are files that end in {_KNOWN}, also followed by .gz or .zst"
+                    f"cannot read {file}: allowed are files that end in {_KNOWN}, alone or followed by {_PACKED}"
                 )
             yield file
 
@@ -460,6 +466,9 @@ def _too_long(place: str, limit: int) -> Fault:
 def _decoded(
     path: Path, line: int, content: bytes, encoding: str, replaced: Counter[str] | None
 ) -> Record | Fault:
+    if content.count(b"\0") > _MAX_ZERO_SHARE * len(content):
+        detail = "many zero bytes; is it UTF-16? Name the encoding, such as utf-16-le"
+        return Fault(f"{path}:{line}", "wrong encoding", detail)
     try:
         return Record(f"{path}:{line}", content.decode(encoding).removeprefix("\ufeff"))
     except UnicodeDecodeError as error:
@@ -515,7 +524,7 @@ def _decodable(path: Path, encoding: str, replaced: Counter[str] | None) -> tupl
         return encoding, _raising(error)
     found = next((name for mark, name in _BYTE_ORDER_MARKS if beginning.startswith(mark)), encoding)
     content: Iterator[bytes] = chain([beginning], chunks)
-    if "\n".encode(found.replace("utf-16", "utf-16-le").replace("utf-32", "utf-32-le")) != b"\n":
+    if "\n".encode(found) != b"\n":
         content, found = _as_utf8(path, content, found, replaced), "utf-8"
     return found, _with_plain_line_ends(content)
 
@@ -526,7 +535,10 @@ def _as_utf8(
     """Recode a file in which a line end is more than one byte; what is not valid becomes U+FFFD and is counted."""
     decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
     for chunk in chain(chunks, [b""]):
-        text = decoder.decode(chunk, final=not chunk)
+        try:
+            text = decoder.decode(chunk, final=not chunk)
+        except UnicodeError as error:
+            raise ReadError(f"{path} is not {encoding}: {error}; name another encoding") from error
         if replaced is not None and "\ufffd" in text:
             replaced[str(path)] += text.count("\ufffd")
         yield text.encode()

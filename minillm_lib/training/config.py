@@ -41,7 +41,7 @@ class CorpusConfig(StrictConfig):
     name: str
     """Its name."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Options of the corpus, as ``minillm data list`` shows them."""
+    """Options of the corpus, as minillm data list shows them."""
     repeat: PositiveInt = 1
     """How many times the training text contains it."""
 
@@ -84,12 +84,12 @@ class ConversationsConfig(StrictConfig):
     repeat: PositiveInt = 1
     """How many times each conversation occurs in an epoch."""
     most: PositiveInt | None = None
-    """How many conversations are taken at most."""
+    """Take at most this many conversations."""
     rewordings: NonNegativeInt = 0
     """Replace each question by this many noisy rewordings of it (:func:`~minillm_lib.corpora.faq.reword`)."""
     answer_tokens: PositiveInt | None = None
-    """Keep only this many tokens of each answer. Which answer is the right one shows there, and several times as many
-    questions fit into a step."""
+    """Keep only this many tokens of each answer. Its beginning decides which answer it is, and
+    several times as many questions fit into a step."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the function that reads the source."""
 
@@ -164,7 +164,7 @@ class TrainConfig(StrictConfig):
     schedule: ScheduleConfig = ScheduleConfig()
     """The learning rate over the steps."""
     clip_norm: PositiveFloat | None = 1.0
-    """Longer gradients are scaled down to this norm; null turns that off."""
+    """Gradients with a larger norm are scaled down to this one; null turns that off."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Decides the initial weights, the order of the data and dropout."""
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
@@ -242,7 +242,7 @@ class EvaluationConfig(StrictConfig):
     every: PositiveInt = 100
     """Steps between two evaluations."""
     max_tokens: PositiveInt = 100_000
-    """Held-out tokens that are read at most, spread evenly over the text."""
+    """The most held-out tokens to read, spread evenly over the text."""
     prompts: tuple[str, ...] = ()
     """Texts that the model continues (in pretraining) or answers (in fine-tuning) at each evaluation."""
     sample_tokens: PositiveInt = 48
@@ -257,7 +257,7 @@ class CheckpointConfig(StrictConfig):
     keep_last: PositiveInt = 2
     """How many of the newest checkpoints to keep."""
     keep_every: PositiveInt | None = None
-    """Keep also each checkpoint whose step is a multiple of this."""
+    """Also keep each checkpoint whose step is a multiple of this."""
 
     def most_kept(self, steps: int) -> int:
         """Return how many checkpoints there are at most after this many steps."""

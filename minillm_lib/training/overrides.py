@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, overload
 
 import yaml
 from pydantic import ValidationError
@@ -56,15 +56,32 @@ def kind_of_config(path: str | os.PathLike[str]) -> type[PretrainConfig] | type[
     )
 
 
+@overload
 def load_config(
-    kind: type[Config], path: str | os.PathLike[str] | None = None, overrides: Mapping[str, Any] | None = None
-) -> Config:
+    kind: type[Config],
+    path: str | os.PathLike[str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Config: ...
+
+
+@overload
+def load_config(
+    kind: str | os.PathLike[str], path: None = None, overrides: Mapping[str, Any] | None = None
+) -> PretrainConfig | SFTConfig: ...
+
+
+def load_config(
+    kind: type[Config] | str | os.PathLike[str],
+    path: str | os.PathLike[str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Config | PretrainConfig | SFTConfig:
     """Read a configuration from YAML and change some of its keys.
 
     Parameters
     ----------
     kind
-        :class:`~minillm_lib.training.config.PretrainConfig` or :class:`~minillm_lib.training.config.SFTConfig`.
+        :class:`~minillm_lib.training.config.PretrainConfig` or :class:`~minillm_lib.training.config.SFTConfig`; or
+        the YAML file, whose keys tell which of the two it is.
     path
         The YAML file; None for the defaults.
     overrides
@@ -75,6 +92,8 @@ def load_config(
     ConfigError
         If the file is missing or no mapping; if a key is unknown or a value not allowed.
     """
+    if isinstance(kind, str | os.PathLike):
+        return load_config(kind_of_config(kind), kind, overrides)
     values = {} if path is None else _read_yaml(Path(path))
     broadest_first = sorted((overrides or {}).items(), key=lambda override: override[0].count("."))
     try:
@@ -198,12 +217,18 @@ def _full_name(kind: type[StrictConfig], key: str, value: Any) -> str:
     section, _, last = key.rpartition(".")
     if key not in keys:
         ends_so = sorted((name for name in keys if name.endswith(f".{key}")), key=len)
-        close = ends_so or difflib.get_close_matches(key, keys, n=1)
+        by_last_part = {name.rpartition(".")[2]: name for name in reversed(keys)}
+        similar = difflib.get_close_matches(last, by_last_part, n=1)
+        close = (
+            ends_so or difflib.get_close_matches(key, keys, n=1) or [by_last_part[each] for each in similar]
+        )
         meaning = _meanings(kind).get(close[0]) if close else None
-        hint = f"; did you mean --{close[0]}{f' ({meaning})' if meaning else ''}?" if close else ""
-        known = [name for name in keys if name.rpartition(".")[0] == section] or list(kind.model_fields)
+        hint = f" Did you mean --{close[0]}{f' ({meaning})' if meaning else ''}?" if close else ""
+        known = [name for name in keys if name.rpartition(".")[0] == section]
+        where = f"of {section}" if section and known else "at the top"
         raise ConfigError(
-            f"unknown key --{key} (value {value!r}){hint}; the keys there are {', '.join(known)}"
+            f"unknown key --{key} (value {value!r}).{hint} The keys {where} are "
+            f"{', '.join(known or kind.model_fields)}"
         )
     return ".".join(("train", *SHORT_NAMES[last])) if section == "train" and last in SHORT_NAMES else key
 
