@@ -26,7 +26,7 @@ help: ## show this list
 
 setup: $(READY) ## set up .venv only
 
-demo: $(READY) ## from topics to a language model that answers questions, as an HTML report (under ten minutes)
+demo: $(READY) ## from topics to a language model that answers questions, as an HTML report (about ten minutes)
 	@$(BIN)/minillm demo
 
 chat: $(READY) ## chat with the included 26 M model
