@@ -13,7 +13,6 @@ import pytest
 import yaml
 from quick_runs import quick_pretraining, quick_sft, write_conversations, write_documents
 
-from minillm_lib.cli import main as cli
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.training.checkpoints import CheckpointFolder
 from minillm_lib.training.config import PretrainConfig
@@ -21,19 +20,12 @@ from minillm_lib.training.run_folder import RunFolder
 
 
 @pytest.fixture
-def minillm(monkeypatch, capfd, known_speed):
+def minillm(minillm, known_speed):
     """Run the command in this process; returns its exit status and what it printed and complained of."""
-    monkeypatch.setenv("COLUMNS", "100")
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["minillm", *map(str, arguments)])
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as end:
-            status = end.code or 0
-        printed = capfd.readouterr()
-        return status, printed.out, printed.err
+        result = minillm(*arguments, COLUMNS="100")
+        return result.returncode, result.stdout, result.stderr
 
     return run
 

@@ -226,7 +226,7 @@ def find_duplicates(
     ValueError
         For a threshold or shingle size out of range.
     """
-    _check(threshold, shingle_size, least=0)
+    check_options(threshold, shingle_size, least=0)
     first_with: dict[str, int] = {}
     index = SignatureIndex(*bands_and_rows(threshold))
     kept_hashes: list[NDArray[np.uint64]] = []
@@ -256,7 +256,19 @@ def find_duplicates(
     return duplicates
 
 
-def _check(threshold: float, shingle_size: int, least: float) -> None:
+def check_options(threshold: float, shingle_size: int, least: float) -> None:
+    """Check the options of a search for near duplicates.
+
+    Parameters
+    ----------
+    least
+        The lowest threshold that is allowed; 0 allows everything above 0.
+
+    Raises
+    ------
+    ValueError
+        For a threshold or shingle size out of range.
+    """
     if not least <= threshold <= 1 or threshold <= 0:
         allowed = f"from {least} to 1" if least else "above 0 and up to 1"
         raise ValueError(f"threshold is {threshold}; allowed is a similarity {allowed}")
@@ -315,7 +327,7 @@ def similar_pairs(
     ValueError
         For a threshold or shingle size out of range.
     """
-    _check(threshold, shingle_size, least=0.6)
+    check_options(threshold, shingle_size, least=0.6)
     if len(texts) < 2:
         return []
     chunks = [texts[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK)]

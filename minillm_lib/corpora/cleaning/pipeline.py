@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from minillm_lib.corpora.cleaning.boilerplate import remove_boilerplate
 from minillm_lib.corpora.cleaning.duplicates import (
     SignatureIndex,
+    check_options,
     minhash_signature,
     ngram_hashes,
     shingle_hashes,
@@ -279,10 +280,7 @@ def near_duplicates(*, threshold: float = 0.8, shingle_size: int = 5) -> CorpusF
     ValueError
         If ``threshold`` or ``shingle_size`` is out of range.
     """
-    if not 0.5 <= threshold <= 1:
-        raise ValueError(f"threshold is {threshold}; allowed is a similarity from 0.5 to 1")
-    if shingle_size < 1:
-        raise ValueError(f"shingle_size is {shingle_size}; allowed is 1 or more")
+    check_options(threshold, shingle_size, least=0.5)
     bands_and_rows = (32, 4) if threshold >= 0.7 else (64, 2)
 
     def signature(text: str) -> NDArray[np.uint32]:
