@@ -99,6 +99,20 @@ def test_log_likelihood_on_reuters_is_that_of_lda_and_tomotopy(reuters):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("n_topics", "n_chains"), [(20, 12), (100, 4)])
+def test_the_sparse_kernel_samples_as_well_as_the_dense_one(reuters, n_topics, n_chains):
+    """After equal sweeps, log-likelihoods are within 0.2 %; a single chain of 20 topics varies by as much."""
+    of_dense, of_sparse = (
+        np.mean([chain.log_likelihoods[-50:] for chain in fitted.chains_])
+        for fitted in (
+            GibbsLDA(n_topics, n_chains=n_chains, kernel=kernel, random_state=0).fit(reuters)
+            for kernel in ("dense", "sparse")
+        )
+    )
+    assert of_sparse == pytest.approx(of_dense, rel=0.002)
+
+
+@pytest.mark.slow
 def test_blocks_on_several_threads_sample_as_well_as_one_thread(reuters):
     one, four = (
         np.mean(
@@ -110,11 +124,14 @@ def test_blocks_on_several_threads_sample_as_well_as_one_thread(reuters):
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
-def test_the_same_seed_gives_the_same_topics_bit_for_bit(reuters, n_threads):
-    fits = [GibbsLDA(8, n_sweeps=30, n_threads=n_threads, random_state=4).fit(reuters) for _ in range(2)]
+@pytest.mark.parametrize("n_topics", [8, 50])
+def test_the_same_seed_gives_the_same_topics_bit_for_bit(reuters, n_topics, n_threads):
+    fits = [
+        GibbsLDA(n_topics, n_sweeps=30, n_threads=n_threads, random_state=4).fit(reuters) for _ in range(2)
+    ]
     for name in ("topic_word_", "doc_topic_", "z_", "log_likelihoods_"):
         np.testing.assert_array_equal(getattr(fits[0], name), getattr(fits[1], name))
-    other = GibbsLDA(8, n_sweeps=30, n_threads=n_threads, random_state=5).fit(reuters)
+    other = GibbsLDA(n_topics, n_sweeps=30, n_threads=n_threads, random_state=5).fit(reuters)
     assert (other.z_ != fits[0].z_).any()
 
 
@@ -156,19 +173,41 @@ def test_transform_looks_at_one_document_at_a_time(reuters):
     np.testing.assert_array_equal(lda.set_params(n_threads=3).transform(sparse.csc_matrix(new)), together)
 
 
-def test_transform_approaches_the_exact_posterior_mean():
-    """Two topics and five tokens: theta's posterior mean by enumeration against the fold-in."""
+@pytest.mark.parametrize("n_topics", [2, 20])
+def test_transform_approaches_the_exact_posterior_mean(n_topics):
+    """Five tokens, or three: theta's posterior mean by enumeration against the fold-in."""
     X, _ = bars(200)
-    lda = GibbsLDA(2, n_sweeps=20, alpha=[0.4, 1.1], n_transform_sweeps=40_000, random_state=0).fit(X)
+    alpha = np.random.default_rng(0).uniform(0.05, 1, size=n_topics)
+    lda = GibbsLDA(n_topics, n_sweeps=20, alpha=alpha, n_transform_sweeps=20_000, random_state=0).fit(X)
     row = np.zeros((1, 25), dtype=int)
-    row[0, [0, 3, 12]] = 2, 1, 2
+    row[0, [0, 3, 12]] = (2, 1, 2) if n_topics == 2 else (1, 1, 1)
     words = np.repeat(np.arange(25), row[0])
-    theta, total = np.zeros(2), 0.0
-    for z in np.ndindex(*(2,) * 5):
-        n = np.bincount(z, minlength=2)
+    theta, total = np.zeros(n_topics), 0.0
+    for z in np.ndindex(*(n_topics,) * len(words)):
+        n = np.bincount(z, minlength=n_topics)
         p = np.exp(gammaln(lda.alpha_ + n).sum()) * lda.topic_word_[list(z), words].prod()
-        theta, total = theta + p * (n + lda.alpha_) / (5 + lda.alpha_.sum()), total + p
-    np.testing.assert_allclose(lda.transform(row)[0], theta / total, atol=0.01)
+        theta, total = theta + p * (n + lda.alpha_) / (len(words) + lda.alpha_.sum()), total + p
+    np.testing.assert_allclose(lda.transform(row)[0], theta / total, atol=0.005)
+
+
+def test_transform_counts_fractional_entries_by_their_weight():
+    X, _ = bars(200)
+    lda = GibbsLDA(10, n_sweeps=50, alpha=0.2, n_transform_sweeps=2_000, random_state=0).fit(X)
+    once, half = np.zeros((2, 1, 25))
+    once[0, :10], half[0, :10] = 1, 0.5
+    weighted = lda.transform(half)[0]
+    np.testing.assert_allclose(weighted.sum(), 1)
+    # Half the weight moves theta about half as far from the prior: (5 x + 2 prior) / 7 against (10 x + 2 prior) / 12.
+    found = [(theta * (n + 2) - 0.2) / n for theta, n in ((weighted, 5), (lda.transform(once)[0], 10))]
+    np.testing.assert_allclose(*found, atol=0.1)
+
+
+def test_transform_takes_terms_that_hardly_any_topic_has():
+    """Probabilities below the smallest float32 would leave no topic to draw."""
+    lda = GibbsLDA(20, n_sweeps=3, beta=1e-60, random_state=0).fit([[2, 3, 0], [4, 1, 0]])
+    theta = lda.transform([[0, 0, 5]])
+    np.testing.assert_allclose(theta.sum(), 1)
+    assert (theta > 0).all()
 
 
 def test_perplexity_ranks_the_truth_between_less_and_nothing():

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse, stats
 
-from minillm_lib.topics import kernels
 from minillm_lib.topics.gibbs_sampler import FloatArray, Tokens
+from minillm_lib.topics.kernels import folding
 
 CoherenceMeasure = Literal["u_mass", "c_npmi", "c_v"]
 # gensim's default window sizes in terms, and its guard against the logarithm of zero.
@@ -83,7 +83,7 @@ def left_to_right_perplexity(
         raise ValueError("the held-out documents have no tokens to predict")
     log_probabilities = np.empty(tokens.n_documents)
     term_topic = np.ascontiguousarray(topic_word.T)
-    kernels.left_to_right(
+    folding.left_to_right(
         tokens.starts, tokens.terms, term_topic, alpha, n_particles, np.uint64(seed), log_probabilities
     )
     return float(np.exp(-log_probabilities.sum() / len(tokens)))

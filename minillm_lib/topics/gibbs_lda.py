@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import joblib
 import numpy as np
@@ -16,12 +17,13 @@ import numpy.typing as npt
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm.auto import tqdm
 
-from minillm_lib.topics import evaluation, kernels
-from minillm_lib.topics.gibbs_sampler import FloatArray, GibbsSampler, Tokens, documents_share
+from minillm_lib.topics import evaluation
+from minillm_lib.topics.gibbs_sampler import FloatArray, GibbsSampler, Kernel, Tokens, documents_share, theta
+from minillm_lib.topics.kernels import folding
 
 _MAX_TOKENS = 2**31 - 1
 
@@ -34,8 +36,8 @@ class Chain:
     ----------
     topic_word
         Mean of phi, ``(n_topics, n_terms)``.
-    doc_topic
-        Mean of theta, ``(n_documents, n_topics)``.
+    doc_topic_matrix
+        Mean count of each topic in each document: a sparse matrix, ``(n_documents, n_topics)``.
     topic_word_counts
         Mean count of each term in each topic, ``(n_topics, n_terms)``.
     log_likelihoods
@@ -47,12 +49,17 @@ class Chain:
     """
 
     topic_word: FloatArray
-    doc_topic: FloatArray
+    doc_topic_matrix: sparse.csr_matrix
     topic_word_counts: FloatArray
     log_likelihoods: FloatArray
     assignments: npt.NDArray[np.int32]
     alpha: FloatArray
     beta: float
+
+    @cached_property
+    def doc_topic(self) -> FloatArray:
+        """Theta, ``(n_documents, n_topics)``, from the mean counts; computed when it is first needed."""
+        return theta(self.doc_topic_matrix, self.alpha)
 
 
 class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -82,11 +89,17 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         Number of independent chains. Estimates come from the chain with the highest mean log-likelihood over the
         second half of its sweeps, since the topics of different chains have no common order.
     n_transform_sweeps
-        Number of sweeps over a new document in :meth:`transform`; the first half is burn-in.
+        Number of sweeps over a new document in :meth:`transform`; the first tenth is burn-in. Since each token adds
+        the probabilities of all topics and not only the one drawn, few are enough: on the benchmark's abstracts, 20
+        sweeps are within 0.5 % of the perplexity of 100.
     n_threads
         Number of threads; all cores if ``None``. A single chain on more than one thread is sampled in blocks (see
         :class:`~minillm_lib.topics.gibbs_sampler.GibbsSampler`). Several chains run in parallel, each exactly as on
         one thread.
+    kernel
+        How a topic is drawn, ``"auto"``, ``"dense"`` or ``"sparse"``; see
+        :class:`~minillm_lib.topics.gibbs_sampler.GibbsSampler`. It changes the speed and the random draws, not the
+        distribution that they follow.
     callback
         Called with each chain's :class:`~minillm_lib.topics.gibbs_sampler.GibbsSampler` after each sweep.
     random_state
@@ -151,6 +164,7 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         "n_chains": [Interval(Integral, 1, None, closed="left")],
         "n_transform_sweeps": [Interval(Integral, 1, None, closed="left")],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+        "kernel": [StrOptions(set(get_args(Kernel)))],
         "callback": [callable, None],
         "random_state": ["random_state"],
     }
@@ -167,8 +181,9 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         burn_in: int | None = None,
         thin: int = 10,
         n_chains: int = 1,
-        n_transform_sweeps: int = 100,
+        n_transform_sweeps: int = 20,
         n_threads: int | None = None,
+        kernel: Kernel = "auto",
         callback: Callable[[GibbsSampler], None] | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -183,6 +198,7 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         self.n_chains = n_chains
         self.n_transform_sweeps = n_transform_sweeps
         self.n_threads = n_threads
+        self.kernel = kernel
         self.callback = callback
         self.random_state = random_state
 
@@ -245,7 +261,15 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         n_threads = self._thread_count()
         n_blocks = 1 if self.n_chains > 1 else min(n_threads, tokens.n_documents, tokens.n_terms)
         samplers = [
-            GibbsSampler(tokens, self.n_topics, alpha=alpha, beta=self.beta, seed=seed, n_blocks=n_blocks)
+            GibbsSampler(
+                tokens,
+                self.n_topics,
+                alpha=alpha,
+                beta=self.beta,
+                seed=seed,
+                n_blocks=n_blocks,
+                kernel=self.kernel,
+            )
             for seed in seeds
         ]
         averages = [_Average() for _ in samplers]
@@ -388,6 +412,12 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         )
 
     @property
+    def doc_topic_(self) -> FloatArray:
+        """Each training document's distribution over topics, theta, ``(n_documents, n_topics)``."""
+        check_is_fitted(self)
+        return self.chains_[self.best_chain_].doc_topic
+
+    @property
     def r_hat_(self) -> float:
         """R-hat of the log-likelihood over the chains' second halves; near 1 when they agree.
 
@@ -443,19 +473,27 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
     def _fold_in(self, tokens: Tokens) -> FloatArray:
         mean_counts = np.zeros((tokens.n_documents, self.n_topics))
-        term_topic = np.ascontiguousarray(self.topic_word_.T)
+        present, terms = np.unique(tokens.terms, return_inverse=True)
+        width = -(-self.n_topics // folding.LANES) * folding.LANES
+        term_topic = np.zeros((len(present), width), dtype=np.float32)
+        of_present = self.topic_word_[:, present]
+        # Only the ratios between topics matter; with the largest at 1, none is too small for float32.
+        term_topic[:, : self.n_topics] = (of_present / of_present.max(axis=0)).T
+        alpha = np.zeros(width, dtype=np.float32)
+        alpha[: self.n_topics] = np.maximum(self.alpha_, np.finfo(np.float32).tiny)
         n_threads = self._thread_count()
-        edges = np.searchsorted(documents_share(tokens, n_threads), np.arange(n_threads + 1))
+        edges = np.searchsorted(documents_share(tokens.starts, n_threads), np.arange(n_threads + 1))
 
         def run(first: int, last: int) -> None:
-            kernels.fold_in(
+            folding.fold_in(
                 tokens.starts[first : last + 1],
                 tokens.terms,
+                terms.astype(np.int32),
                 tokens.weights,
                 term_topic,
-                self.alpha_,
+                alpha,
                 self.n_transform_sweeps,
-                self.n_transform_sweeps // 2,
+                self.n_transform_sweeps // 10,
                 np.uint64(self._seed),
                 mean_counts[first:last],
             )
@@ -471,7 +509,6 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         self.best_chain_ = int(np.argmax(second_half))
         best = chains[self.best_chain_]
         self.topic_word_ = best.topic_word
-        self.doc_topic_ = best.doc_topic
         self.components_ = best.topic_word_counts + best.beta
         self.log_likelihoods_ = best.log_likelihoods
         self.z_ = best.assignments
@@ -485,10 +522,13 @@ class _Average:
 
     def __init__(self) -> None:
         self.n_samples = 0
-        self.sums: tuple[FloatArray, ...] = ()
+        self.sums: tuple[Any, ...] = ()
 
     def add(self, sampler: GibbsSampler) -> None:
-        sample = (sampler.topic_word(), sampler.doc_topic(), sampler.topic_word_counts.astype(np.float64))
+        counts = sampler.topic_word_counts
+        phi = counts + sampler.beta
+        phi /= phi.sum(axis=1, keepdims=True)
+        sample = phi, sampler.doc_topic_matrix, counts
         self.sums = tuple(a + b for a, b in zip(self.sums, sample, strict=True)) if self.n_samples else sample
         self.n_samples += 1
 

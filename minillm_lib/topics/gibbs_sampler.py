@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from scipy.special import gammaln, psi
 
-from minillm_lib.topics import kernels
+from minillm_lib.topics.kernels import register, tables
+from minillm_lib.topics.term_tables import DenseTable, FloatArray, RegisterTable, SparseTable, TermTable
 
-FloatArray = npt.NDArray[np.floating]
-# float32 represents every integer exactly up to this bound; larger corpora are counted in float64.
-_EXACT_IN_FLOAT32 = 2**24
+Kernel = Literal["auto", "dense", "sparse"]
 _LOOKED_UP = 256
+# The fast dense kernel multiplies in float32, where a smaller product of the priors could become 0.
+_SMALLEST_PRIORS = 1e-20
 
 
 @dataclass(frozen=True)
@@ -80,22 +81,24 @@ class Tokens:
 
 @dataclass(frozen=True)
 class _Block:
-    """The tokens of one share of the documents and one share of the terms, in the sampler's order."""
+    """One share of the documents and one share of the terms, with a random stream."""
 
-    tokens: slice
-    segment_documents: npt.NDArray[np.int64]
-    segment_starts: npt.NDArray[np.int64]
+    documents: slice
+    share: int
     generator: npt.NDArray[np.uint64]
 
 
 class GibbsSampler:
-    """The state of one chain: the assignment of every token, and the three tables that count the assignments.
+    """The state of one chain: the assignment of every token, and the tables that count the assignments.
 
     With ``n_blocks=1``, a sweep visits the tokens one after another: this is the exact sampler of Griffiths & Steyvers
     (2004). With more blocks, documents and terms are both divided into that many shares. The blocks of a diagonal have
-    no row of either table in common and are sampled in parallel (Yan, Xu & Qi 2009). Only the topic totals that a
+    no document and no term in common and are sampled in parallel (Yan, Xu & Qi 2009). Only the topic totals that a
     block sees may then be out of date: they were read at the start of its diagonal. Each block has its own random
-    stream, so the result depends on ``seed`` and ``n_blocks``, but never on the order in which threads run.
+    stream, so the result depends on ``seed``, ``n_blocks`` and ``kernel``, but never on the order in which threads run.
+
+    There is no table of documents: the tokens of a document are counted when the sweep reaches it. The memory needed is
+    therefore proportional to the number of tokens, plus the table of terms.
 
     Parameters
     ----------
@@ -107,13 +110,25 @@ class GibbsSampler:
         Source of the first assignments and of the blocks' random streams.
     n_blocks
         Number of shares of the documents, and of the terms.
+    kernel
+        How a topic is drawn; each way follows the same distribution. ``"dense"`` weighs all topics of each token.
+        ``"sparse"`` visits only the topics of the document and of the term, so that its time hardly depends on
+        ``n_topics`` (Yao, Mimno & McCallum 2009); it needs whole counts. ``"auto"`` is dense for up to 32 topics and
+        for weighted tokens, and sparse otherwise: the faster one in ``benchmarks/lda.py``.
 
     Attributes
     ----------
     alpha, beta
         Prior weights, as given or as last updated.
+    kernel
+        ``"dense"`` or ``"sparse"``.
     log_likelihoods
         Joint log-likelihood in nats per token after each sweep; see :meth:`log_likelihood`.
+
+    Raises
+    ------
+    ValueError
+        If ``kernel`` is unknown, or is ``"sparse"`` for weighted tokens.
     """
 
     def __init__(
@@ -125,63 +140,103 @@ class GibbsSampler:
         beta: float,
         seed: np.random.SeedSequence,
         n_blocks: int = 1,
+        kernel: Kernel = "auto",
     ) -> None:
         self.n_topics = n_topics
         self.alpha = np.asarray(alpha, dtype=np.float64)
         self.beta = float(beta)
+        self.kernel = _choose(kernel, n_topics, tokens.weights is not None)
         self.log_likelihoods: list[float] = []
         self.n_terms = tokens.n_terms
-        self._order, self._diagonals = _lay_out(tokens, n_blocks, seed)
-        self._terms = tokens.terms[self._order]
-        self._weights = None if tokens.weights is None else tokens.weights[self._order]
+        self.n_documents = tokens.n_documents
         self._total_weight = tokens.total_weight
 
-        first_topics = np.random.default_rng(seed).integers(n_topics, size=len(tokens), dtype=np.int32)
-        self._topics = first_topics[self._order]
+        # Empty documents take no part. Terms are numbered by frequency, so that the common ones lie together.
+        self._documents = np.flatnonzero(np.diff(tokens.starts))
+        starts = np.append(tokens.starts[self._documents], len(tokens))
+        frequencies = np.bincount(tokens.terms, minlength=tokens.n_terms)
+        self._by_frequency = np.argsort(-frequencies, kind="stable")
+        rank = np.empty(tokens.n_terms, dtype=np.int32)
+        rank[self._by_frequency] = np.arange(tokens.n_terms, dtype=np.int32)
+        self._terms = rank[tokens.terms]
+        self._weights = tokens.weights
+        self._topics = np.random.default_rng(seed).integers(n_topics, size=len(tokens), dtype=np.int32)
+        self._order: npt.NDArray[np.int32] | None = None
+        self._bounds = np.stack([starts[:-1], starts[1:]], axis=1)
+        if n_blocks > 1:
+            self._order = np.empty(len(tokens), dtype=np.int32)
+            self._bounds = np.empty((len(starts) - 1, n_blocks + 1), dtype=np.int64)
+            shares = _deal(tokens.n_terms, n_blocks)
+            tables.arrange(starts, self._terms, shares, n_blocks, self._order, self._bounds)
+            self._terms, self._topics = self._terms[self._order], self._topics[self._order]
+            self._weights = None if self._weights is None else self._weights[self._order]
+        self._diagonals = _diagonals(starts, n_blocks, seed)
+        self._lookups: dict[str, tuple[FloatArray, FloatArray]] = {}
+        self._table = self._new_table(frequencies[self._by_frequency])
+        self._topic_totals = np.bincount(self._topics, weights=self._weights, minlength=n_topics).astype(
+            self._table.dtype
+        )
 
-        whole = tokens.weights is None and len(tokens) < _EXACT_IN_FLOAT32
-        self._dtype = np.dtype(np.float32 if whole else np.float64)
-        width = kernels.padded_width(n_topics)
-        self._doc_topic = np.zeros((tokens.n_documents, width), dtype=self._dtype)
-        self._term_topic = np.zeros((tokens.n_terms, width), dtype=self._dtype)
-        self._topic_totals = np.zeros(width)
-        for block in self._blocks():
-            kernels.count(
-                *self._of_block(block),
-                self._topics[block.tokens],
-                self._doc_topic,
-                self._term_topic,
-                self._topic_totals,
-            )
-
-    @property
-    def doc_topic_counts(self) -> FloatArray:
-        """Number of tokens of each document in each topic, ``(n_documents, n_topics)``."""
-        return self._doc_topic[:, : self.n_topics]
-
-    @property
-    def topic_word_counts(self) -> FloatArray:
-        """Number of tokens of each term in each topic, ``(n_topics, n_terms)``."""
-        return self._term_topic[:, : self.n_topics].T
-
-    @property
-    def topic_totals(self) -> FloatArray:
-        """Number of tokens in each topic, ``(n_topics,)``."""
-        return self._topic_totals[: self.n_topics]
+    def _new_table(self, frequencies: npt.NDArray[np.int64]) -> TermTable:
+        counted = (self._terms, self._topics)
+        if self.kernel == "sparse":
+            return SparseTable(*counted, frequencies, self.n_topics)
+        in_float32 = self.alpha.min() * self.beta >= _SMALLEST_PRIORS
+        if self.n_topics <= register.MOST_TOPICS and self._weights is None and in_float32:
+            return RegisterTable(*counted, self.n_terms, self.n_topics)
+        return DenseTable(*counted, self._weights, self.n_terms, self.n_topics)
 
     @property
     def assignments(self) -> npt.NDArray[np.int32]:
         """The topic of each token, ``(n_tokens,)``, in the order of :class:`Tokens`: ``z`` in the papers."""
+        if self._order is None:
+            return self._topics.copy()
         topics = np.empty_like(self._topics)
         topics[self._order] = self._topics
         return topics
+
+    @property
+    def doc_topic_matrix(self) -> sparse.csr_matrix:
+        """Number of tokens of each document in each topic: a sparse matrix, ``(n_documents, n_topics)``."""
+        lengths = np.zeros(self.n_documents, dtype=np.int64)
+        lengths[self._documents] = self._bounds[:, -1] - self._bounds[:, 0]
+        weights = np.ones(len(self._topics)) if self._weights is None else self._weights
+        matrix = sparse.csr_matrix(
+            (weights.copy(), self._topics.copy(), np.concatenate([[0], np.cumsum(lengths)])),
+            shape=(self.n_documents, self.n_topics),
+        )
+        matrix.sum_duplicates()
+        return matrix
+
+    @property
+    def doc_topic_counts(self) -> FloatArray:
+        """Number of tokens of each document in each topic, ``(n_documents, n_topics)``."""
+        return self.doc_topic_matrix.toarray()
+
+    @property
+    def topic_word_counts(self) -> FloatArray:
+        """Number of tokens of each term in each topic, ``(n_topics, n_terms)``."""
+        counts = np.empty((self.n_terms, self.n_topics))
+        counts[self._by_frequency] = self._table.counts()
+        return counts.T
+
+    @property
+    def topic_totals(self) -> FloatArray:
+        """Number of tokens in each topic, ``(n_topics,)``."""
+        return self._topic_totals.astype(np.float64)
+
+    @property
+    def state_bytes(self) -> int:
+        """Memory of the state: assignments, terms and their order, bounds of documents, and the table of terms."""
+        arrays = (self._terms, self._topics, self._order, self._weights, self._bounds, self._documents)
+        return sum(array.nbytes for array in arrays if array is not None) + self._table.nbytes
 
     def topic_word(self) -> FloatArray:
         """Return phi, the posterior mean of each topic's distribution over terms given ``z``.
 
         Its shape is ``(n_topics, n_terms)``.
         """
-        counts = self.topic_word_counts.astype(np.float64) + self.beta
+        counts = self.topic_word_counts + self.beta
         return counts / counts.sum(axis=1, keepdims=True)
 
     def doc_topic(self) -> FloatArray:
@@ -189,8 +244,7 @@ class GibbsSampler:
 
         Its shape is ``(n_documents, n_topics)``.
         """
-        counts = self.doc_topic_counts + self.alpha
-        return counts / counts.sum(axis=1, keepdims=True)
+        return theta(self.doc_topic_matrix, self.alpha)
 
     def sweep(self, executor: Executor | None = None) -> None:
         """Resample the topic of every token once, and record the log-likelihood.
@@ -200,127 +254,150 @@ class GibbsSampler:
         executor
             Threads on which the blocks of a diagonal run in parallel; ``None`` runs them one after another.
         """
-        width = kernels.padded_width(self.n_topics)
-        alpha = np.zeros(width, dtype=self._dtype)
-        alpha[: self.n_topics] = self.alpha
         run: Any = map if executor is None else executor.map
         for diagonal in self._diagonals:
             before = self._topic_totals.copy()
-            for after in run(
-                self._sample, diagonal, [before.copy() for _ in diagonal], [alpha] * len(diagonal)
-            ):
+            for after in run(self._sample, diagonal, [before.copy() for _ in diagonal]):
                 self._topic_totals += after - before
-        self.log_likelihoods.append(self.log_likelihood())
+        self.log_likelihoods.append(self.log_likelihood(executor))
 
-    def log_likelihood(self) -> float:
+    def _sample(self, block: _Block, topic_totals: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        self._table.sweep(
+            self._bounds[block.documents],
+            block.share,
+            self._terms,
+            self._topics,
+            topic_totals,
+            self.alpha,
+            self.beta,
+            block.generator,
+        )
+        return topic_totals
+
+    def log_likelihood(self, executor: Executor | None = None) -> float:
         """Return the joint log-likelihood of terms and assignments in nats per token.
 
         This is ``log p(w, z | alpha, beta)`` by equations 2 and 3 of Griffiths & Steyvers (2004), with theta and phi
         integrated out.
+
+        Parameters
+        ----------
+        executor
+            Threads for the documents' part; the result is the same without them.
         """
-        lengths = self.doc_topic_counts.sum(axis=1, dtype=np.float64)
-        value = self._log_rising(self._doc_topic, self.alpha)
-        value -= (gammaln(lengths + self.alpha.sum()) - gammaln(self.alpha.sum())).sum()
-        value += self._log_rising(self._term_topic, np.full(self.n_topics, self.beta))
-        value -= (
-            gammaln(self.topic_totals + self.n_terms * self.beta) - gammaln(self.n_terms * self.beta)
-        ).sum()
+        run: Any = map if executor is None else executor.map
+        lookup = self._looked_up("alpha", self.alpha)
+
+        def of_documents(block: _Block) -> float:
+            counts = np.zeros((2, self.n_topics), dtype=np.int32 if self._weights is None else np.float64)
+            bounds = self._bounds[block.documents]
+            value = tables.log_rising_of_documents(
+                bounds, self._topics, self._weights, self.alpha, lookup, counts
+            )
+            return float(value)
+
+        value = sum(run(of_documents, self._diagonals[0]))  # its blocks have all documents between them
+        value -= self._log_rising_of_lengths()
+        value += self._table.log_rising(self.beta, self._looked_up("beta", np.array([self.beta]))[0])
+        prior_total = self.n_terms * self.beta
+        value -= (gammaln(self.topic_totals + prior_total) - gammaln(prior_total)).sum()
         return float(value / self._total_weight)
 
-    def _log_rising(self, table: FloatArray, prior: FloatArray) -> float:
-        # Most counts are small integers, so their values are looked up and not computed each time.
-        small = np.arange(_LOOKED_UP if self._weights is None else 0)
-        lookup = gammaln(prior[:, None] + small) - gammaln(prior)[:, None]
-        return float(kernels.log_rising(table, prior, lookup, self.n_topics))
+    def _looked_up(self, name: str, prior: FloatArray) -> FloatArray:
+        """Return ``log Γ(n + prior) − log Γ(prior)`` for small integers: most counts are, so it is computed once."""
+        if name not in self._lookups or not np.array_equal(self._lookups[name][0], prior):
+            small = np.arange(_LOOKED_UP if self._weights is None else 0)
+            values = gammaln(prior[:, None] + small) - gammaln(prior)[:, None]
+            self._lookups[name] = prior.copy(), values
+        return self._lookups[name][1]
+
+    def _log_rising_of_lengths(self) -> float:
+        total = self.alpha.sum()
+        lengths, n_documents = self._lengths
+        return float((n_documents * (gammaln(lengths + total) - gammaln(total))).sum())
+
+    @cached_property
+    def _lengths(self) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+        """The different lengths of documents, in tokens or their weights, and the number of documents of each."""
+        lengths = self._bounds[:, -1] - self._bounds[:, 0]
+        if self._weights is not None:
+            lengths = np.add.reduceat(self._weights, self._bounds[:, 0])
+        return np.unique(lengths.astype(np.float64), return_counts=True)
 
     def update_alpha(self) -> None:
         """Take one step of Minka's (2000) fixed-point iteration towards the most likely asymmetric alpha."""
-        lengths = self.doc_topic_counts.sum(axis=1, dtype=np.float64)
-        numerator = (psi(self.doc_topic_counts + self.alpha) - psi(self.alpha)).sum(axis=0)
-        denominator = (psi(lengths + self.alpha.sum()) - psi(self.alpha.sum())).sum()
+        counts, total = self.doc_topic_matrix, self.alpha.sum()
+        alpha = self.alpha[counts.indices]
+        numerator = np.bincount(
+            counts.indices, weights=psi(counts.data + alpha) - psi(alpha), minlength=self.n_topics
+        )
+        lengths, n_documents = self._lengths
+        denominator = (n_documents * (psi(lengths + total) - psi(total))).sum()
         # A topic without tokens would get alpha = 0, from which it could never recover.
         self.alpha = np.maximum(self.alpha * numerator / denominator, 1e-6)
 
     def update_beta(self) -> None:
         """Take one step of Minka's (2000) fixed-point iteration towards the most likely symmetric beta."""
-        used = self._term_topic[:, : self.n_topics]
-        numerator = (psi(used[used > 0] + self.beta) - psi(self.beta)).sum()
+        used = self._table.positive_counts()
+        numerator = (psi(used + self.beta) - psi(self.beta)).sum()
         prior_total = self.n_terms * self.beta
         denominator = self.n_terms * (psi(self.topic_totals + prior_total) - psi(prior_total)).sum()
         self.beta = max(float(self.beta * numerator / denominator), 1e-6)
 
-    def _blocks(self) -> Iterator[_Block]:
-        for diagonal in self._diagonals:
-            yield from diagonal
 
-    def _sample(self, block: _Block, topic_totals: FloatArray, alpha: FloatArray) -> FloatArray:
-        kernels.sweep(
-            *self._of_block(block),
-            self._topics[block.tokens],
-            self._doc_topic,
-            self._term_topic,
-            topic_totals,
-            alpha,
-            self.beta,
-            self.n_topics,
-            block.generator,
-        )
-        return topic_totals
-
-    def _of_block(self, block: _Block) -> tuple[Any, ...]:
-        weights = None if self._weights is None else self._weights[block.tokens]
-        return block.segment_documents, block.segment_starts, self._terms[block.tokens], weights
+def _choose(kernel: str, n_topics: int, weighted: bool) -> str:
+    """Return the kernel that ``"auto"`` stands for, and check the choice of a kernel."""
+    if kernel not in get_args(Kernel):
+        raise ValueError(f"kernel={kernel!r} is not one of {', '.join(map(repr, get_args(Kernel)))}")
+    if kernel == "sparse" and weighted:
+        raise ValueError("kernel='sparse' needs whole counts, but some are fractional; use 'auto' or 'dense'")
+    if kernel == "auto":
+        return "dense" if weighted or n_topics <= register.MOST_TOPICS else "sparse"
+    return kernel
 
 
-def _lay_out(
-    tokens: Tokens, n_blocks: int, seed: np.random.SeedSequence
-) -> tuple[npt.NDArray[np.int64], list[list[_Block]]]:
-    """Divide documents and terms into ``n_blocks`` shares of similar size.
+def theta(doc_topic_matrix: sparse.csr_matrix, alpha: FloatArray) -> FloatArray:
+    """Return each document's posterior mean distribution over topics, ``(n_documents, n_topics)``, from its counts."""
+    counts = doc_topic_matrix.toarray() + alpha
+    return counts / counts.sum(axis=1, keepdims=True)
 
-    Return the order of the tokens, and the blocks of each diagonal.
-    """
-    documents = tokens.documents
-    doc_share = documents_share(tokens, n_blocks)[documents]
-    term_share = _deal_terms(tokens, n_blocks)[tokens.terms]
-    diagonal = (term_share - doc_share) % n_blocks
-    key = diagonal * n_blocks + doc_share
-    # The sort is stable: within a block, documents stay in order, and so do the tokens of a document.
-    order = np.argsort(key, kind="stable")
-    edges = np.searchsorted(key[order], np.arange(n_blocks**2 + 1))
-    blocks = []
-    for first, last, block_seed in zip(edges[:-1], edges[1:], seed.spawn(n_blocks**2), strict=True):
-        in_block = documents[order[first:last]]
-        changes = np.flatnonzero(np.diff(in_block, prepend=-1))
-        blocks.append(
+
+def _diagonals(
+    starts: npt.NDArray[np.int64], n_blocks: int, seed: np.random.SeedSequence
+) -> list[list[_Block]]:
+    """Return the blocks of each diagonal: no two of them share documents or terms."""
+    edges = np.searchsorted(documents_share(starts, n_blocks), np.arange(n_blocks + 1))
+    seeds = iter(seed.spawn(n_blocks**2))
+    return [
+        [
             _Block(
-                slice(first, last),
-                in_block[changes],
-                np.append(changes, last - first),
-                block_seed.generate_state(1, np.uint64).astype(np.uint64),
+                slice(edges[share], edges[share + 1]),
+                (share + shift) % n_blocks,
+                next(seeds).generate_state(1, np.uint64).astype(np.uint64),
             )
-        )
-    return order, [blocks[i : i + n_blocks] for i in range(0, len(blocks), n_blocks)]
+            for share in range(n_blocks)
+        ]
+        for shift in range(n_blocks)
+    ]
 
 
-def documents_share(tokens: Tokens, n_shares: int) -> npt.NDArray[np.int64]:
+def documents_share(starts: npt.NDArray[np.int64], n_shares: int) -> npt.NDArray[np.int64]:
     """Assign each document to a share; shares are contiguous and hold about the same number of tokens each.
+
+    Parameters
+    ----------
+    starts
+        Bounds of the documents, ``(n_documents + 1,)``, as in :class:`Tokens`.
 
     Returns
     -------
     shares
         The share of each document, ``(n_documents,)``, numbered from 0.
     """
-    middle = (tokens.starts[:-1] + tokens.starts[1:]) // 2
-    return np.minimum(middle * n_shares // max(len(tokens), 1), n_shares - 1)
+    middle = (starts[:-1] + starts[1:]) // 2
+    return np.minimum(middle * n_shares // max(int(starts[-1]), 1), n_shares - 1)
 
 
-def _deal_terms(tokens: Tokens, n_shares: int) -> npt.NDArray[np.int64]:
-    """Deal the terms, most frequent first, back and forth over the shares.
-
-    Return the share of each term, ``(n_terms,)``, numbered from 0.
-    """
-    by_frequency = np.argsort(-np.bincount(tokens.terms, minlength=tokens.n_terms), kind="stable")
-    there_and_back = np.concatenate([np.arange(n_shares), np.arange(n_shares)[::-1]])
-    share = np.empty(tokens.n_terms, dtype=np.int64)
-    share[by_frequency] = np.resize(there_and_back, tokens.n_terms)
-    return share
+def _deal(n_terms: int, n_shares: int) -> npt.NDArray[np.int64]:
+    """Deal the terms, most frequent first, back and forth over the shares: ``(n_terms,)``, numbered from 0."""
+    return np.resize(np.concatenate([np.arange(n_shares), np.arange(n_shares)[::-1]]), n_terms)
