@@ -97,7 +97,7 @@ def test_one_token_is_drawn_from_the_conditional_distribution(n_topics, kernel):
     totals[old] -= 1
     expected = alpha * (table[:, 4] + 0.2) / (totals + 9 * 0.2)
     drawn = np.zeros(n_topics)
-    n_draws = 30_000
+    n_draws = 10_000
     for _ in range(n_draws):
         sampler.sweep()
         drawn[sampler.assignments[0]] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numba
@@ -114,6 +115,64 @@ def test_vectors_calculate_as_arrays_do(lanes):
     assert last == floats[0, -1]
 
 
+def drawn_lane(lanes):
+    @numba.njit
+    def function(numbers, threshold):
+        return simd.lane_of(simd.first_above(simd.running_sum(simd.load(numbers, 0, lanes)), threshold))
+
+    return function
+
+
+@pytest.mark.parametrize(("n_topics", "lanes"), [(3, 8), (10, 16), (20, 32), (32, 32)])
+def test_padding_in_front_of_the_topics_is_never_drawn(n_topics, lanes):
+    """At thresholds that are sums themselves; behind the topics, rounding would let some of these draw padding."""
+    rng = np.random.default_rng(n_topics)
+    drawn = drawn_lane(lanes)
+    for _ in range(2_000):
+        weights = np.zeros(lanes, dtype=np.float32)
+        weights[lanes - n_topics :] = rng.gamma(0.3, size=n_topics)
+        sums = sums_of(lanes)(weights)
+        assert (sums[: lanes - n_topics] == 0).all()
+        below = np.append(sums[sums < sums[-1]], np.nextafter(sums[-1], np.float32(0)))
+        for threshold in below:
+            assert lanes - n_topics <= drawn(weights, threshold) < lanes
+
+
+@functools.cache
+def sums_of(lanes):
+    @numba.njit
+    def function(numbers):
+        sums = np.empty(lanes, dtype=np.float32)
+        simd.store(sums, 0, simd.running_sum(simd.load(numbers, 0, lanes)))
+        return sums
+
+    return function
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_topics", [3, 10, 20])
+def test_hundreds_of_millions_of_draws_stay_among_the_topics(n_topics):
+    """What happens once in some millions of draws happens here."""
+    rng = np.random.default_rng(0)
+    terms = rng.integers(50, size=100_000, dtype=np.int32)
+    topics = rng.integers(n_topics, size=100_000, dtype=np.int32)
+    bounds = np.stack([np.arange(0, 100_000, 100), np.arange(100, 100_001, 100)], axis=1)
+    lanes = register.lanes_for(n_topics)
+    table, totals, alpha = (
+        np.zeros((50, lanes), np.int32),
+        np.zeros(lanes, np.int32),
+        np.zeros(lanes, np.float32),
+    )
+    np.add.at(table, (terms, lanes - n_topics + topics), 1)
+    totals[:], alpha[lanes - n_topics :] = table.sum(axis=0), 0.1
+    generator = np.array([1], dtype=np.uint64)
+    for _ in range(2_000):
+        register.sweep_of(lanes)(bounds, 0, terms, topics, table, totals, alpha, 0.1, n_topics, generator)
+        assert topics.min() >= 0
+        assert topics.max() < n_topics
+    np.testing.assert_array_equal(np.bincount(topics, minlength=n_topics), totals[lanes - n_topics :])
+
+
 @pytest.mark.parametrize(("n_topics", "lanes"), [(1, 8), (8, 8), (9, 16), (16, 16), (17, 32), (32, 32)])
 def test_vectors_have_room_for_the_topics(n_topics, lanes):
     assert register.lanes_for(n_topics) == lanes
@@ -182,7 +241,7 @@ def test_rising_factorials_of_documents_and_tables(size):
     assert tables.log_rising_of_documents(
         bounds, topics, None, prior, lookup, np.zeros((2, 4), dtype=np.int32)
     ) == pytest.approx(expected)
-    by_table = tables.log_rising_of_table(counts, 4, prior[0], lookup[0])
+    by_table = tables.log_rising_of_table(counts, prior[0], lookup[0])
     assert by_table == pytest.approx((gammaln(counts + 0.5) - gammaln(0.5)).sum())
     lists = sparse.lists_of(np.array([60]), 4)
     sparse.count(np.zeros(60, dtype=np.int32), topics, *lists)

@@ -478,9 +478,9 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         term_topic = np.zeros((len(present), width), dtype=np.float32)
         of_present = self.topic_word_[:, present]
         # Only the ratios between topics matter; with the largest at 1, none is too small for float32.
-        term_topic[:, : self.n_topics] = (of_present / of_present.max(axis=0)).T
+        term_topic[:, width - self.n_topics :] = (of_present / of_present.max(axis=0)).T
         alpha = np.zeros(width, dtype=np.float32)
-        alpha[: self.n_topics] = np.maximum(self.alpha_, np.finfo(np.float32).tiny)
+        alpha[width - self.n_topics :] = np.maximum(self.alpha_, np.finfo(np.float32).tiny)
         n_threads = self._thread_count()
         edges = np.searchsorted(documents_share(tokens.starts, n_threads), np.arange(n_threads + 1))
 

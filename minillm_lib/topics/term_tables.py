@@ -93,7 +93,7 @@ class DenseTable:
 
     def log_rising(self, beta: float, lookup: FloatArray) -> float:
         """Return the sum of ``log Γ(n_kw + beta) − log Γ(beta)``."""
-        return float(tables.log_rising_of_table(self._counts, self._counts.shape[1], beta, lookup))
+        return float(tables.log_rising_of_table(self._counts, beta, lookup))
 
     @property
     def nbytes(self) -> int:
@@ -102,7 +102,7 @@ class DenseTable:
 
 
 class RegisterTable:
-    """A table of int32 whose rows are vectors."""
+    """A table of int32 whose rows are vectors, padded with zeros in front."""
 
     dtype: Any = np.int32
 
@@ -111,8 +111,9 @@ class RegisterTable:
     ) -> None:
         self._n_topics = n_topics
         self._lanes = register.lanes_for(n_topics)
+        self._padding = self._lanes - n_topics
         self._counts = np.zeros((n_terms, self._lanes), dtype=np.int32)
-        tables.count(terms, topics, None, self._counts)
+        tables.count(terms, topics, None, self.counts())
 
     def sweep(
         self,
@@ -127,17 +128,26 @@ class RegisterTable:
     ) -> None:
         """Sweep as in :mod:`~minillm_lib.topics.kernels.register`."""
         padded_alpha = np.zeros(self._lanes, dtype=np.float32)
-        padded_alpha[: self._n_topics] = alpha
+        padded_alpha[self._padding :] = alpha
         padded_totals = np.zeros(self._lanes, dtype=np.int32)
-        padded_totals[: self._n_topics] = topic_totals
+        padded_totals[self._padding :] = topic_totals
         register.sweep_of(self._lanes)(
-            bounds, share, terms, topics, self._counts, padded_totals, padded_alpha, beta, generator
+            bounds,
+            share,
+            terms,
+            topics,
+            self._counts,
+            padded_totals,
+            padded_alpha,
+            beta,
+            self._n_topics,
+            generator,
         )
-        topic_totals[:] = padded_totals[: self._n_topics]
+        topic_totals[:] = padded_totals[self._padding :]
 
     def counts(self) -> npt.NDArray[Any]:
         """Return the counts, ``(n_terms, n_topics)``."""
-        return self._counts[:, : self._n_topics]
+        return self._counts[:, self._padding :]
 
     def positive_counts(self) -> npt.NDArray[Any]:
         """Return the counts above 0."""
@@ -145,7 +155,7 @@ class RegisterTable:
 
     def log_rising(self, beta: float, lookup: FloatArray) -> float:
         """Return the sum of ``log Γ(n_kw + beta) − log Γ(beta)``."""
-        return float(tables.log_rising_of_table(self._counts, self._n_topics, beta, lookup))
+        return float(tables.log_rising_of_table(self.counts(), beta, lookup))
 
     @property
     def nbytes(self) -> int:

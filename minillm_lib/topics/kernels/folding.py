@@ -33,7 +33,7 @@ def fold_in(starts, terms, rows, weights, term_topic, alpha, n_sweeps, burn_in, 
     ``mean_counts`` (n_documents, n_topics).
     """
     n_topics, width = mean_counts.shape[1], term_topic.shape[1]
-    n_vectors = width // LANES
+    n_vectors, padding = width // LANES, width - n_topics
     table = term_topic.reshape(-1)
     counts = np.empty(width)
     by_document = np.empty(width, dtype=np.float32)  # n_dk + alpha_k
@@ -64,8 +64,6 @@ def fold_in(starts, terms, rows, weights, term_topic, alpha, n_sweeps, burn_in, 
                 everything = lane(running, int32(LANES - 1))
                 state += GOLDEN_GAMMA
                 new = _draw(running, uniform32(state) * everything, n_vectors, sums)
-                if new >= n_topics:  # by rounding, at the end of a lane that has one topic fewer
-                    new -= LANES
 
                 if step >= burn_in:
                     scale = spread(float32(weight / everything), LANES)
@@ -77,18 +75,21 @@ def fold_in(starts, terms, rows, weights, term_topic, alpha, n_sweeps, burn_in, 
                 by_document[new] = counts[new] + alpha[new]
             if step >= burn_in:
                 for k in range(n_topics):
-                    mean_counts[document, k] += expected[k] / (n_sweeps - burn_in)
+                    mean_counts[document, k] += expected[padding + k] / (n_sweeps - burn_in)
                 expected[:] = 0.0
 
 
 @numba.njit(inline="always")
 def _draw(running, threshold, n_vectors, sums):
-    """Return the topic at which the sums pass ``threshold``: first its lane, then its vector."""
+    """Return the place of the topic at which the sums pass ``threshold``: first its lane, then its vector.
+
+    Sums over padding in front are exactly 0, so they never pass a threshold of 0 or more.
+    """
     place = int64(lane_of(first_above(running, threshold)))
     if n_vectors == 1:
         return place
     if place > 0:
-        threshold -= lane(running, int32(place - 1))
+        threshold = max(threshold - lane(running, int32(place - 1)), float32(0.0))
     vector = 0
     for v in range(n_vectors - 1):
         vector += sums[LANES * v + place] <= threshold

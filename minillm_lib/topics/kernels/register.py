@@ -43,13 +43,14 @@ def sweep_of(lanes):
     """Return the sweep for vectors of 8, 16 or 32 lanes; each is compiled when it is first called."""
 
     @numba.njit(nogil=True, cache=True, error_model="numpy")
-    def sweep(bounds, share, terms, topics, term_topic, topic_totals, alpha, beta, generator):
+    def sweep(bounds, share, terms, topics, term_topic, topic_totals, alpha, beta, n_topics, generator):
         """Resample the topic of every token of a share once, given all the others.
 
         The distribution is that of :func:`minillm_lib.topics.kernels.dense.sweep`, computed in float32.
 
         ``term_topic`` (n_terms, lanes) and ``topic_totals`` (lanes,), in int32, and ``alpha`` (lanes,), in float32, are
-        padded with zeros: a topic with a count and a prior of 0 is never drawn.
+        padded with zeros in front. There, the running sums of the weights are exactly 0, and no number draws such a
+        lane. (Behind the topics, sums that should be equal differ by rounding, and one in millions would.)
         """
         table = term_topic.reshape(-1)
         prior = spread(float32(beta), lanes)
@@ -58,6 +59,7 @@ def sweep_of(lanes):
         one_float = spread(float32(1.0), lanes)
         alphas = load(alpha, 0, lanes)
         scratch = np.zeros(lanes, dtype=np.int32)
+        padding = int32(lanes - n_topics)
         state = generator[0]
 
         # `drawn` marks the topic of the token before, which is not yet counted in `totals`, in `in_document` and in the
@@ -71,14 +73,14 @@ def sweep_of(lanes):
                 continue
             scratch[:] = 0
             for i in range(bounds[document, 0], bounds[document, -1]):
-                scratch[topics[i]] += 1
+                scratch[padding + topics[i]] += 1
             in_document = load(scratch, 0, lanes)
             same_document = float32(0.0)
             for i in range(first, last):
                 row = terms[i] * lanes
                 if last_row < 0:
                     last_row = row
-                own = one_hot(topics[i], lanes)
+                own = one_hot(padding + topics[i], lanes)
                 of_term = load(table, row, lanes) - own
                 store(table, row, of_term)
                 in_document = in_document - own
@@ -100,7 +102,7 @@ def sweep_of(lanes):
                 sums = running_sum(by_topic)
                 state += GOLDEN_GAMMA
                 drawn = first_above(sums, uniform32(state) * lane(sums, lanes - 1))
-                topics[i] = lane_of(drawn)
+                topics[i] = lane_of(drawn) - padding
                 last_row = row
                 same_document = float32(1.0)
         if last_row < 0:

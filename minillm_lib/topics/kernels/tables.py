@@ -33,7 +33,7 @@ def arrange(starts, terms, share_of_term, n_shares, order, bounds):
 
 @numba.njit(nogil=True, cache=True)
 def count(terms, topics, weights, term_topic):
-    """Add the assignment of every token, or its weight, to a table ``(n_terms, at least n_topics)``."""
+    """Add the assignment of every token, or its weight, to a table ``(n_terms, n_topics)``."""
     for i in range(terms.shape[0]):
         term_topic[terms[i], topics[i]] += 1 if weights is None else weights[i]
 
@@ -76,11 +76,11 @@ def log_rising_of_documents(bounds, topics, weights, prior, lookup, counts):
 
 
 @numba.njit(nogil=True, cache=True)
-def log_rising_of_table(table, n_topics, prior, lookup):
-    """Sum ``log Γ(n_kw + beta) − log Γ(beta)`` over a table of counts, ``(n_terms, at least n_topics)``."""
+def log_rising_of_table(table, prior, lookup):
+    """Sum ``log Γ(n_kw + beta) − log Γ(beta)`` over a table of counts, ``(n_terms, n_topics)``."""
     total = 0.0
     for term in range(table.shape[0]):
-        for k in range(n_topics):
+        for k in range(table.shape[1]):
             if table[term, k] > 0:
                 total += _log_rising(table[term, k], prior, lookup)
     return total
