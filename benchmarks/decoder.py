@@ -1,23 +1,30 @@
 """Compare the 26 M decoder with Hugging Face's Llama, and with a decoder of equal size made of classic blocks.
 
-    python benchmarks/decoder.py [--parts hugging_face classic peak_memory] [--repeats 5]
+    python benchmarks/decoder.py [--parts hugging_face decoding classic peak_memory] [--repeats 5]
 
-It prints three tables. In each, the contestants take turns on this machine, and times are medians over the repeats:
+It prints four tables. In each, the contestants take turns on this machine, and times are medians over the repeats:
 
-1. A training step (forward, backward, AdamW) and greedy decoding at batch size 1, against ``LlamaForCausalLM`` with the
-   same weights, in float32. GFLOP/s count the matrix products only (see ``ModelConfig.flops_per_token``). They are also
-   given as a share of the speed of a plain matrix product in the same run.
-2. A test of the claim "memory -40 %, inference 1.3-1.6x" in the report that this project follows: ``26m`` (RMSNorm,
+1. A training step (forward, backward, AdamW) against ``LlamaForCausalLM`` with the same weights, in float32. GFLOP/s
+   count the matrix products only (see ``ModelConfig.flops_per_token``). They are also given as a share of the speed of
+   a plain matrix product in the same run.
+2. Greedy decoding of one text with the chat model of ``results/26m``: by Hugging Face, by the layers of this package
+   (``fast=False``), on its fast path, and with weights in 8 bits; and by llama.cpp where ``llama-cpp-python`` is
+   installed. The limit is the speed at which as many threads read as many bytes as there are weights, over and over, in
+   the same run; what fits into a cache is read from there. The same again with two other processes that keep the
+   processor busy. Then prompts, and sixteen texts at a time, which have to be as fast as the layers are; and the
+   perplexity of the weights in 8 bits on this package's own code.
+3. A test of the claim "memory -40 %, inference 1.3-1.6x" in the report that this project follows: ``26m`` (RMSNorm,
    SwiGLU, grouped queries, rotary positions) against ``26m-classic`` (LayerNorm, GELU, full heads, learned positions).
    Decoding starts from a full context. Its cache is filled at random, because the time depends on how much is read, not
    on the values.
-3. Peak memory of a process that takes a training step or decodes, above the memory in use once torch is imported.
+4. Peak memory of a process that takes a training step or decodes, above the memory in use once torch is imported.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import resource
@@ -25,22 +32,26 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numba
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from minillm_lib.generation.decoding import generate
-from minillm_lib.generation.sampling import SamplingConfig
+from minillm_lib.generation.decoding import generate, tokenizer_of
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
 
 ROOT = Path(__file__).parent.parent
 BATCH, SEQ = 8, 512
 NEW_TOKENS = 128
+QUESTION = "What is the difference between LDA and a Transformer?"
 
 
 def alternate(contestants: dict[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
@@ -67,7 +78,7 @@ def hugging_face_twin(model: MiniLLM) -> Any:
 
 
 def against_hugging_face(repeats: int) -> list[dict[str, Any]]:
-    """Time a training step on 8 x 512 tokens, and greedy decoding of 128 tokens after a prompt of 32."""
+    """Time a training step on 8 x 512 tokens."""
     torch.manual_seed(0)
     ours = MiniLLM.from_preset("26m")
     theirs = hugging_face_twin(ours)
@@ -96,7 +107,7 @@ def against_hugging_face(repeats: int) -> list[dict[str, Any]]:
     seconds = {name: statistics.median(s) for name, s in alternate(contestants, repeats).items()}
     flops = BATCH * SEQ * ours.config.flops_per_token(SEQ)
     peak = 2 * 2048**3 / seconds.pop("matmul")
-    rows = [
+    return [
         {
             "job": f"training step, {BATCH} x {SEQ}",
             "package": name,
@@ -107,31 +118,164 @@ def against_hugging_face(repeats: int) -> list[dict[str, Any]]:
         for name, s in seconds.items()
     ]
 
-    ours.eval()
-    theirs.eval()
-    prompt = ids[:1, :32]
-    sampling = SamplingConfig(temperature=0, max_new_tokens=NEW_TOKENS)
 
-    def decode_ours() -> None:
-        (result,) = generate(ours, [prompt[0].tolist()], sampling)
-        assert len(result.ids) == NEW_TOKENS
+@numba.njit(nogil=True, fastmath=True)
+def read(numbers: np.ndarray) -> float:
+    """Read an array from memory, and do as little as possible with it."""
+    total = np.float32(0)
+    for i in range(numbers.shape[0]):
+        total += numbers[i]
+    return total
 
-    def decode_theirs() -> None:
+
+def seconds_to_read(n_bytes: int, repeats: int) -> float:
+    """Measure the time in which the threads that torch may use read ``n_bytes``, each its own part."""
+    n_threads = torch.get_num_threads()
+    parts = np.array_split(np.ones(n_bytes // 4, np.float32), n_threads)
+    times = []
+    with ThreadPoolExecutor(n_threads) as threads:
+        for _ in range(10 * repeats):
+            start = time.perf_counter()
+            list(threads.map(read, parts))
+            times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+@contextmanager
+def busy_processes(number: int) -> Iterator[None]:
+    """Keep the processor busy with other processes."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
+    try:
+        time.sleep(0.5)
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def llama_cpp_decoder(model: MiniLLM, prompt: list[int]) -> Callable[[int], list[int]] | None:
+    """Return a function that lets llama.cpp continue a prompt, in float32, or ``None`` if it is not installed."""
+    try:
+        from llama_cpp import Llama
+    except ImportError:
+        return None
+    import tempfile
+
+    from minillm_lib.interop.gguf import export_gguf
+
+    folder = tempfile.mkdtemp()
+    path = export_gguf(model, Path(folder) / "model.gguf", dtype="f32")
+    llama = Llama(str(path), n_ctx=512, n_threads=torch.get_num_threads(), verbose=False)
+
+    def decode(n_tokens: int) -> list[int]:
+        tokens = llama.generate(prompt, temp=0.0, reset=True)
+        return [token for _, token in zip(range(n_tokens), tokens, strict=False)]
+
+    return decode
+
+
+def decoding(repeats: int) -> dict[str, Any]:
+    """Time one text at a time, on an idle and on a busy machine, and what must not have become slower."""
+    shipped = ROOT / "results" / "26m"
+    model = MiniLLM.load_from_checkpoint(shipped / "chat", dtype=torch.float32)
+    quantized, theirs = model.quantized(), hugging_face_twin(model)
+    tokenizer = tokenizer_of(model)
+    text = tokenizer.encode(held_out_text())
+    question = [{"role": "user", "content": QUESTION}]
+    prompt = [int(token) for token in tokenizer.apply_chat_template(question, add_generation_prompt=True)]
+
+    def decode_theirs(n_tokens: int) -> list[int]:
+        ids = torch.tensor([prompt])
         result = theirs.generate(
-            prompt, attention_mask=torch.ones_like(prompt), do_sample=False, min_new_tokens=NEW_TOKENS,
-            max_new_tokens=NEW_TOKENS, eos_token_id=None, pad_token_id=0,
+            ids, attention_mask=torch.ones_like(ids), do_sample=False, min_new_tokens=n_tokens,
+            max_new_tokens=n_tokens, eos_token_id=None, pad_token_id=0,
         )  # fmt: skip
-        assert result.shape[1] == 32 + NEW_TOKENS
+        return result[0, len(prompt) :].tolist()
 
-    for name, s in alternate({"minillm_lib": decode_ours, "Hugging Face": decode_theirs}, repeats).items():
-        rows.append(
+    def ours(model: MiniLLM, prompts: list[list[int]], n_tokens: int, fast: bool) -> list[list[int]]:
+        rows = generate(model, prompts, temperature=0, max_new_tokens=n_tokens, end_ids=(), fast=fast)
+        assert all(len(row.ids) == n_tokens for row in rows)
+        return [row.ids for row in rows]
+
+    decoders: dict[str, Callable[[int], list[int]]] = {
+        "Hugging Face": decode_theirs,
+        "layers": lambda n_tokens: ours(model, [prompt], n_tokens, False)[0],
+        "fast path": lambda n_tokens: ours(model, [prompt], n_tokens, True)[0],
+        "fast path, int8": lambda n_tokens: ours(quantized, [prompt], n_tokens, True)[0],
+    }
+    if llama := llama_cpp_decoder(model, prompt):
+        decoders["llama.cpp"] = llama
+    reference = decoders["layers"](NEW_TOKENS)
+    agree = {name: n_equal(decode(NEW_TOKENS), reference) for name, decode in decoders.items()}
+
+    n_weights = sum(parameter.numel() for parameter in model.parameters())
+    limits = {
+        name: 1 / seconds_to_read(n_weights * size, repeats) for name, size in (("float32", 4), ("int8", 1))
+    }
+    speeds: dict[str, dict[str, float]] = {}
+    for state, n_processes, n_tokens in (("idle", 0, NEW_TOKENS), ("busy", 2, NEW_TOKENS // 4)):
+        with busy_processes(n_processes):
+            runs = {name: lambda run=run, n=n_tokens: run(n) for name, run in decoders.items()}
+            seconds = alternate(runs, repeats)
+        speeds[state] = {name: n_tokens / statistics.median(s) for name, s in seconds.items()}
+    rows = [
+        {
+            "package": name,
+            "tokens_per_second": speeds["idle"][name],
+            "share_of_limit": speeds["idle"][name] / limits["int8" if "int8" in name else "float32"],
+            "against_hugging_face": speeds["idle"][name] / speeds["idle"]["Hugging Face"],
+            "busy_tokens_per_second": speeds["busy"][name],
+            "busy_against_idle": speeds["busy"][name] / speeds["idle"][name],
+            "tokens_as_with_layers": agree[name],
+        }
+        for name in decoders
+    ]
+
+    long, many = [text[:511]], [text[start : start + 32] for start in range(0, 160, 10)]
+    jobs = {"prompt of 511 tokens": (long, 1, 511), "16 texts of 32 tokens": (many, 32, 16 * 32)}
+    not_slower = []
+    for job, (prompts, n_new, n_tokens) in jobs.items():
+        seconds = alternate(
             {
-                "job": f"decoding {NEW_TOKENS} tokens, batch 1",
-                "package": name,
-                "tokens_per_second": NEW_TOKENS / statistics.median(s),
-            }
+                "layers": lambda p=prompts, n=n_new: ours(model, p, n, False),
+                "fast path": lambda p=prompts, n=n_new: ours(model, p, n, True),
+                "fast path, int8": lambda p=prompts, n=n_new: ours(quantized, p, n, True),
+            },
+            repeats,
         )
-    return rows
+        speed = {name: n_tokens / statistics.median(s) for name, s in seconds.items()}
+        not_slower.append({"job": job, "tokens_per_second": speed})
+
+    windows = torch.tensor(text[: len(text) // 257 * 257]).view(-1, 257)[:32]
+    losses = {}
+    for name, each in (("float32", model), ("int8", quantized)):
+        with torch.inference_mode():
+            losses[name] = each.loss(windows[:, :-1], windows[:, 1:]).item()
+    return {
+        "n_tokens": NEW_TOKENS,
+        "limit_tokens_per_second": limits,
+        "bandwidth_gb_per_second": {
+            name: limit * n_weights * (1 if name == "int8" else 4) / 1e9 for name, limit in limits.items()
+        },
+        "rows": rows,
+        "not_slower": not_slower,
+        "perplexity": {name: math.exp(loss) for name, loss in losses.items()},
+        "perplexity_tokens": windows[:, 1:].numel(),
+    }
+
+
+def n_equal(tokens: list[int], others: list[int]) -> int:
+    """Count the tokens before the first that differs."""
+    pairs = enumerate(zip(tokens, others, strict=True))
+    return next((number for number, (one, other) in pairs if one != other), len(tokens))
+
+
+def held_out_text() -> str:
+    """Return text that no model was trained on: the code and documentation of this package."""
+    return "\n".join(
+        path.read_text(encoding="utf-8") for path in sorted((ROOT / "minillm_lib" / "model").glob("*.py"))
+    )
 
 
 def filled_cache(model: MiniLLM, batch: int, context: int, room: int) -> Any:
@@ -240,6 +384,9 @@ def show(record: dict[str, Any]) -> None:
         )
     console.print(table)
 
+    if "decoding" in record:
+        show_decoding(console, record["decoding"])
+
     table = Table(title="26m against 26m-classic: decoding in float32")
     for heading in (
         "batch",
@@ -281,6 +428,46 @@ def show(record: dict[str, Any]) -> None:
     console.print(table)
 
 
+def show_decoding(console: Console, record: dict[str, Any]) -> None:
+    table = Table(title=f"Decoding one text of {record['n_tokens']} tokens; busy: beside two other processes")
+    for heading in (
+        "",
+        "tokens/s",
+        "of limit",
+        "vs Hugging Face",
+        "busy tokens/s",
+        "vs Hugging Face",
+        "vs idle",
+        "same text",
+    ):
+        table.add_column(heading, justify="right" if heading else "left")
+    busy_peer = next(r["busy_tokens_per_second"] for r in record["rows"] if r["package"] == "Hugging Face")
+    for row in record["rows"]:
+        table.add_row(
+            row["package"],
+            f"{row['tokens_per_second']:,.0f}",
+            f"{row['share_of_limit']:.0%}",
+            f"{row['against_hugging_face']:.2f}x",
+            f"{row['busy_tokens_per_second']:,.0f}",
+            f"{row['busy_tokens_per_second'] / busy_peer:.2f}x",
+            f"{row['busy_against_idle']:.0%}",
+            f"{row['tokens_as_with_layers']} of {record['n_tokens']}",
+        )
+    for name, limit in record["limit_tokens_per_second"].items():
+        bandwidth = record["bandwidth_gb_per_second"][name]
+        table.add_row(f"limit, {name}: {bandwidth:.0f} GB/s", f"{limit:,.0f}")
+    console.print(table)
+    table = Table("tokens/s", "layers", "fast path", "fast path, int8", title="What must not be slower")
+    for row in record["not_slower"]:
+        table.add_row(row["job"], *(f"{speed:,.0f}" for speed in row["tokens_per_second"].values()))
+    console.print(table)
+    perplexity = record["perplexity"]
+    console.print(
+        f"perplexity on {record['perplexity_tokens']:,} held-out tokens: {perplexity['float32']:.3f} in float32, "
+        f"{perplexity['int8']:.3f} in 8 bits ({perplexity['int8'] / perplexity['float32'] - 1:+.2%})"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -288,7 +475,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--contexts", type=int, nargs="+", default=[512, 2048, 8192])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16])
-    parts = ["hugging_face", "classic", "peak_memory"]
+    parts = ["hugging_face", "decoding", "classic", "peak_memory"]
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--peak-memory-of", nargs=2, metavar=("JOB", "PRESET"), help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, default=ROOT / "results" / "benchmarks" / "decoder.json")
@@ -299,6 +486,7 @@ def main() -> None:
     jobs = ["train", *(f"{batch}x{context}" for batch in arguments.batches for context in arguments.contexts)]
     measure: dict[str, Callable[[], Any]] = {
         "hugging_face": lambda: against_hugging_face(arguments.repeats),
+        "decoding": lambda: decoding(arguments.repeats),
         "classic": lambda: against_classic(arguments.repeats, arguments.contexts, arguments.batches),
         "peak_memory": lambda: peak_memory(jobs),
     }

@@ -170,6 +170,50 @@ def test_export_writes_a_folder_in_the_type_that_is_asked_for(minillm, checkpoin
     assert {parameter.dtype for parameter in written.parameters()} == {torch.bfloat16}
 
 
+def test_export_in_8_bits_gives_a_model_to_chat_with(minillm, checkpoint, tmp_path):
+    small = str(tmp_path / "small")
+    assert minillm("export", small, "--ckpt", str(checkpoint), "--dtype", "int8").returncode == 0
+    model = minillm_lib.MiniLLM.load_from_checkpoint(small)
+    expected = (
+        minillm_lib.MiniLLM.load_from_checkpoint(checkpoint).quantized().chat("a boat?", max_new_tokens=9)
+    )
+    assert model.chat("a boat?", max_new_tokens=9) == expected
+    options = ["--max-new-tokens", "9", "--device", "cpu"]
+    for extra in ((), ("--exact",)):
+        assert minillm("chat", "a boat?", "--ckpt", small, *options, *extra).stdout == f"{expected}\n"
+    for name, source in (("plain", small), ("model.gguf", small)):
+        result = minillm("export", str(tmp_path / name), "--ckpt", source, "--dtype", "f16")
+        assert result.returncode == 0, result.stderr
+    plain = minillm_lib.MiniLLM.load_from_checkpoint(tmp_path / "plain")
+    assert {parameter.dtype for parameter in plain.parameters()} == {torch.float16}
+    result = minillm("export", str(tmp_path / "other.gguf"), "--ckpt", str(checkpoint), "--dtype", "int8")
+    assert result.returncode != 0
+    assert "--dtype int8" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["chat", "generate"])
+def test_exact_computes_with_the_layers_alone(minillm, checkpoint, command, monkeypatch):
+    from minillm_lib.generation.fast_path import FastDecoder
+
+    steps, step = [], FastDecoder.__call__
+    monkeypatch.setattr(FastDecoder, "__call__", lambda self, token: steps.append(token) or step(self, token))
+    options = ["--ckpt", str(checkpoint), "--max-new-tokens", "9", "--device", "cpu", "--temperature", "0"]
+    model = minillm_lib.MiniLLM.load_from_checkpoint(checkpoint, dtype=torch.float32)
+    exact = minillm(command, "a boat", *options, "--exact")
+    assert not steps
+    expected = getattr(model, command)("a boat", max_new_tokens=9, temperature=0, fast=False)
+    assert exact.stdout == (f"{expected}\n" if command == "chat" else f"a boat{expected[0].text}\n")
+
+    fast = minillm(command, "a boat", *options)
+    assert steps
+    if command == "chat":
+        assert fast.stdout == f"{model.quantized().chat('a boat', max_new_tokens=9)}\n"
+        assert "rounded to 8 bits" in fast.stderr
+        assert "8 bits" not in exact.stderr
+    else:
+        assert fast.stdout == exact.stdout
+
+
 def test_chat_without_a_checkpoint_answers_with_the_model_that_came_along(tmp_path):
     result = in_a_process("chat", "讲讲 LDA 与 Transformer 的差异？", cwd=tmp_path)
     assert result.returncode == 0, result.stderr

@@ -36,13 +36,14 @@ ROOMS = [
     "cli",
     "__main__",
 ]
-# MiniLLM.generate, .stream, .chat, .save and .load_from_checkpoint are there for the user's convenience, and call what
-# is built on the model. Nothing else may.
+# MiniLLM.generate, .stream, .chat, .save, .load_from_checkpoint, .quantized and .dequantized are there for the user's
+# convenience, and call what is built on the model. Nothing else may.
 CONVENIENCES = {
     ("model.decoder", "generation.decoding"),
     ("model.decoder", "generation.streaming"),
     ("model.decoder", "generation.chat_session"),
     ("model.decoder", "model.checkpoint"),
+    ("model.decoder", "model.quantization"),
 }
 LAZY = ["", *(".".join(path.parent.relative_to(PACKAGE).parts) for path in PACKAGE.rglob("*/__init__.pyi"))]
 MODULES = {

@@ -43,6 +43,9 @@ _MaxNewTokens = Annotated[
 _Seed = Annotated[
     int | None, typer.Option(help="The same seed writes the same text.", rich_help_panel=_SAMPLING)
 ]
+_EXACT = (
+    "Compute every token with the model's layers, not on the faster path that differs from them in rounding"
+)
 
 
 @model_app.command()
@@ -55,6 +58,9 @@ def chat(
         str | None, typer.Option(help="What the model is told before the conversation.")
     ] = None,
     device: Device = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help=f"{_EXACT}; and on a CPU, do not round its weights to 8 bits.")
+    ] = False,
     temperature: _Temperature = 0.0,
     top_k: _TopK = None,
     top_p: _TopP = 1.0,
@@ -66,13 +72,18 @@ def chat(
     """Talk with a trained model, or ask it a single question."""
     from minillm_lib.generation.chat_session import ChatSession, chat_in_terminal
     from minillm_lib.generation.streaming import print_stream
+    from minillm_lib.model.quantization import is_quantized
 
     sampling = _sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, seed)
     model = load_model(ckpt, "chat", device)
+    if model.device.type == "cpu" and not exact and not is_quantized(model):
+        model = model.quantized()
+        notes.print("The weights are rounded to 8 bits, to answer faster; --exact keeps them.", style="dim")
     if message is None:
-        chat_in_terminal(model, system=system, sampling=sampling)
+        chat_in_terminal(model, system=system, sampling=sampling, fast=not exact)
     else:
-        print_stream(ChatSession(model, system=system, sampling=sampling).stream(message))
+        session = ChatSession(model, system=system, sampling=sampling, fast=not exact)
+        print_stream(session.stream(message))
 
 
 @model_app.command()
@@ -83,6 +94,7 @@ def generate(
         list[str] | None, typer.Option(help="Stop before this text; may be given several times.")
     ] = None,
     device: Device = None,
+    exact: Annotated[bool, typer.Option("--exact", help=f"{_EXACT}.")] = False,
     temperature: _Temperature = 0.8,
     top_k: _TopK = None,
     top_p: _TopP = 1.0,
@@ -95,7 +107,7 @@ def generate(
     from minillm_lib.generation.streaming import print_stream, stream
 
     sampling = _sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, seed, stop)
-    pieces = stream(load_model(ckpt, "base", device), prompt, sampling)
+    pieces = stream(load_model(ckpt, "base", device), prompt, sampling, fast=not exact)
     print(prompt, end="")
     print_stream(pieces)
     if pieces.generation.finish_reason == "context":
@@ -109,13 +121,14 @@ def export(
     ],
     ckpt: Checkpoint = None,
     dtype: Annotated[
-        Literal["f32", "f16", "bf16"] | None,
+        Literal["f32", "f16", "bf16", "int8"] | None,
         typer.Option(
-            help="Type of the weights. By default f16 in a .gguf file, and unchanged in a directory."
+            help="Type of the weights. By default f16 in a .gguf file, and unchanged in a directory. int8 makes a "
+            "directory that only this package reads, a quarter of the size of f32, which decodes faster on a CPU."
         ),
     ] = None,
 ) -> None:
-    """Write a checkpoint for other programs."""
+    """Write a checkpoint for other programs, or in 8 bits for this one."""
     import torch
 
     from minillm_lib.model.decoder import MiniLLM
@@ -124,10 +137,18 @@ def export(
     if output.suffix == ".gguf":
         from minillm_lib.interop.gguf import export_gguf
 
+        if dtype == "int8":
+            raise ValueError(
+                f"--dtype int8 is this package's own format, not one of .gguf files such as {output}: write f16, and "
+                "quantize it with llama-quantize of llama.cpp"
+            )
         export_gguf(MiniLLM.load_from_checkpoint(ckpt), output, dtype=dtype or "f16")
+    elif dtype == "int8":
+        MiniLLM.load_from_checkpoint(ckpt, dtype=torch.float32).quantized().save(output)
     else:
         types = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
-        MiniLLM.load_from_checkpoint(ckpt, dtype=None if dtype is None else types[dtype]).save(output)
+        model = MiniLLM.load_from_checkpoint(ckpt, dtype=None if dtype is None else types[dtype])
+        (model if dtype is None else model.dequantized()).save(output)
     console.print(f"written: [bold]{output}[/bold]", soft_wrap=True)
 
 

@@ -11,6 +11,7 @@ from .chat_session import (
     chat_in_terminal as chat_in_terminal,
 )
 from .decoding import FinishReason as FinishReason, Generation as Generation, generate as generate
+from .fast_path import FastDecoder as FastDecoder, why_not_fast as why_not_fast
 from .sampling import (
     SamplingConfig as SamplingConfig,
     apply_temperature as apply_temperature,
@@ -22,3 +23,4 @@ from .sampling import (
     penalise_repetition as penalise_repetition,
 )
 from .streaming import TextStream as TextStream, print_stream as print_stream, stream as stream
+from .weight_table import FastPathError as FastPathError

@@ -34,6 +34,8 @@ class ChatSession:
     sampling, options
         As in :func:`~minillm_lib.generation.decoding.generate`, except that by default the likeliest token is always
         chosen: a small model has few answers that are right.
+    fast
+        Whether the fast path may be used, as in :func:`~minillm_lib.generation.decoding.generate`.
 
     Attributes
     ----------
@@ -62,8 +64,10 @@ class ChatSession:
         system: str | None = None,
         history: Sequence[Message] = (),
         sampling: SamplingConfig | None = None,
+        fast: bool = True,
         **options: Any,
     ) -> None:
+        self.fast = fast
         self.model, self.tokenizer = model, tokenizer_of(model)
         self.sampling = configured(sampling or _GREEDY, options)
         first = [] if system is None else [{"role": "system", "content": system}]
@@ -82,7 +86,7 @@ class ChatSession:
         """
         messages = self._fitting([*self.messages, {"role": "user", "content": text}])
         prompt = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True)
-        return self._reply(messages, TextStream(self.model, prompt, self.sampling))
+        return self._reply(messages, TextStream(self.model, prompt, self.sampling, fast=self.fast))
 
     def _reply(self, messages: list[Message], pieces: TextStream) -> Generator[str, None, None]:
         reply = ""
@@ -136,13 +140,14 @@ def chat(
     *,
     history: Sequence[Message] = (),
     sampling: SamplingConfig | None = None,
+    fast: bool = True,
     **options: Any,
 ) -> str:
     """Return the model's reply to one message, after the messages of ``history`` if there are any.
 
     The arguments and errors are those of :class:`ChatSession`, which, unlike this function, keeps the conversation.
     """
-    return ChatSession(model, history=history, sampling=sampling, **options).send(text)
+    return ChatSession(model, history=history, sampling=sampling, fast=fast, **options).send(text)
 
 
 def chat_in_terminal(
@@ -151,6 +156,7 @@ def chat_in_terminal(
     system: str | None = None,
     sampling: SamplingConfig | None = None,
     read: Callable[[str], str] = input,
+    fast: bool = True,
     **options: Any,
 ) -> ChatSession:
     """Talk with a model at the keyboard until Ctrl-D, and return the conversation.
@@ -159,12 +165,12 @@ def chat_in_terminal(
 
     Parameters
     ----------
-    system, sampling, options
+    system, sampling, fast, options
         As in :class:`ChatSession`.
     read
         Shows its argument as a prompt and returns the line that was typed.
     """
-    session = ChatSession(model, system=system, sampling=sampling, **options)
+    session = ChatSession(model, system=system, sampling=sampling, fast=fast, **options)
     print("Ctrl-C stops a reply, /reset starts a new conversation, Ctrl-D ends the conversation.")
     while True:
         try:

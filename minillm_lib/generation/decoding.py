@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from minillm_lib.generation.fast_path import FastDecoder
 from minillm_lib.generation.sampling import SamplingConfig, choose_tokens
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.tokenizer import Tokenizer
@@ -45,9 +46,14 @@ def generate(
     sampling: SamplingConfig | None = None,
     *,
     end_ids: Collection[int] | None = None,
+    fast: bool = True,
     **options: Any,
 ) -> list[Generation]:
     """Continue each prompt of a batch as it would be continued alone, up to rounding.
+
+    A single prompt on a CPU is continued on the fast path, :class:`~minillm_lib.generation.fast_path.FastDecoder`,
+    unless :func:`~minillm_lib.generation.fast_path.why_not_fast` says why it cannot be. The first time on a machine, it
+    is compiled, which takes some seconds.
 
     Parameters
     ----------
@@ -59,6 +65,8 @@ def generate(
         that replace those of ``sampling``.
     end_ids
         The ids of the tokens that end a text; by default the tokenizer's end of text and end of turn.
+    fast
+        Whether the fast path may be used. Without it, the model's layers compute every token.
 
     Returns
     -------
@@ -77,7 +85,7 @@ def generate(
     >>> generate(MiniLLM.from_preset("nano"), [[5, 6, 7], [8]], max_new_tokens=3)[1].finish_reason
     'length'
     """
-    steps = generation_steps(model, as_prompts(model, prompts), configured(sampling, options), end_ids)
+    steps = generation_steps(model, as_prompts(model, prompts), configured(sampling, options), end_ids, fast)
     *_, finished = steps
     return finished
 
@@ -93,6 +101,7 @@ def generation_steps(
     prompts: Sequence[list[int]],
     sampling: SamplingConfig,
     end_ids: Collection[int] | None = None,
+    fast: bool = True,
 ) -> Iterator[list[Generation]]:
     """Yield the texts after all prompts as they grow by one token at a time, until all are finished.
 
@@ -104,7 +113,7 @@ def generation_steps(
     ----------
     prompts
         Token ids, as :func:`as_prompts` returns them.
-    sampling, end_ids
+    sampling, end_ids, fast
         As in :func:`generate`.
     """
     rows = [Generation() for _ in prompts]
@@ -112,13 +121,23 @@ def generation_steps(
     rules = [StopRule(model, len(prompt), sampling, end_ids) for prompt in prompts]
     generators = _seeded_generators(sampling.seed, len(prompts))
     input_ids, attention_mask = _pad_left(prompts, model.device)  # (batch, longest prompt) each
-    seen = torch.zeros(len(prompts), model.config.vocab_size, dtype=torch.bool, device=model.device)
+    seen = None  # (batch, vocab): tokens that occurred, if that matters
+    if sampling.repetition_penalty != 1:
+        seen = torch.zeros(len(prompts), model.config.vocab_size, dtype=torch.bool, device=model.device)
     cache = model.new_cache(len(prompts), input_ids.shape[1] + max(rule.limit for rule in rules) - 1)
+    decoder: FastDecoder | None = None
     while any(row.finish_reason is None for row in rows):
-        with _eval_mode(modules):
-            hidden = model.hidden_states(input_ids, attention_mask=attention_mask, cache=cache)
-            logits = linear(hidden[:, -1], model.output_weight).float()  # (batch, vocab)
-        seen.scatter_(1, input_ids, True)
+        if fast and len(prompts) == 1 and cache.length and not (decoder and decoder.is_current()):
+            decoder = FastDecoder.if_possible(model, cache)
+            fast = decoder is not None
+        if decoder is not None:
+            logits = decoder(int(input_ids))
+        else:
+            with _eval_mode(modules):
+                hidden = model.hidden_states(input_ids, attention_mask=attention_mask, cache=cache)
+                logits = linear(hidden[:, -1], model.output_weight).float()  # (batch, vocab)
+        if seen is not None:
+            seen.scatter_(1, input_ids, True)
         tokens = choose_tokens(logits, sampling, seen, generators)  # (batch,)
         for row, rule, token in zip(rows, rules, tokens.tolist(), strict=True):
             if row.finish_reason is None:

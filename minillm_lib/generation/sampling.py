@@ -131,7 +131,7 @@ def filter_logits(logits: Tensor, config: SamplingConfig) -> Tensor:
 
 
 def choose_tokens(
-    logits: Tensor, config: SamplingConfig, seen: Tensor, generators: Sequence[torch.Generator]
+    logits: Tensor, config: SamplingConfig, seen: Tensor | None, generators: Sequence[torch.Generator]
 ) -> Tensor:
     """Choose the next token of each row, ``(batch,)``, as configured.
 
@@ -140,11 +140,20 @@ def choose_tokens(
     logits
         ``(batch, vocab)``.
     seen
-        As in :func:`penalise_repetition`.
+        As in :func:`penalise_repetition`; only a ``repetition_penalty`` other than 1 needs it.
     generators
         One per row.
+
+    Raises
+    ------
+    ValueError
+        If ``seen`` is needed and is ``None``.
     """
     if config.repetition_penalty != 1:
+        if seen is None:
+            raise ValueError(
+                f"repetition_penalty={config.repetition_penalty} needs to know which tokens were seen"
+            )
         logits = penalise_repetition(logits, seen, config.repetition_penalty)
     if config.temperature == 0:
         return logits.argmax(dim=-1)

@@ -36,11 +36,12 @@ class TextStream(Iterator[str]):
         sampling: SamplingConfig | None = None,
         *,
         end_ids: Collection[int] | None = None,
+        fast: bool = True,
         **options: Any,
     ) -> None:
         tokenizer, sampling = tokenizer_of(model), configured(sampling, options)
         self._latest = [Generation()]
-        steps = generation_steps(model, as_prompts(model, prompt), sampling, end_ids)
+        steps = generation_steps(model, as_prompts(model, prompt), sampling, end_ids, fast)
         self._pieces = until_stop(tokenizer.decode_stream(_new_ids(steps, self._latest)), sampling.stop)
 
     def __next__(self) -> str:
@@ -66,6 +67,7 @@ def stream(
     sampling: SamplingConfig | None = None,
     *,
     end_ids: Collection[int] | None = None,
+    fast: bool = True,
     **options: Any,
 ) -> TextStream:
     """Continue one prompt, piece by piece: ``for piece in stream(model, "Once upon a time"): …``.
@@ -78,7 +80,7 @@ def stream(
     ValueError
         As in :func:`~minillm_lib.generation.decoding.generate`, and if the model has no tokenizer.
     """
-    return TextStream(model, prompt, sampling, end_ids=end_ids, **options)
+    return TextStream(model, prompt, sampling, end_ids=end_ids, fast=fast, **options)
 
 
 def until_stop(pieces: Iterable[str], stop: Sequence[str]) -> Iterator[str]:

@@ -111,7 +111,7 @@ def gguf_tensors(model: MiniLLM) -> Iterator[tuple[str, Tensor]]:
     """
     config = model.config
     heads = {"attn_q": config.n_heads, "attn_k": config.n_kv_heads}
-    for name, tensor in model.state_dict().items():
+    for name, tensor in model.dequantized().state_dict().items():
         module, _, kind = name.rpartition(".")
         layer, module = module.split(".", 2)[1:] if module.startswith("layers.") else ("", module)
         theirs, tensor = _NAMES[module], tensor.detach().float().cpu()

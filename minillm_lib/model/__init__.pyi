@@ -17,6 +17,12 @@ from .kv_cache import KVCache as KVCache
 from .loss import linear_cross_entropy as linear_cross_entropy
 from .ngram import NGramModel as NGramModel
 from .perplexity import PositionBucket as PositionBucket, perplexity_by_position as perplexity_by_position
+from .quantization import (
+    QuantizedEmbedding as QuantizedEmbedding,
+    QuantizedLinear as QuantizedLinear,
+    is_quantized as is_quantized,
+    quantize_rows as quantize_rows,
+)
 from .rms_norm import RMSNorm as RMSNorm
 from .rope import (
     RotaryEmbedding as RotaryEmbedding,

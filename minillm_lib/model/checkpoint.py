@@ -27,6 +27,7 @@ from minillm_lib.io.atomic_write import write_atomically
 from minillm_lib.model.config import ModelConfig, RopeScaling
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.hugging_face import from_hugging_face, to_hugging_face
+from minillm_lib.model.quantization import empty_quantized, is_quantized
 from minillm_lib.model.rope import RotaryEmbedding
 from minillm_lib.tokenizer import Tokenizer
 
@@ -37,6 +38,8 @@ _WEIGHTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+_INT8 = {"quant_method": "minillm_int8"}
+"""``quantization_config`` in the ``config.json`` of a model with weights in 8 bits."""
 
 
 class CheckpointError(ValueError):
@@ -58,7 +61,8 @@ def save_checkpoint(model: MiniLLM, path: str | os.PathLike[str], tokenizer: Tok
         ``config.json``, ``model.safetensors`` with the tensor names of Hugging Face's Llama, and the files of
         :meth:`Tokenizer.save_hugging_face <minillm_lib.tokenizer.Tokenizer.save_hugging_face>`.
         ``AutoModelForCausalLM`` and ``AutoTokenizer`` of transformers open the directory, unless
-        :func:`~minillm_lib.model.hugging_face.model_type` is ``"minillm"``.
+        :func:`~minillm_lib.model.hugging_face.model_type` is ``"minillm"``, or the model is quantized: its matrices are
+        written in 8 bits, which only :func:`load_checkpoint` reads.
     tokenizer
         By default ``model.tokenizer``.
 
@@ -95,14 +99,16 @@ def load_checkpoint(
 ) -> MiniLLM:
     """Load a checkpoint of :func:`save_checkpoint`, or a Llama or Qwen3 directory from Hugging Face, in eval mode.
 
-    A tokenizer that is damaged or was written by another program is left out, with a ``UserWarning``.
+    A model that was saved with weights in 8 bits has them again. A tokenizer that is damaged or was written by another
+    program is left out, with a ``UserWarning``.
 
     Parameters
     ----------
     path
         A directory with ``config.json`` and the tensors, in one file or in shards; or a ``.pt`` file.
     device, dtype
-        Device and type of the parameters; the default type is that in which the embedding was saved.
+        Device and type of the parameters; the default type is that in which the embedding was saved. In a quantized
+        model, it is the type in which it computes.
     rope_scaling
         A scaling for a longer context than the model was trained on, as in
         :meth:`~minillm_lib.model.config.ModelConfig.with_rope_scaling`; by default that of the checkpoint.
@@ -118,13 +124,13 @@ def load_checkpoint(
     """
     path = _present_or_previous(Path(path))
     if path.is_dir():
-        config, file = _read_config(path / "config.json"), weights_file(path)
+        (config, int8), file = _read_config(path / "config.json"), weights_file(path)
         tensors, tokenizer = read_tensors(file), _read_tokenizer(path / "tokenizer.model")
     else:
-        file, (config, tensors, tokenizer) = path, _read_single_file(path)
+        file, (config, int8, tensors, tokenizer) = path, _read_single_file(path)
     if rope_scaling is not None:
         config = config.with_rope_scaling(rope_scaling)
-    model = assemble(config, tensors, file, dtype).to(device)
+    model = assemble(config, tensors, file, dtype, int8=int8).to(device)
     model.tokenizer = tokenizer
     return model.eval()
 
@@ -219,6 +225,9 @@ def _flush_to_disk(folder: Path) -> None:
 def _config_json(model: MiniLLM, tokenizer: Tokenizer | None) -> dict[str, Any]:
     """Return the content of ``config.json``: the configuration, the dtype and the ids of the special tokens."""
     values = to_hugging_face(model.config)
+    if is_quantized(model):  # a type that transformers refuse, whatever the blocks
+        config = model.config.model_dump(mode="json")
+        values = {"model_type": "minillm", "minillm": config, "quantization_config": _INT8}
     values["torch_dtype"] = str(model.embed_tokens.weight.dtype).removeprefix("torch.")
     values["bos_token_id"] = tokenizer.bos_id if tokenizer else None
     values["eos_token_id"] = [tokenizer.eos_id, tokenizer.end_of_turn_id] if tokenizer else None
@@ -248,16 +257,21 @@ def _write_single_file(model: MiniLLM, path: Path, tokenizer: Tokenizer | None) 
     write_atomically(path, buffer.getvalue())
 
 
-def _read_single_file(path: Path) -> tuple[ModelConfig, dict[str, Tensor], Tokenizer | None]:
+def _read_single_file(path: Path) -> tuple[ModelConfig, bool, dict[str, Tensor], Tokenizer | None]:
     content = torch_load(path)
     if not isinstance(content, dict) or not {"config", "model"} <= content.keys():
         found = [str(key) for key in content][:4] if isinstance(content, dict) else type(content).__name__
         raise CheckpointError(
             f"{path}: not a checkpoint of this package; expected the keys 'config' and 'model', found {found}"
         )
-    config, tensors = _config(path, content["config"]), _tensors(path, content["model"])
+    (config, int8), tensors = _config(path, content["config"]), _tensors(path, content["model"])
     tokenizer = content.get("tokenizer")
-    return config, tensors, _tokenizer(path, bytes(tokenizer.tolist())) if tokenizer is not None else None
+    return (
+        config,
+        int8,
+        tensors,
+        _tokenizer(path, bytes(tokenizer.tolist())) if tokenizer is not None else None,
+    )
 
 
 def torch_load(path: Path) -> Any:
@@ -280,7 +294,7 @@ def torch_load(path: Path) -> Any:
         raise CheckpointError(f"{path}: truncated, or not a file of tensors written by torch.save") from error
 
 
-def _read_config(path: Path) -> ModelConfig:
+def _read_config(path: Path) -> tuple[ModelConfig, bool]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -290,11 +304,15 @@ def _read_config(path: Path) -> ModelConfig:
     return _config(path, values)
 
 
-def _config(path: Path, values: Any) -> ModelConfig:
+def _config(path: Path, values: Any) -> tuple[ModelConfig, bool]:
+    """Return the configuration, and whether the matrices are in 8 bits."""
     if not isinstance(values, dict):
         raise CheckpointError(f"{path}: the configuration is not a mapping of keys to values")
+    int8 = values.get("quantization_config") == _INT8
+    if int8:
+        values = {key: value for key, value in values.items() if key != "quantization_config"}
     try:
-        return from_hugging_face(values)
+        return from_hugging_face(values), int8
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
 
@@ -367,7 +385,12 @@ def _tokenizer(path: Path, model: bytes) -> Tokenizer | None:
 
 
 def assemble(
-    config: ModelConfig, tensors: Mapping[str, Tensor], path: Path, dtype: torch.dtype | None
+    config: ModelConfig,
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    dtype: torch.dtype | None,
+    *,
+    int8: bool = False,
 ) -> MiniLLM:
     """Return a model whose parameters are the given tensors, each of which must fit the configuration.
 
@@ -379,21 +402,29 @@ def assemble(
         Where the tensors come from, for error messages.
     dtype
         Type of the parameters; by default that of the embedding.
+    int8
+        Whether the model is quantized.
 
     Raises
     ------
     CheckpointError
         If a tensor is missing, unexpected or of the wrong shape or type.
     """
-    with torch.device("meta"):
-        model = MiniLLM(config)
+    if int8:
+        model = empty_quantized(config)
+    else:
+        with torch.device("meta"):
+            model = MiniLLM(config)
     found = {name: tensor for name, tensor in tensors.items() if not name.endswith("rotary_emb.inv_freq")}
     if config.tied_embeddings:
         _drop_tied_head(found, path)
-    expected = {_their_name(name): tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    expected = {_their_name(name): tensor for name, tensor in model.state_dict().items()}
     _check_tensors(found, expected, path)
-    dtype = dtype or found["model.embed_tokens.weight"].dtype
-    state = {name: found[_their_name(name)].to(dtype) for name in model.state_dict()}
+    dtype = dtype or found["model.embed_tokens.weight_scale" if int8 else "model.embed_tokens.weight"].dtype
+    state = {
+        name: found[_their_name(name)].to(dtype if tensor.is_floating_point() else tensor.dtype)
+        for name, tensor in model.state_dict().items()
+    }
     model.load_state_dict(state, assign=True)
     if model.rotary is not None:
         model.rotary = RotaryEmbedding(config)  # its frequencies are not in the file
@@ -409,9 +440,10 @@ def _drop_tied_head(found: dict[str, Tensor], path: Path) -> None:
         )
 
 
-def _check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], path: Path) -> None:
-    """Check that exactly the expected tensors are there, in floating point and in the expected shapes."""
-    for name, shape in expected.items():
+def _check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
+    """Check that exactly the expected tensors are there, in the expected shapes and kinds of numbers."""
+    for name, tensor in expected.items():
+        shape = tuple(tensor.shape)
         if name not in found:
             raise CheckpointError(f"{path}: tensor {name} is missing; the configuration expects {shape}")
         has, dtype = tuple(found[name].shape), found[name].dtype
@@ -419,9 +451,13 @@ def _check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, tuple[int
             raise CheckpointError(
                 f"{path}: tensor {name} has the shape {has}, but the configuration expects {shape}"
             )
-        if not dtype.is_floating_point:
+        if tensor.is_floating_point() and not dtype.is_floating_point:
             raise CheckpointError(
                 f"{path}: tensor {name} has the type {dtype}, but weights must be floating point"
+            )
+        if not tensor.is_floating_point() and dtype != tensor.dtype:
+            raise CheckpointError(
+                f"{path}: tensor {name} has the type {dtype}, but {tensor.dtype} is expected"
             )
     if unexpected := sorted(found.keys() - expected.keys()):
         name, others = unexpected[0], len(unexpected) - 1

@@ -300,6 +300,18 @@ class MiniLLM(nn.Module):
 
         return chat(self, text, **options)
 
+    def quantized(self) -> MiniLLM:
+        """Return a copy with weights in 8 bits: see :func:`~minillm_lib.model.quantization.quantize`."""
+        from minillm_lib.model.quantization import quantize
+
+        return quantize(self)
+
+    def dequantized(self) -> MiniLLM:
+        """Return a model with ordinary weights: see :func:`~minillm_lib.model.quantization.dequantize`."""
+        from minillm_lib.model.quantization import dequantize
+
+        return dequantize(self)
+
     @property
     def output_weight(self) -> Tensor:
         """The output head, ``(vocab, hidden)``: its own matrix, or the embedding when the two are tied."""
