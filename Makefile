@@ -12,8 +12,11 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Python 3.11 or newer is required, but this is {sys.version.split()[0]}; choose another one: make PYTHON=python3.12 …")'
 	@echo "Setting up .venv: $$(grep -c == requirements.lock) packages, about two minutes"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --disable-pip-version-check -r requirements.lock 2>.venv/pip-errors.log \
-		| awk '/^(Collecting|Requirement already)/ { printf "\r  package %d", ++n; fflush() } /^Installing/ { printf "\n  installing\n"; fflush() }' \
+	@if [ -t 1 ]; then every=1; else every=25; fi; \
+		$(BIN)/pip install --disable-pip-version-check -r requirements.lock 2>.venv/pip-errors.log \
+		| awk -v every=$$every -v total="$$(grep -c == requirements.lock)" ' \
+			/^(Collecting|Requirement already)/ && ++n % every == 0 { printf every == 1 ? "\r  package %d of %d" : "  package %d of %d\n", n, total; fflush() } \
+			/^Installing/ { printf every == 1 ? "\n  installing\n" : "  installing\n"; fflush() }' \
 		|| { cat .venv/pip-errors.log >&2; exit 1; }
 	@$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable . 2>>.venv/pip-errors.log \
 		|| { cat .venv/pip-errors.log >&2; exit 1; }
@@ -26,7 +29,7 @@ help: ## show this list
 
 setup: $(READY) ## set up .venv only
 
-demo: $(READY) ## from topics to a language model that answers questions, as an HTML report (about ten minutes)
+demo: $(READY) ## from topics to a language model that answers questions, as an HTML report (about five minutes)
 	@$(BIN)/minillm demo
 
 chat: $(READY) ## chat with the included 26 M model

@@ -5,7 +5,7 @@ import torch
 from hugging_face_reference import small_config
 from hypothesis import given, settings, strategies as st
 
-from minillm_lib.model.attention import GroupedQueryAttention, attend, causal_mask
+from minillm_lib.model.attention import GroupedQueryAttention, attend, attend_in_blocks, causal_mask
 from minillm_lib.model.rope import RotaryEmbedding
 
 
@@ -58,6 +58,41 @@ def test_padding_is_never_attended_to(seed, past, seq):
     real = is_token[:, None, past:, None].expand_as(output)
     assert torch.isfinite(output).all()
     torch.testing.assert_close(output[real], expected[real], atol=1e-5, rtol=1e-4)
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    n_kv_heads=st.integers(1, 3),
+    group=st.integers(1, 3),
+    seq=st.sampled_from([1, 2, 127, 128, 129, 300]),
+    is_packed=st.booleans(),
+)
+@settings(max_examples=30, deadline=None)
+def test_in_blocks_attention_and_its_gradients_are_the_same(seed, n_kv_heads, group, seq, is_packed):
+    torch.manual_seed(seed)
+    query = torch.randn(2, n_kv_heads * group, seq, 5, dtype=torch.float64, requires_grad=True)
+    key, value = torch.randn(2, 2, n_kv_heads, seq, 5, dtype=torch.float64).requires_grad_().unbind()
+    segments = torch.randint(3, (2, seq)).sort().values if is_packed else None
+    mask = causal_mask(0, seq, None, query.device, segments)
+    output = attend_in_blocks(query, key, value, mask)
+    expected = attend(query, key, value, mask)
+    torch.testing.assert_close(output, expected)
+    weights = torch.randn_like(output)
+    ours, theirs = (
+        torch.autograd.grad((each * weights).sum(), (query, key, value)) for each in (output, expected)
+    )
+    torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_bfloat16_in_blocks_is_near_float32_and_drops_weights(monkeypatch, dropout):
+    monkeypatch.setattr("minillm_lib.model.attention._HAS_AMX", False)
+    query, (key, value) = torch.randn(2, 4, 200, 8), torch.randn(2, 2, 2, 200, 8)
+    expected = attend(query, key, value)
+    output = attend(query.bfloat16(), key.bfloat16(), value.bfloat16(), dropout=dropout)
+    assert output.dtype == torch.bfloat16
+    difference = (output.float() - expected).abs().mean()
+    assert (difference < 0.01) == (dropout == 0)
 
 
 @pytest.mark.parametrize("n_kv_heads", [1, 2, 4])

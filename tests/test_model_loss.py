@@ -4,7 +4,7 @@ from hypothesis import given, settings, strategies as st
 from torch.nn.functional import cross_entropy, linear
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from minillm_lib.model.loss import linear_cross_entropy
+from minillm_lib.model.loss import chunk_cross_entropy, linear_cross_entropy
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +37,27 @@ def test_value_and_gradients_are_those_of_cross_entropy(n_tokens, chunk_tokens, 
     torch.testing.assert_close(loss, expected)
     wanted = torch.autograd.grad(3 * expected, (hidden, weight))
     found = torch.autograd.grad(3 * loss, (hidden, weight))
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("n_tokens", "n_counted", "sizes"), [
+    (100, 100, [32, 32, 32, 4]), (100, 97, [32, 32, 32, 4]), (100, 60, [32, 32]), (100, 1, [32]), (100, 0, [32]),
+    (20, 3, [20]),
+])  # fmt: skip
+def test_chunks_without_labels_are_left_out_and_the_others_are_full(n_tokens, n_counted, sizes):
+    hidden, weight, labels = problem(n_tokens)
+    labels[torch.randperm(n_tokens)[n_counted:]] = -100
+    seen = []
+
+    def step(hidden, *others):
+        seen.append(len(hidden))
+        return chunk_cross_entropy(hidden, *others)
+
+    loss = linear_cross_entropy(hidden, weight, labels, reduction="sum", chunk_tokens=32, chunk_step=step)
+    expected = cross_entropy(linear(hidden, weight).float(), labels, reduction="sum")
+    torch.testing.assert_close(loss, expected)
+    assert seen == sizes
+    found, wanted = (torch.autograd.grad(each, (hidden, weight)) for each in (loss, expected))
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 

@@ -139,6 +139,22 @@ def test_the_entries_of_an_update_are_as_large_as_adamw_s():
         assert 0.15 < weight.square().mean().sqrt().item() < 0.25, shape
 
 
+def test_matrices_of_one_shape_are_updated_together_as_if_each_were_alone():
+    torch.manual_seed(0)
+    shapes = [(6, 4), (4, 4), (6, 4), (4, 6), (6, 4)]
+    together, alone = ([torch.nn.Parameter(torch.ones(shape)) for shape in shapes] for _ in range(2))
+    config = OptimizerConfig(name="muon", lr=0.1)
+    optimizers = [Muon(together, config), *(Muon([each], config) for each in alone)]
+    for _ in range(2):
+        for first, second in zip(together[:-1], alone[:-1], strict=True):  # the last one has no gradient
+            first.grad = torch.randn_like(first)
+            second.grad = first.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    torch.testing.assert_close(together, alone)
+    assert torch.equal(together[-1], torch.ones(6, 4))
+
+
 def test_a_gradient_of_zeros_moves_nothing():
     weight = torch.nn.Parameter(torch.ones(4, 6))
     weight.grad = torch.zeros(4, 6)

@@ -86,6 +86,36 @@ def test_figures_come_from_the_runs_and_the_counting(page, way):
     assert "148.4" in html  # exp(5), the bigram perplexity
 
 
+LATER = {
+    "data": ("tokenizer", "text", "baselines"),
+    "pretraining": ("pretraining",),
+    "sft": ("sft", "n_conversations"),
+    "answers": ("before", "after", "held_out"),
+}
+
+
+@pytest.mark.parametrize("n_done", [1, 2, 3, 4, 5])
+def test_after_each_stage_the_page_shows_what_there_is_and_names_the_rest(way, n_done, tmp_path):
+    present = [name for stage in list(LATER)[: n_done - 1] for name in LATER[stage]]
+    seconds = dict(list(way.seconds.items())[:n_done])
+    partial = WholeWay(way.lda, way.bag, seconds=seconds, **{name: getattr(way, name) for name in present})
+    html = write_demo_report(tmp_path / "demo.html", partial).read_text(encoding="utf-8")
+    assert html.count("Still to come") == (3, 2, 1, 1, 0)[n_done - 1]
+    assert (f"after stage {n_done} of 5" in html) == (n_done < 5)
+    assert "pyLDAvis" in html
+    assert ("Held-out perplexity went from" in html) == (n_done >= 3)
+    assert ("minillm chat" in html) == (n_done >= 4)
+    assert ("They differ." in html) == (n_done == 5)
+    assert html.count("<tr><td>") >= n_done  # the times, at least
+
+
+def test_the_topics_are_drawn_only_once(way, tmp_path, monkeypatch):
+    write_demo_report(tmp_path / "first.html", way)
+    monkeypatch.setattr("minillm_lib.viz.demo_report.topic_sections", None)
+    write_demo_report(tmp_path / "second.html", way)
+    assert (tmp_path / "first.html").read_bytes() == (tmp_path / "second.html").read_bytes()
+
+
 def test_a_report_that_has_no_place_is_refused(way, tmp_path):
     with pytest.raises(ReportError, match="it is a folder"):
         write_demo_report(tmp_path, way)

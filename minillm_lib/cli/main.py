@@ -62,12 +62,13 @@ def demo(
     from minillm_lib.demo import DemoInterrupted, run_demo
 
     try:
-        way = run_demo(output, folder=folder, language=report_language, quick=quick)
+        run_demo(output, folder=folder, language=report_language, quick=quick)
     except DemoInterrupted:
         raise typer.Exit(130) from None
-    console.print(str(way.held_out), highlight=False)
     announce_report(output, open_report)
-    console.print(f"[dim]next: minillm chat --ckpt {way.sft.output}[/dim]", highlight=False, soft_wrap=True)
+    console.print(
+        f"[dim]next: minillm chat --ckpt {folder / 'sft.pt'}[/dim]", highlight=False, soft_wrap=True
+    )
 
 
 # The order in which `minillm --help` lists the commands.

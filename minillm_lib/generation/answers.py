@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
-from tqdm.auto import tqdm
 
 from minillm_lib.corpora.faq import FaqQuestion
 from minillm_lib.generation.decoding import generate, tokenizer_of
 from minillm_lib.generation.sampling import SamplingConfig
+from minillm_lib.io.progress_bar import progress_bar
 from minillm_lib.model.decoder import MiniLLM
 
 _GREEDY = SamplingConfig(temperature=0.0, max_new_tokens=256)
@@ -129,7 +129,7 @@ def check_answers(
         for language in {question.language for question, _ in asked}
     }
     answers: list[CheckedAnswer] = []
-    with tqdm(total=len(asked), desc="asking", unit="question", disable=not progress) as bar:
+    with progress_bar(total=len(asked), desc="asking", unit="question", disable=not progress) as bar:
         for start in range(0, len(asked), batch_size):
             for checked in _ask(model, asked[start : start + batch_size], nearest, sampling):
                 answers.append(checked)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import dropout as drop_out, scaled_dot_product_attention
 
 from minillm_lib.model.config import ModelConfig
+from minillm_lib.model.devices import has_amx
 from minillm_lib.model.kv_cache import KVCache
 from minillm_lib.model.rms_norm import RMSNorm
 from minillm_lib.model.rope import rotate
+
+QUERIES_IN_A_BLOCK = 128
+_MOST_KEYS_IN_BLOCKS = 1024  # attend_in_blocks keeps all weights for the backward pass
+_HAS_AMX = has_amx()
 
 
 class GroupedQueryAttention(nn.Module):
@@ -121,6 +126,8 @@ def attend(
         rows = query.reshape(batch, n_kv_heads, n_heads // n_kv_heads, head_dim)
         output = scaled_dot_product_attention(rows, key, value, attn_mask=mask, dropout_p=dropout)
         return output.reshape(batch, n_heads, 1, head_dim)
+    if _is_faster_in_blocks(query) and seq == n_keys <= _MOST_KEYS_IN_BLOCKS:
+        return attend_in_blocks(query, key, value, mask, dropout)
     return scaled_dot_product_attention(
         query,
         key,
@@ -130,6 +137,39 @@ def attend(
         is_causal=mask is None,
         enable_gqa=n_kv_heads < n_heads,
     )
+
+
+def attend_in_blocks(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, dropout: float = 0.0
+) -> Tensor:
+    """Do the same as :func:`attend`, for queries without a past, by products of matrices and a softmax.
+
+    The queries are divided into blocks, and each block is multiplied only with the keys up to its end. In bfloat16
+    on a CPU without AMX, forward and backward pass together take less than half the time of PyTorch's fused attention.
+    The weights are rounded to bfloat16, and kept for the backward pass, so memory grows with the square of the length.
+
+    The arguments and the result are those of :func:`attend`.
+    """
+    seq, head_dim = query.shape[-2:]
+    if mask is None:
+        mask = torch.ones(seq, seq, dtype=torch.bool, device=query.device).tril()[None, None]
+    bias = torch.zeros(mask.shape, dtype=query.dtype, device=query.device).masked_fill(~mask, -torch.inf)
+    groups = (
+        query.unflatten(1, (key.shape[1], -1)) * head_dim**-0.5
+    )  # (batch, n_kv_heads, group, seq, head_dim)
+    outputs = []
+    for start in range(0, seq, QUERIES_IN_A_BLOCK):
+        end = min(start + QUERIES_IN_A_BLOCK, seq)
+        rows = groups[..., start:end, :].flatten(2, 3)  # (batch, n_kv_heads, group * block, head_dim)
+        scores = (rows @ key[:, :, :end].mT).unflatten(2, (-1, end - start))
+        scores += bias[:, :, None, start:end, :end]  # (batch, n_kv_heads, group, block, end)
+        weights = drop_out(scores.softmax(dim=-1), dropout).flatten(2, 3)
+        outputs.append((weights @ value[:, :, :end]).unflatten(2, (-1, end - start)))
+    return torch.cat(outputs, dim=3).flatten(1, 2)  # (batch, n_heads, seq, head_dim)
+
+
+def _is_faster_in_blocks(query: Tensor) -> bool:
+    return query.dtype == torch.bfloat16 and query.device.type == "cpu" and not _HAS_AMX
 
 
 def causal_mask(

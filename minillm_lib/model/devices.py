@@ -43,5 +43,14 @@ def has_bf16_instructions() -> bool:
 
     ``benchmarks/training.py`` measures both types.
     """
+    return bool(_cpu_capabilities().get("avx512_bf16")) or has_amx()
+
+
+def has_amx() -> bool:
+    """Return whether the CPU multiplies tiles of bfloat16 numbers (Intel's AMX), several times as fast as vectors."""
+    return bool(_cpu_capabilities().get("amx_bf16"))
+
+
+def _cpu_capabilities() -> dict[str, Any]:
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return capabilities

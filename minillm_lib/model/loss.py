@@ -53,6 +53,7 @@ def linear_cross_entropy(
     Tensor
         A float32 scalar, in nats.
     """
+    hidden, labels = _counted_first(hidden, labels, ignore_index, chunk_tokens)
     if torch.is_autocast_enabled(hidden.device.type):
         dtype = torch.get_autocast_dtype(hidden.device.type)
         hidden, weight = hidden.to(dtype), weight.to(dtype)
@@ -63,6 +64,22 @@ def linear_cross_entropy(
     if reduction == "sum":
         return total
     return total / (labels != ignore_index).sum().clamp(min=1)
+
+
+def _counted_first(
+    hidden: Tensor, labels: Tensor, ignore_index: int, chunk_tokens: int
+) -> tuple[Tensor, Tensor]:
+    """Leave out chunks of tokens that do not count: in fine-tuning, most tokens are those of questions.
+
+    The tokens that count come first, and others fill up their last chunk. So chunks stay equally long, and a compiled
+    ``chunk_step`` need not be compiled for each number of tokens.
+    """
+    counts = labels != ignore_index
+    n_chunks = max(-(-int(counts.sum()) // chunk_tokens), 1)
+    if n_chunks * chunk_tokens >= len(labels):
+        return hidden, labels
+    kept = counts.int().argsort(descending=True, stable=True)[: n_chunks * chunk_tokens]
+    return hidden[kept], labels[kept]
 
 
 def chunk_cross_entropy(

@@ -18,6 +18,7 @@ import psutil
 import torch
 from tqdm.auto import tqdm
 
+from minillm_lib.io.progress_bar import progress_bar
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.devices import matmul_flops
 from minillm_lib.training.config import LogConfig, RunConfig
@@ -64,7 +65,7 @@ class Metrics:
             for logger in self._loggers:
                 closing.callback(logger.close)
             self._bar = closing.enter_context(
-                tqdm(
+                progress_bar(
                     total=self.config.train.steps,
                     initial=step,
                     desc=self.config.stage,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -102,34 +103,45 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """Update every matrix that has a gradient."""
+        """Update every matrix that has a gradient; matrices of one shape together, which is faster."""
         for group in self.param_groups:
+            by_shape: dict[torch.Size, list[Tensor]] = defaultdict(list)
             for matrix in group["params"]:
                 if matrix.grad is not None:
-                    self._update(matrix, matrix.grad, group)
+                    by_shape[matrix.shape].append(matrix)
+            for matrices in by_shape.values():
+                self._update(matrices, group)
 
-    def _update(self, matrix: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[matrix]
+    def _update(self, matrices: Sequence[Tensor], group: dict[str, Any]) -> None:
+        """Update matrices of the same shape."""
+        updates = orthogonalise(torch.stack([self._direction(each, group) for each in matrices]), self._dtype)
+        scale = 0.2 * max(matrices[0].shape) ** 0.5
+        for matrix, update in zip(matrices, updates, strict=True):
+            matrix.mul_(1 - group["lr"] * group["weight_decay"])
+            matrix.add_(_share_of(update, matrix), alpha=-group["lr"] * scale)
+
+    def _direction(self, matrix: Tensor, group: dict[str, Any]) -> Tensor:
+        """Add the gradient to the momentum of a matrix, and return the full Nesterov momentum."""
+        state, grad = self.state[matrix], matrix.grad
+        assert grad is not None
         if not state:
             state["momentum"] = torch.zeros_like(matrix)
         momentum = state["momentum"].lerp_(grad, 1 - group["momentum"])
         nesterov = grad.lerp(momentum, group["momentum"])
-        scale = 0.2 * max(matrix.shape) ** 0.5
-        matrix.mul_(1 - group["lr"] * group["weight_decay"])
-        matrix.add_(_orthogonalised(nesterov, self._dtype), alpha=-group["lr"] * scale)
+        return nesterov.full_tensor() if isinstance(nesterov, DTensor) else nesterov
 
 
-def _orthogonalised(matrix: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """Apply :func:`orthogonalise` to the full matrix, even if each process holds only a shard of it."""
+def _share_of(update: Tensor, matrix: Tensor) -> Tensor:
+    """Return the part of a full update that belongs to this process, if each holds only a shard of the matrix."""
     if not isinstance(matrix, DTensor):
-        return orthogonalise(matrix, dtype)
+        return update
     mesh = matrix.device_mesh
-    whole = DTensor.from_local(orthogonalise(matrix.full_tensor(), dtype), mesh, [Replicate()] * mesh.ndim)
+    whole = DTensor.from_local(update, mesh, [Replicate()] * mesh.ndim)
     return whole.redistribute(mesh, matrix.placements)  # each process keeps its own rows; nothing is sent
 
 
 def orthogonalise(matrix: Tensor, dtype: torch.dtype | None = None, n_iterations: int = 5) -> Tensor:
-    """Return about ``U V^T`` for a matrix ``U S V^T``, by matrix products alone.
+    """Return about ``U V^T`` for each matrix ``U S V^T``, by matrix products alone.
 
     The singular values of the result lie between about 0.7 and 1.2. This is a quintic Newton–Schulz iteration with the
     coefficients of Jordan et al. 2024, which rise from 0 as steeply as possible.
@@ -137,16 +149,20 @@ def orthogonalise(matrix: Tensor, dtype: torch.dtype | None = None, n_iterations
     Parameters
     ----------
     matrix
-        ``(rows, columns)``.
+        ``(..., rows, columns)``: one matrix or several.
     dtype
         The type of the products, by default the matrix's own; bfloat16 is precise enough, and faster on devices that
         support it.
     """
-    x = matrix / (matrix.norm() + 1e-7)  # before the conversion: very small gradients underflow in float16
+    rows, columns = matrix.shape[-2:]
+    x = matrix.reshape(-1, rows, columns)
+    x = x / (
+        x.norm(dim=(1, 2), keepdim=True) + 1e-7
+    )  # before the conversion: small gradients underflow in float16
     x = x.to(dtype or matrix.dtype)
-    is_tall = matrix.shape[0] > matrix.shape[1]
-    x = x.T if is_tall else x
+    is_tall = rows > columns
+    x = x.mT if is_tall else x  # (n, short, long)
     for _ in range(n_iterations):
-        gram = x @ x.T  # (short, short)
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
-    return (x.T if is_tall else x).to(matrix.dtype)
+        gram = x @ x.mT  # (n, short, short)
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+    return (x.mT if is_tall else x).reshape(matrix.shape).to(matrix.dtype)

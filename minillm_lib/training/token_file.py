@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 from minillm_lib.corpora.document import Document
 from minillm_lib.io.atomic_write import open_atomically
 from minillm_lib.io.parallel import parallel_map
+from minillm_lib.io.progress_bar import progress_bar
 from minillm_lib.tokenizer import Tokenizer
 
 _MARK = b"MINILLM-TOKENS\n"
@@ -89,7 +90,7 @@ def pack(
     corpus = _Corpus(documents)
     with (
         open_atomically(path) as file,
-        tqdm(desc=f"packing {path.name}", unit="B", unit_scale=True, disable=not progress) as bar,
+        progress_bar(desc=f"packing {path.name}", unit="B", unit_scale=True, disable=not progress) as bar,
     ):
         encoded = _encoded(corpus, tokenizer, add_bos, add_eos, n_jobs)
         metadata = _write(file, encoded, tokenizer, corpus, bar)

@@ -1,11 +1,14 @@
-"""An HTML report on the demo: topics, text, pretraining, fine-tuning, answers, and how long each of them took."""
+"""An HTML report on the demo: topics, text, pretraining, fine-tuning, answers, and how long each of them took.
+
+The page can be written after any stage; it names those that are still to come.
+"""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,19 +37,23 @@ _EXAMPLES = {
     "en": "A topic model knows which words occur together; a Transformer knows their order.",
     "zh": "主题模型知道哪些词一同出现；Transformer 还知道它们的顺序。",
 }
+_N_STAGES = 5
 _PARTS = ("topics_part", "text_part", "pretraining_part", "sft_part", "time_part")
 
 
-@dataclass(frozen=True)
+@dataclass
 class WholeWay:
-    """The results of all stages of the demo, for :func:`write_demo_report`.
+    """The results of the demo's stages so far, for :func:`write_demo_report`; those of later stages are None.
 
     Attributes
     ----------
-    text
-        The training text of pretraining.
-    baselines
-        Held-out losses in nats per token by name: ``unigram``, ``bigram``, and optionally more.
+    lda, bag
+        The topics, which come first.
+    tokenizer, text, baselines
+        The tokenizer, the training text of pretraining, and held-out losses in nats per token by name: ``unigram``,
+        ``bigram``, and optionally more.
+    pretraining, sft
+        The two runs.
     n_conversations
         Number of conversations that the model was fine-tuned on.
     before, after
@@ -54,21 +61,28 @@ class WholeWay:
     held_out
         Answers to further questions after fine-tuning.
     seconds
-        Duration of each stage: ``lda``, ``data``, ``pretraining``, ``sft``, ``answers``.
+        Duration of each finished stage: ``lda``, ``data``, ``pretraining``, ``sft``, ``answers``.
     """
 
     lda: GibbsLDA
     bag: BagOfWords
-    tokenizer: Tokenizer
-    text: TokenFile
-    baselines: Mapping[str, float]
-    pretraining: RunResult
-    sft: RunResult
-    n_conversations: int
-    before: AnswerReport
-    after: AnswerReport
-    held_out: AnswerReport
-    seconds: Mapping[str, float]
+    tokenizer: Tokenizer | None = None
+    text: TokenFile | None = None
+    baselines: Mapping[str, float] = field(default_factory=dict)
+    pretraining: RunResult | None = None
+    sft: RunResult | None = None
+    n_conversations: int = 0
+    before: AnswerReport | None = None
+    after: AnswerReport | None = None
+    held_out: AnswerReport | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    _sections: dict[Language, dict[str, Any]] = field(default_factory=dict, init=False, repr=False)
+
+    def topic_sections(self, language: Language) -> dict[str, Any]:
+        """Return what the page shows of the topics; it is the same after every stage, and drawn only once."""
+        if language not in self._sections:
+            self._sections[language] = topic_sections(self.lda, self.bag, LDA_WORDS[language], n_documents=2)
+        return self._sections[language]
 
 
 def write_demo_report(path: str | os.PathLike[str], way: WholeWay, *, language: Language = "en") -> Path:
@@ -87,6 +101,7 @@ def write_demo_report(path: str | os.PathLike[str], way: WholeWay, *, language: 
 def demo_report_html(way: WholeWay, *, language: Language = "en") -> str:
     """Return the page of :func:`write_demo_report` as HTML."""
     words = WORDS[language]
+    n_done = len(way.seconds)
     return (
         report_environment()
         .get_template("demo_report.html")
@@ -94,17 +109,16 @@ def demo_report_html(way: WholeWay, *, language: Language = "en") -> str:
             language=language,
             title=words["title"],
             words={**words, "footer": words["footer"].format(version=__version__)},
+            unfinished=words["unfinished"].format(done=n_done, stages=_N_STAGES)
+            if n_done < _N_STAGES
+            else "",
             facts=list(_facts(way, words)),
             parts=[{"name": part.replace("_", "-"), "heading": words[part]} for part in _PARTS],
-            notes=_notes(way, words),
-            topics=topic_sections(way.lda, way.bag, LDA_WORDS[language], n_documents=2),
-            tokenized=list(_tokenized(way.tokenizer, words)),
-            pretraining_figure=svg_data_address(
-                plot_losses(way.pretraining.records, baselines=way.baselines)
-            ),
-            samples=list(_samples(way.pretraining)),
-            sft_figure=svg_data_address(plot_losses(way.sft.records)),
-            answers=list(_answers(way)),
+            topics=way.topic_sections(language),
+            text=_text(way, words),
+            pretraining=_pretraining(way, words),
+            sft=_sft(way, words),
+            answers=_answers(way, words),
             timings=list(_timings(way, words)),
             commands=_commands(way),
         )
@@ -112,42 +126,54 @@ def demo_report_html(way: WholeWay, *, language: Language = "en") -> str:
 
 
 def _facts(way: WholeWay, words: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    start = way.pretraining.of_kind("start")[0]
     yield words["documents"], f"{way.bag.counts.shape[0]:,}"
     yield words["topics"], str(len(way.lda.topic_word_))
-    yield words["parameters"], f"{start['parameters']:,}"
-    yield words["tokens_read"], f"{way.pretraining.best['tokens']:,}"
-    yield words["held_out"], f"{way.pretraining.best['perplexity']:,.1f}"
-    yield words["right"], f"{way.held_out.right_share('en'):.0%}, {way.held_out.right_share('zh'):.0%}"
+    if way.pretraining is not None:
+        yield words["parameters"], f"{way.pretraining.of_kind('start')[0]['parameters']:,}"
+        yield words["tokens_read"], f"{way.pretraining.best['tokens']:,}"
+        yield words["held_out"], f"{way.pretraining.best['perplexity']:,.1f}"
+    if way.held_out is not None:
+        yield words["right"], f"{way.held_out.right_share('en'):.0%}, {way.held_out.right_share('zh'):.0%}"
     yield words["time"], words["minutes"].format(minutes=sum(way.seconds.values()) / 60)
 
 
-def _notes(way: WholeWay, words: Mapping[str, str]) -> dict[str, str]:
-    """Return the sentences of the page that contain numbers, by their part of the page."""
-    first, last = way.pretraining.of_kind("evaluation")[0], way.pretraining.best
-    sft_first, sft_last = way.sft.of_kind("evaluation")[0], way.sft.best
-    perplexities = {name: math.exp(loss) for name, loss in way.baselines.items()}
-    return {
-        "text": words["text_part_note"].format(
-            megabytes=way.text.metadata["corpus_bytes"] / 1e6,
-            tokens=len(way.text.tokens),
-            vocab_size=way.tokenizer.vocab_size,
-        ),
-        "pretraining": words["pretraining_part_note"].format(
-            parameters=way.pretraining.of_kind("start")[0]["parameters"],
-            tokens=last["tokens"],
-            first=first["perplexity"],
-            last=last["perplexity"],
-            bits=last["bits_per_byte"],
-            **perplexities,
-        ),
-        "sft": words["sft_part_note"].format(
-            conversations=way.n_conversations, first=sft_first["perplexity"], last=sft_last["perplexity"]
-        ),
-        "answers": words["answer_score"].format(
-            n=len(way.held_out.answers), en=way.held_out.right_share("en"), zh=way.held_out.right_share("zh")
-        ),
-    }
+def _text(way: WholeWay, words: Mapping[str, str]) -> dict[str, Any] | None:
+    if way.text is None or way.tokenizer is None:
+        return None
+    note = words["text_part_note"].format(
+        megabytes=way.text.metadata["corpus_bytes"] / 1e6,
+        tokens=len(way.text.tokens),
+        vocab_size=way.tokenizer.vocab_size,
+    )
+    return {"note": note, "tokenized": list(_tokenized(way.tokenizer, words))}
+
+
+def _pretraining(way: WholeWay, words: Mapping[str, str]) -> dict[str, Any] | None:
+    run = way.pretraining
+    if run is None:
+        return None
+    first, last = run.of_kind("evaluation")[0], run.best
+    note = words["pretraining_part_note"].format(
+        parameters=run.of_kind("start")[0]["parameters"],
+        tokens=last["tokens"],
+        first=first["perplexity"],
+        last=last["perplexity"],
+        bits=last["bits_per_byte"],
+        **{name: math.exp(loss) for name, loss in way.baselines.items()},
+    )
+    figure = svg_data_address(plot_losses(run.records, baselines=way.baselines))
+    return {"note": note, "figure": figure, "samples": list(_samples(run))}
+
+
+def _sft(way: WholeWay, words: Mapping[str, str]) -> dict[str, Any] | None:
+    run = way.sft
+    if run is None:
+        return None
+    first, last = run.of_kind("evaluation")[0], run.best
+    note = words["sft_part_note"].format(
+        conversations=way.n_conversations, first=first["perplexity"], last=last["perplexity"]
+    )
+    return {"note": note, "figure": svg_data_address(plot_losses(run.records))}
 
 
 def _tokenized(tokenizer: Tokenizer, words: Mapping[str, str]) -> Iterator[dict[str, Any]]:
@@ -165,29 +191,40 @@ def _samples(run: RunResult) -> Iterator[dict[str, Any]]:
         yield {**record, "perplexity": f"{perplexity_at[record['step']]:,.1f}"}
 
 
-def _answers(way: WholeWay) -> Iterator[dict[str, str]]:
-    for before, after in zip(way.before.answers, way.after.answers, strict=True):
-        yield {
+def _answers(way: WholeWay, words: Mapping[str, str]) -> dict[str, Any] | None:
+    if way.before is None or way.after is None or way.held_out is None:
+        return None
+    note = words["answer_score"].format(
+        n=len(way.held_out.answers), en=way.held_out.right_share("en"), zh=way.held_out.right_share("zh")
+    )
+    rows = [
+        {
             "language": before.question.language,
             "question": before.phrasing,
             "before": before.answer,
             "after": after.answer,
             "reference": before.question.answer,
         }
+        for before, after in zip(way.before.answers, way.after.answers, strict=True)
+    ]
+    return {"note": note, "rows": rows}
 
 
 def _timings(way: WholeWay, words: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    numbers = {
-        "lda": {"sweeps": len(way.lda.log_likelihoods_), "chains": len(way.lda.chains_)},
-        "pretraining": {"steps": way.pretraining.of_kind("end")[0]["step"]},
-        "sft": {"steps": way.sft.of_kind("end")[0]["step"]},
-        "answers": {"n": sum(len(asked.answers) for asked in (way.before, way.after, way.held_out))},
-    }
+    numbers = {"lda": {"sweeps": len(way.lda.log_likelihoods_), "chains": len(way.lda.chains_)}}
+    for name, run in (("pretraining", way.pretraining), ("sft", way.sft)):
+        if run is not None:
+            numbers[name] = {"steps": run.of_kind("end")[0]["step"]}
+    asked = (each.answers for each in (way.before, way.after, way.held_out) if each is not None)
+    numbers["answers"] = {"n": sum(map(len, asked))}
     for stage, seconds in way.seconds.items():
         yield words[f"stage_{stage}"].format(**numbers.get(stage, {})), f"{seconds:,.1f}"
 
 
 def _commands(way: WholeWay) -> str:
+    """Return commands to go on with, once there is a model."""
+    if way.pretraining is None or way.sft is None:
+        return ""
     return "\n".join(
         (
             f"minillm chat --ckpt {way.sft.output}",

@@ -7,6 +7,9 @@ WORDS: dict[str, dict[str, str]] = {
         "title": "From topic models to a language model",
         "subtitle": "Ten topics found in 1,000 NeurIPS papers, and a small decoder that was trained, and "
         "taught to answer questions, on this machine.",
+        "unfinished": "Written after stage {done} of {stages} of minillm demo, and written again after each "
+        "further one. Reload the page to see it.",
+        "to_come": "Still to come.",
         "topics_part": "1 Topics",
         "topics_part_note": "Latent Dirichlet allocation, fitted by collapsed Gibbs sampling to the words "
         "of 1,000 papers. The model knows which words occur together, but nothing about their order.",
@@ -66,6 +69,9 @@ WORDS: dict[str, dict[str, str]] = {
     "zh": {
         "title": "从主题模型到语言模型",
         "subtitle": "1,000 篇 NeurIPS 论文的十个主题，以及一个在本机上训练并学会回答的小型解码器。",
+        "unfinished": "本页写于 minillm demo 的第 {done} 阶段（共 {stages} 个阶段）之后，"
+        "每完成一个阶段都会重写；刷新即可看到。",
+        "to_come": "尚未完成。",
         "topics_part": "1 主题",
         "topics_part_note": "潜在狄利克雷分配（LDA），以折叠吉布斯采样拟合 1,000 篇论文的词。它知道哪些词一"
         "同出现，但对词序一无所知。",

@@ -24,11 +24,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from minillm_lib.corpora.cleaning.repair import HAN
 from minillm_lib.corpora.document import Document
 from minillm_lib.io.parallel import parallel_map
+from minillm_lib.io.progress_bar import progress_bar
 
 SIGNATURE_SIZE = 128
 """Number of minima in a MinHash signature; the standard error of an estimated similarity is at most 0.045."""
@@ -332,7 +332,9 @@ def similar_pairs(
         return []
     chunks = [texts[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK)]
     jobs = parallel_map(partial(_sketch, shingle_size), chunks, n_jobs=n_jobs)
-    with tqdm(jobs, total=len(chunks), desc="looking for near duplicates", disable=not progress) as sketched:
+    with progress_bar(
+        jobs, total=len(chunks), desc="looking for near duplicates", disable=not progress
+    ) as sketched:
         parts = list(sketched)
     hashes = [own for part, _ in parts for own in part]
     signatures = np.concatenate([part for _, part in parts])

@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 from scipy.cluster.hierarchy import DisjointSet
-from tqdm.auto import tqdm
 
 from minillm_lib.corpora.cleaning.duplicates import similar_pairs
 from minillm_lib.corpora.docstrings.cleaning import clean_docstring
@@ -34,6 +33,7 @@ from minillm_lib.corpora.document import SPLITS, Document, Split, split_of
 from minillm_lib.io.atomic_write import write_atomically
 from minillm_lib.io.cache import default_cache_dir
 from minillm_lib.io.parallel import parallel_map
+from minillm_lib.io.progress_bar import progress_bar
 
 STANDARD_LIBRARY = "python"
 DOCSTRING_PACKAGES: Mapping[str, tuple[str, ...]] = {
@@ -242,7 +242,7 @@ def _collect(
     ]
     chunks = [files[start : start + 100] for start in range(0, len(files), 100)]
     jobs = parallel_map(_parse, chunks, n_jobs=n_jobs)
-    with tqdm(jobs, total=len(chunks), desc="reading docstrings", disable=not progress) as parsed:
+    with progress_bar(jobs, total=len(chunks), desc="reading docstrings", disable=not progress) as parsed:
         modules = [module for chunk in parsed for module in chunk]
     documents, counts = _documents(modules, [package for package, _, _ in files], versions)
     documents, counts["near copies"] = _divided(documents, n_jobs, progress)
