@@ -145,7 +145,9 @@ def save_minimind(model: MiniLLM, path: str | os.PathLike[str], *, layout: Layou
     if layout not in get_args(Layout):
         raise ValueError(f"layout is {layout!r}; allowed are {', '.join(map(repr, get_args(Layout)))}")
     _refuse_unknown_to_minimind(model.config, layout)
-    tensors = {f"model.{name}": tensor.detach().cpu() for name, tensor in model.dequantized().state_dict().items()}
+    tensors = {
+        f"model.{name}": tensor.detach().cpu() for name, tensor in model.dequantized().state_dict().items()
+    }
     tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
     if layout == "interleaved":
         names = _meta_names(model.config.n_layers)

@@ -256,6 +256,7 @@ class Throughput:
     def __init__(self, model: ModelConfig, seq_len: int, processes: Processes, precision: Precision) -> None:
         self.device, self.n_processes, self.precision = processes.device, processes.count, precision.name
         self.flops_per_token = model.flops_per_token(seq_len)
+        self._flops_per_label = 3 * 2 * model.vocab_size * model.hidden_size
         self.matmul_flops = processes.total(matmul_flops(self.device, precision.matmul_dtype))[0]
 
     def machine(self) -> dict[str, Any]:
@@ -269,12 +270,16 @@ class Throughput:
             "torch": torch.__version__,
         }
 
-    def of_step(self, n_tokens: int, seconds: float) -> dict[str, Any]:
-        """Return what is recorded of a step that read ``n_tokens`` in all processes together."""
+    def of_step(self, n_tokens: int, n_labels: int, seconds: float) -> dict[str, Any]:
+        """Return what is recorded of a step that read ``n_tokens`` in all processes together.
+
+        The output head works only for the ``n_labels`` tokens that count in the loss.
+        """
+        flops = self.flops_per_token * n_tokens - self._flops_per_label * (n_tokens - n_labels)
         return {
             "seconds": round(seconds, 4),
             "tokens_per_second": round(n_tokens / seconds, 1),
-            "mfu": round(self.flops_per_token * n_tokens / seconds / self.matmul_flops, 4),
+            "mfu": round(flops / seconds / self.matmul_flops, 4),
             "memory": self._memory(),
         }
 

@@ -159,7 +159,7 @@ class Trainer:
             "grad_norm": grad_norm,
             "lr": lr,
             "labels": n_labels,
-            **self.throughput.of_step(self.tokens_per_step, seconds),
+            **self.throughput.of_step(self.tokens_per_step, n_labels, seconds),
             **({} if layer_grad_norms is None else {"layer_grad_norms": layer_grad_norms}),
         }
 

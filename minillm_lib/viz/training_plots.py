@@ -192,7 +192,8 @@ def plot_throughput(run: RunSource, *, x: XAxis = "tokens", ax: Axes | None = No
         _label_x(ax, x)
         start = metrics.start
         if start.get("flops_per_token") and start.get("matmul_flops"):
-            share = start["flops_per_token"] / start["matmul_flops"]
+            # In fine-tuning, the head's part differs from step to step, so the axis is that of a usual step.
+            share = float(np.median(metrics.values("mfu") / metrics.values("tokens_per_second")))
             right = ax.secondary_yaxis(
                 "right", functions=(lambda speed: speed * share, lambda mfu: mfu / share)
             )
