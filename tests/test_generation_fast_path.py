@@ -17,7 +17,7 @@ from torch import nn
 from minillm_lib.generation.decoding import generate
 from minillm_lib.generation.fast_path import FastDecoder, why_not_fast
 from minillm_lib.generation.streaming import stream
-from minillm_lib.generation.weight_table import FastPathError
+from minillm_lib.generation.weight_table import FastPathError, WeightTable
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.quantization import dequantize
@@ -206,6 +206,49 @@ def test_changed_weights_are_seen_at_once_between_texts_and_within_one(change, f
     assert write(fast=True) == exact
     assert len(fast_steps) == 7 + 29 + 7
     assert exact[2] != exact[0]
+
+
+def as_saved_in_bfloat16(**overrides):
+    model = tiny_model(**overrides)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.bfloat16().float())
+    return model
+
+
+@pytest.mark.parametrize("shape", ["gqa", "mqa with qk norm, untied", "classic with biases, untied"])
+def test_weights_that_fit_into_bfloat16_are_read_from_half_the_memory(shape):
+    """The same numbers give the same logits, to the bit; one number that does not fit, and nothing is copied."""
+    model = as_saved_in_bfloat16(**SHAPES[shape])
+    logits = []
+    for halve in (False, True):
+        cache = model.new_cache(max_len=len(PROMPT) + 1)
+        with torch.inference_mode():
+            model(torch.tensor([PROMPT]), cache=cache)
+        decoder = FastDecoder(model, cache)
+        decoder._table = WeightTable(model, halve=halve)
+        assert decoder._table.like.dtype == ("uint16" if halve else "float32")
+        logits.append(decoder(5))
+    torch.testing.assert_close(logits[0], logits[1], rtol=1e-6, atol=1e-6)
+    with torch.no_grad():
+        model.layers[-1].mlp.down_proj.weight[0, 0] += 1e-4
+    assert WeightTable(model, halve=True).like.dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in CHANGES if name not in ("in place, past autograd", "another module")]
+)
+def test_changes_of_copied_weights_are_seen_within_a_text(name, fast_steps):
+    def write(fast):
+        model = as_saved_in_bfloat16()
+        model.tokenizer = Letters()
+        pieces = stream(model, PROMPT, temperature=0, max_new_tokens=30, fast=fast, end_ids=())
+        begun = [next(pieces) for _ in range(10)]
+        CHANGES[name](model)
+        return "".join([*begun, *pieces])
+
+    assert write(fast=True) == write(fast=False)
+    assert fast_steps
 
 
 class Letters:

@@ -209,7 +209,7 @@ def test_lists_of_topics_count_like_a_table():
         expected = np.zeros((n_terms, n_topics))
         np.add.at(expected, (terms, topics), 1)
         counted = np.zeros_like(expected)
-        sparse.write_out(*lists, counted)
+        sparse.add_lists(*lists, np.arange(n_terms), np.ones(n_topics), counted)
         np.testing.assert_array_equal(counted, expected)
         np.testing.assert_array_equal(lists[2], (expected > 0).sum(axis=1))
 

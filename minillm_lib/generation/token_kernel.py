@@ -106,6 +106,20 @@ def _pointer(typing_context, address, like):
     return result(address, like), generate
 
 
+@intrinsic
+def _widened(typing_context, number):
+    """Convert a weight to float32: from int8, or from the upper half of a float32 in uint16, whose lower half is 0."""
+
+    def generate(context, builder, signature, arguments):
+        if number == types.uint16:
+            bits = context.get_value_type(types.uint32)
+            upper = builder.shl(builder.zext(arguments[0], bits), bits(16))
+            return builder.bitcast(upper, context.get_value_type(types.float32))
+        return context.cast(builder, arguments[0], number, types.float32)
+
+    return types.float32(number), generate
+
+
 def _cell(context, builder, array_type, array, index):
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(data, [index])
@@ -177,7 +191,7 @@ def _shared(compute):
 def _dot(a, b):
     total = np.float32(0.0)
     for i in range(b.shape[0]):
-        total += np.float32(a[i]) * b[i]
+        total += _widened(a[i]) * b[i]
     return total
 
 
@@ -316,7 +330,7 @@ def _embed(token, past, shape, like, addresses, out):
     table = numba.carray(_pointer(addresses[EMBEDDING], like), (shape.vocab, shape.hidden))
     scale = _vector(addresses[EMBEDDING + 1], shape.vocab)
     for i in range(shape.hidden):
-        out[i] = table[token, i]
+        out[i] = _widened(table[token, i])
         if addresses[EMBEDDING + 1]:
             out[i] *= scale[token]
     if addresses[POSITIONS]:
@@ -338,13 +352,30 @@ def _compiled(function):
 
 
 @_compiled
+def halve(numbers, halves):
+    """Write the upper half of each number's bits to ``halves``, and return whether all the lower halves are 0.
+
+    ``numbers`` are float32 seen as uint32; those that fit into bfloat16 have such lower halves.
+    """
+    for start in range(0, numbers.shape[0], 4096):
+        end = min(start + 4096, numbers.shape[0])
+        lower = np.uint32(0)
+        for i in range(start, end):
+            lower |= numbers[i]
+            halves[i] = numbers[i] >> np.uint32(16)
+        if lower & np.uint32(0xFFFF):
+            return False
+    return True
+
+
+@_compiled
 def token_step(thread, n_threads, token, past, shape, like, addresses, rotation, keys, values, work):
     """Compute the logits of the token after ``token``, which follows ``past`` others; call it from every thread.
 
     It returns when all of ``work`` is computed, whether or not the other threads took part. ``like`` is an array with
-    the dtype of the matrices; its content does not matter. ``rotation`` holds the cosines and sines of this position,
-    ``(2, head_dim)``, or ``(2, 0)`` without rotation. ``keys`` and ``values``, ``(n_layers, n_kv_heads, slots,
-    head_dim)``, are only read. All arrays are contiguous.
+    the dtype of the matrices: float32, int8, or uint16 for what :func:`halve` writes; its content does not matter.
+    ``rotation`` holds the cosines and sines of this position, ``(2, head_dim)``, or ``(2, 0)`` without rotation.
+    ``keys`` and ``values``, ``(n_layers, n_kv_heads, slots, head_dim)``, are only read. All arrays are contiguous.
     """
     team, width = (thread, n_threads), like.itemsize
     addresses, rotation = _borrowed(addresses), _borrowed(rotation)

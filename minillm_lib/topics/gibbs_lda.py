@@ -522,24 +522,25 @@ class _Average:
 
     def __init__(self) -> None:
         self.n_samples = 0
-        self.sums: tuple[Any, ...] = ()
 
     def add(self, sampler: GibbsSampler) -> None:
-        counts = sampler.topic_word_counts
-        phi = counts + sampler.beta
-        phi /= phi.sum(axis=1, keepdims=True)
-        sample = phi, sampler.doc_topic_matrix, counts
-        self.sums = tuple(a + b for a, b in zip(self.sums, sample, strict=True)) if self.n_samples else sample
+        if not self.n_samples:
+            shape = (sampler.n_terms, sampler.n_topics)
+            self._counts, self._topic_word = np.zeros(shape), np.zeros(shape)
+            self._prior, self._doc_topic = np.zeros(sampler.n_topics), sampler.doc_topic_matrix
+        else:
+            self._doc_topic = self._doc_topic + sampler.doc_topic_matrix
+        sampler.add_to(self._counts, self._topic_word)
+        self._prior += sampler.beta / (sampler.topic_totals + sampler.n_terms * sampler.beta)
         self.n_samples += 1
 
     def chain(self, sampler: GibbsSampler) -> Chain:
         if not self.n_samples:
             self.add(sampler)
-        topic_word, doc_topic, counts = (s / self.n_samples for s in self.sums)
         return Chain(
-            topic_word,
-            doc_topic,
-            counts,
+            np.ascontiguousarray((self._topic_word + self._prior).T) / self.n_samples,
+            self._doc_topic / self.n_samples,
+            np.ascontiguousarray(self._counts.T) / self.n_samples,
             np.array(sampler.log_likelihoods),
             sampler.assignments,
             sampler.alpha,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -85,6 +86,7 @@ class _Block:
 
     documents: slice
     share: int
+    terms: slice
     generator: npt.NDArray[np.uint64]
 
 
@@ -151,14 +153,16 @@ class GibbsSampler:
         self.n_documents = tokens.n_documents
         self._total_weight = tokens.total_weight
 
-        # Empty documents take no part. Terms are numbered by frequency, so that the common ones lie together.
+        # Empty documents take no part. Terms are numbered by share and then by frequency, so that those of a share lie
+        # together, the common ones first.
         self._documents = np.flatnonzero(np.diff(tokens.starts))
         starts = np.append(tokens.starts[self._documents], len(tokens))
         frequencies = np.bincount(tokens.terms, minlength=tokens.n_terms)
-        self._by_frequency = np.argsort(-frequencies, kind="stable")
-        rank = np.empty(tokens.n_terms, dtype=np.int32)
-        rank[self._by_frequency] = np.arange(tokens.n_terms, dtype=np.int32)
-        self._terms = rank[tokens.terms]
+        shares = _deal(tokens.n_terms, n_blocks)
+        self._term_order = np.argsort(-frequencies, kind="stable")[np.argsort(shares, kind="stable")]
+        number = np.empty(tokens.n_terms, dtype=np.int32)
+        number[self._term_order] = np.arange(tokens.n_terms, dtype=np.int32)
+        self._terms = number[tokens.terms]
         self._weights = tokens.weights
         self._topics = np.random.default_rng(seed).integers(n_topics, size=len(tokens), dtype=np.int32)
         self._order: npt.NDArray[np.int32] | None = None
@@ -166,13 +170,12 @@ class GibbsSampler:
         if n_blocks > 1:
             self._order = np.empty(len(tokens), dtype=np.int32)
             self._bounds = np.empty((len(starts) - 1, n_blocks + 1), dtype=np.int64)
-            shares = _deal(tokens.n_terms, n_blocks)
-            tables.arrange(starts, self._terms, shares, n_blocks, self._order, self._bounds)
+            tables.arrange(starts, self._terms, np.sort(shares), n_blocks, self._order, self._bounds)
             self._terms, self._topics = self._terms[self._order], self._topics[self._order]
             self._weights = None if self._weights is None else self._weights[self._order]
-        self._diagonals = _diagonals(starts, n_blocks, seed)
+        self._diagonals = _diagonals(starts, np.cumsum(np.bincount(shares, minlength=n_blocks)), seed)
         self._lookups: dict[str, tuple[FloatArray, FloatArray]] = {}
-        self._table = self._new_table(frequencies[self._by_frequency])
+        self._table = self._new_table(frequencies[self._term_order])
         self._topic_totals = np.bincount(self._topics, weights=self._weights, minlength=n_topics).astype(
             self._table.dtype
         )
@@ -217,7 +220,7 @@ class GibbsSampler:
     def topic_word_counts(self) -> FloatArray:
         """Number of tokens of each term in each topic, ``(n_topics, n_terms)``."""
         counts = np.empty((self.n_terms, self.n_topics))
-        counts[self._by_frequency] = self._table.counts()
+        counts[self._term_order] = self._table.counts()
         return counts.T
 
     @property
@@ -256,12 +259,17 @@ class GibbsSampler:
         """
         run: Any = map if executor is None else executor.map
         for diagonal in self._diagonals:
-            before = self._topic_totals.copy()
-            for after in run(self._sample, diagonal, [before.copy() for _ in diagonal]):
+            before, is_last = self._topic_totals.copy(), diagonal is self._diagonals[-1]
+            value = 0.0
+            totals = [before.copy() for _ in diagonal]
+            for after, own in run(self._sample, diagonal, totals, [is_last] * len(diagonal)):
                 self._topic_totals += after - before
-        self.log_likelihoods.append(self.log_likelihood(executor))
+                value += own
+        self.log_likelihoods.append(self._complete(value))
 
-    def _sample(self, block: _Block, topic_totals: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def _sample(
+        self, block: _Block, topic_totals: npt.NDArray[Any], is_last: bool
+    ) -> tuple[npt.NDArray[Any], float]:
         self._table.sweep(
             self._bounds[block.documents],
             block.share,
@@ -272,36 +280,55 @@ class GibbsSampler:
             self.beta,
             block.generator,
         )
-        return topic_totals
+        return topic_totals, self._log_rising(block) if is_last else 0.0
 
-    def log_likelihood(self, executor: Executor | None = None) -> float:
+    def log_likelihood(self) -> float:
         """Return the joint log-likelihood of terms and assignments in nats per token.
 
         This is ``log p(w, z | alpha, beta)`` by equations 2 and 3 of Griffiths & Steyvers (2004), with theta and phi
         integrated out.
+        """
+        return self._complete(sum(map(self._log_rising, self._diagonals[-1])))
+
+    def _log_rising(self, block: _Block) -> float:
+        """Return the numerators of both equations for the documents and terms of a block of the last diagonal.
+
+        The blocks of a diagonal have all documents and terms between them, and after the last one they are final.
+        """
+        counts = np.zeros((2, self.n_topics), dtype=np.int32 if self._weights is None else np.float64)
+        of_documents = tables.log_rising_of_documents(
+            self._bounds[block.documents],
+            self._topics,
+            self._weights,
+            self.alpha,
+            self._looked_up("alpha", self.alpha),
+            counts,
+        )
+        lookup = self._looked_up("beta", np.array([self.beta]))[0]
+        return float(of_documents) + self._table.log_rising(block.terms, self.beta, lookup)
+
+    def _complete(self, value: float) -> float:
+        """Return the log-likelihood per token, from the numerators of both equations."""
+        alpha_total, beta_total = self.alpha.sum(), self.n_terms * self.beta
+        lengths, n_documents = self._lengths
+        value -= (n_documents * (gammaln(lengths + alpha_total) - gammaln(alpha_total))).sum()
+        value -= (gammaln(self.topic_totals + beta_total) - gammaln(beta_total)).sum()
+        return float(value / self._total_weight)
+
+    def add_to(self, counts: FloatArray, topic_word: FloatArray) -> None:
+        """Add this state to sums over states, in time proportional to the entries of the table that are not 0.
 
         Parameters
         ----------
-        executor
-            Threads for the documents' part; the result is the same without them.
+        counts
+            Sum of the counts of each term in each topic, ``(n_terms, n_topics)``.
+        topic_word
+            Sum of the same counts divided by ``n_k + n_terms beta``, ``(n_terms, n_topics)``: of phi, except for what
+            beta adds to all terms of a topic alike.
         """
-        run: Any = map if executor is None else executor.map
-        lookup = self._looked_up("alpha", self.alpha)
-
-        def of_documents(block: _Block) -> float:
-            counts = np.zeros((2, self.n_topics), dtype=np.int32 if self._weights is None else np.float64)
-            bounds = self._bounds[block.documents]
-            value = tables.log_rising_of_documents(
-                bounds, self._topics, self._weights, self.alpha, lookup, counts
-            )
-            return float(value)
-
-        value = sum(run(of_documents, self._diagonals[0]))  # its blocks have all documents between them
-        value -= self._log_rising_of_lengths()
-        value += self._table.log_rising(self.beta, self._looked_up("beta", np.array([self.beta]))[0])
-        prior_total = self.n_terms * self.beta
-        value -= (gammaln(self.topic_totals + prior_total) - gammaln(prior_total)).sum()
-        return float(value / self._total_weight)
+        inverse_totals = 1 / (self.topic_totals + self.n_terms * self.beta)
+        self._table.add_to(counts, self._term_order, np.ones(self.n_topics))
+        self._table.add_to(topic_word, self._term_order, inverse_totals)
 
     def _looked_up(self, name: str, prior: FloatArray) -> FloatArray:
         """Return ``log Γ(n + prior) − log Γ(prior)`` for small integers: most counts are, so it is computed once."""
@@ -310,11 +337,6 @@ class GibbsSampler:
             values = gammaln(prior[:, None] + small) - gammaln(prior)[:, None]
             self._lookups[name] = prior.copy(), values
         return self._lookups[name][1]
-
-    def _log_rising_of_lengths(self) -> float:
-        total = self.alpha.sum()
-        lengths, n_documents = self._lengths
-        return float((n_documents * (gammaln(lengths + total) - gammaln(total))).sum())
 
     @cached_property
     def _lengths(self) -> tuple[FloatArray, npt.NDArray[np.int64]]:
@@ -363,16 +385,22 @@ def theta(doc_topic_matrix: sparse.csr_matrix, alpha: FloatArray) -> FloatArray:
 
 
 def _diagonals(
-    starts: npt.NDArray[np.int64], n_blocks: int, seed: np.random.SeedSequence
+    starts: npt.NDArray[np.int64], term_ends: npt.NDArray[np.int64], seed: np.random.SeedSequence
 ) -> list[list[_Block]]:
-    """Return the blocks of each diagonal: no two of them share documents or terms."""
+    """Return the blocks of each diagonal: no two of them share documents or terms.
+
+    ``term_ends`` holds the end of each share of the terms, ``(n_blocks,)``.
+    """
+    n_blocks = len(term_ends)
     edges = np.searchsorted(documents_share(starts, n_blocks), np.arange(n_blocks + 1))
+    terms = [slice(*ends) for ends in pairwise([0, *term_ends])]
     seeds = iter(seed.spawn(n_blocks**2))
     return [
         [
             _Block(
                 slice(edges[share], edges[share + 1]),
                 (share + shift) % n_blocks,
+                terms[(share + shift) % n_blocks],
                 next(seeds).generate_state(1, np.uint64).astype(np.uint64),
             )
             for share in range(n_blocks)

@@ -42,8 +42,14 @@ class TermTable(Protocol):
     def positive_counts(self) -> npt.NDArray[Any]:
         """Return the counts above 0, in any order, as a flat array."""
 
-    def log_rising(self, beta: float, lookup: FloatArray) -> float:
-        """Return the sum of ``log Γ(n_kw + beta) − log Γ(beta)``; ``lookup`` holds it for small integers."""
+    def add_to(self, sums: FloatArray, rows: npt.NDArray[np.int64], factors: FloatArray) -> None:
+        """Add the counts times the topics' ``factors`` to ``sums[rows]``, where ``sums`` is (n_terms, n_topics)."""
+
+    def log_rising(self, terms: slice, beta: float, lookup: FloatArray) -> float:
+        """Return the sum of ``log Γ(n_kw + beta) − log Γ(beta)`` over a range of terms.
+
+        ``lookup`` holds the summand for small integers.
+        """
 
     @property
     def nbytes(self) -> int:
@@ -91,9 +97,13 @@ class DenseTable:
         """Return the counts above 0."""
         return self._counts[self._counts > 0]
 
-    def log_rising(self, beta: float, lookup: FloatArray) -> float:
-        """Return the sum of ``log Γ(n_kw + beta) − log Γ(beta)``."""
-        return float(tables.log_rising_of_table(self._counts, beta, lookup))
+    def add_to(self, sums: FloatArray, rows: npt.NDArray[np.int64], factors: FloatArray) -> None:
+        """Add the counts times the topics' ``factors`` to ``sums[rows]``."""
+        tables.add_table(self._counts, rows, factors, sums)
+
+    def log_rising(self, terms: slice, beta: float, lookup: FloatArray) -> float:
+        """Return the sum of ``log Γ(n_kw + beta) − log Γ(beta)`` over a range of terms."""
+        return float(tables.log_rising_of_table(self._counts[terms], beta, lookup))
 
     @property
     def nbytes(self) -> int:
@@ -153,9 +163,13 @@ class RegisterTable:
         """Return the counts above 0."""
         return self._counts[self._counts > 0]
 
-    def log_rising(self, beta: float, lookup: FloatArray) -> float:
-        """Return the sum of ``log Γ(n_kw + beta) − log Γ(beta)``."""
-        return float(tables.log_rising_of_table(self.counts(), beta, lookup))
+    def add_to(self, sums: FloatArray, rows: npt.NDArray[np.int64], factors: FloatArray) -> None:
+        """Add the counts times the topics' ``factors`` to ``sums[rows]``."""
+        tables.add_table(self.counts(), rows, factors, sums)
+
+    def log_rising(self, terms: slice, beta: float, lookup: FloatArray) -> float:
+        """Return the sum of ``log Γ(n_kw + beta) − log Γ(beta)`` over a range of terms."""
+        return float(tables.log_rising_of_table(self.counts()[terms], beta, lookup))
 
     @property
     def nbytes(self) -> int:
@@ -195,8 +209,9 @@ class SparseTable:
 
     def counts(self) -> npt.NDArray[Any]:
         """Return the counts, ``(n_terms, n_topics)``."""
-        counts = np.zeros((len(self._lists[1]), self._n_topics))
-        sparse.write_out(*self._lists, counts)
+        n_terms = len(self._lists[1])
+        counts = np.zeros((n_terms, self._n_topics))
+        self.add_to(counts, np.arange(n_terms), np.ones(self._n_topics))
         return counts
 
     def positive_counts(self) -> npt.NDArray[Any]:
@@ -204,9 +219,15 @@ class SparseTable:
         counts = self._lists[0].reshape(-1, 2, sparse.LANES)[:, 1]
         return counts[counts > 0]
 
-    def log_rising(self, beta: float, lookup: FloatArray) -> float:
-        """Return the sum of ``log Γ(n_kw + beta) − log Γ(beta)``."""
-        return float(tables.log_rising_of_lists(self._lists[0], beta, lookup))
+    def add_to(self, sums: FloatArray, rows: npt.NDArray[np.int64], factors: FloatArray) -> None:
+        """Add the counts times the topics' ``factors`` to ``sums[rows]``."""
+        sparse.add_lists(*self._lists, rows, factors, sums)
+
+    def log_rising(self, terms: slice, beta: float, lookup: FloatArray) -> float:
+        """Return the sum of ``log Γ(n_kw + beta) − log Γ(beta)`` over a range of terms."""
+        entries, firsts, _ = self._lists
+        first, last = (firsts[at] if at < len(firsts) else len(entries) for at in (terms.start, terms.stop))
+        return float(tables.log_rising_of_lists(entries[first:last], beta, lookup))
 
     @property
     def nbytes(self) -> int:

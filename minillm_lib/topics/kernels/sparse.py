@@ -121,12 +121,13 @@ def count(terms, topics, entries, firsts, lengths):
 
 
 @numba.njit(nogil=True, cache=True)
-def write_out(entries, firsts, lengths, table):
-    """Write the lists to a table of counts, ``(n_terms, n_topics)``, that holds zeros."""
+def add_lists(entries, firsts, lengths, rows, factors, sums):
+    """Add the counts times the topics' ``factors`` to the terms' ``rows`` of ``sums``, ``(n_terms, n_topics)``."""
     for term in range(firsts.shape[0]):
         for j in range(lengths[term]):
             place = firsts[term] + _place(j)
-            table[term, entries[place]] = entries[place + LANES]
+            topic = entries[place]
+            sums[rows[term], topic] += entries[place + LANES] * factors[topic]
 
 
 @_inlined

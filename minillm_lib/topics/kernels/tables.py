@@ -38,6 +38,14 @@ def count(terms, topics, weights, term_topic):
         term_topic[terms[i], topics[i]] += 1 if weights is None else weights[i]
 
 
+@numba.njit(nogil=True, cache=True)
+def add_table(table, rows, factors, sums):
+    """Add a table times the topics' ``factors`` to the terms' ``rows`` of ``sums``, ``(n_terms, n_topics)``."""
+    for term in range(table.shape[0]):
+        for k in range(table.shape[1]):
+            sums[rows[term], k] += table[term, k] * factors[k]
+
+
 @numba.njit(inline="always")
 def _log_rising(n, prior, lookup):
     """Return ``log Γ(n + prior) − log Γ(prior)``, from ``lookup`` if that holds it."""
