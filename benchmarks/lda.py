@@ -8,12 +8,13 @@ The corpus is the NeurIPS abstracts of 2000-2017 if their lists are available (`
 There are four parts:
 
 ``fit``
-    Speed is the number of training tokens times sweeps (or passes), divided by the seconds of these sweeps. Ours also
-    compute the log-likelihood after each sweep. For the other packages, it is the call that trains; only tomotopy's does
-    not prepare the data, too. This project and tomotopy take turns, and speeds are medians over the repeats; the others are slow and run once, for
-    up to 100 topics. Two measures of quality are given as well: the joint log-likelihood per token, computed here from
-    each sampler's own assignments, and the held-out perplexity by document completion, computed by the same function
-    from each package's topics. "reaches" is the time in which this project reaches tomotopy's final perplexity.
+    Speed is the number of training tokens times sweeps (or passes), divided by the seconds of these sweeps. Ours
+    include the log-likelihood after each sweep. For the other packages, the time is that of the call that trains, which
+    prepares the data as well, except for tomotopy's. This project and tomotopy take turns, and speeds are medians over
+    the repeats; the others are slow and run once, for up to 100 topics. Two measures of quality are given as well: the
+    joint log-likelihood per token, computed here from each sampler's own assignments, and the held-out perplexity by
+    document completion, computed by the same function from each package's topics. "reaches" is the time in which this
+    project reaches tomotopy's final perplexity.
 ``transform``
     Held-out documents per second on all cores. Half of each document is folded in; the perplexity is that of the other
     half. Scikit-learn is given this project's topics. Tomotopy can only use its own, for which a second row gives the

@@ -116,7 +116,7 @@ Console(force_jupyter=False, color_system=None, width=100).print(report)
 
 # %% [markdown]
 # The *presets* are the model in several sizes. Here you train models of about the size `nano`, in seconds to minutes; `make
-# demo` in a terminal trains a larger one in ten minutes; `26m` is the one that this course is about, and takes hours on a CPU.
+# demo` in a terminal trains a larger one in five minutes; `26m` is the one that this course is about, and takes hours on a CPU.
 # What matters now:
 
 # %%

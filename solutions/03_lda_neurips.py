@@ -118,7 +118,7 @@ plt.show()
 # %% [markdown]
 # **What to see.** With $\lambda = 1$ some terms stand high of which a good part lies in other topics (much pale beyond the
 # blue), such as `task`. With $\lambda = 0$ the pale part is gone, but most terms are now rare: what is true of a few
-# dozen tokens says little about a sixth of the corpus. $\lambda = 0.6$ keeps the frequent terms, and moves those up that are
+# dozen tokens says little about a seventh of the corpus. $\lambda = 0.6$ keeps the frequent terms, and moves those up that are
 # this topic's own.
 #
 # ### The map
@@ -323,7 +323,7 @@ print(f"R-hat of our four chains: {lda.r_hat_:.1f}")
 
 # %% [markdown]
 # Far above 1.01: the chains have not converged. Patience helps less than one would hope: after 2,000 sweeps, ten times as
-# many, we found an R-hat of 1.5. Each chain has settled near a good arrangement of topics, a *mode*, and to reach another
+# many, we found an R-hat of 1.2. Each chain has settled near a good arrangement of topics, a *mode*, and to reach another
 # one it would have to move hundreds of tokens through worse states.
 #
 # What does that mean for the topics? Ask whether they come back. The topics of two chains have no common order, so we
@@ -349,8 +349,8 @@ plt.show()
 # %% [markdown]
 # **What to see.** At the top are topics of which every other chain has found most: they are in the data. At the bottom are
 # some of which the other chains have less than half: what was left over, put together by chance. Of these a report should
-# not speak. R-hat alone would have condemned all ten alike. (With 2,000 sweeps most overlaps are above 0.7: there patience
-# does help.)
+# not speak. R-hat alone would have condemned all ten alike. (With 2,000 sweeps, half of the overlaps are above 0.7: there
+# patience does help.)
 
 # %% [markdown]
 # ## 6 · Over the years
