@@ -10,10 +10,10 @@ It prints four tables. In each, the contestants take turns on this machine, and 
 2. Greedy decoding of one text with the chat model of ``results/26m``: by Hugging Face, by the layers of this package
    (``fast=False``), on its fast path, and with weights in 8 bits; and by llama.cpp where ``llama-cpp-python`` is
    installed. The weights of that model fit into bfloat16, so the fast path reads the same numbers from half the memory;
-   "all 32 bits" is the same model with weights a millionth larger, which do not. The limit is the speed at which as many
-   threads read as many bytes as the weights take, over and over, in the same run; what fits into a cache is read from
-   there. The same again with two other processes that keep the processor busy. Then prompts, and sixteen texts at a
-   time, which have to be as fast as the layers are; and the perplexity of the weights in 8 bits on this package's own
+   "all 32 bits" is the same model with weights a millionth larger, which do not. The limit is the speed at which as
+   many threads read as many bytes as the weights take, over and over, in the same run; what fits into a cache is read
+   from there. The same again with two other processes that keep the processor busy. Then prompts, and sixteen texts at
+   a time, which have to be as fast as the layers are; and the perplexity of the weights in 8 bits on this package's own
    code.
 3. A test of the claim "memory -40 %, inference 1.3-1.6x" in the report that this project follows: ``26m`` (RMSNorm,
    SwiGLU, grouped queries, rotary positions) against ``26m-classic`` (LayerNorm, GELU, full heads, learned positions).

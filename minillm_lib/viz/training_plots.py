@@ -190,10 +190,10 @@ def plot_throughput(run: RunSource, *, x: XAxis = "tokens", ax: Axes | None = No
         ax.set_ylim(bottom=0)
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         _label_x(ax, x)
-        start = metrics.start
-        if start.get("flops_per_token") and start.get("matmul_flops"):
+        shares = metrics.values("mfu") / metrics.values("tokens_per_second")
+        if metrics.start.get("matmul_flops") and np.isfinite(shares).any():
             # In fine-tuning, the head's part differs from step to step, so the axis is that of a usual step.
-            share = float(np.median(metrics.values("mfu") / metrics.values("tokens_per_second")))
+            share: Any = np.nanmedian(shares)
             right = ax.secondary_yaxis(
                 "right", functions=(lambda speed: speed * share, lambda mfu: mfu / share)
             )
