@@ -53,7 +53,9 @@ def test_only_answers_in_the_language_of_the_question_are_candidates(tokenizer):
 def test_shares_count_right_answers_ends_and_repetitions(tokenizer):
     model = says(tokenizer, "Pears are green, soft and sweet.")
     asked = [(QUESTIONS[0], "Apples?"), (QUESTIONS[1], "What are pears?")]
-    report = check_answers(model, asked, QUESTIONS, batch_size=2, progress=False)
+    seen = []
+    report = check_answers(model, asked, QUESTIONS, batch_size=2, progress=False, on_answer=seen.append)
+    assert tuple(seen) == report.answers
     assert report.right_share() == 0.5
     assert report.ended_share == 1
     assert report.repetition == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,6 +98,7 @@ def check_answers(
     batch_size: int = 32,
     sampling: SamplingConfig = _GREEDY,
     progress: bool = True,
+    on_answer: Callable[[CheckedAnswer], object] | None = None,
 ) -> AnswerReport:
     """Ask a model questions, and find the reference answer nearest to each reply.
 
@@ -117,6 +118,8 @@ def check_answers(
         How to choose tokens; by default always the likeliest, and at most 256 of them.
     progress
         Whether to show a progress bar.
+    on_answer
+        Called with each answer.
 
     Raises
     ------
@@ -134,6 +137,8 @@ def check_answers(
             for checked in _ask(model, asked[start : start + batch_size], nearest, sampling):
                 answers.append(checked)
                 bar.update()
+                if on_answer is not None:
+                    on_answer(checked)
     return AnswerReport(tuple(answers))
 
 
