@@ -48,6 +48,7 @@ STAGES = {
 
 _SHORT = SamplingConfig(temperature=0.0, max_new_tokens=64)
 _MEASURED_SECONDS = 3.0
+_N_ASKED = 426  # every second phrasing; the shares of a few dozen would vary by ten points
 
 
 class DemoInterrupted(Exception):  # noqa: N818 — a requested stop is not an error
@@ -130,7 +131,7 @@ def run_demo(
         model = way.sft.load_model()
         way.before = check_answers(way.pretraining.load_model(), shown, every, sampling=_SHORT)
         way.after = check_answers(model, shown, every)
-        asked = held_out_phrasings(every, 8 if quick else None)
+        asked = held_out_phrasings(every, 8 if quick else _N_ASKED)
         estimate = _Estimate(len(asked), "questions")
         way.held_out = check_answers(model, asked, every, batch_size=64, on_answer=lambda _: estimate.count())
     write_demo_report(report, way, language=language)
