@@ -56,9 +56,10 @@ lab: $(READY) ## open JupyterLab at the first notebook of the course
 notebooks: $(READY) ## build outdated notebooks from solutions/*.py (only one: make notebooks NOTEBOOK=06_rmsnorm)
 	@$(BIN)/python solutions/build.py $(NOTEBOOK) $(if $(FORCE),--force)
 
-LONG_OR_AFTER_A_RUN := recipe.py answers.py long_context.py
+# too long, after a run, or not a benchmark
+NOT_IN_BENCH := recipe.py answers.py long_context.py busy.py
 bench: $(READY) ## compare with other libraries: tables, and JSON in results/benchmarks/
-	@for script in $(filter-out $(addprefix benchmarks/,$(LONG_OR_AFTER_A_RUN)),$(wildcard benchmarks/*.py)); do $(BIN)/python $$script; done
+	@for script in $(filter-out $(addprefix benchmarks/,$(NOT_IN_BENCH)),$(wildcard benchmarks/*.py)); do $(BIN)/python $$script; done
 
 lock: ## resolve the dependencies in pyproject.toml again and rewrite requirements.lock
 	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock

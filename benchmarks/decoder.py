@@ -35,15 +35,15 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 import torch
+from busy import busy_processes
 from rich.console import Console
 from rich.table import Table
 
@@ -143,19 +143,6 @@ def seconds_to_read(n_bytes: int, repeats: int) -> float:
             list(threads.map(read, parts))
             times.append(time.perf_counter() - start)
     return statistics.median(times)
-
-
-@contextmanager
-def busy_processes(number: int) -> Iterator[None]:
-    """Keep the processor busy with other processes."""
-    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
-    try:
-        time.sleep(0.5)
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
 
 
 def llama_cpp_decoder(model: MiniLLM, prompt: list[int]) -> Callable[[int], list[int]] | None:

@@ -38,12 +38,14 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from busy import busy_processes
 
 sys.path.remove(str(Path(__file__).parent.resolve()))  # otherwise `import lda` would find this file
 
@@ -351,19 +353,6 @@ def transform(
     return rows
 
 
-@contextmanager
-def busy_machine(n_processes: int = 2) -> Iterator[None]:
-    """Keep processors busy with other processes for as long as the block runs."""
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n_processes)]
-    try:
-        time.sleep(0.5)
-        yield
-    finally:
-        for other in others:
-            other.kill()
-            other.wait()
-
-
 def busy(X: sparse.csr_matrix, n_topics: int, repeats: int) -> list[dict[str, Any]]:
     """Return the speed on all cores, on a quiet machine and beside two busy processes."""
     n_threads = os.cpu_count() or 1
@@ -372,7 +361,7 @@ def busy(X: sparse.csr_matrix, n_topics: int, repeats: int) -> list[dict[str, An
     for name in ("minillm_lib", "tomotopy"):
         fit = CONTESTANTS[name][0]
         quiet = statistics.median(fit(X, n_topics, n_threads, n_sweeps, r).seconds for r in range(repeats))
-        with busy_machine():
+        with busy_processes():
             loaded = statistics.median(
                 fit(X, n_topics, n_threads, n_sweeps, r).seconds for r in range(repeats)
             )

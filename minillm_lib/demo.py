@@ -16,7 +16,6 @@ from minillm_lib.analysis.baselines import count_baselines
 from minillm_lib.corpora.faq import faq_questions, load_course_faq
 from minillm_lib.generation.answers import check_answers, held_out_phrasings
 from minillm_lib.generation.sampling import SamplingConfig
-from minillm_lib.io.progress_bar import progress_bar
 from minillm_lib.io.repository import repository_file
 from minillm_lib.io.wording import duration
 from minillm_lib.topics.document_term import BagOfWords
@@ -163,11 +162,7 @@ def _few_steps(quick: bool) -> dict[str, Any]:
 def _fit_topics(bag: BagOfWords, n_sweeps: int) -> GibbsLDA:
     """Fit ten topics."""
     model = GibbsLDA(10, n_sweeps=n_sweeps, n_chains=4, random_state=0)
-    estimate = _Estimate(n_sweeps, "sweeps")
-    with progress_bar(total=n_sweeps, unit="sweep", desc="Gibbs sampling") as bar:
-        for _ in model.iter_sweeps(bag.counts):
-            bar.update()
-            estimate.count()
+    model.fit_with_bar(bag.counts, on_sweep=_Estimate(n_sweeps, "sweeps").count)
     return model
 
 

@@ -62,13 +62,12 @@ def demo(
     from minillm_lib.demo import DemoInterrupted, run_demo
 
     try:
-        run_demo(output, folder=folder, language=report_language, quick=quick)
+        way = run_demo(output, folder=folder, language=report_language, quick=quick)
     except DemoInterrupted:
         raise typer.Exit(130) from None
     announce_report(output, open_report)
-    console.print(
-        f"[dim]next: minillm chat --ckpt {folder / 'sft.pt'}[/dim]", highlight=False, soft_wrap=True
-    )
+    assert way.sft is not None
+    console.print(f"[dim]next: minillm chat --ckpt {way.sft.output}[/dim]", highlight=False, soft_wrap=True)
 
 
 # The order in which `minillm --help` lists the commands.

@@ -154,9 +154,8 @@ def attend_in_blocks(
     if mask is None:
         mask = torch.ones(seq, seq, dtype=torch.bool, device=query.device).tril()[None, None]
     bias = torch.zeros(mask.shape, dtype=query.dtype, device=query.device).masked_fill(~mask, -torch.inf)
-    groups = (
-        query.unflatten(1, (key.shape[1], -1)) * head_dim**-0.5
-    )  # (batch, n_kv_heads, group, seq, head_dim)
+    scaled = query * head_dim**-0.5
+    groups = scaled.unflatten(1, (key.shape[1], -1))  # (batch, n_kv_heads, group, seq, head_dim)
     outputs = []
     for start in range(0, seq, QUERIES_IN_A_BLOCK):
         end = min(start + QUERIES_IN_A_BLOCK, seq)

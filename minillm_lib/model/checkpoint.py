@@ -25,10 +25,9 @@ from torch import Tensor
 
 from minillm_lib.io.atomic_write import write_atomically
 from minillm_lib.model.config import ModelConfig, RopeScaling
-from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.model.decoder import MiniLLM, fill
 from minillm_lib.model.hugging_face import from_hugging_face, to_hugging_face
 from minillm_lib.model.quantization import empty_quantized, is_quantized
-from minillm_lib.model.rope import RotaryEmbedding
 from minillm_lib.tokenizer import Tokenizer
 
 SINGLE_FILE_SUFFIXES = (".pt", ".pth")
@@ -265,13 +264,9 @@ def _read_single_file(path: Path) -> tuple[ModelConfig, bool, dict[str, Tensor],
             f"{path}: not a checkpoint of this package; expected the keys 'config' and 'model', found {found}"
         )
     (config, int8), tensors = _config(path, content["config"]), _tensors(path, content["model"])
-    tokenizer = content.get("tokenizer")
-    return (
-        config,
-        int8,
-        tensors,
-        _tokenizer(path, bytes(tokenizer.tolist())) if tokenizer is not None else None,
-    )
+    stored = content.get("tokenizer")
+    tokenizer = None if stored is None else _tokenizer(path, bytes(stored.tolist()))
+    return config, int8, tensors, tokenizer
 
 
 def torch_load(path: Path) -> Any:
@@ -425,10 +420,7 @@ def assemble(
         name: found[_their_name(name)].to(dtype if tensor.is_floating_point() else tensor.dtype)
         for name, tensor in model.state_dict().items()
     }
-    model.load_state_dict(state, assign=True)
-    if model.rotary is not None:
-        model.rotary = RotaryEmbedding(config)  # its frequencies are not in the file
-    return model
+    return fill(model, state)
 
 
 def _drop_tied_head(found: dict[str, Tensor], path: Path) -> None:

@@ -320,7 +320,7 @@ class MiniLLM(nn.Module):
     @property
     def device(self) -> torch.device:
         """The device of the parameters."""
-        return self.embed_tokens.weight.device
+        return next(self.norm.parameters()).device  # a quantized embedding would have to be made for it
 
     def new_cache(self, batch_size: int = 1, max_len: int | None = None) -> KVCache:
         """Return an empty cache with the model's device and dtype.
@@ -368,6 +368,17 @@ class MiniLLM(nn.Module):
                 nn.init.normal_(module.weight, std=residual_std if writes_residual else std)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def fill(model: MiniLLM, state: Mapping[str, Tensor]) -> MiniLLM:
+    """Give a model without data (on the device ``meta``) its tensors, and return it.
+
+    Rotary frequencies are not part of a state; they are computed again.
+    """
+    model.load_state_dict(state, assign=True)
+    if model.rotary is not None:
+        model.rotary = RotaryEmbedding(model.config).to(model.device)
+    return model
 
 
 def count_positions(past: int, seq: int, is_token: Tensor | None, device: torch.device) -> Tensor:

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from minillm_lib.model.config import ModelConfig
-from minillm_lib.model.decoder import MiniLLM
-from minillm_lib.model.rope import RotaryEmbedding
+from minillm_lib.model.decoder import MiniLLM, fill
 
 _LARGEST, _SMALLEST = 127, np.finfo(np.float32).tiny
 _IN_THE_CACHE = 32_768  # numbers at a time
@@ -170,9 +169,7 @@ def quantize(model: MiniLLM) -> MiniLLM:
             state[f"{name}_scale"] = scale.to(dtype)
         else:
             state[name] = tensor.detach().to(dtype, copy=True)
-    quantized.load_state_dict(state, assign=True)
-    if quantized.rotary is not None:
-        quantized.rotary = RotaryEmbedding(model.config).to(model.device)
+    fill(quantized, state)
     quantized.tokenizer = model.tokenizer
     return quantized.eval()
 
@@ -187,9 +184,7 @@ def dequantize(model: MiniLLM) -> MiniLLM:
     for name, module in model.named_modules():
         if isinstance(module, _QuantizedMatrix):
             state[f"{name}.weight"] = module.weight.clone()
-    plain.load_state_dict(state, assign=True)
-    if plain.rotary is not None:
-        plain.rotary = RotaryEmbedding(model.config).to(model.device)
+    fill(plain, state)
     plain.tokenizer = model.tokenizer
     return plain.eval()
 

@@ -19,8 +19,8 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
-from tqdm.auto import tqdm
 
+from minillm_lib.io.progress_bar import progress_bar
 from minillm_lib.topics import evaluation
 from minillm_lib.topics.gibbs_sampler import FloatArray, GibbsSampler, Kernel, Tokens, documents_share, theta
 from minillm_lib.topics.kernels import folding
@@ -217,13 +217,17 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             pass
         return self
 
-    def fit_with_bar(self, X: Any, *, progress: bool = True) -> float:
+    def fit_with_bar(
+        self, X: Any, *, progress: bool = True, on_sweep: Callable[[], object] | None = None
+    ) -> float:
         """Fit to ``X`` with a progress bar that shows the log-likelihood; return the seconds that it took.
 
         Parameters
         ----------
         progress
             Whether to show the bar, on standard error.
+        on_sweep
+            Called after each sweep of all chains.
 
         Raises
         ------
@@ -231,11 +235,15 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             As for :meth:`fit`.
         """
         start = time.perf_counter()
-        with tqdm(total=self.n_sweeps, unit="sweep", desc="Gibbs sampling", disable=not progress) as bar:
+        with progress_bar(
+            total=self.n_sweeps, unit="sweep", desc="Gibbs sampling", disable=not progress
+        ) as bar:
             for samplers in self.iter_sweeps(X):
                 best = max(sampler.log_likelihoods[-1] for sampler in samplers)
                 bar.set_postfix_str(f"log-likelihood {best:.4f} per token", refresh=False)
                 bar.update()
+                if on_sweep is not None:
+                    on_sweep()
         return time.perf_counter() - start
 
     def iter_sweeps(self, X: Any) -> Iterator[list[GibbsSampler]]:
@@ -473,7 +481,8 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
     def _fold_in(self, tokens: Tokens) -> FloatArray:
         mean_counts = np.zeros((tokens.n_documents, self.n_topics))
-        present, terms = np.unique(tokens.terms, return_inverse=True)
+        present, rows = np.unique(tokens.terms, return_inverse=True)
+        rows = rows.astype(np.int32)
         width = -(-self.n_topics // folding.LANES) * folding.LANES
         term_topic = np.zeros((len(present), width), dtype=np.float32)
         of_present = self.topic_word_[:, present]
@@ -488,7 +497,7 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             folding.fold_in(
                 tokens.starts[first : last + 1],
                 tokens.terms,
-                terms.astype(np.int32),
+                rows,
                 tokens.weights,
                 term_topic,
                 alpha,

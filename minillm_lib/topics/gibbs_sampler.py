@@ -273,8 +273,6 @@ class GibbsSampler:
         self._table.sweep(
             self._bounds[block.documents],
             block.share,
-            self._terms,
-            self._topics,
             topic_totals,
             self.alpha,
             self.beta,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,13 @@ from minillm_lib.topics.kernels import dense, register, sparse, tables
 FloatArray = npt.NDArray[np.floating]
 
 
-class TermTable(Protocol):
+class TermTable(ABC):
     """Counts of terms in topics, and the sweep that keeps them.
+
+    Parameters
+    ----------
+    terms, topics
+        Term and topic of each token, ``(n_tokens,)``; :meth:`sweep` writes to ``topics``.
 
     Attributes
     ----------
@@ -21,30 +27,36 @@ class TermTable(Protocol):
         Type of the topics' totals that :meth:`sweep` takes.
     """
 
-    dtype: Any
+    dtype: ClassVar[Any] = np.int32
 
+    def __init__(self, terms: npt.NDArray[np.int32], topics: npt.NDArray[np.int32]) -> None:
+        self._terms, self._topics = terms, topics
+
+    @abstractmethod
     def sweep(
         self,
         bounds: npt.NDArray[np.int64],
         share: int,
-        terms: npt.NDArray[np.int32],
-        topics: npt.NDArray[np.int32],
         topic_totals: npt.NDArray[Any],
         alpha: FloatArray,
         beta: float,
         generator: npt.NDArray[np.uint64],
     ) -> None:
-        """Resample the topics of some tokens, and update ``topics`` and ``topic_totals``; see the kernels."""
+        """Resample the topics of some tokens, and update ``topic_totals``; see :mod:`minillm_lib.topics.kernels`."""
 
+    @abstractmethod
     def counts(self) -> npt.NDArray[Any]:
         """Return the counts, ``(n_terms, n_topics)``."""
 
+    @abstractmethod
     def positive_counts(self) -> npt.NDArray[Any]:
         """Return the counts above 0, in any order, as a flat array."""
 
+    @abstractmethod
     def add_to(self, sums: FloatArray, rows: npt.NDArray[np.int64], factors: FloatArray) -> None:
         """Add the counts times the topics' ``factors`` to ``sums[rows]``, where ``sums`` is (n_terms, n_topics)."""
 
+    @abstractmethod
     def log_rising(self, terms: slice, beta: float, lookup: FloatArray) -> float:
         """Return the sum of ``log Γ(n_kw + beta) − log Γ(beta)`` over a range of terms.
 
@@ -52,14 +64,47 @@ class TermTable(Protocol):
         """
 
     @property
+    @abstractmethod
     def nbytes(self) -> int:
         """Memory of the table."""
 
 
-class DenseTable:
+class _RowTable(TermTable):
+    """A table with a row for each term; behind some padding, a row is the term's counts."""
+
+    def __init__(
+        self,
+        terms: npt.NDArray[np.int32],
+        topics: npt.NDArray[np.int32],
+        weights: FloatArray | None,
+        rows: npt.NDArray[Any],
+        padding: int,
+    ) -> None:
+        super().__init__(terms, topics)
+        self._rows, self._padding = rows, padding
+        tables.count(terms, topics, weights, self.counts())
+
+    def counts(self) -> npt.NDArray[Any]:
+        return self._rows[:, self._padding :]
+
+    def positive_counts(self) -> npt.NDArray[Any]:
+        return self._rows[self._rows > 0]
+
+    def add_to(self, sums: FloatArray, rows: npt.NDArray[np.int64], factors: FloatArray) -> None:
+        tables.add_table(self.counts(), rows, factors, sums)
+
+    def log_rising(self, terms: slice, beta: float, lookup: FloatArray) -> float:
+        return float(tables.log_rising_of_table(self.counts()[terms], beta, lookup))
+
+    @property
+    def nbytes(self) -> int:
+        return self._rows.nbytes
+
+
+class DenseTable(_RowTable):
     """A table of float64, which also holds sums of weights."""
 
-    dtype: Any = np.float64
+    dtype = np.float64
 
     def __init__(
         self,
@@ -70,15 +115,12 @@ class DenseTable:
         n_topics: int,
     ) -> None:
         self._weights = weights
-        self._counts = np.zeros((n_terms, n_topics))
-        tables.count(terms, topics, weights, self._counts)
+        super().__init__(terms, topics, weights, np.zeros((n_terms, n_topics)), padding=0)
 
     def sweep(
         self,
         bounds: npt.NDArray[np.int64],
         share: int,
-        terms: npt.NDArray[np.int32],
-        topics: npt.NDArray[np.int32],
         topic_totals: npt.NDArray[Any],
         alpha: FloatArray,
         beta: float,
@@ -86,51 +128,24 @@ class DenseTable:
     ) -> None:
         """Sweep as in :mod:`~minillm_lib.topics.kernels.dense`."""
         dense.sweep(
-            bounds, share, terms, topics, self._weights, self._counts, topic_totals, alpha, beta, generator
-        )
-
-    def counts(self) -> npt.NDArray[Any]:
-        """Return the counts, ``(n_terms, n_topics)``."""
-        return self._counts
-
-    def positive_counts(self) -> npt.NDArray[Any]:
-        """Return the counts above 0."""
-        return self._counts[self._counts > 0]
-
-    def add_to(self, sums: FloatArray, rows: npt.NDArray[np.int64], factors: FloatArray) -> None:
-        """Add the counts times the topics' ``factors`` to ``sums[rows]``."""
-        tables.add_table(self._counts, rows, factors, sums)
-
-    def log_rising(self, terms: slice, beta: float, lookup: FloatArray) -> float:
-        """Return the sum of ``log Γ(n_kw + beta) − log Γ(beta)`` over a range of terms."""
-        return float(tables.log_rising_of_table(self._counts[terms], beta, lookup))
-
-    @property
-    def nbytes(self) -> int:
-        """Memory of the table."""
-        return self._counts.nbytes
+            bounds, share, self._terms, self._topics, self._weights, self._rows, topic_totals, alpha, beta, generator
+        )  # fmt: skip
 
 
-class RegisterTable:
+class RegisterTable(_RowTable):
     """A table of int32 whose rows are vectors, padded with zeros in front."""
-
-    dtype: Any = np.int32
 
     def __init__(
         self, terms: npt.NDArray[np.int32], topics: npt.NDArray[np.int32], n_terms: int, n_topics: int
     ) -> None:
-        self._n_topics = n_topics
-        self._lanes = register.lanes_for(n_topics)
-        self._padding = self._lanes - n_topics
-        self._counts = np.zeros((n_terms, self._lanes), dtype=np.int32)
-        tables.count(terms, topics, None, self.counts())
+        self._n_topics, self._lanes = n_topics, register.lanes_for(n_topics)
+        rows = np.zeros((n_terms, self._lanes), dtype=np.int32)
+        super().__init__(terms, topics, None, rows, padding=self._lanes - n_topics)
 
     def sweep(
         self,
         bounds: npt.NDArray[np.int64],
         share: int,
-        terms: npt.NDArray[np.int32],
-        topics: npt.NDArray[np.int32],
         topic_totals: npt.NDArray[Any],
         alpha: FloatArray,
         beta: float,
@@ -142,45 +157,14 @@ class RegisterTable:
         padded_totals = np.zeros(self._lanes, dtype=np.int32)
         padded_totals[self._padding :] = topic_totals
         register.sweep_of(self._lanes)(
-            bounds,
-            share,
-            terms,
-            topics,
-            self._counts,
-            padded_totals,
-            padded_alpha,
-            beta,
-            self._n_topics,
-            generator,
-        )
+            bounds, share, self._terms, self._topics, self._rows, padded_totals, padded_alpha, beta,
+            self._n_topics, generator,
+        )  # fmt: skip
         topic_totals[:] = padded_totals[self._padding :]
 
-    def counts(self) -> npt.NDArray[Any]:
-        """Return the counts, ``(n_terms, n_topics)``."""
-        return self._counts[:, self._padding :]
 
-    def positive_counts(self) -> npt.NDArray[Any]:
-        """Return the counts above 0."""
-        return self._counts[self._counts > 0]
-
-    def add_to(self, sums: FloatArray, rows: npt.NDArray[np.int64], factors: FloatArray) -> None:
-        """Add the counts times the topics' ``factors`` to ``sums[rows]``."""
-        tables.add_table(self.counts(), rows, factors, sums)
-
-    def log_rising(self, terms: slice, beta: float, lookup: FloatArray) -> float:
-        """Return the sum of ``log Γ(n_kw + beta) − log Γ(beta)`` over a range of terms."""
-        return float(tables.log_rising_of_table(self.counts()[terms], beta, lookup))
-
-    @property
-    def nbytes(self) -> int:
-        """Memory of the table."""
-        return self._counts.nbytes
-
-
-class SparseTable:
+class SparseTable(TermTable):
     """For each term, a list of the topics that it has."""
-
-    dtype: Any = np.int32
 
     def __init__(
         self,
@@ -189,6 +173,7 @@ class SparseTable:
         frequencies: npt.NDArray[np.int64],
         n_topics: int,
     ) -> None:
+        super().__init__(terms, topics)
         self._n_topics = n_topics
         self._lists = sparse.lists_of(frequencies, n_topics)
         sparse.count(terms, topics, *self._lists)
@@ -197,15 +182,15 @@ class SparseTable:
         self,
         bounds: npt.NDArray[np.int64],
         share: int,
-        terms: npt.NDArray[np.int32],
-        topics: npt.NDArray[np.int32],
         topic_totals: npt.NDArray[Any],
         alpha: FloatArray,
         beta: float,
         generator: npt.NDArray[np.uint64],
     ) -> None:
         """Sweep as in :mod:`~minillm_lib.topics.kernels.sparse`."""
-        sparse.sweep(bounds, share, terms, topics, *self._lists, topic_totals, alpha, beta, generator)
+        sparse.sweep(
+            bounds, share, self._terms, self._topics, *self._lists, topic_totals, alpha, beta, generator
+        )
 
     def counts(self) -> npt.NDArray[Any]:
         """Return the counts, ``(n_terms, n_topics)``."""

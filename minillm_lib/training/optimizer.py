@@ -158,7 +158,7 @@ def orthogonalise(matrix: Tensor, dtype: torch.dtype | None = None, n_iterations
     x = matrix.reshape(-1, rows, columns)
     x = x / (
         x.norm(dim=(1, 2), keepdim=True) + 1e-7
-    )  # before the conversion: small gradients underflow in float16
+    )  # before the conversion: in float16, small ones underflow
     x = x.to(dtype or matrix.dtype)
     is_tall = rows > columns
     x = x.mT if is_tall else x  # (n, short, long)

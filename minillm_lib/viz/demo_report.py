@@ -37,7 +37,7 @@ _EXAMPLES = {
     "en": "A topic model knows which words occur together; a Transformer knows their order.",
     "zh": "主题模型知道哪些词一同出现；Transformer 还知道它们的顺序。",
 }
-_N_STAGES = 5
+_N_STAGES = sum(key.startswith("stage_") for key in WORDS["en"])
 _PARTS = ("topics_part", "text_part", "pretraining_part", "sft_part", "time_part")
 
 

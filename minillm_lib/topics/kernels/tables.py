@@ -67,9 +67,8 @@ def log_rising_of_documents(bounds, topics, weights, prior, lookup, counts):
     total = 0.0
     for document in range(bounds.shape[0]):
         first, last = bounds[document, 0], bounds[document, -1]
-        for i in range(
-            first, last
-        ):  # in two rows: neighbours often have one topic, and the second would have to wait
+        # In two rows: neighbours often have one topic, and the second would have to wait.
+        for i in range(first, last):
             counts[i % 2, topics[i]] += 1 if weights is None else weights[i]
         if n_topics <= last - first:
             for k in range(n_topics):
