@@ -9,11 +9,13 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.metadata
+import io
 import json
 import pkgutil
 import sys
 import tempfile
 import tomllib
+import zipfile
 from collections.abc import Iterable, Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -25,7 +27,7 @@ from packaging.utils import canonicalize_name
 PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))[
     "project"
 ]
-OPTIONAL = ("fetch", "files", "gguf", "report")
+OPTIONAL = ("fetch", "files", "gguf", "languages", "report")
 
 
 class HidingFinder:
@@ -101,12 +103,31 @@ def optional_modules() -> set[str]:
     return set().union(*(modules_of(requirement.name) for requirement in requirements(*OPTIONAL)))
 
 
+def archive(name: str) -> bytes:
+    """A ZIP archive with one empty member."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as members:
+        members.writestr(name, "")
+    return file.getvalue()
+
+
+FILES = {  # of each kind whose reading needs a package
+    "t.parquet": b"content",
+    "t.jsonl.zst": b"content",
+    "t.pdf": b"%PDF-1.4",
+    "t.html": b"<p>text",
+    "t.docx": archive("word/document.xml"),
+    "t.xlsx": archive("xl/workbook.xml"),
+}
+
+
 def main() -> None:
     all_but_core, optional = modules_outside_the_core(), optional_modules()
     hidden = hide(all_but_core | optional)
     import minillm_lib
     from minillm_lib.corpora import read_files
     from minillm_lib.io.optional import MissingPackageError
+    from minillm_lib.topics.terms import split_words
 
     def message_of(module: str) -> str | None:
         try:
@@ -131,15 +152,23 @@ def main() -> None:
             except MissingPackageError:
                 unusable_names.append(f"{room.__name__}.{name}")
 
-    by_package = {}
+    by_package: dict[str, list[str]] = {}
+
+    def tell(error: MissingPackageError) -> None:
+        by_package.setdefault(str(error.name).partition(".")[0], []).append(str(error))
+
     with tempfile.TemporaryDirectory() as folder:
-        for name, package in (("t.parquet", "pyarrow"), ("t.jsonl.zst", "zstandard")):
+        for name, content in FILES.items():
             path = Path(folder, name)
-            path.write_bytes(b"content")
+            path.write_bytes(content)
             try:
                 next(read_files(path))
             except MissingPackageError as error:
-                by_package[package] = str(error)
+                tell(error)
+    try:
+        split_words("ภาษาไทย")
+    except MissingPackageError as error:
+        tell(error)
     # One package after the other is revealed as soon as it has been missed.
     hidden.clear()
     hidden |= optional
@@ -150,7 +179,7 @@ def main() -> None:
                 break
             except MissingPackageError as error:
                 missing = str(error.name).partition(".")[0]
-                by_package[missing] = str(error)
+                tell(error)
                 hidden -= next(own for own in modules_by_distribution().values() if missing in own)
 
     print(

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from minillm_lib.corpora.files import Fault, ReadError, ReadReport, read_files, strip_markdown
+from minillm_lib.corpora.files import read_files
+from minillm_lib.corpora.reading.markdown import strip_markdown
+from minillm_lib.corpora.reading.report import Fault, ReadError, ReadReport
 from minillm_lib.io.optional import MissingPackageError
 
 
@@ -36,7 +38,9 @@ def test_each_kind_of_file_gives_its_documents(tmp_path):
     (tmp_path / "deep" / "e.png").write_bytes(b"\x89PNG")
     (tmp_path / ".hidden.txt").write_text("hidden")
     report = ReadReport()
-    with pytest.warns(UserWarning, match=r"1 file passed over \(not \.txt, .*: .*e\.png"):
+    with pytest.warns(
+        UserWarning, match=r"(?s)2 files passed over:.*1 \.txt, hidden: .*1 \.png, an image: .*e\.png"
+    ):
         documents = list(read_files(tmp_path, report=report))
     assert [document.text for document in documents] == [
         "one\ntwo",
@@ -49,7 +53,10 @@ def test_each_kind_of_file_gives_its_documents(tmp_path):
     assert documents[3].source == f"{tmp_path / 'c.jsonl'}:2"
     assert documents[2].meta == {"year": 2017}
     assert (report.files, report.documents, report.n_faulty) == (5, 6, 0)
-    assert report.passed_over == [str(tmp_path / "deep" / "e.png")]
+    assert {(Path(each.path).name, each.reason) for each in report.passed_over} == {
+        (".hidden.txt", "hidden"),
+        ("e.png", "an image"),
+    }
 
 
 def test_files_globs_and_folders_may_be_mixed(tmp_path):
@@ -61,7 +68,7 @@ def test_files_globs_and_folders_may_be_mixed(tmp_path):
 
 @pytest.mark.parametrize("chunk", [1, 3, 7, 1 << 20])
 def test_a_separator_divides_wherever_the_pieces_of_the_file_end(tmp_path, monkeypatch, chunk):
-    monkeypatch.setattr("minillm_lib.corpora.files.CHUNK_BYTES", chunk)
+    monkeypatch.setattr("minillm_lib.corpora.reading.content.CHUNK_BYTES", chunk)
     (tmp_path / "t.txt").write_text("one\nmore<|endoftext|>\n\n<|endoftext|>three\n<|endoftext|>", newline="")
     documents = list(read_files(tmp_path / "t.txt", separator="<|endoftext|>"))
     assert [(d.text, int(d.source.rpartition(":")[2])) for d in documents] == [("one\nmore", 1), ("three", 4)]
@@ -84,6 +91,8 @@ def test_every_kind_of_fault_is_counted_and_named_by_file_and_line(tmp_path):
         (b'{"text": 7}', "no text"),
         (b'{"text": "  "}', "empty text"),
         (b'{"text": "caf\xe9"}', "wrong encoding"),
+        (b'{"text": null}', "no text"),
+        (b'{"text": NaN}', "no text"),
         (b'{"text": "' + b"x" * 3000 + b'"}', "record too long"),
         (b'{"conversations": [{"role": "user"}]}', "malformed conversation"),
         (b"[" * 1500, "malformed JSON"),
@@ -92,26 +101,41 @@ def test_every_kind_of_fault_is_counted_and_named_by_file_and_line(tmp_path):
         good_lines(3).encode() + b"".join(line + b"\n" for line, _ in broken) + good_lines(1).encode()
     )
     report = ReadReport()
-    with pytest.warns(UserWarning, match="9 records .* could not be used"):
-        found = texts(path, max_record_bytes=2000, max_faulty_share=1.0, report=report)
+    with pytest.warns(UserWarning, match="11 records .* could not be used"):
+        found = texts(path, max_record_bytes=2000, max_faulty_share=1.0, report=report, encoding="utf-8")
     assert found == ["good 0", "good 1", "good 2", "good 0"]
     assert [(fault.place, fault.kind) for fault in report.faults] == [
         (f"{path}:{number}", kind) for number, (_, kind) in enumerate(broken, start=4)
     ]
     assert report.by_kind["malformed JSON"] == 2
     assert "no 'text'; its keys are ['body']" in str(report)
-    assert report.faulty_share == pytest.approx(9 / 13)
+    assert report.faulty_share == pytest.approx(11 / 15)
 
 
 def test_faults_are_tolerated_up_to_the_set_share(tmp_path):
-    (tmp_path / "t.jsonl").write_text(good_lines(99) + "broken\n")
-    with pytest.warns(UserWarning, match=r"1 record \(1\.00%\)"):
-        assert len(texts(tmp_path)) == 99
-    with pytest.raises(ReadError, match=r"(?s)more than 0\.50% .*t\.jsonl:100: malformed JSON"):
-        texts(tmp_path, max_faulty_share=0.005)
-    (tmp_path / "t.jsonl").write_text("broken\n" + good_lines(1))
-    with pytest.raises(ReadError, match="1 malformed JSON"):
+    (tmp_path / "t.jsonl").write_text(good_lines(950) + "broken\n" * 10)
+    with pytest.raises(
+        ReadError, match=r"(?s)more than 1\.00% .*raise max_faulty_share \(--max-faulty .*t\.jsonl:951: "
+    ):
         texts(tmp_path)
+    with pytest.warns(UserWarning, match=r"10 records \(1\.04%\)"):
+        assert len(texts(tmp_path, max_faulty_share=0.02)) == 950
+
+
+@pytest.mark.parametrize(
+    ("n_good", "n_broken", "is_read"),
+    [(7, 1, True), (4, 3, True), (2, 1, True), (1, 1, False), (3, 3, False), (30, 4, False)],
+)
+def test_three_broken_records_do_not_make_a_small_file_useless(tmp_path, n_good, n_broken, is_read):
+    (tmp_path / "t.jsonl").write_text(good_lines(n_good) + "broken\n" * n_broken)
+    if is_read:
+        with pytest.warns(UserWarning, match=f"{n_broken} malformed JSON"):
+            assert len(texts(tmp_path)) == n_good
+    else:
+        with pytest.raises(ReadError, match=f"{n_broken} malformed JSON"):
+            texts(tmp_path)
+    with pytest.raises(ReadError, match="1 malformed JSON"):
+        texts(tmp_path, max_faulty_share=0)
 
 
 def test_a_hopeless_file_is_given_up_early(tmp_path):
@@ -141,7 +165,7 @@ def test_empty_files_are_reported_and_no_error_unless_there_is_nothing_else(tmp_
 def test_wrong_encoding_names_the_line_of_the_byte(tmp_path):
     (tmp_path / "t.txt").write_bytes("第一行\n第二行\n".encode() + "第三行".encode("gbk"))
     with pytest.raises(ReadError, match=r"t\.txt:3: wrong encoding \(byte 0xB5 is not valid utf-8"):
-        texts(tmp_path)
+        texts(tmp_path, documents="file", encoding="utf-8")
     (tmp_path / "t.txt").write_bytes("第三行".encode("gbk"))
     assert texts(tmp_path, encoding="gbk") == ["第三行"]
 
@@ -213,28 +237,33 @@ def test_no_part_of_a_zstd_text_passes_for_the_whole(tmp_path, kept):
     packed = zstandard.compress(text.encode())
     (tmp_path / "t.txt.zst").write_bytes(packed[: int(kept * len(packed))])
     if kept == 1:
-        assert texts(tmp_path) == [text.strip()]
+        assert texts(tmp_path, documents="file") == [text.strip()]
         return
     with pytest.raises(ReadError, match=r"t\.txt\.zst:1: damaged archive \(the file ends before"):
-        texts(tmp_path)
+        texts(tmp_path, documents="file")
 
 
 def test_what_is_wrong_is_named(tmp_path):
     (tmp_path / "t.docx").touch()
     with pytest.raises(FileNotFoundError, match="nothing that matches it"):
         texts(tmp_path / "nowhere*.txt")
-    with pytest.raises(ReadError, match=r"cannot read .*t\.docx: allowed are files that end in \.txt"):
+    (tmp_path / "t.docx").write_bytes(b"PKstub")
+    with pytest.raises(
+        ReadError, match=r"(?s)no document to read.*\.docx, not a Word file, or a broken one: .*t\.docx"
+    ):
         texts(tmp_path / "t.docx")
     with pytest.raises(ValueError, match="encoding is 'utf-9'"):
         texts(tmp_path, encoding="utf-9")
     with pytest.raises(
-        ValueError, match="documents is 'page'; allowed are 'auto', 'file', 'paragraph', 'line'"
+        ValueError, match="documents is 'page'; allowed are 'auto', 'file', 'paragraph', 'line', 'row'"
     ):
         texts(tmp_path, documents="page")
     with pytest.raises(ValueError, match=r"max_faulty_share is 2; allowed is a share from 0 to 1"):
         texts(tmp_path, max_faulty_share=2)
-    with pytest.raises(ReadError, match=r"(?s)there is no document to read.*passed over .*t\.docx"):
-        texts(tmp_path)
+    with pytest.raises(ValueError, match="separator is empty"):
+        texts(tmp_path, separator="")
+    with pytest.raises(ValueError, match="max_record_bytes is 0"):
+        texts(tmp_path, max_record_bytes=0)
     assert str(Fault("f:1", "empty text")) == "f:1: empty text"
 
 
@@ -253,7 +282,7 @@ def documents_of(path, **options):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "gb18030"])
 @pytest.mark.parametrize("chunk", [1, 5, 1 << 20])
 def test_units_encodings_and_line_ends_go_together(tmp_path, monkeypatch, end, encoding, chunk):
-    monkeypatch.setattr("minillm_lib.corpora.files.CHUNK_BYTES", chunk)
+    monkeypatch.setattr("minillm_lib.corpora.reading.content.CHUNK_BYTES", chunk)
     path = write(tmp_path, "t.txt", end.join(["一 one", "二 two", "", "三 three", ""]).encode(encoding))
     known = {} if "utf" in encoding else {"encoding": encoding}  # the others begin with a byte order mark
     assert texts(path, **known) == ["一 one\n二 two", "三 three"], "auto"
@@ -271,14 +300,14 @@ def test_a_code_block_of_markdown_reaches_over_paragraphs(tmp_path):
 
 
 def test_few_wrong_bytes_are_replaced_and_counted_and_many_are_not(tmp_path):
-    path = write(tmp_path, "t.txt", b"x" * 500 + b"caf\xe9 na\xefve")
+    path = write(tmp_path, "t.txt", "é".encode() * 9 + b"x" * 500 + b"caf\xe9 na\xefve")
     report = ReadReport()
     with pytest.warns(UserWarning, match=r"t\.txt: 2 bytes not valid in the encoding, replaced by U\+FFFD"):
         (text,) = texts(path, report=report)
     assert text.endswith("caf\ufffd na\ufffdve")
     assert report.replaced_bytes == {str(path): 2}
     with pytest.raises(ReadError, match="wrong encoding"):
-        texts(write(tmp_path, "gbk.txt", ("主题模型" * 50).encode("gbk")))
+        texts(write(tmp_path, "gbk.txt", ("主题模型" * 50).encode("gbk")), encoding="utf-8")
     odd = write(tmp_path, "odd.txt", "long enough a text".encode("utf-16") + b"\x00")
     with pytest.warns(UserWarning, match=r"odd\.txt: 1 byte not valid"):
         texts(odd)
@@ -367,11 +396,8 @@ def test_any_lines_are_read_back(tmp_path_factory: pytest.TempPathFactory, lines
     assert [document.text for document in documents_of(write(folder, "lines.jsonl", records))] == lines
 
 
-def test_utf_16_without_a_mark_is_recognised_and_another_encoding_is_named(tmp_path):
-    text = "A topic model.\n\nAnother paragraph.\n"
-    path = write(tmp_path, "t.txt", text.encode("utf-16-le"))
-    with pytest.raises(ReadError, match="is it UTF-16"):
-        texts(path)
-    assert texts(path, encoding="utf-16-le") == ["A topic model.", "Another paragraph."]
-    with pytest.raises(ReadError, match=r"plain\.txt is not utf-16: .*name another encoding"):
-        texts(write(tmp_path, "plain.txt", text), encoding="utf-16")
+def test_a_stated_encoding_in_which_a_file_is_not_is_refused(tmp_path):
+    with pytest.raises(
+        ReadError, match=r"(?s)no document.*not utf-16 \(.*state another encoding: .*plain\.txt"
+    ):
+        texts(write(tmp_path, "plain.txt", "A topic model.\n"), encoding="utf-16")

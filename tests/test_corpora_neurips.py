@@ -215,7 +215,7 @@ def test_the_full_text_is_read_from_the_pdf(fetch, source):
     [
         (b"<html>Not found</html>", "not a PDF"),
         (b"%PDF-1.4 and then nothing of the kind", "the PDF cannot be read"),
-        (pdf(""), "the PDF has no text"),
+        (pdf(""), "a PDF without text"),
     ],
 )
 def test_a_pdf_that_cannot_be_read_is_reported(fetch, content, reason):

@@ -13,9 +13,10 @@ from minillm_lib.corpora import registry
 from minillm_lib.corpora.docstrings.corpus import load_docstrings
 from minillm_lib.corpora.document import SPLITS, Document, split_of
 from minillm_lib.corpora.faq import faq_questions
-from minillm_lib.corpora.files import ReadError, read_files
+from minillm_lib.corpora.files import read_files
 from minillm_lib.corpora.hub import fetch_hub_corpus, load_hub_corpus
 from minillm_lib.corpora.neurips import fetch_neurips, fetch_papers
+from minillm_lib.corpora.reading.report import ReadError
 from minillm_lib.corpora.registry import CORPORA, corpus_stats, fetch_corpus, load_corpus
 from minillm_lib.io.download import Downloader
 

@@ -40,6 +40,7 @@ NEED_AN_EXTRA = {
     "viz.demo_report": "report",
     "viz.lda_report": "report",
     "viz.live_plot": "report",
+    "viz.pictures": "report",
     "viz.run_report": "report",
     "viz.run_results": "report",
     "viz.style": "report",
@@ -193,9 +194,9 @@ def test_each_missing_package_is_named_with_the_command_that_installs_it(without
     for requirement in requirements(extra):
         told = [own for own in modules_of(requirement.name) if own in without_extras["by_package"]]
         assert told, f"nobody tells that {requirement.name} is missing"
-        message = without_extras["by_package"][told[0]]
-        assert message.endswith(f", install the package {told[0]}: pip install 'minillm-lib[{extra}]'")
-        assert message.startswith("to ")
+        end = f", install the package {told[0]}: pip install 'minillm-lib[{extra}]'"
+        messages = without_extras["by_package"][told[0]]
+        assert any(message.startswith("to ") and message.endswith(end) for message in messages), messages
 
 
 @pytest.fixture(scope="module")

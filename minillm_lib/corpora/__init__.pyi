@@ -27,14 +27,7 @@ from .faq import (
     load_course_faq as load_course_faq,
     reword as reword,
 )
-from .files import (
-    DocumentUnit as DocumentUnit,
-    Fault as Fault,
-    ReadError as ReadError,
-    ReadReport as ReadReport,
-    read_files as read_files,
-    strip_markdown as strip_markdown,
-)
+from .files import read_files as read_files
 from .grammar import Alternative as Alternative, Grammar as Grammar, load_grammar as load_grammar
 from .hub import (
     HUB_CORPORA as HUB_CORPORA,
@@ -42,6 +35,14 @@ from .hub import (
     load_hub_corpus as load_hub_corpus,
 )
 from .neurips import FetchReport as FetchReport, fetch_neurips as fetch_neurips, fetch_papers as fetch_papers
+from .reading.markdown import strip_markdown as strip_markdown
+from .reading.report import (
+    Fault as Fault,
+    PassedOver as PassedOver,
+    ReadError as ReadError,
+    ReadReport as ReadReport,
+)
+from .reading.units import DocumentUnit as DocumentUnit
 from .registry import (
     CORPORA as CORPORA,
     Corpus as Corpus,

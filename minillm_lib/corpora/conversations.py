@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from minillm_lib.corpora.files import (
-    Fault,
-    ReadError,
-    ReadReport,
-    Record,
-    parse_json,
-    read_records,
-    without_faults,
-)
+from minillm_lib.corpora.reading.encoding import Encodings
+from minillm_lib.corpora.reading.json_values import read_json
+from minillm_lib.corpora.reading.report import Fault, ReadError, ReadReport, Unusable, without_faults
 
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
@@ -109,10 +101,10 @@ def read_conversations(
     - ``sharegpt``: ``{"conversations": [{"from": "human", "value": "…"}, {"from": "gpt", "value": "…"}]}``.
     - ``auto`` recognises the format of each record by its keys.
 
-    The file holds JSON lines, which are read as a stream, or a single JSON array, which is held in memory. Both may be
-    compressed by gzip (``.gz``) or zstd (``.zst``, which needs the package ``zstandard``). Other keys of a record
-    become ``meta``; other keys of a turn are dropped. ``source`` is the file and line, or the file and the index in the
-    array.
+    The file holds JSON lines or a JSON array, which are read as a stream, or an object with such an array inside. It
+    may be compressed by gzip (``.gz``) or zstd (``.zst``, which needs the package ``zstandard``). The encoding is
+    recognised, and named in the report if it is not UTF-8. Other keys of a record become ``meta``; other keys of a turn
+    are dropped. ``source`` is the file and line, or the file and the index in the array.
 
     Parameters
     ----------
@@ -138,40 +130,25 @@ def read_conversations(
         raise FileNotFoundError(f"there is no file {path}")
     report = ReadReport() if report is None else report
     report.files += 1
-    return without_faults(_conversations(path, format), report, max_faulty_share)
+    return without_faults(_conversations(path, format, report), report, max_faulty_share)
 
 
-def _conversations(path: Path, format: Format) -> Iterator[Conversation | Fault]:
-    for item in _from_array(path) if _is_array(path) else parse_json(read_records(path, "\n")):
-        if isinstance(item, Fault):
-            yield item
-            continue
-        place, record = item
-        try:
-            conversation = _conversation(record, format)
-        except ConversationError as error:
-            yield Fault(place, "malformed conversation", str(error))
-        else:
-            yield Conversation(conversation.turns, place, conversation.meta)
-
-
-def _is_array(path: Path) -> bool:
-    """Check whether a file begins with a JSON array."""
-    first = next(read_records(path, "\n", limit=sys.maxsize), None)
-    return isinstance(first, Record) and first.text.lstrip().startswith("[")
-
-
-def _from_array(path: Path) -> Iterator[tuple[str, Any] | Fault]:
-    """Yield each record of a JSON array, which is held in memory, with its place."""
-    for whole in read_records(path, None, limit=sys.maxsize):
-        if isinstance(whole, Fault):
-            yield whole
-            continue
-        try:
-            records = json.loads(whole.text)
-        except (ValueError, RecursionError) as error:
-            raise ReadError(f"{path}: malformed JSON array: {error}") from error
-        yield from ((f"{path}[{index}]", record) for index, record in enumerate(records))
+def _conversations(path: Path, format: Format, report: ReadReport) -> Iterator[Conversation | Fault]:
+    try:
+        encoding = Encodings(None, report).of(path)
+        for item in read_json(path, encoding, replaced=report.replaced_bytes):
+            if isinstance(item, Fault):
+                yield item
+                continue
+            place, record = item
+            try:
+                conversation = _conversation(record, format)
+            except ConversationError as error:
+                yield Fault(place, "malformed conversation", str(error))
+            else:
+                yield Conversation(conversation.turns, place, conversation.meta)
+    except Unusable as reason:
+        raise ReadError(f"cannot read {path}: {reason}") from reason
 
 
 def _conversation(record: Any, format: Format) -> Conversation:

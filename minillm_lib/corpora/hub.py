@@ -254,7 +254,7 @@ def load_hub_corpus(
     corpus = _corpus(name)
     if path is None:
         path = fetch_hub_corpus(name, split=split, **options)
-    return read_files(path, separator=corpus.separator, max_faulty_share=max_faulty_share)
+    return read_files(path, separator=corpus.separator, encoding="utf-8", max_faulty_share=max_faulty_share)
 
 
 def _corpus(name: str) -> HubCorpus:

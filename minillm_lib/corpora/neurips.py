@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import operator
 import re
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,12 +21,14 @@ from urllib.parse import urljoin
 from tqdm.auto import tqdm
 
 from minillm_lib.corpora.document import Document
+from minillm_lib.corpora.reading.pdf import pdf_pages
+from minillm_lib.corpora.reading.report import Unusable
 from minillm_lib.io.download import Downloader
 from minillm_lib.io.fetch_errors import FetchError
 from minillm_lib.io.optional import optional_imports
 
 with optional_imports("fetch", "to read the pages and PDFs of papers"):
-    import pypdfium2
+    import pypdfium2  # noqa: F401 (the reader of PDFs needs it; missed here, before anything is downloaded)
     from selectolax.lexbor import LexborHTMLParser
 
 FIRST_YEAR = 1987
@@ -45,8 +46,6 @@ _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _NO_ABSTRACT = re.compile(r"\W*(no abstract|abstract (missing|unavailable)|none|part of)?\W*", re.IGNORECASE)
 # Abstracts contain a bare "<" for "less than"; it begins a tag only in "<name>", "</name>" and "<name key=…>".
 _LESS_THAN = re.compile(r"<(?!!|/?[a-z][\w-]*\s*/?>|[a-z][\w-]*\s[^<>=]*=[^<>]*>)", re.IGNORECASE)
-
-_pdfium_lock = threading.Lock()  # PDFium is not thread-safe
 
 
 class LayoutChanged(FetchError):  # noqa: N818 (it names what happened)
@@ -411,13 +410,10 @@ def _check_pdf(content: bytes) -> None:
 
 def _pdf_text(content: bytes, address: str) -> str:
     try:
-        with _pdfium_lock, pypdfium2.PdfDocument(content) as document:
-            text = "\n".join(page.get_textpage().get_text_range() for page in document)
-    except pypdfium2.PdfiumError as error:
-        raise FetchError(address, f"the PDF cannot be read ({error})") from error
-    if not text.strip():
-        raise FetchError(address, "the PDF has no text; it may be a scan")
-    return "\n".join(text.splitlines())
+        pages, _ = pdf_pages(content)
+    except Unusable as reason:
+        raise FetchError(address, f"the PDF cannot be read: {reason}") from reason
+    return "\n".join(pages)
 
 
 def _collect(

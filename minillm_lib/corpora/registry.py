@@ -337,14 +337,14 @@ _ALL = (
     ),
     Corpus(
         name="files",
-        description="your own text, Markdown, JSON lines or Parquet",
+        description="your own texts, web pages, PDF, Word, tables and JSON",
         licence="yours",
         size="any",
         language="any",
         needs_network=False,
         options={
             "paths": Path | Sequence[Path],
-            "documents": Literal["auto", "file", "paragraph", "line"],
+            "documents": Literal["auto", "file", "paragraph", "line", "row"],
             "text_key": str,
             "separator": str,
             "encoding": str,

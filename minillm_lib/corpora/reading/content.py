@@ -1,0 +1,122 @@
+"""The bytes of a file, plain or compressed, a megabyte at a time."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from minillm_lib.corpora.reading.report import Unusable
+from minillm_lib.io.optional import needed
+
+CHUNK_BYTES = 1 << 20
+COMPRESSED_ENDINGS = (".gz", ".zst")
+DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
+_ZSTD_CHUNK = 1 << 14
+
+
+def inner_ending(path: Path) -> str:
+    """Return the ending of a name in lower case, without that of a compression; empty if there is none.
+
+    >>> inner_ending(Path("notes.TXT.gz"))
+    '.txt'
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in COMPRESSED_ENDINGS:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def is_compressed(path: Path) -> bool:
+    """Whether the name says that the file is compressed in a way that is read."""
+    return path.suffix.lower() in COMPRESSED_ENDINGS
+
+
+def chunks_of(path: Path) -> Iterator[bytes]:
+    """Yield the content of a file, plain or compressed.
+
+    Raises
+    ------
+    EOFError, zlib.error, gzip.BadGzipFile
+        Where a compressed file is damaged, after what comes before.
+    MissingPackageError
+        If it is compressed by Zstandard, and the package for that is not installed.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".zst":
+        yield from _zstd_chunks(path)
+        return
+    with gzip.open(path, "rb") if suffix == ".gz" else path.open("rb") as stream:
+        yield from iter(partial(stream.read, CHUNK_BYTES), b"")
+
+
+def _zstd_chunks(path: Path) -> Iterator[bytes]:
+    """As ``gzip`` reads: frame after frame, and a frame that breaks off is an error.
+
+    The reader of ``zstandard`` takes a break for the end, and so would give half a text for the whole.
+    """
+    zstandard = needed("zstandard", "files", f"to read {path}")
+    frame, content = None, bytearray()
+    with path.open("rb") as file:
+        while packed := file.read(_ZSTD_CHUNK):
+            while packed:
+                if frame is None or frame.eof:
+                    frame = zstandard.ZstdDecompressor().decompressobj()
+                try:
+                    content += frame.decompress(packed)
+                except zstandard.ZstdError as error:
+                    raise zlib.error(str(error)) from error
+                packed = frame.unused_data
+            if len(content) >= CHUNK_BYTES:
+                yield bytes(content)
+                content.clear()
+    yield bytes(content)
+    if frame is not None and not frame.eof:
+        raise EOFError("the file ends before its last zstd frame does")
+
+
+def beginning_of(path: Path, n: int) -> bytes:
+    """Return the first bytes of a file, at least ``n`` if it has so many; of a damaged one, what can be read."""
+    content = bytearray()
+    try:
+        for chunk in chunks_of(path):
+            content += chunk
+            if len(content) >= n:
+                break
+    except DAMAGED:
+        pass
+    return bytes(content)
+
+
+def whole(path: Path, limit: int) -> bytes:
+    """Return the content of a file.
+
+    Raises
+    ------
+    Unusable
+        If it is damaged, or larger than ``limit`` bytes.
+    """
+    content = bytearray()
+    try:
+        for chunk in chunks_of(path):
+            content += chunk
+            if len(content) > limit:
+                raise Unusable(f"larger than {limit:,} bytes")
+    except DAMAGED as error:
+        raise Unusable(f"a damaged archive ({error})") from error
+    return bytes(content)
+
+
+def seekable(path: Path, limit: int) -> BinaryIO:
+    """Open a file for a reader that jumps about in it; a compressed one is unpacked in memory, up to ``limit``.
+
+    Raises
+    ------
+    Unusable
+        If a compressed file is damaged or too large.
+    """
+    return io.BytesIO(whole(path, limit)) if is_compressed(path) else path.open("rb")

@@ -1,0 +1,104 @@
+"""The visible text of a web page, without navigation, and its title."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from minillm_lib.io.optional import needed
+
+_INVISIBLE = (
+    "script, style, noscript, template, head, svg, math annotation, iframe, object, canvas, audio, video, "
+    "[hidden], [aria-hidden=true]"
+)
+_BOILERPLATE = (
+    "nav, aside, form, button, select, [role=navigation], [role=banner], [role=contentinfo], [role=search], "
+    "[role=menu], [role=dialog]"
+)
+_AROUND = "header, footer"
+_BLOCKS = (
+    "p, div, section, article, main, header, footer, h1, h2, h3, h4, h5, h6, ul, ol, dl, dt, dd, table, pre, "
+    "blockquote, figure, figcaption, address, hr, details, summary, fieldset"
+)
+_LINES = "br, li, tr, option"
+_CELLS = "td, th"
+_PARAGRAPH_END, _LINE_END = "\ue000", "\ue001"  # of private use: they survive what is done to white space
+_HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_LEAST_MAIN_SHARE = 0.4
+
+
+def page_text(page: str, purpose: str = "to read web pages") -> tuple[str, str]:
+    """Return the text of a web page, with an empty line between paragraphs, and its title, which may be empty.
+
+    Scripts, styles, navigation, forms, and the header and footer around the article are left out; where a page marks
+    its main part, only that is taken.
+
+    Raises
+    ------
+    MissingPackageError
+        If the package selectolax is not installed.
+    """
+    parser = needed("selectolax.lexbor", "files", purpose).LexborHTMLParser
+    tree = parser(page)
+    title_node = tree.css_first("title")
+    title = " ".join(title_node.text().split()) if title_node else ""
+    text = _flow(_without_boilerplate(tree))
+    if not text:  # a page that is all form or navigation
+        tree = parser(page)
+        _remove_invisible(tree)
+        text = _flow(_marked(tree))
+    return text, title
+
+
+def _remove_invisible(tree: Any) -> None:
+    for node in tree.css(_INVISIBLE):
+        node.decompose()
+    for node in tree.css("[style]"):
+        if _HIDDEN_STYLE.search(node.attributes.get("style") or ""):
+            node.decompose()
+
+
+def _without_boilerplate(tree: Any) -> Any:
+    """Return the part of a page that matters, None if there is none."""
+    _remove_invisible(tree)
+    for node in tree.css(_BOILERPLATE):
+        node.decompose()
+    for node in tree.css(_AROUND):
+        if not _is_inside_article(node) and not (node.tag == "header" and node.css_first("h1")):
+            node.decompose()
+    body = _marked(tree)
+    main = tree.css("main, [role=main]") or tree.css("article")
+    if len(main) == 1 and len(_flow(main[0])) >= _LEAST_MAIN_SHARE * len(_flow(body)):
+        return main[0]
+    return body
+
+
+def _is_inside_article(node: Any) -> bool:
+    while (node := node.parent) is not None:
+        if node.tag in ("article", "main"):
+            return True
+    return False
+
+
+def _marked(tree: Any) -> Any:
+    """Mark in the text of a page where paragraphs, lines and cells end; return its body, None if it has none."""
+    for block in tree.css(_BLOCKS):
+        block.insert_before(_PARAGRAPH_END)
+        block.insert_after(_PARAGRAPH_END)
+    for line in tree.css(_LINES):
+        line.insert_before(_LINE_END)
+    for cell in tree.css(_CELLS):
+        cell.insert_before(" ")
+    return tree.body
+
+
+def _flow(node: Any) -> str:
+    if node is None:
+        return ""
+    text = re.sub(r"\s+", " ", node.text().replace("\xa0", " "))
+    return re.sub(f" *[{_PARAGRAPH_END}{_LINE_END}][ {_PARAGRAPH_END}{_LINE_END}]*", _end, text).strip()
+
+
+def _end(match: re.Match[str]) -> str:
+    is_paragraph = _PARAGRAPH_END in match[0] or match[0].count(_LINE_END) > 1
+    return "\n\n" if is_paragraph else "\n"

@@ -1,0 +1,22 @@
+"""The text of Markdown without its markup."""
+
+from __future__ import annotations
+
+import re
+
+
+def strip_markdown(text: str) -> str:
+    """Remove the markup, front matter and code blocks of a Markdown text; every line stays in its place."""
+
+    def empty_lines(match: re.Match[str]) -> str:
+        return "\n" * match[0].count("\n")
+
+    text = re.sub(r"\A---\n.*?\n---(?=\n|\Z)", empty_lines, text, flags=re.DOTALL)
+    text = re.sub(
+        r"^[ ]{0,3}(```|~~~).*?(?:^[ ]{0,3}\1[^\n]*$|\Z)", empty_lines, text, flags=re.DOTALL | re.MULTILINE
+    )
+    text = re.sub(r"^[ ]{0,3}(?:#{1,6}[ ]|>[ ]?|[-*+][ ]|\d+[.)][ ])", "", text, flags=re.MULTILINE)
+    text = re.sub(r"!?\[([^][\n]*)\](?:\([^()\n]*\)|\[[^][\n]*\])", r"\1", text)
+    text = re.sub(r"</?[A-Za-z][^>\n]*>", "", text)
+    text = re.sub(r"(`+)([^`\n]+)\1", r"\2", text)
+    return re.sub(r"(?<!\w)(\*\*|\*|__|_)(?=\S)([^\n]+?)(?<=\S)\1(?!\w)", r"\2", text)

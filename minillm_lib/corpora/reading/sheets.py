@@ -1,0 +1,175 @@
+"""Spreadsheets (Excel and OpenDocument) and Parquet, row by row."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from minillm_lib.corpora.reading.content import seekable
+from minillm_lib.corpora.reading.delimited import Dialect, recognise_header
+from minillm_lib.corpora.reading.report import Fault, ReadReport, Unusable, shown
+from minillm_lib.corpora.reading.rows import is_absent, whole_number
+from minillm_lib.io.optional import needed
+
+MAX_UNPACKED_BYTES = 1 << 29
+_BLOCK = 1 << 20
+_LOOKED_AT = 50
+
+
+def read_sheets(
+    path: Path, text_key: str | None, report: ReadReport
+) -> Iterator[tuple[str, dict[str, Any]] | Fault]:
+    """Yield the rows of a workbook with their places; sheets without the columns of the first one are passed over.
+
+    The first sheet with cells says what the columns are, unless another has ``text_key``. Whole numbers, which
+    spreadsheets keep as floating-point numbers, become integers.
+
+    Raises
+    ------
+    Unusable
+        If it is broken, encrypted, or would unpack to more than 512 MB.
+    MissingPackageError
+        If the package python-calamine is not installed.
+    """
+    calamine = needed("python_calamine", "files", f"to read {path}")
+    columns: tuple[str, ...] | None = None
+    with seekable(path, MAX_UNPACKED_BYTES) as stream:
+        check_archive(stream)
+        try:
+            workbook = calamine.CalamineWorkbook.from_filelike(stream)
+            for name in workbook.sheet_names:
+                cells = workbook.get_sheet_by_name(name).to_python(skip_empty_area=False)
+                table = _table(cells, text_key)
+                if table is None:
+                    continue
+                start, dialect = table
+                place = f"{shown(path)}[{shown(name)}]"
+                if (
+                    columns is None
+                    and text_key is not None
+                    and text_key not in dialect.names
+                    and _has_key(workbook, text_key)
+                ):
+                    report.pass_over(place, f"a sheet without the column {text_key!r}")
+                    continue
+                if columns is not None and not set(columns) <= set(dialect.names):
+                    report.pass_over(place, "a sheet with other columns than the first")
+                    continue
+                columns = columns or dialect.names
+                report.note(f"{dialect}", place)
+                yield from _rows(cells, start, dialect, place)
+        except calamine.PasswordError as error:
+            raise Unusable("encrypted with a password") from error
+        except (calamine.CalamineError, OSError, ValueError) as error:
+            raise Unusable(f"broken ({error})") from error
+
+
+def check_archive(stream: BinaryIO, limit: int = MAX_UNPACKED_BYTES) -> None:
+    """Check that an archive does not unpack to more than is sensible; anything but a ZIP archive passes.
+
+    Every member is unpacked piece by piece, as what the archive says of its sizes may be wrong.
+
+    Raises
+    ------
+    Unusable
+        If it does, or is broken or encrypted.
+    """
+    if not zipfile.is_zipfile(stream):
+        stream.seek(0)
+        return
+    stream.seek(0)
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            n = sum(member.file_size for member in archive.infolist())
+            if n > limit:
+                raise Unusable(f"it unpacks to {n:,} bytes, more than {limit:,}")
+            for member in archive.infolist():
+                with archive.open(member) as file:
+                    while file.read(_BLOCK):
+                        pass
+    except RuntimeError as error:
+        raise Unusable("encrypted with a password") from error
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError) as error:
+        raise Unusable(f"broken ({error})") from error
+    stream.seek(0)
+
+
+def _has_key(workbook: Any, text_key: str) -> bool:
+    for name in workbook.sheet_names:
+        table = _table(
+            workbook.get_sheet_by_name(name).to_python(skip_empty_area=False, nrows=_LOOKED_AT), text_key
+        )
+        if table is not None and text_key in table[1].names:
+            return True
+    return False
+
+
+def _table(cells: Sequence[Sequence[Any]], text_key: str | None) -> tuple[int, Dialect] | None:
+    """Return the row where the table begins, and its header; None for an empty sheet.
+
+    Titles above the table have fewer cells than its rows.
+    """
+    filled = [
+        (number, sum(not _is_blank(cell) for cell in row)) for number, row in enumerate(cells[:_LOOKED_AT])
+    ]
+    sizes = Counter(n for _, n in filled if n)
+    if not sizes:
+        return None
+    usual = sizes.most_common(1)[0][0]
+    start = next(number for number, n in filled if n >= max(0.6 * usual, 1))
+    width = max(
+        (
+            index + 1
+            for row in cells[start : start + _LOOKED_AT]
+            for index, cell in enumerate(row)
+            if not _is_blank(cell)
+        ),
+        default=1,
+    )
+    rows = [[_as_text(cell) for cell in row[:width]] for row in cells[start : start + _LOOKED_AT]]
+    return start, recognise_header(rows, width, text_key)
+
+
+def _rows(
+    cells: Sequence[Sequence[Any]], start: int, dialect: Dialect, place: str
+) -> Iterator[tuple[str, dict[str, Any]] | Fault]:
+    for number, row in enumerate(cells[start:], start=start + 1):
+        if (number == start + 1 and dialect.has_header) or all(map(_is_blank, row)):
+            continue
+        values = [None if _is_blank(cell) else whole_number(cell) for cell in row]
+        yield f"{place}:{number}", dict(zip(dialect.names, values, strict=False))
+
+
+def _is_blank(cell: Any) -> bool:
+    return is_absent(cell) or (isinstance(cell, str) and not cell.strip())
+
+
+def _as_text(cell: Any) -> str:
+    return "" if _is_blank(cell) else str(whole_number(cell))
+
+
+def read_parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]] | Fault]:
+    """Yield the rows of a Parquet file with their places, a thousand in memory at a time.
+
+    Raises
+    ------
+    Unusable
+        If it is broken from the beginning.
+    MissingPackageError
+        If the package pyarrow is not installed.
+    """
+    parquet = needed("pyarrow.parquet", "files", f"to read {path}")
+    name, row = shown(path), 0
+    with seekable(path, MAX_UNPACKED_BYTES) as stream:
+        try:
+            for batch in parquet.ParquetFile(stream).iter_batches(batch_size=1024):
+                for value in batch.to_pylist():
+                    row += 1
+                    yield f"{name}:{row}", value
+        except (OSError, ValueError) as error:
+            if not row:
+                raise Unusable(f"broken ({error})") from error
+            yield Fault(f"{name}:{row + 1}", "damaged file", str(error))

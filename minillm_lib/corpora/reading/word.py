@@ -1,0 +1,74 @@
+"""The text of a Word file (.docx), and its title."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from xml.parsers import expat
+
+from minillm_lib.corpora.reading.content import seekable
+from minillm_lib.corpora.reading.report import Unusable
+from minillm_lib.corpora.reading.sheets import check_archive
+from minillm_lib.io.optional import needed
+
+_MAX_UNPACKED_BYTES = 1 << 27
+_CORE = "docProps/core.xml"
+_TITLE = "http://purl.org/dc/elements/1.1/ title"
+_MEDIA = ("word/media/", "word/embeddings/", "word/fonts/")
+
+
+def word_text(path: Path) -> tuple[str, str]:
+    """Return the text of a Word file, with an empty line between paragraphs, and its title, which may be empty.
+
+    Raises
+    ------
+    Unusable
+        If it is broken or encrypted, would unpack to more than 128 MB of text, or declares entities, which Word never
+        does.
+    MissingPackageError
+        If the package mammoth is not installed.
+    """
+    mammoth = needed("mammoth", "files", f"to read {path}")
+    with seekable(path, _MAX_UNPACKED_BYTES) as stream:
+        check_archive(stream)
+        title = ""
+        with zipfile.ZipFile(stream) as archive:
+            for member in archive.infolist():
+                if member.filename.endswith((".xml", ".rels")) and not member.filename.startswith(_MEDIA):
+                    if member.file_size > _MAX_UNPACKED_BYTES:
+                        raise Unusable(f"it unpacks to more than {_MAX_UNPACKED_BYTES:,} bytes")
+                    found = _checked(archive.read(member))
+                    title = found if member.filename == _CORE else title
+        stream.seek(0)
+        try:
+            text = mammoth.extract_raw_text(stream).value
+        except Exception as error:  # of many kinds, for files that are not as Word writes them
+            raise Unusable(f"broken ({type(error).__name__}: {error})") from error
+    return text.strip(), title
+
+
+def _checked(content: bytes) -> str:
+    """Return the title that a part of the file has; refuse one that declares a document type, and so entities."""
+    parts: list[str] = []
+    is_title = False
+
+    def start(name: str, _: object) -> None:
+        nonlocal is_title
+        is_title = name == _TITLE
+
+    def end(_: str) -> None:
+        nonlocal is_title
+        is_title = False
+
+    def refuse(*_: object) -> None:
+        raise Unusable("it declares entities, which a Word file does not need")
+
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.CharacterDataHandler = lambda data: parts.append(data) if is_title else None
+    parser.StartDoctypeDeclHandler = refuse
+    try:
+        parser.Parse(content, True)
+    except expat.ExpatError as error:
+        raise Unusable(f"broken ({error})") from error
+    return " ".join("".join(parts).split())
