@@ -21,6 +21,8 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
+from minillm_lib.io.compiled import compiled
+
 _ANY_ORDER = {"reassoc", "contract", "nsz"}
 """Lets the compiler sum in vector registers. Infinities and NaN stay what they are, unlike with ``fastmath=True``."""
 
@@ -343,15 +345,7 @@ _shared_qkv, _shared_heads = _shared(_multiply_qkv), _shared(_attend)
 _shared_feed_forward, _shared_multiply = _shared(_feed_forward), _shared(_multiply)
 
 
-def _compiled(function):
-    """Compile a function, and keep the result on disk if there is a place where numba may write."""
-    try:
-        return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    except RuntimeError:
-        return numba.njit(nogil=True, error_model="numpy")(function)
-
-
-@_compiled
+@compiled(error_model="numpy")
 def halve(numbers, halves):
     """Write the upper half of each number's bits to ``halves``, and return whether all the lower halves are 0.
 
@@ -368,7 +362,7 @@ def halve(numbers, halves):
     return True
 
 
-@_compiled
+@compiled(error_model="numpy")
 def token_step(thread, n_threads, token, past, shape, like, addresses, rotation, keys, values, work):
     """Compute the logits of the token after ``token``, which follows ``past`` others; call it from every thread.
 

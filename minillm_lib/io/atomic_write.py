@@ -59,3 +59,24 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     """
     with open_atomically(path) as file:
         file.write(data)
+
+
+def check_folder(folder: str | os.PathLike[str], failure: str) -> None:
+    """Check that files can be written to a folder, which need not exist yet; nothing is written.
+
+    Parameters
+    ----------
+    failure
+        What could not be done otherwise, the beginning of the message.
+
+    Raises
+    ------
+    ValueError
+        If the nearest folder above that exists is a file, or cannot be written to.
+    """
+    folder = Path(folder).absolute()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        raise ValueError(f"{failure}: {existing} is a file, not a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ValueError(f"{failure}: the folder {existing} is not writable")
