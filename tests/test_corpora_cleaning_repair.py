@@ -3,13 +3,14 @@ from __future__ import annotations
 import doctest
 import re
 import unicodedata
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings, strategies as st
 from paper_lists import abstracts, needs_paper_lists
 
 from minillm_lib.corpora.cleaning import repair
-from minillm_lib.corpora.cleaning.repair import REPAIRS, repair_text
+from minillm_lib.corpora.cleaning.repair import REPAIRS, count_words, repair_text
 from minillm_lib.corpora.cleaning.report import CleaningReport
 
 _LATEX = r"\emph{ {\em } { $ $$ \ \ell_1 \eps \"o \c \cite{x} `` '' ~ ¨a"
@@ -89,6 +90,70 @@ def test_steps_that_changed_something_are_named() -> None:
     changed: set[str] = set()
     repair_text("a ﬁt of  $k$", changed=changed)
     assert changed == {"ligatures", "LaTeX", "whitespace"}
+
+
+@pytest.mark.parametrize(
+    ("text", "repaired"),
+    [
+        ("Die Wahrschein-\nlichkeit ist in der Haupt- und Nebenachse", None),
+        ("L'appren-\ntissage des réseaux de neurones pro- fonds", None),
+        ("Нейрон-\nные сети обучаются на больших дан-\nных", None),
+        (
+            "Москва- столица России, большой и красивый город",
+            "Москва-столица России, большой и красивый город",
+        ),
+        (
+            "Krasnoj- blabla und noch ein Satz auf Deutsch mit Wörtern",
+            "Krasnoj- blabla und noch ein Satz auf Deutsch mit Wörtern",
+        ),
+        (
+            "voor- en nadelen van de methode zijn hier te zien",
+            "voor- en nadelen van de methode zijn hier te zien",
+        ),
+        ("the last word-\n\nNext chapter", "the last word-\n\nNext chapter"),
+    ],
+)
+def test_words_of_other_languages_are_rejoined_by_their_dictionary(text: str, repaired: str | None) -> None:
+    if repaired is None:
+        repaired = re.sub(r"- und", "⁃ und", text)
+        repaired = re.sub(r"-\s", "", repaired).replace("⁃", "-")
+    assert repair_text(text) == repaired
+
+
+def test_spaces_without_width_stay_where_they_part_words() -> None:
+    assert repair_text("ភាសា\u200bខ្មែរ a\u200bb") == "ភាសា\u200bខ្មែរ ab"
+
+
+@pytest.mark.parametrize(
+    ("text", "removed"),
+    [
+        ("nothing to do here", {}),
+        (r"the loss $\sum_i \text{hinge loss}_i$ is small", {"LaTeX": 2}),
+        (r"is \emph{only} {\em half} \cite{Lowe}", {}),
+        ("classi(cid:12)cation of prob(cid:173) lems", {}),
+        ("the prob-\nlems &amp; â€™ ﬁts", {}),
+    ],
+)
+def test_the_words_that_a_repair_takes_are_counted(text: str, removed: dict[str, int]) -> None:
+    counted: Counter[str] = Counter()
+    repair_text(text, removed=counted)
+    assert counted == removed
+
+
+def test_words_are_counted_in_every_script() -> None:
+    assert count_words("two words, a B 1 \\emph{three}") == 3
+    assert count_words("主题模型") == 4
+    assert count_words("हिन्दी में") == 2
+
+
+@given(
+    st.lists(st.from_regex(r"[a-zé]{2,8}", fullmatch=True), max_size=12), st.sampled_from([" ", "\n", ", "])
+)
+@settings(deadline=None)
+def test_words_survive_all_repairs(words: list[str], between: str) -> None:
+    removed: Counter[str] = Counter()
+    assert re.findall(r"\w+", repair_text(between.join(words), removed=removed)) == words
+    assert not removed
 
 
 def test_an_unknown_step_is_named() -> None:

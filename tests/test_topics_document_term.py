@@ -1,15 +1,22 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import warnings
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
 from minillm_lib.corpora.document import Document
+from minillm_lib.topics.counts.document_input import snippet_of
 from minillm_lib.topics.document_term import BagOfWords, bag_of_words
 
 TEXTS = [
@@ -179,30 +186,342 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
             BagOfWords.load(path)
 
 
-def test_when_no_term_is_left_the_message_says_which_cut_took_how_many() -> None:
+def test_when_no_term_is_left_the_message_says_what_took_them_and_what_to_try() -> None:
     with pytest.raises(
         ValueError,
-        match=r"no terms remain of the 3 found in 2 documents: min_df=2 removed 2, max_df=0\.5 removed 1",
+        match=r"no terms remain of the 3 found in 2 documents: min_df=2 removed 2, max_df=0\.5 removed 1: "
+        r"at least 2 and at most 1 documents cannot both be\. Try min_df=1 and max_df=1\.0",
     ):
         bag_of_words(["apple pear", "apple plum"], min_df=2, max_df=0.5)
-    with pytest.raises(ValueError, match=r"no terms remain of the 0 (.|\n)*stop words +4 of 4 tokens"):
+    with pytest.raises(
+        ValueError,
+        match=r"no terms remain of the 0 (.|\n)*stop words +4 of 4 tokens(.|\n)*Try stop_words=None",
+    ):
         bag_of_words(["of the", "and we"])
+    with pytest.raises(ValueError, match=r"no terms remain(.|\n)*numbers, single characters +4 of 4 tokens"):
+        bag_of_words(["1 2", "3 x"])
+
+
+NO_DOCUMENTS_ARE_READ = [
+    ("one text", {}, "list of texts"),
+    (b"one text", {}, "single text"),
+    (Document("one"), {}, "single text"),
+    (Path("texts"), {}, "documents is a path; .*read_files"),
+    ({"a": "text"}, {}, r"mapping \(dict\); pass its texts: documents=mapping\.values\(\)"),
+    (np.array([["a", "b"]]), {}, r"array of shape \(1, 2\)"),
+    (7, {}, "documents has type int"),
+    (None, {"language": "xx"}, "language is 'xx'; allowed values: 'auto'"),
+    (None, {"stop_words": "english"}, "stop_words is 'english'"),
+    (None, {"keep": "word"}, "keep is the text 'word'"),
+    (None, {"repairs": ["polish"]}, "unknown repair 'polish'"),
+    (None, {"repairs": "LaTeX"}, "repairs is the text 'LaTeX'"),
+    (None, {"user_dict": "file.txt"}, "user_dict is the text"),
+    (None, {"min_df": 0}, "min_df is 0"),
+    (None, {"min_df": True}, "min_df is True"),
+    (None, {"max_df": 1.5}, r"max_df is 1\.5"),
+    (None, {"max_df": float("nan")}, "max_df is nan"),
+    (None, {"max_df": "half"}, "max_df is 'half'"),
+    (None, {"min_df": 5, "max_df": 4}, "min_df=5 is more than max_df=4"),
+    (None, {"min_df": 0.5, "max_df": 0.4}, r"min_df=0\.5 is more than max_df=0\.4"),
+    (None, {"max_terms": 0}, "max_terms is 0"),
+    (None, {"max_terms": 1.5}, r"max_terms is 1\.5"),
+    (None, {"phrase_min_count": 0}, "phrase_min_count is 0"),
+    (None, {"phrase_min_npmi": 2}, "phrase_min_npmi is 2"),
+    (None, {"snippet_length": -1}, "snippet_length is -1"),
+    (None, {"n_jobs": 0}, "n_jobs is 0"),
+]
+
+
+@pytest.mark.parametrize(("documents", "options", "message"), NO_DOCUMENTS_ARE_READ)
+def test_options_are_checked_before_any_document_is_read(
+    documents: object, options: dict[str, object], message: str
+) -> None:
+    def stream() -> Iterator[str]:
+        raise AssertionError("a document was read")
+        yield ""
+
+    with pytest.raises(ValueError, match=message):
+        bag_of_words(stream() if documents is None else documents, **options)
 
 
 @pytest.mark.parametrize(
-    ("documents", "options", "message"),
+    ("documents", "message"),
     [
-        ([], {}, "no documents"),
-        ("one text", {}, "list of texts"),
-        (["text", 7], {}, "document 1 has type int"),
-        (TEXTS, {"language": "de"}, "language is 'de'"),
-        (TEXTS, {"stop_words": "english"}, "stop_words is 'english'"),
-        (TEXTS, {"min_df": 0}, "min_df is 0"),
-        (TEXTS, {"max_df": 1.5}, r"max_df is 1\.5"),
-        (TEXTS, {"max_terms": 0}, "max_terms is 0"),
-        (TEXTS, {"repairs": ["polish"]}, "unknown repair 'polish'"),
+        ([], "no documents"),
+        (["text", 7], "document 1 has type int"),
+        (["text", b"bytes"], "document 1 has type bytes; decode it"),
+        (["text", "text", None], "document 2 is missing"),
+        (["text", float("nan")], "document 1 is missing"),
+        (["text", pd.NA], "document 1 is missing"),
+        ([Document(None)], "document 0, a Document, has a text that is missing"),
+        ([["a", "list"]], "document 0 has type list"),
     ],
 )
-def test_bad_input_is_named(documents: list[str], options: dict[str, object], message: str) -> None:
+def test_an_item_that_is_no_document_is_named(documents: list[object], message: str) -> None:
+    for collection in (documents, iter(documents)):
+        with pytest.raises(ValueError, match=message):
+            bag_of_words(collection)
+    if documents:
+        with pytest.raises(ValueError, match=message):
+            bag_of_words(TEXTS, **EVERYTHING).encode(documents)
+
+
+def test_a_table_is_not_taken_for_the_names_of_its_columns() -> None:
+    frame = pd.DataFrame({"text": TEXTS, "year": range(5)})
+    with pytest.raises(
+        ValueError, match=r"table \(DataFrame\).*documents=frame\[\"column\"\].*'text', 'year'"
+    ):
+        bag_of_words(frame)
+    with pytest.raises(ValueError, match="a table"):
+        bag_of_words(TEXTS, **EVERYTHING).encode(frame)
+
+
+@pytest.mark.parametrize(
+    "collection",
+    [
+        pd.Series,
+        np.array,
+        tuple,
+        iter,
+        lambda texts: dict(enumerate(texts)).values(),
+        lambda texts: (t for t in texts),
+    ],
+)
+def test_any_collection_of_texts_will_do(collection: Callable[[list[str]], Iterable[str]]) -> None:
+    bag = bag_of_words(collection(TEXTS), **EVERYTHING)
+    np.testing.assert_array_equal(bag.counts.toarray(), bag_of_words(TEXTS, **EVERYTHING).counts.toarray())
+
+
+def test_each_step_can_be_switched_off() -> None:
+    texts = [r"the \\emph{networks} learn a lot", r"the \\emph{networks} learn a lot", "networks"]
+    off = {"repairs": (), "deduplicate": False, "lemmatize": False, "stop_words": None, "phrases": False}
+    everything = {"min_df": 1, "max_df": 1.0, "phrase_min_count": 2, "language": "en"}
+    plain = bag_of_words(texts, **everything, **off)
+    assert plain.vocabulary.tolist() == ["emph", "learn", "lot", "networks", "the"]
+    assert plain.counts.toarray().tolist() == [[1, 1, 1, 1, 1], [1, 1, 1, 1, 1], [0, 0, 0, 1, 0]]
+    assert {step.key for step in plain.report.steps} == {"numbers"}
+    with pytest.warns(UserWarning, match="exact duplicates"):
+        clean = bag_of_words(texts, **everything)
+    assert clean.vocabulary.tolist() == ["learn", "lot", "network"]
+    for name, value in off.items():
+        others = {key: default for key, default in off.items() if key != name}
+        bag = bag_of_words(texts, **everything, **{**others, name: value})
+        assert {step.key for step in bag.report.steps} == {"numbers"}
+
+
+def test_kept_words_survive_every_cut() -> None:
+    texts = ["the cat and the rare x", "the cat and the dog", "the cat and the dog", "the cat, other"]
+    options = {"language": "en", "deduplicate": False, "phrases": False}
+    with pytest.warns(UserWarning, match="keep: 1 of 5 terms .*not found in any document"):
+        bag = bag_of_words(texts, keep=["the", "x", "Rare", "cat", "unicorn"], max_terms=1, **options)
+    assert bag.vocabulary.tolist() == ["cat", "rare", "the", "x"]
+    (step,) = [step for step in bag.report.steps if step.key == "kept words"]
+    assert step.examples == ("unicorn",)
+    assert bag_of_words(
+        texts, keep=["dog"], min_df=1, max_df=1.0, max_terms=1, **options
+    ).vocabulary.tolist() == ["dog"]
+    np.testing.assert_array_equal(bag.encode(texts).counts.toarray(), bag.counts.toarray())
+
+
+def test_a_kept_phrase_survives_if_it_is_one() -> None:
+    bag = bag_of_words(TEXTS, keep=["gradient descent"], phrase_min_count=3, min_df=1, max_df=0.2)
+    assert "gradient descent" in bag.vocabulary
+
+
+def test_a_warning_says_which_step_took_a_large_part_and_how_to_leave_it_out() -> None:
+    many_numbers = [
+        f"{text} {' '.join(map(str, range(100 * i, 100 * i + 20)))}" for i, text in enumerate(TEXTS)
+    ]
+    with pytest.warns(UserWarning, match=r"numbers, single characters: \d+ of \d+ tokens .*keep"):
+        bag_of_words(many_numbers, **EVERYTHING)
+    copies = [*TEXTS, TEXTS[0], f"{' '.join(TEXTS)} x", f"{' '.join(TEXTS)} y"]
+    with pytest.warns(UserWarning, match="duplicates") as found:
+        bag_of_words(copies, **EVERYTHING)
+    assert [str(warning.message).partition(":")[0] for warning in found] == [
+        "exact duplicates",
+        "near duplicates",
+    ]
+    assert {warning.filename for warning in found} == {__file__}
+
+
+def test_ordinary_documents_give_no_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bag_of_words(TEXTS, **EVERYTHING)
+        bag_of_words(CHINESE, **EVERYTHING)
+        bag_of_words(TEXTS, stop_words="abstracts", **EVERYTHING)
+
+
+def test_what_a_repair_takes_is_counted_in_words() -> None:
+    formula = r"\[ \sum_{i} weight_i \cdot error(i) + penalty \cdot norm = total \]"
+    texts = [*TEXTS, f"A kernel: {formula} {formula}"]
+    bag = bag_of_words(texts, **EVERYTHING)
+    steps = {step.key: step for step in bag.report.steps if step.values.get("repair") == "LaTeX"}
+    assert steps["repair"].affected == 1
+    assert 8 <= steps["repair tokens"].affected <= 20
+    assert steps["repair share"].affected == 1
+    assert steps["repair share"].examples[0].startswith("A kernel")
+
+
+def test_the_languages_found_are_counted() -> None:
+    bag = bag_of_words([*CHINESE, *TEXTS], **EVERYTHING)
+    found = {step.values["language"]: step.affected for step in bag.report.steps if step.key == "language"}
+    assert found == {"zh": 3, "en": 5}
+    assert not [
+        step
+        for step in bag_of_words(TEXTS, language="en", **EVERYTHING).report.steps
+        if step.key == "language"
+    ]
+
+
+def test_single_chinese_characters_are_counted() -> None:
+    bag = bag_of_words(
+        ["我 有 猫 神经网络", "神经网络 狗"], language="zh", stop_words=None, min_df=1, max_df=1.0
+    )
+    steps = {step.key: step for step in bag.report.steps}
+    assert (steps["single Chinese characters"].affected, steps["single Chinese characters"].total) == (4, 6)
+    kept = bag_of_words(
+        ["我 有 猫 神经网络", "神经网络 狗"], language="zh", keep=["猫"], min_df=1, max_df=1.0
+    )
+    assert kept.vocabulary.tolist() == ["猫", "神经网络"]
+
+
+def test_a_snippet_is_the_beginning_of_the_cleaned_text() -> None:
+    texts = ["The  \\emph{speech}\n of neural networks, explained", "短" * 40, "ab", "x" * 30 + " y"]
+    bag = bag_of_words(texts, snippet_length=15, min_df=1, max_df=1.0, language="en", stop_words=None)
+    by_title = [facts["snippet"] for facts in bag.meta]
+    assert by_title == ["The speech of…", "短" * 14 + "…", "ab", "x" * 14 + "…"]
+    assert all("snippet" not in facts for facts in bag_of_words(TEXTS, **EVERYTHING).meta)
+
+
+@given(st.text(st.sampled_from("ab \n"), max_size=60), st.integers(1, 30))
+def test_a_snippet_is_never_longer_than_asked(text: str, length: int) -> None:
+    snippet = snippet_of(text, length)
+    whole = " ".join(text.split())
+    assert len(snippet) <= length
+    assert snippet == whole or (snippet.endswith("…") and whole.startswith(snippet[:-1]))
+
+
+def test_counts_as_a_data_frame() -> None:
+    bag = bag_of_words(TEXTS, **EVERYTHING)
+    frame = bag.to_frame()
+    assert frame.columns.tolist() == bag.vocabulary.tolist()
+    assert frame.index.tolist() == list(range(5))
+    np.testing.assert_array_equal(frame.to_numpy(), bag.counts.toarray())
+    assert all(isinstance(dtype, pd.SparseDtype) for dtype in frame.dtypes)
+
+
+def test_metadata_that_json_cannot_write_is_made_plain(tmp_path: Path) -> None:
+    meta = {
+        "date": datetime(2005, 3, 1, tzinfo=UTC),
+        "day": pd.Timestamp("2005-03-01"),
+        "year": np.int64(2005),
+        "score": np.float32(0.5),
+        "missing": [float("nan"), pd.NaT, pd.NA, None, np.float64("inf")],
+        "is_open": np.bool_(True),
+        "tags": ("a", {"b"}, Path("c"), np.array([1, 2])),
+        "half": "\ud83d",
+        7: {"nested": date(2005, 3, 1)},
+    }
+    bag = bag_of_words([Document(text, meta=meta) for text in TEXTS], **EVERYTHING)
+    bag.save(tmp_path / "bag.jsonl")
+    assert BagOfWords.load(tmp_path / "bag.jsonl").meta[0] == {
+        "title": bag.meta[0]["title"],
+        "date": "2005-03-01T00:00:00+00:00",
+        "day": "2005-03-01T00:00:00",
+        "year": 2005,
+        "score": 0.5,
+        "missing": [None] * 5,
+        "is_open": True,
+        "tags": ["a", ["b"], "c", [1, 2]],
+        "half": "\ufffd",
+        "7": {"nested": "2005-03-01"},
+    }
+
+
+@pytest.mark.parametrize("title", [None, "", "  ", float("nan"), pd.NA])
+def test_a_missing_title_is_replaced_by_the_first_words(title: object) -> None:
+    bag = bag_of_words([Document(text, meta={"title": title}) for text in TEXTS], **EVERYTHING)
+    assert bag.meta[2]["title"] == "Bandit policies explore arms, and the r…"
+
+
+def test_half_characters_do_no_harm(tmp_path: Path) -> None:
+    texts = [f"{text} \ud83d half\udc00" for text in TEXTS]
+    for repairs in ((), ("encoding", "whitespace")):
+        bag = bag_of_words(texts, repairs=repairs, snippet_length=100, **EVERYTHING)
+        bag.save(tmp_path / "bag.jsonl")
+        assert BagOfWords.load(tmp_path / "bag.jsonl").meta == bag.meta
+
+
+DAMAGE = [
+    ("counts", -1, "a count is not from 1"),
+    ("counts", 0, "a count is not from 1"),
+    ("counts", 2**31, "a count is not from 1"),
+    ("counts", 1.5, "counts is not a list of whole numbers"),
+    ("counts", True, "counts is not a list of whole numbers"),
+    ("terms", -1, "a term is not one of the"),
+    ("terms", 10**6, "a term is not one of the"),
+    ("terms", "speech", "terms is not a list of whole numbers"),
+]
+
+
+def rewrite(path: Path, change: Callable[[list[dict[str, Any]]], object]) -> None:
+    """Change the lines of a saved bag, and sign it again."""
+    header, *lines = map(json.loads, path.read_bytes().splitlines())
+    change(lines)
+    body = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    header["sha256"] = hashlib.sha256(body).hexdigest()
+    path.write_bytes(json.dumps(header).encode() + b"\n" + body)
+
+
+@pytest.mark.parametrize(("key", "value", "message"), DAMAGE)
+def test_a_file_with_impossible_numbers_is_refused(
+    tmp_path: Path, key: str, value: object, message: str
+) -> None:
+    path = tmp_path / "bag.jsonl"
+    bag_of_words(TEXTS, **EVERYTHING).save(path)
+
+    def change(lines: list[dict[str, Any]]) -> None:
+        lines[3][key][-1] = value
+
+    rewrite(path, change)
+    with pytest.raises(ValueError, match=rf"bag\.jsonl, line 5: {message}"):
+        BagOfWords.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda lines: lines[2]["terms"].reverse(), "line 4: its terms are not in order"),
+        (lambda lines: lines[2]["terms"].pop(), r"line 4: there are \d+ counts for \d+ terms"),
+        (lambda lines: lines[2].pop("meta"), "line 4: it is not an object with meta, terms, counts"),
+        (lambda lines: lines[2].update(meta=[]), "line 4: meta is not an object"),
+        (lambda lines: lines.pop(), "it has 4 documents, and its header says 5"),
+        (lambda lines: lines[0]["vocabulary"].reverse(), "line 2: the vocabulary is not a list"),
+        (lambda lines: lines[0]["vocabulary"].append(7), "line 2: the vocabulary is not a list"),
+        (lambda lines: lines[0].pop("recipe"), "line 2: it is not an object with vocabulary, recipe, report"),
+        (lambda lines: lines[0]["recipe"].pop("phrases"), "line 2: its recipe or report"),
+        (lambda lines: lines[0]["report"].append({}), "line 2: its recipe or report"),
+        (lambda lines: lines.insert(1, []), "line 3: it is not an object"),
+        (lambda lines: lines.clear(), "line 2: it is not JSON"),
+    ],
+)
+def test_a_file_of_the_wrong_shape_is_refused(
+    tmp_path: Path, change: Callable[[list[dict[str, Any]]], object], message: str
+) -> None:
+    path = tmp_path / "bag.jsonl"
+    bag_of_words(TEXTS, **EVERYTHING).save(path)
+    rewrite(path, change)
     with pytest.raises(ValueError, match=message):
-        bag_of_words(documents, **options)
+        BagOfWords.load(path)
+
+
+def test_a_language_without_stop_words_is_said() -> None:
+    texts = ["ენა და სიტყვა", "ენა და წიგნი", "ქალაქი და მდინარე"]
+    options = {"min_df": 1, "max_df": 1.0}
+    with pytest.warns(UserWarning, match="language ka, stop words: 3 of 3 documents .*no list .*stop_words"):
+        bag = bag_of_words(texts, **options)
+    assert "და" in bag.vocabulary
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "და" not in bag_of_words(texts, stop_words=["და"], **options).vocabulary

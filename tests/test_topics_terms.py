@@ -1,22 +1,21 @@
 from __future__ import annotations
 
+import json
 import math
+import pickle
 from collections import Counter
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from minillm_lib.topics.terms import (
+    SINGLE_CHINESE,
     TermRecipe,
-    default_stop_words,
-    find_phrases,
-    han_share,
-    is_stop_word,
     join_phrases,
-    lemma,
     normalized_pointwise_mutual_information,
     split_words,
-    unite_spellings,
 )
 
 WORD = st.sampled_from(["deep", "neural", "network", "gradient", "descent", None])
@@ -45,90 +44,9 @@ def test_words_of_a_text(text: str, words: list[str | None]) -> None:
 
 
 def test_chinese_is_segmented_and_english_in_it_is_kept(capfd: pytest.CaptureFixture[str]) -> None:
-    words = split_words("基于K-means的主题模型，在GPU上训练。", segment_chinese=True)
-    assert words == ["基于", "k-means", None, "主题", "模型", None, None, "gpu", None, "训练"]
+    words = split_words("基于K-means的主题模型，在GPU上训练。", "zh")
+    assert words == ["基于", "k-means", "的", "主题", "模型", None, "在", "gpu", "上", "训练"]
     assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize(
-    ("word", "singular"),
-    [
-        ("networks", "network"),
-        ("matrices", "matrix"),
-        ("hypotheses", "hypothesis"),
-        ("axes", "axis"),
-        ("criteria", "criterion"),
-        ("non-gaussian", "non-gaussian"),
-        ("sub-networks", "sub-network"),
-        ("m-estimators", "m-estimator"),
-        *(
-            (word, word)
-            for word in [
-                "data",
-                "learning",
-                "clustering",
-                "regularized",
-                "bayes",
-                "loss",
-                "statistics",
-                "k-means",
-                "bias",
-            ]
-        ),
-        *((word, word) for word in ["better", "lens", "analysis", "series", "dynamics", "physics", "gibbs"]),
-    ],
-)
-def test_plurals_become_singular_and_terms_stay_terms(word: str, singular: str) -> None:
-    assert lemma(word) == singular
-
-
-def test_stop_words_cover_their_inflected_forms_but_not_words_of_the_subject() -> None:
-    stop_words = default_stop_words("en")
-    for word in ["the", "proposed", "proposing", "proposes", "papers", "don", "state-of-the-art", "results"]:
-        assert is_stop_word(word, stop_words), word
-    for word in ["system", "fire", "learning", "training", "network", "mean", "optimal"]:
-        assert not is_stop_word(word, stop_words), word
-    assert "我们" in default_stop_words("zh")
-    assert stop_words < default_stop_words("auto")
-
-
-def test_spellings_go_to_the_most_frequent_one_that_occurs() -> None:
-    counts = {
-        "non-convex": 5,
-        "nonconvex": 2,
-        "optimisation": 9,
-        "optimization": 3,
-        "rnns": 4,
-        "rnn": 1,
-        "four": 9,
-        "for": 5,
-    }
-    counts |= {
-        "gaussians": 1,
-        "gaussian": 7,
-        "hour": 3,
-        "behaviour": 2,
-        "noise": 3,
-        "lens": 5,
-        "len": 1,
-        "sub-gaussians": 1,
-    }
-    united = unite_spellings(counts)
-    assert united == {
-        "nonconvex": "non-convex",
-        "optimization": "optimisation",
-        "rnns": "rnn",
-        "gaussians": "gaussian",
-    }
-
-
-@given(
-    st.dictionaries(st.from_regex(r"(re-?)?(modell?|our|ise){1,2}(ed|s)?", fullmatch=True), st.integers(1, 5))
-)
-def test_united_spellings_are_final(counts: dict[str, int]) -> None:
-    united = unite_spellings(counts)
-    assert not set(united.values()) & set(united)
-    assert set(united) | set(united.values()) <= set(counts)
 
 
 def test_npmi_is_1_for_inseparable_words_0_for_independent_and_below_0_for_repelling_ones() -> None:
@@ -137,32 +55,6 @@ def test_npmi_is_1_for_inseparable_words_0_for_independent_and_below_0_for_repel
     assert npmi(10, 100, 100, 1000) == pytest.approx(0)
     assert npmi(1, 100, 100, 1000) < 0
     assert npmi(20, 50, 40, 1000) == pytest.approx(math.log(0.02 / (0.05 * 0.04)) / -math.log(0.02))
-
-
-def test_planted_collocations_are_found_and_chance_neighbours_are_not() -> None:
-    topics = ["image", "policy", "kernel", "graph", "speech", "bound", "market", "gene"]
-    documents: list[list[str | None]] = []
-    for number in range(200):
-        a, b = topics[number % 8], topics[number * 3 % 7]
-        documents.append(
-            [
-                a,
-                b,
-                "stochastic",
-                "gradient",
-                "descent",
-                None,
-                b,
-                "gradient",
-                "descent",
-                a,
-                "neural",
-                None,
-                "network",
-            ]
-        )
-    found = find_phrases(documents, min_count=50, min_npmi=0.5)
-    assert found == {"stochastic gradient descent", "gradient descent"}
 
 
 def test_the_longest_phrase_wins_from_the_left_and_none_crosses_a_gap() -> None:
@@ -186,22 +78,128 @@ def test_joining_phrases_loses_and_reorders_nothing(words: list[str | None], phr
 
 @given(st.text())
 @settings(deadline=None)
+@pytest.mark.filterwarnings("ignore:.*is written without spaces")
 def test_a_recipe_gives_words_for_any_text_and_counts_what_it_drops(text: str) -> None:
-    recipe = TermRecipe("auto", stop_words=default_stop_words("auto"))
+    pytest.importorskip("icu4py.breakers")
+    recipe = TermRecipe.make("auto", stop_words=["the"])
     dropped: Counter[str] = Counter()
     words = recipe.words(text, dropped)
-    assert all(word is None or len(word) > 1 for word in words)
-    assert all(term and term == term.lower() for term in recipe.terms(text))
+    terms = recipe.terms_of_words(words, dropped)
+    language = recipe.language_of(text)
+    split = [word for word in split_words(text, language) if word]
+    assert len(terms) + dropped.total() == len(split)
+    assert all(terms)
 
 
-def test_automatic_language_looks_at_the_script_of_each_document() -> None:
-    assert han_share("abc 主") == 0.25
-    assert han_share("1, 2") == 0
-    recipe = TermRecipe("auto")
-    assert recipe.terms("神经网络的训练") == ["神经网络", "训练"]
-    english = "Training of neural networks is called 神经网络的训练 in Chinese"
-    assert han_share(english) < 0.2
-    assert "神经网络的训练" in recipe.terms(english)
+@pytest.fixture
+def no_words() -> Counter[str]:
+    return Counter()
+
+
+def test_chinese_words_of_one_character_are_counted_and_kept_where_they_are_named(
+    no_words: Counter[str],
+) -> None:
+    recipe = TermRecipe.make("zh")
+    assert recipe.terms_of_words(recipe.words("猫和狗喜欢水", no_words), no_words) == ["喜欢"]
+    assert no_words == {SINGLE_CHINESE: 3, "和": 1}
+    assert TermRecipe.make("zh", keep=["猫", "和"]).terms("猫和狗喜欢水") == ["猫", "和", "喜欢"]
+
+
+def test_chinese_words_of_one_character_are_part_of_a_learned_phrase() -> None:
+    recipe = replace(TermRecipe.make("zh"), phrases=frozenset(["蓝莓 派"]))
+    assert split_words("蓝莓派和派", "zh") == ["蓝莓", "派", "和", "派"]
+    assert recipe.terms("蓝莓派和派") == ["蓝莓派"]
+
+
+def test_words_of_computing_and_of_the_user_are_words_for_jieba() -> None:
+    import jieba
+
+    before = dict(jieba.dt.FREQ)
+    assert "套接字" in TermRecipe.make("zh").terms("服务器用套接字接收请求")
+    text = "我们用C语言写魔改栈帧"
+    assert "魔改栈帧" not in TermRecipe.make("zh").terms(text)
+    for user_dict in (["魔改栈帧", "C语言"], {"魔改栈帧": 10, "C语言": 0}, ["魔改栈帧 10 n", "C语言"]):
+        recipe = TermRecipe.make("zh", user_dict=user_dict)
+        assert TermRecipe.from_dict(json.loads(json.dumps(recipe.to_dict()))).terms(text) == [
+            "c语言",
+            "魔改栈帧",
+        ]
+    assert before == jieba.dt.FREQ
+
+
+def test_traditional_chinese_is_cut_like_simplified_and_stays_traditional() -> None:
+    simplified, traditional = "我们现在研究机器学习的资料", "我們現在研究機器學習的資料"
+    recipe = TermRecipe.make("zh")
+    assert recipe.terms(simplified) == ["现在", "研究", "机器", "学习", "资料"]
+    assert recipe.terms(traditional) == ["現在", "研究", "機器", "學習", "資料"]
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "terms"),
+    [
+        ("de", "Die Häuser der Städte und ihre Bäume; Netze und Daten", "haus stadt baum netz datum"),
+        ("fr", "L'homme de Paris qu'il a vu boit de l'eau", "homme paris boire eau"),
+        ("it", "Le case dell'isola e i libri", "casa isola libro"),
+        ("es", "Las redes neuronales y los niños", "red neuronal niño"),
+        ("ru", "В Москве построили дома и читали книги", "москва построить дом читать книга"),
+        ("hi", "लड़कियों की किताबें", "लड़की किताब"),
+        ("uk", "Об'єкти та книги", "об'єкт книга"),
+        ("ar", "كَتَبَ المدارس", "كتب مدرسة"),
+        ("tr", "İstanbul'da kitaplar", "istanbul kitap"),
+        ("ta", "தமிழ் மொழி", "தமிழ் மொழி"),
+        ("zh", "Networks 模型 and the models", "network 模型 model"),
+    ],
+)
+def test_stop_words_and_lemmas_are_those_of_the_language(language: str, text: str, terms: str) -> None:
+    assert TermRecipe.make(language).terms(text) == terms.split()
+
+
+def test_each_text_of_a_mixed_corpus_is_treated_by_its_own_language() -> None:
+    corpus = [
+        "The cats are sleeping on the roof of the house",
+        "Die Katzen schlafen auf dem Dach des Hauses",
+    ] * 9
+    recipe = TermRecipe.make().with_languages_of(corpus)
+    assert set(recipe.languages) == {"de", "en"}
+    assert recipe.terms("The cats die on roofs") == ["cat", "die", "roof"]
+    assert recipe.terms("Die Katzen sind auf den Dächern") == ["katze", "dach"]
+    assert TermRecipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+def test_words_to_keep_are_never_dropped_and_never_changed() -> None:
+    recipe = TermRecipe.make("en", keep=["US", "works", "c"])
+    assert recipe.terms("the us works in C and it works") == ["us", "works", "c", "works"]
+
+
+def test_the_filler_of_abstracts_is_dropped_only_from_abstracts() -> None:
+    text = "The author of this popular report shows evidence of property and literature; we work"
+    assert TermRecipe.make("en").terms(text) == [
+        *("author", "popular", "report", "evidence", "property", "literature", "work")
+    ]
+    assert TermRecipe.make("en", stop_words="abstracts").terms(text) == []
+    assert TermRecipe.make("auto", stop_words="abstracts").terms(text) == []
+
+
+def test_own_stop_words_replace_the_list() -> None:
+    assert TermRecipe.make("en", stop_words=["Cats"]).terms("the cats and dogs") == ["the", "and", "dog"]
+    assert TermRecipe.make("auto", stop_words=None).terms("the cats") == ["the", "cat"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"language": "klingon"}, r"language is 'klingon'; allowed values: 'auto' .*, zh"),
+        ({"stop_words": "english"}, r"stop_words is 'english'; allowed values: 'default', 'abstracts', None"),
+        ({"repairs": ["latex"]}, r"unknown repair 'latex'; the repairs are .*'LaTeX'"),
+        ({"repairs": "LaTeX"}, "repairs is the text 'LaTeX'"),
+        ({"keep": "word"}, "keep is the text 'word'"),
+        ({"user_dict": "套接字"}, "user_dict is the text '套接字'"),
+        ({"user_dict": {"套接字": -1}}, "gives '套接字' the frequency -1"),
+    ],
+)
+def test_wrong_options_are_refused_at_once(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TermRecipe.make(**options)
 
 
 def test_a_chinese_phrase_is_written_without_a_space() -> None:
@@ -211,3 +209,30 @@ def test_a_chinese_phrase_is_written_without_a_space() -> None:
 def test_a_recipe_survives_json() -> None:
     recipe = TermRecipe("zh", False, frozenset({"的"}), {"a": "b"}, frozenset({"x y"}), ("encoding",))
     assert TermRecipe.from_dict(recipe.to_dict()) == recipe
+    recipe = TermRecipe.make("auto", keep=["猫"], user_dict={"词元": 3})
+    restored = TermRecipe.from_dict(json.loads(json.dumps(recipe.to_dict())))
+    assert restored == recipe == pickle.loads(pickle.dumps(recipe))
+
+
+def test_a_recipe_of_before_keeps_its_form_and_its_meaning() -> None:
+    old = {
+        "language": "en",
+        "lemmatize": True,
+        "stop_words": ["the"],
+        "spellings": {},
+        "phrases": [],
+        "repairs": [],
+    }
+    assert TermRecipe.from_dict(old).to_dict() == old
+    assert TermRecipe.from_dict({**old, "language": "auto"}).languages == ("en", "zh")
+
+
+@pytest.mark.parametrize("language", ["auto", "en"])
+def test_own_stop_words_come_on_top_of_the_list_of_the_language(language: str) -> None:
+    text = "the boats of a river and the literature"
+    recipe = TermRecipe.make(language, more_stop_words=["Boat"])
+    assert recipe.terms(text) == ["river", "literature"]
+    assert TermRecipe.from_dict(recipe.to_dict()).terms(text) == ["river", "literature"]
+    assert "the" in TermRecipe.make(language, stop_words=None, more_stop_words=["boat"]).terms(text)
+    with pytest.raises(ValueError, match="more_stop_words is the text 'boat'"):
+        TermRecipe.make(language, more_stop_words="boat")

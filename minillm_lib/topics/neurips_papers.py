@@ -126,6 +126,8 @@ def build_bag(lists_folder: Path) -> BagOfWords:
     number = quotas({year: len(papers[year]) for year in YEARS}, N_PAPERS)
     bag = bag_of_words(
         [paper for year in YEARS for paper in draw(papers[year], number[year], SEED)],
+        language="en",
+        stop_words="abstracts",
         # Chosen by looking at the topics: rarer phrases take tokens from their words without forming a theme of their
         # own, and terms in more than three out of ten papers ("model", "algorithm") belong to every theme.
         phrase_min_count=15,

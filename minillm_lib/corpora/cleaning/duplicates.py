@@ -14,7 +14,6 @@ Rajaraman & Ullman, *Mining of Massive Datasets*, ch. 3).
 from __future__ import annotations
 
 import hashlib
-import re
 import unicodedata
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minillm_lib.corpora.cleaning.repair import HAN
+from minillm_lib.corpora.cleaning.scripts import find_units
 from minillm_lib.corpora.document import Document
 from minillm_lib.io.parallel import parallel_map
 from minillm_lib.io.progress_bar import progress_bar
@@ -34,7 +33,6 @@ SIGNATURE_SIZE = 128
 """Number of minima in a MinHash signature; the standard error of an estimated similarity is at most 0.045."""
 
 _SEED = 1
-_UNIT = re.compile(rf"[{HAN}]|[^\W_{HAN}]+")
 _PAIR_BANDS, _PAIR_ROWS = 42, 3
 _ESTIMATE_MARGIN = 0.18  # four standard errors of an estimated similarity
 _CHUNK = 500
@@ -42,12 +40,14 @@ _PAIRS_AT_ONCE = 100_000
 
 
 def text_units(text: str) -> list[str]:
-    """Split a text into lower-case words without punctuation; each Chinese character is a unit of its own.
+    """Split a text into lower-case words without punctuation.
+
+    In scripts without spaces (Chinese, Japanese, Thai and others), each letter with its marks is a unit of its own.
 
     >>> text_units("LDA 与 Transformer!")
     ['lda', '与', 'transformer']
     """
-    return _UNIT.findall(unicodedata.normalize("NFKC", text).lower())
+    return find_units(unicodedata.normalize("NFKC", text).lower())
 
 
 def shingles(text: str, size: int = 5) -> set[str]:

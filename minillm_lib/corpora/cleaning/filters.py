@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
+import regex
+
 from minillm_lib.corpora.cleaning.duplicates import text_units
-from minillm_lib.corpora.cleaning.repair import HAN
+from minillm_lib.corpora.cleaning.scripts import HAN, is_unspaced, replace_addresses
 
 Language = Literal["en", "zh", "other"]
 
@@ -28,7 +30,7 @@ GOPHER_LIMITS: Mapping[str, float] = {
 """The largest allowed share of each kind of repetition, from Rae et al. (2021), "Scaling Language Models: Methods,
 Analysis & Insights from Training Gopher", table A1. See :func:`repetition_shares`."""
 
-_HAN = re.compile(f"[{HAN}]")
+_HAN = regex.compile(HAN)
 _NO_CHARACTERS = r"\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff"
 _WITHOUT_WIDTH = "\u00ad\u200b\u2060\ufeff"
 _DIRECTION_OVERRIDES = "\u202a-\u202e\u2066-\u2069"
@@ -62,9 +64,8 @@ _FUNCTION_WORDS: Mapping[str, frozenset[str]] = {
         "vi": "và của là có không các trong một được cho người với này",
     }.items()
 }
-_LATIN_WORD = re.compile(r"[a-zà-öø-ÿāăąćčďđēęěğīıłńňőœřśşšťũūůűźżžơưșțạ-ỹ]+")
-_KANA_OR_HANGUL = re.compile("[\u3040-\u30ff\u1100-\u11ff\uac00-\ud7af]")
-_ADDRESS = re.compile(r"(?:https?://|www\.)\S+")
+_LATIN_WORD = regex.compile(r"\p{Latin}")
+_KANA_OR_HANGUL = regex.compile(r"[\p{Hiragana}\p{Katakana}ー\p{Hangul}]")
 _SAMPLE = 20_000
 _LONG_ENOUGH = 30
 _LEAST_ENGLISH = 0.04
@@ -143,7 +144,7 @@ def length_test(
 ) -> Callable[[str], Removal | None]:
     """Make the test that a text has a number of characters and words within these bounds, bounds included.
 
-    Each Chinese character counts as a word.
+    Each Chinese character counts as a word, and so does each letter of other scripts without spaces.
 
     Raises
     ------
@@ -242,8 +243,8 @@ def repetition_shares(text: str) -> dict[str, float]:
     - The share of the words' characters that are in runs of n words which occurred before, each character counted once
       (n = 5 to 10).
 
-    A Chinese character is a unit, and about half a word, so in a text that is mostly Chinese, a run of "n words" is a
-    run of 2n units.
+    A Chinese character is a unit, and about half a word, so in a text that is mostly Chinese (or in another script
+    without spaces), a run of "n words" is a run of 2n units.
     """
     shares = {}
     for name, parts in (("lines", text.split("\n")), ("paragraphs", re.split(r"\n\s*\n", text))):
@@ -253,7 +254,7 @@ def repetition_shares(text: str) -> dict[str, float]:
         shares[f"characters in duplicate {name}"] = 1 - _length(distinct) / _length(parts) if parts else 0.0
     units = units_of(text)
     total = max(_length(units), 1)
-    units_per_word = 2 if sum(_HAN.match(unit) is not None for unit in units) > 0.5 * len(units) else 1
+    units_per_word = 2 if sum(map(is_unspaced, units)) > 0.5 * len(units) else 1
     for n in range(2, 5):
         shares[f"most frequent {n}-gram"] = min(_most_frequent(units, n * units_per_word) / total, 1.0)
     repeated = total
@@ -298,7 +299,7 @@ def identify_language(text: str) -> Language:
     thirty words or more is ``"other"`` if under 4% of them are English function words; so are lists of names or
     numbers. A text in two languages counts as the one that dominates. Only the first 20,000 characters are examined.
     """
-    units = text_units(_ADDRESS.sub(" ", text[:_SAMPLE]))
+    units = text_units(replace_addresses(text[:_SAMPLE], " "))
     words = [unit for unit in units if any(map(str.isalpha, unit))]
     han = sum(_HAN.match(word) is not None for word in words)
     foreign = sum(len(_KANA_OR_HANGUL.findall(word)) for word in words)

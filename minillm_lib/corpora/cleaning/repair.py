@@ -9,15 +9,17 @@ quotes, dashes and full-width Chinese punctuation stay.
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import ftfy
+import regex
 import simplemma
 
-HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-"""The Chinese characters, as ranges for a regular expression's character class."""
+from minillm_lib.corpora.cleaning.languages import DICTIONARIES, identify
+from minillm_lib.corpora.cleaning.latex import CITATION, ENVIRONMENT, strip_latex
+from minillm_lib.corpora.cleaning.scripts import UNSPACED
 
 # Only damage is repaired; style (quotes, ligatures, character width) stays as it is.
 _MOJIBAKE = ftfy.TextFixerConfig(
@@ -75,13 +77,31 @@ def replace_glyph_numbers(text: str) -> str:
     return _GLYPH.sub(character, text)
 
 
-_LINE_END_HYPHEN = re.compile(r"(?<![\w-])([^\W_]+(?:-[^\W_]+)*)([-‐\u00ad])\s+([^\W\d_]+)(-?)")
-_AFTER_A_SUSPENDED_HYPHEN = frozenset(["and", "or", "to", "nor", "vs", "versus", "und", "oder"])
+# A broken line, not a paragraph's end.
+_LINE_END_HYPHEN = re.compile(
+    r"(?<![\w-])([^\W_]+(?:-[^\W_]+)*)([-‐\u00ad])((?:[^\S\n]+\n?|\n)[^\S\n]*)([^\W\d_]+)(-?)"
+)
+# "And", "or" and "to", as in "pre- and postsynaptic".
+_CONJUNCTIONS = {
+    "en": "and or to nor vs versus",
+    "other": "und oder bzw sowie bis als en of tot et ou och og eller ja tai sekä és vagy și sau lub oraz albo nebo "
+    "alebo ali ili или либо або ve veya dan atau hoặc và",
+}
+_SUSPENDED_IN = {word: language for language, words in _CONJUNCTIONS.items() for word in words.split()}
 
 
 @lru_cache(maxsize=100_000)
-def _is_english(word: str) -> bool:
-    return simplemma.is_known(word.lower(), lang="en")
+def _is_known(word: str, language: str) -> bool:
+    return simplemma.is_known(word.lower(), lang=language, low_memory=language != "en")
+
+
+def _in_dictionary(before: str, after: str, language: str) -> tuple[bool, bool]:
+    """Return whether two parts make a word of a language, and whether they do not but are words themselves."""
+    dictionary = DICTIONARIES.get(language)
+    if dictionary is None:
+        return False, False
+    is_word = _is_known(before + after, dictionary)
+    return is_word, not is_word and _is_known(before, dictionary) and _is_known(after, dictionary)
 
 
 def join_line_end_hyphens(text: str) -> str:
@@ -89,110 +109,47 @@ def join_line_end_hyphens(text: str) -> str:
 
     ``prob- lems`` becomes ``problems``. The hyphen stays in a compound: where a part has another hyphen on its other
     side (``state-\nof-the-art``), where the second part begins with a capital (``Gauss-\nNewton``), and where both
-    parts are English words but the closed-up form is not (``high-\ndimensional``). ``pre- and postsynaptic`` is left
-    as it is.
+    parts are words but the closed-up form is not (``high-\ndimensional``). ``pre- and postsynaptic`` is left as it is.
+    In a text of another language than English, the words are those of its dictionary; a form that is in none is
+    closed up only where a line ends and goes on with a small letter, since a dash may stand there.
     """
+    language = ""
+
+    def language_of_text() -> str:
+        nonlocal language
+        language = language or identify(text)
+        return language
 
     def join(match: re.Match[str]) -> str:
-        before, hyphen, after, another_hyphen = match.groups()
-        if after in _AFTER_A_SUSPENDED_HYPHEN and hyphen != "\u00ad":
+        before, hyphen, blank, after, another_hyphen = match.groups()
+        closed = before + after
+        is_soft = hyphen == "\u00ad"
+        suspended_in = None if is_soft else _SUSPENDED_IN.get(after)
+        if suspended_in == "en" or (suspended_in and language_of_text() != "en"):
             return match[0]
         is_compound = "-" in before or another_hyphen or after[0].isupper()
-        if not is_compound and not _is_english(before + after):
-            is_compound = _is_english(before) and _is_english(after)
+        if not is_compound and not _is_known(closed, "en"):
+            if is_soft or language_of_text() == "en":
+                is_compound = _is_known(before, "en") and _is_known(after, "en")
+            else:
+                is_word, is_compound = _in_dictionary(before, after, language)
+                may_be_broken = "\n" in blank and after.islower() and len(after) > 1
+                if not (is_word or is_compound or may_be_broken):
+                    return match[0]
         return before + ("-" if is_compound else "") + after + another_hyphen
 
-    return _LINE_END_HYPHEN.sub(join, text).replace("\u00ad", "")
+    if "-" in text or "\u00ad" in text or "‐" in text:
+        return _LINE_END_HYPHEN.sub(join, text).replace("\u00ad", "")
+    return text
 
 
-_GREEK = (
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi rho sigma tau "
-    "upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
-)
-_SYMBOLS = {name: name.removeprefix("var") for name in _GREEK.split()}
-_SYMBOLS |= {"ell": "l", "eps": "epsilon", "infty": "inf"}
-_LETTERS = {
-    "ss": "ß",
-    "o": "ø",
-    "O": "Ø",
-    "l": "ł",
-    "L": "Ł",
-    "ae": "æ",
-    "AE": "Æ",
-    "oe": "œ",
-    "aa": "å",
-    "i": "i",
-}
-# The combining character of each accent command, and of accents that a PDF left in front of their letter.
-_COMBINING = dict(
-    zip(
-        "\"'`^~=.cvuHkr¨´ˆ˜ˇ",
-        "\u0308\u0301\u0300\u0302\u0303\u0304\u0307\u0327\u030c\u0306\u030b\u0328\u030a\u0308\u0301\u0302\u0303\u030c",
-        strict=True,
-    )
-)
-
-_MATHS = re.compile(
-    r"\$\$(?P<display>[^$]+)\$\$|\\\[(?P<bracketed>.{1,1000}?)\\\]|\\\((?P<inline>.{1,300}?)\\\)"
-    r"|(?<!\\)\$(?=\S)(?P<dollars>[^$]+?)(?<=[^\s\\])\$(?!\d)",
-    re.DOTALL,
-)
-_SINGLE_SYMBOL = re.compile(rf"(?:[A-Za-z]|{'|'.join(_SYMBOLS.values())})(?:_\w{{1,3}})?|\d+(?:\.\d+)?")
-_CITATION = re.compile(
-    r"~?\\(?:[cC]ite\w*|(?:eq|page|auto|[cC])?ref|label|footnote(?:mark)?)\*?(?:\[[^\]]*\])*\{[^{}]*\}"
-)
-_MARK = r"\\(?:([\"'`^~=.])|([cvuHkr])(?=[{\s]))\s*"
-_ACCENT = re.compile(
-    rf"\{{{_MARK}\\?([A-Za-z])\}}|{_MARK}\{{\\?([A-Za-z])\}}|\\([\"'`^~=.])([A-Za-z])|(?<=[A-Za-z])([¨´ˆ˜ˇ])([A-Za-z])"
-)
-_FONT_GROUP = re.compile(r"\{\\(?:em|it|bf|tt|sc|rm|sl|sf|itshape|bfseries)\b\s*([^{}]*)\}")
-_ARGUMENT = re.compile(r"\\[A-Za-z]+\*?(?:\[[^\]]*\])?\{([^{}]*)\}")
-_COMMAND = re.compile(r"\{\\([A-Za-z]+)\}|\\([A-Za-z]+)(?:_\{?(\w+)\}?)?")
-
-
-def _command_as_word(match: re.Match[str]) -> str:
-    name, subscript = match[1] or match[2], match[3]
-    word = _SYMBOLS.get(name) or _LETTERS.get(name, "")
-    return word + (subscript or "") if word else ""
-
-
-def _maths_as_word(match: re.Match[str]) -> str:
-    formula = re.sub(
-        r"\\([A-Za-z]+)", lambda command: _SYMBOLS.get(command[1], ""), match[match.lastgroup or 0]
-    )
-    formula = re.sub(r"[\s{},]", "", formula)
-    return formula.replace("_", "") if _SINGLE_SYMBOL.fullmatch(formula) else ""
-
-
-def _accented_letter(match: re.Match[str]) -> str:
-    mark, letter = (group for group in match.groups() if group)
-    composed = unicodedata.normalize("NFC", letter + _COMBINING[mark])
-    return composed if len(composed) == 1 else match[0]
-
-
-def strip_latex(text: str) -> str:
-    r"""Turn LaTeX into plain words.
-
-    A formula that is a single symbol or number becomes a word (``$\ell_1$-norm`` → ``l1-norm``, ``$k$-means`` →
-    ``k-means``, ``$\epsilon$`` → ``epsilon``); longer formulas, citations and references are removed. Commands are
-    replaced by their argument (``\emph{only}`` → ``only``), accents by the accented letter (``Nystr\"om``,
-    ``Nystr¨om`` → ``Nyström``). Leave this step out for source code, where a backslash does not begin a command.
-    """
-    text = _MATHS.sub(_maths_as_word, text)
-    text = _CITATION.sub("", text)
-    text = _ACCENT.sub(_accented_letter, text)
-    text = _FONT_GROUP.sub(r"\1", text)
-    while _ARGUMENT.search(text):
-        text = _ARGUMENT.sub(r"\1", text)
-    text = _COMMAND.sub(_command_as_word, text)
-    text = re.sub(r"\\([%&#_$])", r"\1", text)
-    text = re.sub(r"\\[,;:! \\]|(?<=[\w.)])~(?=[\w$(])", " ", text)
-    return re.sub(r"``([^`\n]{0,300}?)(?:''|\")", r'"\1"', text)
+# Thai, Lao, Khmer and Burmese may mark the ends of words by a space without width.
+_ZERO_WIDTH = re.compile("\u2060|\u200b(?![\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff])")
 
 
 def squeeze_whitespace(text: str) -> str:
     """Leave one space between words, no blanks at line ends, at most one empty line, and no zero-width characters."""
-    text = re.sub("[\u200b\u2060]", "", text)
+    text = _ZERO_WIDTH.sub("", text)
     text = re.sub(r"[^\S\n]+", " ", text)
     return re.sub(r"\n{3,}", "\n\n", re.sub(r" ?\n ?", "\n", text)).strip()
 
@@ -208,7 +165,58 @@ REPAIRS: Mapping[str, Callable[[str], str]] = {
 """The repairs in the order in which :func:`repair_text` applies them."""
 
 
-def repair_text(text: str, *, steps: Sequence[str] = tuple(REPAIRS), changed: set[str] | None = None) -> str:
+# Markup that a repair may remove without taking a word of the text.
+_MARKUP = re.compile(
+    rf"{CITATION.pattern}|{ENVIRONMENT.pattern}|\\f[BIRP1-4]|\\[A-Za-z]+|\(cid:\d{{1,7}}\)|&#?\w{{1,8}};"
+)
+_WORDS = regex.compile(
+    rf"[[\p{{L}}]--[{UNSPACED}]][[\p{{L}}\p{{M}}]--[{UNSPACED}]]+|[[\p{{L}}]&&[{UNSPACED}]]", regex.VERSION1
+)
+
+
+def count_words(text: str) -> int:
+    """Count the words of at least two letters, without the names of commands.
+
+    In scripts without spaces, each letter counts.
+    """
+    text = _MARKUP.sub(" ", text)
+    return len(re.findall("[A-Za-z]{2,}", text) if text.isascii() else _WORDS.findall(text))
+
+
+def words_taken(before: str, after: str) -> int:
+    """Return how many words of ``before`` a repair took away; those that it joined, mended or added do not count."""
+    lost = count_words(before) - count_words(after)
+    if lost <= 0:
+        return 0
+    # A join takes a word and no letter.
+    return lost if _letters(after) < _letters(before) else 0
+
+
+def _letters(text: str) -> int:
+    return sum(map(str.isalpha, _MARKUP.sub(" ", text)))
+
+
+def check_steps(steps: Iterable[str]) -> None:
+    """Check the names of repairs.
+
+    Raises
+    ------
+    ValueError
+        If a step is not in :data:`REPAIRS`.
+    """
+    if isinstance(steps, str):
+        raise ValueError(f"repairs is the text {steps!r}; pass a sequence of names")
+    if unknown := [step for step in steps if step not in REPAIRS]:
+        raise ValueError(f"unknown repair {unknown[0]!r}; the repairs are {', '.join(map(repr, REPAIRS))}")
+
+
+def repair_text(
+    text: str,
+    *,
+    steps: Sequence[str] = tuple(REPAIRS),
+    changed: set[str] | None = None,
+    removed: Counter[str] | None = None,
+) -> str:
     r"""Apply the named repairs, in the order given, until none of them changes the text any more.
 
     The result is a fixed point: repairing it again does not change it. (It is reached because each step only shortens
@@ -218,6 +226,8 @@ def repair_text(text: str, *, steps: Sequence[str] = tuple(REPAIRS), changed: se
     ----------
     changed
         The names of the steps that change something are added to this set.
+    removed
+        The numbers of words that each step takes out of the text (see :func:`words_taken`) are added to this counter.
 
     Raises
     ------
@@ -227,14 +237,16 @@ def repair_text(text: str, *, steps: Sequence[str] = tuple(REPAIRS), changed: se
     >>> repair_text("the classi(cid:12)cation prob(cid:173) lem of \\emph{$k$-means}")
     'the classification problem of k-means'
     """
-    if unknown := [step for step in steps if step not in REPAIRS]:
-        raise ValueError(f"unknown repair {unknown[0]!r}; the repairs are {', '.join(map(repr, REPAIRS))}")
+    check_steps(steps)
     while True:
-        before = text
+        start = text
         for step in steps:
             repaired = REPAIRS[step](text)
-            if changed is not None and repaired != text:
-                changed.add(step)
+            if repaired != text:
+                if changed is not None:
+                    changed.add(step)
+                if removed is not None and step != "whitespace" and (taken := words_taken(text, repaired)):
+                    removed[step] += taken
             text = repaired
-        if text == before:
+        if text == start:
             return text

@@ -15,6 +15,7 @@ from html import escape
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from minillm_lib.corpora.cleaning.step_kinds import STEP_KINDS
 from minillm_lib.io.atomic_write import write_atomically
 
 if TYPE_CHECKING:
@@ -200,9 +201,36 @@ class CleaningReport:
     def record(
         self, name: str, why: str, unit: str, affected: int, total: int, examples: Iterable[str] = ()
     ) -> None:
-        """Record a step, unless it affected nothing."""
+        """Record a step in words of its own, unless it affected nothing."""
         if affected:
             self.steps.append(CleaningStep(name, why, unit, affected, total, tuple(examples)))
+
+    def count(
+        self, key: str, affected: int, total: int, examples: Iterable[str] = (), **values: str | float
+    ) -> None:
+        """Record a step of a known kind, unless it affected nothing.
+
+        Parameters
+        ----------
+        key
+            The kind, from :data:`~minillm_lib.corpora.cleaning.step_kinds.STEP_KINDS`.
+        values
+            What the sentences of this kind name in braces.
+        """
+        if not affected:
+            return
+        kind = STEP_KINDS[key]
+        name, why = kind.name.format(**values), kind.why.format(**values)
+        self.steps.append(CleaningStep(name, why, kind.unit, affected, total, tuple(examples), key, values))
+
+    def warnings(self) -> list[str]:
+        """Return a sentence about each step that took an alarming share, and how to prevent it."""
+        return [
+            f"{step.name}: {step.affected:,} of {step.total:,} {step.unit} ({step.affected / step.total:.0%}), "
+            f"{step.why}; {STEP_KINDS[step.key].remedy.format(**step.values)}"
+            for step in self.steps
+            if step.is_alarming
+        ]
 
     def to_list(self) -> list[dict[str, Any]]:
         """Return the steps as plain values, for JSON."""
@@ -210,7 +238,7 @@ class CleaningReport:
 
     @classmethod
     def from_list(cls, steps: Iterable[Mapping[str, Any]]) -> CleaningReport:
-        """Restore a report from the values of :meth:`to_list`."""
+        """Restore a report from the values of :meth:`to_list`; older ones have no ``key`` and no ``values``."""
         return cls([CleaningStep(**{**step, "examples": tuple(step["examples"])}) for step in steps])
 
     def _rows(self) -> list[list[str]]:
@@ -248,7 +276,17 @@ class CleaningReport:
 
 @dataclass(frozen=True)
 class CleaningStep:
-    """What one step of cleaning did, and ``why``: it affected ``affected`` of ``total`` documents, tokens or terms."""
+    """What one step of cleaning did, and ``why``: it affected ``affected`` of ``total`` documents, tokens or terms.
+
+    Attributes
+    ----------
+    examples
+        Some of what it affected: titles, terms, ``rarer → commoner`` spellings, ``copy = original`` titles (``≈`` for
+        near duplicates).
+    key, values
+        The kind of the step in :data:`~minillm_lib.corpora.cleaning.step_kinds.STEP_KINDS`, and what its sentences
+        name in braces, for a translation; empty where the step is of no known kind.
+    """
 
     name: str
     why: str
@@ -256,6 +294,13 @@ class CleaningStep:
     affected: int
     total: int
     examples: tuple[str, ...] = ()
+    key: str = ""
+    values: Mapping[str, str | float] = field(default_factory=dict, hash=False)
+
+    @property
+    def is_alarming(self) -> bool:
+        """Whether the share is larger than this kind of step takes from ordinary documents."""
+        return self.key in STEP_KINDS and self.affected > STEP_KINDS[self.key].alarming * self.total
 
 
 def around_first_difference(before: str, after: str) -> tuple[str, str]:

@@ -1,0 +1,140 @@
+"""What can be given as counts: bags of words, and sparse matrices that are broken in every way."""
+
+from __future__ import annotations
+
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from minillm_lib import GibbsLDA
+from minillm_lib.topics.model_selection import compare_topic_counts
+
+X = np.random.default_rng(0).poisson(0.8, size=(20, 6))
+WORDS = [f"word{i}" for i in range(6)]
+
+
+def broken(**arrays):
+    """A CSR matrix whose arrays were changed after it was made, as SciPy lets you."""
+    matrix = sparse.csr_matrix(X.astype(np.float64))
+    for name, change in arrays.items():
+        setattr(matrix, name, change(getattr(matrix, name).copy()))
+    return matrix
+
+
+def put(place, value):
+    def change(array):
+        array[place] = value
+        return array
+
+    return change
+
+
+BROKEN = {
+    "an index beyond the last column": broken(indices=put(3, 6)),
+    "an index far beyond": broken(indices=put(0, 2**31 - 1)),
+    "a negative index": broken(indices=put(3, -1)),
+    "bounds that go back": broken(indptr=put(5, 0)),
+    "bounds beyond the end": broken(indptr=put(-1, 10**6)),
+    "a negative bound": broken(indptr=put(4, -3)),
+    "bounds that do not begin at 0": broken(indptr=put(0, 2)),
+    "too few bounds": broken(indptr=lambda a: a[:-2]),
+    "too few indices": broken(indices=lambda a: a[:-5]),
+    "too few counts": broken(data=lambda a: a[:-5]),
+    "NaN": broken(data=put(2, np.nan)),
+    "infinity": broken(data=put(2, np.inf)),
+    "a negative count": broken(data=put(2, -1)),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csr_array, sparse.csc_matrix])
+def test_a_broken_matrix_is_refused_and_crashes_nothing(name, kind):
+    rows, is_csc = BROKEN[name], kind is sparse.csc_matrix
+    matrix = kind(rows.shape[::-1] if is_csc else rows.shape)  # by columns, the same arrays are the transpose
+    matrix.data, matrix.indices, matrix.indptr = rows.data, rows.indices, rows.indptr
+    fitted = GibbsLDA(2, n_sweeps=2, random_state=0).fit(X.T if is_csc else X)
+    with pytest.raises(ValueError, match=r"broken sparse matrix|NaN|infinity|Negative"):
+        GibbsLDA(2, n_sweeps=2).fit(matrix)
+    with pytest.raises(ValueError, match=r"broken sparse matrix|NaN|infinity|Negative"):
+        fitted.transform(matrix)
+
+
+def test_comparing_topic_counts_refuses_them_too():
+    with pytest.raises(ValueError, match="broken sparse matrix"):
+        compare_topic_counts(BROKEN["a negative index"], [2])
+
+
+def test_broken_coordinates_are_refused():
+    matrix = sparse.coo_matrix(X.astype(np.float64))
+    matrix.col[3] = 77
+    with pytest.raises(ValueError, match="broken sparse matrix"):
+        GibbsLDA(2, n_sweeps=2).fit(matrix)
+
+
+def test_the_matrix_given_is_not_changed():
+    matrix = sparse.csr_matrix((np.ones(3), np.array([2, 0, 2]), np.array([0, 3, 3])), shape=(2, 3))
+    GibbsLDA(2, n_sweeps=2, random_state=0).fit(matrix)
+    assert matrix.indices.tolist() == [2, 0, 2]
+    assert matrix.data.tolist() == [1, 1, 1]
+
+
+def test_duplicate_entries_add_up():
+    doubled = sparse.csr_matrix((np.ones(3), np.array([2, 0, 2]), np.array([0, 3, 3])), shape=(2, 3))
+    lda = GibbsLDA(2, n_sweeps=2, beta=0.5, n_chains=1, random_state=0).fit(doubled)
+    np.testing.assert_allclose(lda.components_.sum(axis=0) - 1, [1, 0, 2])
+
+
+@pytest.fixture
+def bag():
+    return SimpleNamespace(counts=sparse.csr_matrix(X), vocabulary=np.array(WORDS))
+
+
+def test_a_bag_of_words_is_its_counts_with_names(bag):
+    by_bag, plain = (GibbsLDA(3, n_sweeps=9, random_state=0).fit(each) for each in (bag, X))
+    np.testing.assert_array_equal(by_bag.topic_word_, plain.topic_word_)
+    assert by_bag.feature_names_in_.tolist() == WORDS
+    assert not hasattr(plain, "feature_names_in_")
+    assert by_bag.perplexity(bag) == plain.perplexity(X)
+    assert compare_topic_counts(bag, [2], estimator=by_bag) == compare_topic_counts(X, [2], estimator=by_bag)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # scikit-learn would warn of missing names
+        np.testing.assert_array_equal(by_bag.transform(bag.counts), by_bag.transform(bag))
+    np.testing.assert_array_equal(plain.transform(bag), by_bag.transform(bag))
+    by_bag.fit(X)
+    assert not hasattr(by_bag, "feature_names_in_")
+
+
+def test_a_bag_of_another_vocabulary_is_refused_in_words(bag):
+    lda = GibbsLDA(3, n_sweeps=9, random_state=0).fit(bag)
+    other = SimpleNamespace(counts=bag.counts, vocabulary=np.array([*WORDS[:2], "changed", *WORDS[3:]]))
+    with pytest.raises(ValueError, match=r"column 2 is 'changed', not 'word2'; .*bag.encode\(documents\)"):
+        lda.transform(other)
+    shorter = SimpleNamespace(counts=bag.counts[:, :5], vocabulary=np.array(WORDS[:5]))
+    with pytest.raises(ValueError, match="X has 5 features, but GibbsLDA is expecting 6 features"):
+        lda.transform(shorter)
+    torn = SimpleNamespace(counts=bag.counts, vocabulary=np.array(WORDS[:5]))
+    with pytest.raises(ValueError, match="6 columns, but its vocabulary has 5 terms"):
+        GibbsLDA(3, n_sweeps=9).fit(torn)
+
+
+def test_a_data_frame_keeps_its_names_and_columns_called_counts_are_columns():
+    frame = pd.DataFrame(X, columns=["counts", "vocabulary", *WORDS[2:]])
+    lda = GibbsLDA(3, n_sweeps=9, random_state=0).fit(frame)
+    assert lda.feature_names_in_.tolist() == list(frame.columns)
+    with pytest.raises(ValueError, match="feature names"):
+        lda.transform(frame[frame.columns[::-1]])
+
+
+def test_top_terms_are_named_by_the_bag_or_as_you_say(bag):
+    lda = GibbsLDA(3, n_sweeps=30, random_state=0).fit(bag)
+    plain = GibbsLDA(3, n_sweeps=30, random_state=0).fit(X)
+    assert plain.top_terms(2, WORDS) == lda.top_terms(2)
+    assert [[f"word{t}" for t in topic] for topic in plain.top_terms(4)] == lda.top_terms(4)
+    by_probability = lda.top_terms(1, relevance_lambda=1)
+    assert by_probability == [[WORDS[k]] for k in lda.topic_word_.argmax(axis=1)]
+    with pytest.raises(ValueError, match="vocabulary has shape"):
+        lda.top_terms(2, WORDS[:3])
