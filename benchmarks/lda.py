@@ -105,7 +105,9 @@ def corpus(lists: Path) -> tuple[str, sparse.csr_matrix]:
     documents = [
         Document(f"{paper['title']}. {paper['abstract']}") for paper in papers if paper.get("abstract")
     ]
-    return "NeurIPS abstracts 2000-2017", bag_of_words(documents).counts
+    return "NeurIPS abstracts 2000-2017", bag_of_words(
+        documents, language="en", stop_words="abstracts"
+    ).counts
 
 
 def joint_log_likelihood(doc_topic: np.ndarray, topic_word: np.ndarray) -> float:
@@ -122,7 +124,7 @@ def joint_log_likelihood(doc_topic: np.ndarray, topic_word: np.ndarray) -> float
 
 def perplexity(topic_word: np.ndarray, held_out: sparse.csr_matrix) -> float:
     """Return the held-out perplexity of these topics by document completion, in the same way for every package."""
-    judge = GibbsLDA(len(topic_word), n_sweeps=1, alpha=ALPHA, n_threads=1, random_state=0).fit(held_out)
+    judge = GibbsLDA(len(topic_word), n_sweeps=1, alpha=ALPHA, n_chains=1, random_state=0).fit(held_out)
     judge.topic_word_ = np.maximum(topic_word, 1e-12)
     return judge.perplexity(held_out)
 
@@ -234,7 +236,7 @@ def time_to_reach(
     target: float, X: sparse.csr_matrix, held_out: sparse.csr_matrix, n_topics: int, n_threads: int
 ) -> float:
     """Return the seconds of sampling until the topics of one state reach the held-out perplexity ``target``."""
-    model = GibbsLDA(n_topics, n_sweeps=2_000, n_threads=n_threads, random_state=0)
+    model = GibbsLDA(n_topics, n_sweeps=2_000, beta=BETA, n_chains=1, n_threads=n_threads, random_state=0)
     seconds, start = 0.0, time.perf_counter()
     for sweep, (sampler,) in enumerate(model.iter_sweeps(X), 1):
         if sweep % 5 == 0:
@@ -291,7 +293,14 @@ def transform(
     X: sparse.csr_matrix, held_out: sparse.csr_matrix, n_topics: int, repeats: int
 ) -> list[dict[str, Any]]:
     """Return documents per second and perplexity of folding in one half of each held-out document."""
-    ours = GibbsLDA(n_topics, n_sweeps=SWEEPS.get(n_topics, 100), random_state=0).fit(X)
+    ours = GibbsLDA(
+        n_topics,
+        n_sweeps=SWEEPS.get(n_topics, 100),
+        beta=BETA,
+        n_chains=1,
+        n_threads=os.cpu_count(),
+        random_state=0,
+    ).fit(X)
     tokens = Tokens.from_matrix(held_out.astype(np.float64))
     observed, hidden = evaluation.split_tokens(tokens, seed=0)
     halves = sparse.csr_matrix(
@@ -309,7 +318,7 @@ def transform(
     other = tomotopy_model(X, n_topics, seed=0)
     other.train(SWEEPS.get(n_topics, 100), workers=os.cpu_count())
     other_topics, _ = topics_of(other, X.shape[1])
-    on_others = GibbsLDA(n_topics, n_sweeps=1, random_state=0).fit(X)
+    on_others = GibbsLDA(n_topics, n_sweeps=1, n_chains=1, random_state=0).fit(X)
     on_others.topic_word_ = other_topics
     few = halves[:200] if n_topics > 100 else halves  # its inference is slow with many topics
     words = as_words(few)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import tracemalloc
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -12,10 +14,13 @@ from lda.datasets import load_reuters, load_reuters_vocab
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 from scipy.special import gammaln
+from sklearn.base import clone
+from sklearn.model_selection import KFold
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from minillm_lib import GibbsLDA
 from minillm_lib.topics.model_selection import compare_topic_counts
+from minillm_lib.topics.stability import match_topics
 
 
 def bars(n_documents=1_000, length=100, seed=0):
@@ -48,14 +53,14 @@ def joint_log_likelihood(doc_topic, topic_word, alpha=0.1, beta=0.01):
     return rows(doc_topic, alpha) + rows(topic_word, beta)
 
 
-@parametrize_with_checks([GibbsLDA(n_sweeps=20, n_threads=2)])
+@parametrize_with_checks([GibbsLDA(n_sweeps=20, n_threads=2), GibbsLDA(n_sweeps=20, n_chains=1, n_threads=2)])
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
 def test_the_bars_are_recovered():
     X, phi = bars()
-    lda = GibbsLDA(10, n_sweeps=300, alpha=0.2, n_chains=2, random_state=0).fit(X)
+    lda = GibbsLDA(10, n_sweeps=300, alpha=0.2, random_state=0).fit(X)
     assert matched_cosines(lda.topic_word_, phi).min() > 0.98
 
 
@@ -71,7 +76,7 @@ def test_log_likelihood_on_reuters_is_that_of_lda_and_tomotopy(reuters):
     n_topics, n_sweeps = 20, 200
     ours, theirs, tomotopys = [], [], []
     for seed in range(2):
-        model = GibbsLDA(n_topics, n_sweeps=n_sweeps, n_threads=1, random_state=seed).fit(reuters)
+        model = GibbsLDA(n_topics, n_sweeps=n_sweeps, beta=0.01, n_chains=1, random_state=seed).fit(reuters)
         documents = np.repeat(np.arange(len(reuters)), reuters.sum(axis=1))
         terms = np.concatenate([np.repeat(np.arange(reuters.shape[1]), row) for row in reuters])
         doc_topic, topic_word = np.zeros((len(reuters), n_topics)), np.zeros((n_topics, reuters.shape[1]))
@@ -105,7 +110,9 @@ def test_the_sparse_kernel_samples_as_well_as_the_dense_one(reuters, n_topics, n
     of_dense, of_sparse = (
         np.mean([chain.log_likelihoods[-50:] for chain in fitted.chains_])
         for fitted in (
-            GibbsLDA(n_topics, n_chains=n_chains, kernel=kernel, random_state=0).fit(reuters)
+            GibbsLDA(n_topics, n_sweeps=200, beta=0.01, n_chains=n_chains, kernel=kernel, random_state=0).fit(
+                reuters
+            )
             for kernel in ("dense", "sparse")
         )
     )
@@ -116,7 +123,12 @@ def test_the_sparse_kernel_samples_as_well_as_the_dense_one(reuters, n_topics, n
 def test_blocks_on_several_threads_sample_as_well_as_one_thread(reuters):
     one, four = (
         np.mean(
-            [GibbsLDA(20, n_threads=n, random_state=s).fit(reuters).log_likelihoods_[-50:] for s in range(3)]
+            [
+                GibbsLDA(20, n_sweeps=200, n_chains=1, n_threads=n, random_state=s)
+                .fit(reuters)
+                .log_likelihoods_[-50:]
+                for s in range(3)
+            ]
         )
         for n in (1, 4)
     )
@@ -127,11 +139,12 @@ def test_blocks_on_several_threads_sample_as_well_as_one_thread(reuters):
 @pytest.mark.parametrize("n_topics", [8, 50])
 def test_the_same_seed_gives_the_same_topics_bit_for_bit(reuters, n_topics, n_threads):
     fits = [
-        GibbsLDA(n_topics, n_sweeps=30, n_threads=n_threads, random_state=4).fit(reuters) for _ in range(2)
+        GibbsLDA(n_topics, n_sweeps=30, n_chains=1, n_threads=n_threads, random_state=4).fit(reuters)
+        for _ in range(2)
     ]
     for name in ("topic_word_", "doc_topic_", "z_", "log_likelihoods_"):
         np.testing.assert_array_equal(getattr(fits[0], name), getattr(fits[1], name))
-    other = GibbsLDA(n_topics, n_sweeps=30, n_threads=n_threads, random_state=5).fit(reuters)
+    other = GibbsLDA(n_topics, n_sweeps=30, n_chains=1, n_threads=n_threads, random_state=5).fit(reuters)
     assert (other.z_ != fits[0].z_).any()
 
 
@@ -148,14 +161,49 @@ def test_several_chains_do_not_depend_on_the_number_of_threads(reuters):
     assert len({chain.log_likelihoods[-1] for chain in one.chains_}) == 4
 
 
+@pytest.mark.parametrize("n_chains", [1, 2])
+def test_without_a_number_of_threads_the_cores_of_the_machine_change_nothing(reuters, monkeypatch, n_chains):
+    fits = []
+    for n_cores in (1, 2, 5):
+        monkeypatch.setattr("joblib.cpu_count", lambda n_cores=n_cores: n_cores)
+        fits.append(GibbsLDA(6, n_sweeps=12, n_chains=n_chains, random_state=1).fit(reuters))
+    for other in fits[1:]:
+        np.testing.assert_array_equal(other.topic_word_, fits[0].topic_word_)
+        np.testing.assert_array_equal(other.z_, fits[0].z_)
+        np.testing.assert_array_equal(other.transform(reuters[:9]), fits[0].transform(reuters[:9]))
+
+
+def test_every_kind_of_seed_works_and_repeats_itself():
+    X = bars(30)[0]
+    makers = (
+        lambda: 2**32 - 1,
+        lambda: np.int64(3),
+        lambda: np.random.RandomState(3),
+        lambda: np.random.default_rng(3),
+    )
+    for make in makers:
+        one, two = (GibbsLDA(3, n_sweeps=9, random_state=make()).fit(X) for _ in range(2))
+        np.testing.assert_array_equal(one.z_, two.z_)
+    assert (GibbsLDA(3, n_sweeps=9).fit(X).z_ != GibbsLDA(3, n_sweeps=9).fit(X).z_).any()
+
+
+def test_the_memory_for_many_topics_is_that_of_their_tables(reuters):
+    """Of 200 topics over 4,000 terms, in three chains: two sums each, besides the state, and no copies of them all."""
+    tracemalloc.start()
+    GibbsLDA(200, n_sweeps=4, n_chains=3, n_threads=1, shown="central", random_state=0).fit(reuters)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    table = 200 * reuters.shape[1] * 8
+    assert peak < 3 * 3.5 * table
+
+
 @pytest.mark.slow
 def test_order_of_documents_and_names_of_terms_do_not_matter():
     X, _ = bars(seed=1)
     rng = np.random.default_rng(2)
     documents, terms = rng.permutation(X.shape[0]), rng.permutation(X.shape[1])
     plain, shuffled = (
-        GibbsLDA(10, n_sweeps=300, alpha=0.2, n_chains=2, random_state=3).fit(m)
-        for m in (X, X[documents][:, terms])
+        GibbsLDA(10, n_sweeps=300, alpha=0.2, random_state=3).fit(m) for m in (X, X[documents][:, terms])
     )
     assert shuffled.log_likelihoods_[-100:].mean() == pytest.approx(
         plain.log_likelihoods_[-100:].mean(), rel=0.002
@@ -228,7 +276,7 @@ def test_perplexity_ranks_the_truth_between_less_and_nothing():
 def test_averages_are_taken_over_the_samples_after_burn_in():
     X, _ = bars(100)
     seen = []
-    lda = GibbsLDA(3, n_sweeps=20, burn_in=12, thin=3, n_threads=1, random_state=0)
+    lda = GibbsLDA(3, n_sweeps=20, burn_in=12, thin=3, beta=0.01, n_chains=1, random_state=0)
     for (sampler,) in lda.iter_sweeps(X):
         seen.append((sampler.topic_word(), sampler.doc_topic(), sampler.topic_word_counts + 0.01))
     for i, name in enumerate(("topic_word_", "doc_topic_", "components_")):
@@ -241,14 +289,18 @@ def test_watching_a_fit_does_not_change_it():
     X, _ = bars(100)
     heights = []
     watched = GibbsLDA(
-        3, n_sweeps=15, random_state=0, callback=lambda sampler: heights.append(sampler.log_likelihoods[-1])
+        3,
+        n_sweeps=15,
+        n_chains=1,
+        random_state=0,
+        callback=lambda sampler: heights.append(sampler.log_likelihoods[-1]),
     )
     watched.fit(X)
-    plain = GibbsLDA(3, n_sweeps=15, random_state=0).fit(X)
+    plain = GibbsLDA(3, n_sweeps=15, n_chains=1, random_state=0).fit(X)
     np.testing.assert_array_equal(heights, plain.log_likelihoods_)
     np.testing.assert_array_equal(watched.z_, plain.z_)
 
-    stopped = GibbsLDA(3, n_sweeps=15, random_state=0)
+    stopped = GibbsLDA(3, n_sweeps=15, n_chains=1, random_state=0)
     for number, _ in enumerate(stopped.iter_sweeps(X), 1):
         if number == 7:
             break
@@ -256,8 +308,10 @@ def test_watching_a_fit_does_not_change_it():
 
 
 def test_learned_asymmetric_alpha_raises_the_likelihood(reuters):
-    fixed = GibbsLDA(20, n_threads=1, random_state=0).fit(reuters)
-    learned = GibbsLDA(20, n_threads=1, random_state=0, learn_alpha=True, learn_beta=True).fit(reuters)
+    fixed = GibbsLDA(20, n_sweeps=200, n_chains=1, random_state=0).fit(reuters)
+    learned = GibbsLDA(20, n_sweeps=200, n_chains=1, random_state=0, learn_alpha=True, learn_beta=True).fit(
+        reuters
+    )
     assert learned.log_likelihoods_[-20:].mean() > fixed.log_likelihoods_[-20:].mean()
     assert np.ptp(learned.alpha_) > 0
     assert learned.beta_ != fixed.beta_
@@ -269,8 +323,6 @@ def test_r_hat_tells_a_converged_fit_from_one_stopped_early(reuters):
     mixed = GibbsLDA(2, n_sweeps=2_000, alpha=1, beta=1, n_chains=4, random_state=1).fit(X)
     assert mixed.r_hat_ < 1.05
     assert GibbsLDA(20, n_sweeps=20, n_chains=4, random_state=1).fit(reuters).r_hat_ > 1.2
-    with pytest.raises(ValueError, match="at least two chains"):
-        _ = GibbsLDA(2, n_sweeps=20).fit(X).r_hat_
 
 
 @pytest.mark.parametrize(
@@ -295,7 +347,7 @@ def test_empty_documents_get_the_prior():
 def test_more_topics_than_terms_and_a_single_topic_work():
     X = np.array([[3, 1], [0, 2]])
     assert GibbsLDA(7, n_sweeps=5, random_state=0).fit(X).topic_word_.shape == (7, 2)
-    single = GibbsLDA(1, n_sweeps=5, random_state=0).fit(X)
+    single = GibbsLDA(1, n_sweeps=5, beta=0.01, random_state=0).fit(X)
     np.testing.assert_allclose(single.topic_word_, (X.sum(axis=0) + 0.01)[None] / (X.sum() + 0.02))
 
 
@@ -314,8 +366,23 @@ def test_more_topics_than_terms_and_a_single_topic_work():
         ({"alpha": [0.1, 0.1]}, [[1, 2]], r"n_topics=10 of them; got shape \(2,\)"),
         ({"alpha": [0.1] * 9 + [-1]}, [[1, 2]], "smallest -1"),
         ({"beta": -1}, [[1, 2]], "'beta'.*Got -1"),
-        ({"burn_in": 200}, [[1, 2]], "burn_in=200 leaves no sweep"),
+        ({"n_sweeps": 200, "burn_in": 200}, [[1, 2]], "burn_in=200 leaves no sweep"),
         ({"n_threads": 0}, [[1, 2]], "'n_threads'.*Got 0"),
+        (
+            {"n_topics": 10**6},
+            [[1, 2]],
+            r"n_topics=1,000,000 needs about \d+ .B .* at most [\d,]+ topics fit",
+        ),
+        ({"n_topics": 10**9}, [[1, 2]], r"n_topics=1,000,000,000 needs about .* at most [\d,]+ topics fit"),
+        ({"n_topics": 10**30, "n_chains": 1}, [[1, 2]], r"needs about .* PB .* at most [\d,]+ topics fit"),
+        (
+            {"random_state": 2**64},
+            [[1, 2]],
+            r"'random_state'.*in the range \[0, 4294967295\].*Got 18446744073709551616",
+        ),
+        ({"random_state": -1}, [[1, 2]], "'random_state'.*Got -1"),
+        ({"shown": "best"}, [[1, 2]], "'shown'.*'best'"),
+        ({"checkpoint_seconds": -1}, [[1, 2]], "'checkpoint_seconds'.*Got -1"),
     ],
 )
 def test_bad_input_is_named(parameters, X, message):
@@ -345,13 +412,39 @@ def test_coherence_by_matrix_and_by_texts_agree(reuters):
     np.testing.assert_allclose(lda.coherence(reuters), by_texts)
 
 
-def test_comparing_topic_counts_finds_the_number_that_made_the_data():
+def test_comparing_topic_counts_finds_the_number_that_made_the_data(capsys):
+    """By perplexity and by stability; the bars have five terms each, so the coherence of ten says little."""
     X, _ = bars(600, length=60)
-    scores = compare_topic_counts(X, [2, 10], estimator=GibbsLDA(n_sweeps=150, alpha=0.2), n_folds=2)
-    two, ten = scores
+    estimator = GibbsLDA(n_sweeps=150, alpha=0.2, n_chains=4)
+    two, ten, fifteen = compare_topic_counts(X, [2, 10, 15], estimator=estimator, n_folds=2, verbose=True)
+    assert "6/6" in capsys.readouterr().err
     assert ten.n_topics == 10
-    assert ten.perplexity + ten.perplexity_error < two.perplexity
-    assert ten.coherence > two.coherence
+    assert ten.perplexity < min(two.perplexity, fifteen.perplexity)
+    assert ten.stability > max(two.stability, fifteen.stability)
+    assert all(score.stability_error > 0 for score in (two, ten, fifteen))
+
+
+def test_the_scores_of_a_topic_count_are_means_over_the_folds():
+    X, _ = bars(90, length=40)
+    estimator = GibbsLDA(3, n_sweeps=20, n_chains=1, random_state=0)
+    (score,) = compare_topic_counts(sparse.csr_matrix(X), [3], estimator=estimator)
+    folds = [
+        (clone(estimator).fit(X[rows]), X[others])
+        for rows, others in KFold(3, shuffle=True, random_state=0).split(X)
+    ]
+    coherences = [model.coherence(held_out).mean() for model, held_out in folds]
+    perplexities = [model.perplexity(held_out) for model, held_out in folds]
+    assert score.coherence == pytest.approx(np.mean(coherences))
+    assert score.coherence_error == pytest.approx(np.std(coherences, ddof=1) / 3**0.5)
+    assert score.perplexity == pytest.approx(np.mean(perplexities))
+    overlaps = [
+        match_topics(a.topic_word_, b.topic_word_)[1].mean() for (a, _), (b, _) in combinations(folds, 2)
+    ]
+    assert score.stability == pytest.approx(np.mean(overlaps))
+
+
+def test_comparing_topic_counts_says_what_is_wrong():
+    X, _ = bars(20)
     with pytest.raises(ValueError, match="candidates is empty"):
         compare_topic_counts(X, [])
     with pytest.raises(ValueError, match="n_folds=1"):

@@ -14,14 +14,14 @@ from scipy.special import gammaln, psi
 from minillm_lib.topics.gibbs_sampler import GibbsSampler, Tokens
 
 
-def sampler_for(X, n_topics=2, *, alpha=0.5, beta=0.3, seed=0, n_blocks=1, kernel="auto"):
+def sampler_for(X, n_topics=2, *, alpha=0.5, beta=0.3, seed=0, kernel="auto", **options):
     """A sampler; the kernel "plain" is the loop for weights, here with weights of 1."""
     tokens = Tokens.from_matrix(sparse.csr_matrix(np.asarray(X, dtype=np.float64)))
     if kernel == "plain":
         tokens, kernel = replace(tokens, weights=np.ones(len(tokens))), "dense"
     prior = np.full(n_topics, alpha) if np.ndim(alpha) == 0 else np.asarray(alpha)
     seed = np.random.SeedSequence(seed)
-    return GibbsSampler(tokens, n_topics, alpha=prior, beta=beta, seed=seed, n_blocks=n_blocks, kernel=kernel)
+    return GibbsSampler(tokens, n_topics, alpha=prior, beta=beta, seed=seed, kernel=kernel, **options)
 
 
 def joint_log_probability(terms, documents, weights, z, n_terms, alpha, beta):

@@ -9,13 +9,16 @@ import sys
 from html.parser import HTMLParser
 
 import numpy as np
+import pyLDAvis
 import pyLDAvis.urls
 import pytest
 from browser import open_browser, visit
 from known_model import known_model
 from scipy.spatial.distance import jensenshannon, pdist
+from scipy.stats import entropy
 
 from minillm_lib.topics.pyldavis import prepare_pyldavis, pyldavis_html, pyldavis_iframe, topic_map
+from minillm_lib.topics.pyldavis_words import WORDS
 from minillm_lib.topics.summary import document_lengths, summarize_topics, topic_shares
 
 
@@ -55,6 +58,59 @@ def test_terms_rank_as_in_the_summary():
     for summary in summarize_topics(model, bag, n_terms=10):
         ranked = prepared.sorted_terms(topic=summary.topic, _lambda=0.6)["Term"].tolist()
         assert tuple(ranked[:10]) == summary.terms
+
+
+def test_the_tables_are_those_of_pyldavis_for_the_terms_that_topics_have():
+    model, bag = known_model(n_topics=6, n_terms=300)
+    ours = prepare_pyldavis(model, bag)
+    lengths = document_lengths(model, bag)
+    theirs = pyLDAvis.prepare(
+        model.topic_word_, model.doc_topic_, lengths, bag.vocabulary, lengths @ model.doc_topic_ @ model.topic_word_,
+        mds=lambda frame: topic_map(frame.to_numpy()), n_jobs=1, sort_topics=False, start_index=0,
+    )  # fmt: skip
+    np.testing.assert_allclose(
+        ours.topic_coordinates[["x", "y", "Freq"]], theirs.topic_coordinates[["x", "y", "Freq"]]
+    )
+    keys, values = ["Category", "Term"], ["Freq", "Total", "logprob", "loglift"]
+    both = ours.topic_info.merge(theirs.topic_info, on=keys, suffixes=("", "_theirs")).query(
+        "Category != 'Default'"
+    )
+    assert len(both) >= 6 * 30
+    np.testing.assert_allclose(both[values], both[[f"{name}_theirs" for name in values]], atol=1e-4)
+    missing = theirs.topic_info.merge(ours.topic_info[keys], on=keys, how="left", indicator=True)
+    missing = missing.query("_merge == 'left_only' and Category != 'Default'")
+    assert (missing["Freq"] < 0.5).all()
+    common = ours.token_table[ours.token_table["Term"].isin(theirs.token_table["Term"])]
+    tokens = common.merge(theirs.token_table, on=["Term", "Topic"], suffixes=("", "_theirs"))
+    assert len(tokens) == len(common) > 300
+    np.testing.assert_allclose(tokens["Freq"], tokens["Freq_theirs"], atol=1e-4)
+
+
+def test_the_first_terms_are_the_most_salient_by_chuangs_definition():
+    model, bag = known_model(n_topics=6, n_terms=300)
+    info = prepare_pyldavis(model, bag).topic_info
+    tokens = document_lengths(model, bag) @ model.doc_topic_
+    count = tokens[:, None] * model.topic_word_
+    topics_of_term = count / count.sum(axis=0)
+    saliency = count.sum(axis=0) * entropy(topics_of_term, (tokens / tokens.sum())[:, None])
+    best = bag.vocabulary[np.argsort(-saliency)[:30]].tolist()
+    assert info[info["Category"] == "Default"]["Term"].tolist() == best
+
+
+def test_of_too_many_topics_the_largest_keep_their_numbers_and_shares(monkeypatch):
+    monkeypatch.setattr("minillm_lib.topics.pyldavis.MOST_TOPICS", 3)
+    model, bag = known_model(n_topics=8, n_terms=200)
+    shares = topic_shares(model.doc_topic_, document_lengths(model, bag))
+    largest = np.sort(np.argsort(-shares)[:3])
+    prepared = prepare_pyldavis(model, bag)
+    assert prepared.topic_coordinates["topics"].tolist() == largest.tolist()
+    np.testing.assert_allclose(prepared.topic_coordinates["Freq"], 100 * shares[largest])
+    assert set(prepared.topic_info["Category"]) == {"Default", *(f"Topic{k}" for k in largest)}
+    assert set(prepared.token_table["Topic"]) <= set(largest.tolist())
+    for summary in summarize_topics(model, bag, n_terms=10):
+        if summary.topic in largest:
+            ranked = prepared.sorted_terms(topic=summary.topic, _lambda=0.6)["Term"].tolist()
+            assert tuple(ranked[:10]) == summary.terms
 
 
 def test_three_topics_lie_on_the_map_at_their_distances():
@@ -289,6 +345,109 @@ def test_the_slider_listens_to_the_keyboard(page):
     assert lifts == sorted(lifts, reverse=True)
     page.locator("#ldavis-lambda").fill("0.6")
     settle(page)
+
+
+def written(tmp_path, *model_and_bag, language="en", **options):
+    path = tmp_path / "page.html"
+    page = pyldavis_html(prepare_pyldavis(*model_and_bag, **options), language=language)
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def test_the_buttons_skip_the_topics_that_are_not_drawn_and_a_term_marks_those_that_are(
+    browser, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("minillm_lib.topics.pyldavis.MOST_TOPICS", 3)
+    model, bag = known_model(n_topics=8, n_terms=200)
+    largest = sorted(np.argsort(-topic_shares(model.doc_topic_, document_lengths(model, bag)))[:3].tolist())
+    with visit(browser, written(tmp_path, model, bag)) as opened:
+        page, seen = opened.page, []
+        for _ in range(4):
+            page.locator("#ldavis-topic-up").click()
+            seen.append(int(page.locator("#ldavis-topic").input_value()))
+        assert seen == [*largest, largest[-1]]
+        label = page.locator(".terms").first
+        term = bag.vocabulary.tolist().index(label.text_content())
+        label.dispatch_event("mouseover")
+        settle(page)
+        radii = [float(page.locator(f"#ldavis-topic{k}").get_attribute("r")) for k in largest]
+        assert largest[np.argmax(radii)] == largest[(model.topic_word_[largest, term]).argmax()]
+        assert "Shown are the 3 largest of 8 topics" in page.locator("p").all_inner_texts()[0]
+        assert opened.errors == []
+
+
+def test_unstable_topics_have_another_outline_and_labels_stand_above_the_terms(browser, tmp_path):
+    model, bag = known_model()
+    model.stability_ = np.array([0.3, 0.9, 0.2, 0.8])
+    path = written(tmp_path, model, bag, labels=["<b>Birds</b> & bees", "", "", ""])
+    with visit(browser, path) as opened:
+        assert [circle.get_attribute("id")[-1] for circle in opened.page.locator(".unstable").all()] == [
+            "0",
+            "2",
+        ]
+        assert opened.page.locator("p").first.inner_text().startswith("Dashed outline: an unstable topic")
+        select(opened.page, 0)
+        assert (
+            opened.page.locator(".name").text_content() == "<b>Birds</b> & bees · stability 0.30 · unstable"
+        )
+        assert opened.page.locator("b").count() == 0
+        select(opened.page, 1)
+        assert opened.page.locator(".name").text_content() == "stability 0.90"
+        assert opened.errors == []
+    with pytest.raises(ValueError, match="labels is 1 names for 4 topics"):
+        prepare_pyldavis(model, bag, labels=["one"])
+
+
+def test_a_chinese_page_has_no_english_left(browser, tmp_path):
+    model, bag = known_model(vocabulary=[f"词语{i}" for i in range(60)])
+    model.stability_ = np.array([0.3, 0.9, 0.2, 0.8])
+    with visit(browser, written(tmp_path, model, bag, language="zh")) as opened:
+        assert opened.page.locator("html").get_attribute("lang") == "zh"
+        select(opened.page, 2)
+        opened.page.locator(".terms").first.dispatch_event("mouseover")
+        shown = opened.page.locator("text:visible, p, button, label, .lda-page div").all_text_contents()
+        english = set(re.findall("[A-Za-z]{2,}", " ".join(shown)))
+        assert english <= {"log", "Chuang", "Sievert", "Shirley"}
+        assert opened.page.locator(".circleGuideTitle").text_content().startswith("词“词语")
+        assert opened.errors == []
+
+
+def test_both_languages_have_the_same_texts_with_the_same_gaps():
+    assert WORDS["en"].keys() == WORDS["zh"].keys()
+    for key, text in WORDS["en"].items():
+        assert sorted(re.findall(r"\{\w+\}", text)) == sorted(re.findall(r"\{\w+\}", WORDS["zh"][key])), key
+
+
+def test_an_unknown_language_is_refused():
+    with pytest.raises(ValueError, match="language is 'fr'; it must be one of 'en', 'zh'"):
+        pyldavis_html(prepare_pyldavis(*known_model()), language="fr")
+
+
+def test_a_term_with_an_ampersand_is_named_as_it_is(browser, tmp_path):
+    model, bag = known_model(vocabulary=[f"r&d <{i}>" for i in range(60)])
+    with visit(browser, written(tmp_path, model, bag)) as opened:
+        label = opened.page.locator(".terms").first
+        label.dispatch_event("mouseover")
+        title = opened.page.locator(".circleGuideTitle").text_content()
+        assert title == f"Conditional topic distribution given term = '{label.text_content()}'"
+
+
+@pytest.mark.parametrize("vocabulary", ["कर्म", "தமிழ்", "한국어", "مَكْتَب", "ภาษา", "日本語", "😀"])
+def test_terms_of_any_script_are_shown(browser, tmp_path, vocabulary):
+    model, bag = known_model(vocabulary=[f"{vocabulary}{i}" for i in range(60)])
+    with visit(browser, written(tmp_path, model, bag)) as opened:
+        select(opened.page, 1)
+        assert shown_terms(opened.page)[:10] == list(summarize_topics(model, bag)[1].terms)
+        assert opened.errors == []
+
+
+def test_the_page_is_drawn_anew_when_a_window_becomes_narrow(browser, tmp_path):
+    with visit(browser, written(tmp_path, *known_model())) as opened:
+        assert not opened.page.locator(".stacked").count()
+        opened.page.set_viewport_size({"width": 390, "height": 800})
+        opened.page.wait_for_selector(".stacked")
+        assert opened.page.locator("circle.dot").count() == 4
+        assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 @pytest.mark.parametrize("n_topics", [1, 2])

@@ -9,6 +9,7 @@ from known_model import known_model
 from rich.console import Console
 from scipy.spatial.distance import jensenshannon
 
+from minillm_lib.topics.stability import UNSTABLE
 from minillm_lib.topics.summary import (
     expected_term_frequency,
     jensen_shannon_divergence,
@@ -182,3 +183,67 @@ def test_the_table_shows_every_topic_and_prints_brackets_as_they_are():
     text = console.export_text()
     assert text.count("2016 [bold]On [red]brackets") == 4 * 3
     assert all(f" {topic} │" in text for topic in range(4))
+
+
+def test_a_label_takes_the_place_of_the_terms_and_an_empty_one_does_not():
+    model, bag = known_model()
+    named = summarize_topics(model, bag, labels=["Birds", "", " two\nlines ", ""])
+    assert [summary.label for summary in named][::2] == ["Birds", "two lines"]
+    assert named[1] == summarize_topics(model, bag)[1]
+    assert [summary.has_own_label for summary in named] == [True, False, True, False]
+
+
+@pytest.mark.parametrize("labels", [["one"], "four", []])
+def test_labels_of_another_number_than_topics_are_refused(labels):
+    with pytest.raises(ValueError, match="for 4 topics; give one name per topic"):
+        summarize_topics(*known_model(), labels=labels)
+
+
+def test_stability_is_that_of_the_model_and_low_values_are_unstable():
+    model, bag = known_model()
+    assert [(summary.stability, summary.is_unstable) for summary in summarize_topics(model, bag)] == [
+        (None, False)
+    ] * 4
+    model.stability_ = np.array([UNSTABLE - 0.01, UNSTABLE, 0.9, 0.0])
+    found = summarize_topics(model, bag)
+    assert [summary.stability for summary in found] == model.stability_.tolist()
+    assert [summary.is_unstable for summary in found] == [True, False, False, True]
+
+
+def printed(summaries) -> str:
+    console = Console(width=150, record=True, file=StringIO())
+    console.print(topic_table(summaries))
+    return console.export_text()
+
+
+def test_the_table_shows_stability_and_labels_where_there_are_any():
+    model, bag = known_model()
+    assert "tability" not in printed(summarize_topics(model, bag))
+    model.stability_ = np.array([0.31, 0.72, 0.9, 0.95])
+    text = printed(summarize_topics(model, bag, labels=["", "My name", "", ""]))
+    assert "0.31" in text
+    assert text.count("unstable") == 1 + 1  # the topic, and the sentence on what that means
+    assert "My name: " in text
+
+
+def test_the_table_shows_control_characters_and_does_not_send_them():
+    model, bag = known_model(title=["a\x1b[2Jb\x07"] * 40, vocabulary=[f"w{i}\x1b]0;x" for i in range(60)])
+    console = Console(width=150, file=StringIO())
+    console.print(topic_table(summarize_topics(model, bag)))
+    text = console.file.getvalue()
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert r"a\x1b[2Jb\x07" in text
+
+
+def test_of_equal_values_the_first_are_taken_however_many_are_wanted():
+    values = np.random.default_rng(0).integers(5, size=50).astype(float)
+    ranked = np.argsort(-values, kind="stable")
+    for n in (0, 1, 7, 49, 50, 60):
+        [found] = typical_documents(values[:, None], np.full(50, 9), n_documents=n)
+        assert found.tolist() == ranked[:n].tolist()
+
+
+def test_years_of_any_form_are_years():
+    model, bag = known_model(year=[2005.0] * 40)
+    assert summarize_topics(model, bag)[0].documents[0].year == 2005

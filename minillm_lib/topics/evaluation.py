@@ -13,6 +13,8 @@ from minillm_lib.topics.gibbs_sampler import FloatArray, Tokens
 from minillm_lib.topics.kernels import folding
 
 CoherenceMeasure = Literal["u_mass", "c_npmi", "c_v"]
+Convergence = Literal["agree", "nearly agree", "differ"]
+_AGREED, _NEARLY_AGREED = 1.01, 1.1
 # gensim's default window sizes in terms, and its guard against the logarithm of zero.
 _WINDOW_SIZES = {"c_npmi": 10, "c_v": 110}
 _EPSILON = 1e-12
@@ -220,8 +222,7 @@ def r_hat(traces: Sequence[npt.ArrayLike]) -> float:
     """Return the rank-normalised split R-hat (Vehtari et al. 2021) of the traces of several chains.
 
     It compares the spread between chains with the spread within them. Each chain is split in two so that drift shows
-    too. Below 1.01 the chains agree. A value far above means that more sweeps are needed, or that the chains found
-    different modes.
+    too. What the value means is said by :func:`convergence_verdict`.
 
     Parameters
     ----------
@@ -248,6 +249,24 @@ def r_hat(traces: Sequence[npt.ArrayLike]) -> float:
     ranks = stats.rankdata(halves, axis=None).reshape(halves.shape)
     folded = stats.rankdata(np.abs(halves - np.median(halves)), axis=None).reshape(halves.shape)
     return max(_plain_r_hat(stats.norm.ppf((r - 0.375) / (halves.size + 0.25))) for r in (ranks, folded))
+
+
+def convergence_verdict(r_hat: float) -> Convergence:
+    """Say what an R-hat means, in a word.
+
+    ``"agree"`` up to 1.01, the limit of Vehtari et al. (2021); ``"nearly agree"`` up to 1.1, the limit that was usual
+    before (Gelman & Rubin 1992 and after); otherwise ``"differ"``: the chains need more sweeps, or have found different
+    modes. The R-hat of a log-likelihood says nothing of single topics; see
+    :mod:`~minillm_lib.topics.stability` for these.
+
+    Raises
+    ------
+    ValueError
+        If ``r_hat`` is not a number.
+    """
+    if np.isnan(r_hat):
+        raise ValueError("r_hat is not a number (NaN)")
+    return "agree" if r_hat <= _AGREED else "nearly agree" if r_hat <= _NEARLY_AGREED else "differ"
 
 
 def _plain_r_hat(chains: FloatArray) -> float:

@@ -79,6 +79,78 @@ class Tokens:
         """The sum of the tokens' weights."""
         return float(len(self) if self.weights is None else self.weights.sum())
 
+    def layout(self, n_blocks: int) -> Layout:
+        """Return the :class:`Layout` for so many blocks; it is made once."""
+        if n_blocks not in self._layouts:
+            self._layouts[n_blocks] = Layout.of(self, n_blocks)
+        return self._layouts[n_blocks]
+
+    @cached_property
+    def _layouts(self) -> dict[int, Layout]:
+        return {}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The tokens in the order in which they are sampled, which all chains share.
+
+    Empty documents take no part. Terms are numbered by share and then by frequency, so that those of a share lie
+    together, the common ones first.
+
+    Attributes
+    ----------
+    documents
+        Numbers of the documents that have tokens.
+    starts
+        Bounds of these documents, as in :class:`Tokens`.
+    number, term_order
+        The number of each term, and the term of each number, ``(n_terms,)``.
+    frequencies
+        How often the term of each number occurs, ``(n_terms,)``.
+    term_ends
+        The end of each share of the terms, ``(n_blocks,)``.
+    terms, weights
+        Number of the term, and weight, of each token, ``(n_tokens,)``.
+    order
+        Place of each token in :class:`Tokens`; ``None`` if they are in that order.
+    bounds
+        Place of each share of each document, ``(n_documents, n_blocks + 1)``.
+    """
+
+    documents: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int64]
+    number: npt.NDArray[np.int32]
+    term_order: npt.NDArray[np.int64]
+    frequencies: npt.NDArray[np.int64]
+    term_ends: npt.NDArray[np.int64]
+    terms: npt.NDArray[np.int32]
+    weights: FloatArray | None
+    order: npt.NDArray[np.int32] | None
+    bounds: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, tokens: Tokens, n_blocks: int) -> Layout:
+        """Lay out tokens for so many shares of the documents and of the terms."""
+        documents = np.flatnonzero(np.diff(tokens.starts))
+        starts = np.append(tokens.starts[documents], len(tokens))
+        frequencies = np.bincount(tokens.terms, minlength=tokens.n_terms)
+        shares = _deal(tokens.n_terms, n_blocks)
+        term_order = np.argsort(-frequencies, kind="stable")[np.argsort(shares, kind="stable")]
+        number = np.empty(tokens.n_terms, dtype=np.int32)
+        number[term_order] = np.arange(tokens.n_terms, dtype=np.int32)
+        terms, weights, order = number[tokens.terms], tokens.weights, None
+        bounds = np.stack([starts[:-1], starts[1:]], axis=1)
+        if n_blocks > 1:
+            order = np.empty(len(tokens), dtype=np.int32)
+            bounds = np.empty((len(starts) - 1, n_blocks + 1), dtype=np.int64)
+            tables.arrange(starts, terms, np.sort(shares), n_blocks, order, bounds)
+            terms = terms[order]
+            weights = None if weights is None else weights[order]
+        term_ends = np.cumsum(np.bincount(shares, minlength=n_blocks))
+        return cls(
+            documents, starts, number, term_order, frequencies[term_order], term_ends, terms, weights, order, bounds
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class _Block:
@@ -112,6 +184,8 @@ class GibbsSampler:
         Source of the first assignments and of the blocks' random streams.
     n_blocks
         Number of shares of the documents, and of the terms.
+    seed_terms
+        Whole prior counts of terms in topics, added to ``beta``: a sparse matrix, ``(n_topics, n_terms)``, or ``None``.
     kernel
         How a topic is drawn; each way follows the same distribution. ``"dense"`` weighs all topics of each token.
         ``"sparse"`` visits only the topics of the document and of the term, so that its time hardly depends on
@@ -122,6 +196,8 @@ class GibbsSampler:
     ----------
     alpha, beta
         Prior weights, as given or as last updated.
+    seed_terms
+        Prior counts of terms in topics: a sparse matrix, ``(n_topics, n_terms)``.
     kernel
         ``"dense"`` or ``"sparse"``.
     log_likelihoods
@@ -142,6 +218,7 @@ class GibbsSampler:
         beta: float,
         seed: np.random.SeedSequence,
         n_blocks: int = 1,
+        seed_terms: sparse.csr_matrix | None = None,
         kernel: Kernel = "auto",
     ) -> None:
         self.n_topics = n_topics
@@ -153,41 +230,33 @@ class GibbsSampler:
         self.n_documents = tokens.n_documents
         self._total_weight = tokens.total_weight
 
-        # Empty documents take no part. Terms are numbered by share and then by frequency, so that those of a share lie
-        # together, the common ones first.
-        self._documents = np.flatnonzero(np.diff(tokens.starts))
-        starts = np.append(tokens.starts[self._documents], len(tokens))
-        frequencies = np.bincount(tokens.terms, minlength=tokens.n_terms)
-        shares = _deal(tokens.n_terms, n_blocks)
-        self._term_order = np.argsort(-frequencies, kind="stable")[np.argsort(shares, kind="stable")]
-        number = np.empty(tokens.n_terms, dtype=np.int32)
-        number[self._term_order] = np.arange(tokens.n_terms, dtype=np.int32)
-        self._terms = number[tokens.terms]
-        self._weights = tokens.weights
-        self._topics = np.random.default_rng(seed).integers(n_topics, size=len(tokens), dtype=np.int32)
-        self._order: npt.NDArray[np.int32] | None = None
-        self._bounds = np.stack([starts[:-1], starts[1:]], axis=1)
-        if n_blocks > 1:
-            self._order = np.empty(len(tokens), dtype=np.int32)
-            self._bounds = np.empty((len(starts) - 1, n_blocks + 1), dtype=np.int64)
-            tables.arrange(starts, self._terms, np.sort(shares), n_blocks, self._order, self._bounds)
-            self._terms, self._topics = self._terms[self._order], self._topics[self._order]
-            self._weights = None if self._weights is None else self._weights[self._order]
-        self._diagonals = _diagonals(starts, np.cumsum(np.bincount(shares, minlength=n_blocks)), seed)
+        layout = tokens.layout(n_blocks)
+        self._layout, self._documents, self._order = layout, layout.documents, layout.order
+        self._terms, self._weights, self._bounds = layout.terms, layout.weights, layout.bounds
+        self._diagonals = _diagonals(layout.starts, layout.term_ends, seed)
         self._lookups: dict[str, tuple[FloatArray, FloatArray]] = {}
-        self._table = self._new_table(frequencies[self._term_order])
-        self._topic_totals = np.bincount(self._topics, weights=self._weights, minlength=n_topics).astype(
-            self._table.dtype
+        shape = (n_topics, tokens.n_terms)
+        self.seed_terms = sparse.coo_matrix(shape if seed_terms is None else seed_terms, dtype=np.float64)
+        self._topics = _first_topics(tokens, self.seed_terms, self.beta, seed)
+        if self._order is not None:
+            self._topics = self._topics[self._order]
+        self._seed_totals = np.asarray(self.seed_terms.sum(axis=1)).ravel()
+        by_number = (self.seed_terms.data, (layout.number[self.seed_terms.col], self.seed_terms.row))
+        self._table = self._new_table(
+            layout.frequencies, sparse.coo_matrix(by_number, shape=(self.n_terms, n_topics))
         )
+        # The masses of the topics, like the table, count the seed terms; what is given to the outside does not.
+        of_tokens = np.bincount(self._topics, weights=self._weights, minlength=n_topics)
+        self._topic_totals = (of_tokens + self._seed_totals).astype(self._table.dtype)
 
-    def _new_table(self, frequencies: npt.NDArray[np.int64]) -> TermTable:
+    def _new_table(self, frequencies: npt.NDArray[np.int64], seeds: sparse.coo_matrix) -> TermTable:
         counted = (self._terms, self._topics)
         if self.kernel == "sparse":
-            return SparseTable(*counted, frequencies, self.n_topics)
+            return SparseTable(*counted, frequencies, seeds)
         in_float32 = self.alpha.min() * self.beta >= _SMALLEST_PRIORS
         if self.n_topics <= register.MOST_TOPICS and self._weights is None and in_float32:
-            return RegisterTable(*counted, self.n_terms, self.n_topics)
-        return DenseTable(*counted, self._weights, self.n_terms, self.n_topics)
+            return RegisterTable(*counted, seeds)
+        return DenseTable(*counted, self._weights, seeds)
 
     @property
     def assignments(self) -> npt.NDArray[np.int32]:
@@ -218,15 +287,21 @@ class GibbsSampler:
 
     @property
     def topic_word_counts(self) -> FloatArray:
-        """Number of tokens of each term in each topic, ``(n_topics, n_terms)``."""
+        """Number of tokens of each term in each topic, ``(n_topics, n_terms)``, without the prior counts."""
         counts = np.empty((self.n_terms, self.n_topics))
-        counts[self._term_order] = self._table.counts()
+        counts[self._layout.term_order] = self._table.counts()
+        counts[self.seed_terms.col, self.seed_terms.row] -= self.seed_terms.data
         return counts.T
 
     @property
     def topic_totals(self) -> FloatArray:
         """Number of tokens in each topic, ``(n_topics,)``."""
-        return self._topic_totals.astype(np.float64)
+        return self._topic_totals - self._seed_totals
+
+    @property
+    def topic_masses(self) -> FloatArray:
+        """Number of tokens in each topic plus the prior counts and weights of all terms, ``(n_topics,)``."""
+        return self._topic_totals + self.n_terms * self.beta
 
     @property
     def state_bytes(self) -> int:
@@ -240,6 +315,7 @@ class GibbsSampler:
         Its shape is ``(n_topics, n_terms)``.
         """
         counts = self.topic_word_counts + self.beta
+        counts[self.seed_terms.row, self.seed_terms.col] += self.seed_terms.data
         return counts / counts.sum(axis=1, keepdims=True)
 
     def doc_topic(self) -> FloatArray:
@@ -310,7 +386,10 @@ class GibbsSampler:
         alpha_total, beta_total = self.alpha.sum(), self.n_terms * self.beta
         lengths, n_documents = self._lengths
         value -= (n_documents * (gammaln(lengths + alpha_total) - gammaln(alpha_total))).sum()
-        value -= (gammaln(self.topic_totals + beta_total) - gammaln(beta_total)).sum()
+        value -= (gammaln(self.topic_masses) - gammaln(self._seed_totals + beta_total)).sum()
+        value -= (
+            gammaln(self.seed_terms.data + self.beta) - gammaln(self.beta)
+        ).sum()  # the table counts them as well
         return float(value / self._total_weight)
 
     def add_to(self, counts: FloatArray, topic_word: FloatArray) -> None:
@@ -319,14 +398,38 @@ class GibbsSampler:
         Parameters
         ----------
         counts
-            Sum of the counts of each term in each topic, ``(n_terms, n_topics)``.
+            Sum of the counts of each term in each topic, with the prior counts, ``(n_terms, n_topics)``.
         topic_word
-            Sum of the same counts divided by ``n_k + n_terms beta``, ``(n_terms, n_topics)``: of phi, except for what
+            Sum of the same counts divided by :attr:`topic_masses`, ``(n_terms, n_topics)``: of phi, except for what
             beta adds to all terms of a topic alike.
         """
-        inverse_totals = 1 / (self.topic_totals + self.n_terms * self.beta)
-        self._table.add_to(counts, self._term_order, np.ones(self.n_topics))
-        self._table.add_to(topic_word, self._term_order, inverse_totals)
+        self._table.add_to(counts, self._layout.term_order, np.ones(self.n_topics))
+        self._table.add_to(topic_word, self._layout.term_order, 1 / self.topic_masses)
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return all that sweeps change, for :meth:`restore`."""
+        generators = [block.generator for diagonal in self._diagonals for block in diagonal]
+        return {
+            "topics": self._topics,
+            "topic_totals": self._topic_totals,
+            "generators": np.concatenate(generators),
+            "alpha": self.alpha,
+            "beta": np.array(self.beta),
+            "log_likelihoods": np.array(self.log_likelihoods),
+            **{f"table_{number}": array for number, array in enumerate(self._table.arrays)},
+        }
+
+    def restore(self, state: dict[str, npt.NDArray[Any]]) -> None:
+        """Go on from the :meth:`state` of a sampler that was made with the same arguments."""
+        self._topics[:] = state["topics"]
+        self._topic_totals[:] = state["topic_totals"]
+        blocks = [block for diagonal in self._diagonals for block in diagonal]
+        for block, generator in zip(blocks, state["generators"], strict=True):
+            block.generator[:] = generator
+        self.alpha, self.beta = state["alpha"], float(state["beta"])
+        self.log_likelihoods = state["log_likelihoods"].tolist()
+        for number, array in enumerate(self._table.arrays):
+            array[:] = state[f"table_{number}"]
 
     def _looked_up(self, name: str, prior: FloatArray) -> FloatArray:
         """Return ``log Γ(n + prior) − log Γ(prior)`` for small integers: most counts are, so it is computed once."""
@@ -358,11 +461,33 @@ class GibbsSampler:
 
     def update_beta(self) -> None:
         """Take one step of Minka's (2000) fixed-point iteration towards the most likely symmetric beta."""
-        used = self._table.positive_counts()
+        used, seeded = self._table.positive_counts(), self.seed_terms.data
         numerator = (psi(used + self.beta) - psi(self.beta)).sum()
-        prior_total = self.n_terms * self.beta
-        denominator = self.n_terms * (psi(self.topic_totals + prior_total) - psi(prior_total)).sum()
+        numerator -= (psi(seeded + self.beta) - psi(self.beta)).sum()
+        prior_totals = self._seed_totals + self.n_terms * self.beta
+        denominator = self.n_terms * (psi(self.topic_masses) - psi(prior_totals)).sum()
         self.beta = max(float(self.beta * numerator / denominator), 1e-6)
+
+
+def _first_topics(
+    tokens: Tokens, seed_terms: sparse.coo_matrix, beta: float, seed: np.random.SeedSequence
+) -> npt.NDArray[np.int32]:
+    """Draw a topic for each token: any, or for a seeded term one in proportion to the term's prior weights.
+
+    From anywhere else, a chain would hardly ever move a whole theme into the topic that its words are seeds of.
+    """
+    n_topics = seed_terms.shape[0]
+    generator = np.random.default_rng(seed)
+    topics = generator.integers(n_topics, size=len(tokens), dtype=np.int32)
+    if seed_terms.nnz:
+        by_term = np.argsort(tokens.terms, kind="stable")
+        ends = np.cumsum(np.bincount(tokens.terms, minlength=tokens.n_terms))
+        columns = sparse.csc_matrix(seed_terms)
+        for term in np.flatnonzero(columns.getnnz(axis=0)):
+            own = by_term[ends[term - 1] if term else 0 : ends[term]]
+            weights = columns[:, [term]].toarray().ravel() + beta
+            topics[own] = generator.choice(n_topics, size=len(own), p=weights / weights.sum())
+    return topics
 
 
 def _choose(kernel: str, n_topics: int, weighted: bool) -> str:

@@ -1,9 +1,10 @@
-"""How many topics? Held-out perplexity and coherence of each candidate, side by side."""
+"""How many topics? Held-out perplexity, coherence and stability of each candidate, side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,11 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.model_selection import KFold
 
+from minillm_lib.io.progress_bar import progress_bar
+from minillm_lib.topics.counts_input import plain_counts
 from minillm_lib.topics.evaluation import coherence
 from minillm_lib.topics.gibbs_lda import GibbsLDA
+from minillm_lib.topics.stability import match_chains
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,9 @@ class TopicCountScore:
         Held-out perplexity; lower is better.
     coherence
         Mean NPMI coherence; higher is better.
-    perplexity_error, coherence_error
+    stability
+        Mean stability of the topics, from 0 to 1; higher is better.
+    perplexity_error, coherence_error, stability_error
         Standard errors of the means over the folds.
     """
 
@@ -36,6 +42,8 @@ class TopicCountScore:
     perplexity_error: float
     coherence: float
     coherence_error: float
+    stability: float
+    stability_error: float
 
 
 def compare_topic_counts(
@@ -46,18 +54,21 @@ def compare_topic_counts(
     n_folds: int = 3,
     random_state: int = 0,
     progress: Callable[[TopicCountScore], None] | None = None,
+    verbose: bool = False,
 ) -> list[TopicCountScore]:
     """Cross-validate ``estimator`` with each number of topics.
 
     Every candidate sees the same folds. Perplexity is measured by document completion on the fold left out. Coherence
     is the NPMI of the topics' ten most probable terms in the same fold. The topics have never seen its documents, so
-    neither score rewards memorising the training documents. Perplexity tends to favour more topics than a person finds
-    readable, and coherence tends to favour fewer, so read the two together.
+    neither score rewards memorising the training documents. Stability is how well the topics are found again: by the
+    chains of the same fold, or, if the estimator has only one chain, by the fits to the other folds. Perplexity tends
+    to favour more topics than a person finds readable; coherence and stability tend to favour fewer. Read them
+    together.
 
     Parameters
     ----------
     X
-        Counts, ``(n_documents, n_terms)``.
+        Counts, ``(n_documents, n_terms)``, or a bag of words.
     candidates
         Numbers of topics to compare.
     estimator
@@ -66,6 +77,8 @@ def compare_topic_counts(
         Seed of the folds and of every fit.
     progress
         Called with the score of each candidate as soon as it is known.
+    verbose
+        Whether to show a progress bar over the fits.
 
     Returns
     -------
@@ -75,9 +88,10 @@ def compare_topic_counts(
     Raises
     ------
     ValueError
-        If there are no candidates, fewer than two folds, or more folds than documents.
+        If there are no candidates, fewer than two folds, or more folds than documents, or for what
+        :meth:`~minillm_lib.topics.gibbs_lda.GibbsLDA.fit` refuses.
     """
-    counts = sparse.csr_matrix(X)
+    counts = plain_counts(X)
     if not candidates:
         raise ValueError("candidates is empty; name at least one number of topics, such as [5, 10, 20]")
     if not 2 <= n_folds <= counts.shape[0]:
@@ -86,18 +100,33 @@ def compare_topic_counts(
         )
     folds = list(KFold(n_folds, shuffle=True, random_state=random_state).split(counts))
     scores = []
-    for n_topics in candidates:
-        perplexities, coherences = [], []
-        for fitted_on, held_out in folds:
-            model = clone(estimator or GibbsLDA()).set_params(n_topics=n_topics, random_state=random_state)
-            model.fit(counts[fitted_on])
-            perplexities.append(model.perplexity(counts[held_out]))
-            coherences.append(_coherence_where_seen(model, counts[held_out]))
-        score = TopicCountScore(n_topics, *_mean_and_error(perplexities), *_mean_and_error(coherences))
-        scores.append(score)
-        if progress is not None:
-            progress(score)
+    with progress_bar(
+        total=len(candidates) * n_folds, unit="fit", desc="Comparing", disable=not verbose
+    ) as bar:
+        for n_topics in candidates:
+            perplexities, coherences, models = [], [], []
+            for fitted_on, held_out in folds:
+                model = clone(estimator or GibbsLDA())
+                model.set_params(n_topics=n_topics, random_state=random_state, verbose=False, checkpoint=None)
+                model.fit(counts[fitted_on])
+                perplexities.append(model.perplexity(counts[held_out]))
+                coherences.append(_coherence_where_seen(model, counts[held_out]))
+                models.append(model)
+                bar.update()
+            means = map(_mean_and_error, (perplexities, coherences, _stabilities(models)))
+            score = TopicCountScore(n_topics, *chain.from_iterable(means))
+            scores.append(score)
+            if progress is not None:
+                progress(score)
     return scores
+
+
+def _stabilities(models: Sequence[GibbsLDA]) -> list[float]:
+    """Return the mean stability of the topics of each fold's model."""
+    if len(models[0].chains_) > 1:
+        return [float(model.stability_.mean()) for model in models]
+    agreement = match_chains([model.topic_word_ for model in models]).agreement
+    return [float(np.delete(row, own).mean()) for own, row in enumerate(agreement)]
 
 
 def _coherence_where_seen(model: GibbsLDA, counts: sparse.csr_matrix, n_terms: int = 10) -> float:

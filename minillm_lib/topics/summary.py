@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from rich.markup import escape
 from rich.table import Table
-from scipy.special import rel_entr
+from scipy.special import entr
+
+from minillm_lib.io.terminal import printable
+from minillm_lib.topics.periods import document_periods as document_periods, year_of
+from minillm_lib.topics.stability import UNSTABLE
 
 if TYPE_CHECKING:
     from minillm_lib.topics.document_term import BagOfWords
@@ -49,13 +53,17 @@ class TopicSummary:
     share
         Fraction of all tokens that the topic explains.
     label
-        The three most relevant terms.
+        The name that a person gave the topic, or else its three most relevant terms.
     terms
         The most relevant terms, best first.
     probabilities
         The probabilities of ``terms`` in the topic.
     documents
         The most typical documents, best first.
+    stability
+        How well other chains find the topic, from 0 to 1; None with a single chain.
+    has_own_label
+        Whether a person gave the label.
     """
 
     topic: int
@@ -64,6 +72,13 @@ class TopicSummary:
     terms: tuple[str, ...]
     probabilities: tuple[float, ...]
     documents: tuple[TypicalDocument, ...]
+    stability: float | None = None
+    has_own_label: bool = False
+
+    @property
+    def is_unstable(self) -> bool:
+        """Whether other chains find less of the topic than :data:`~minillm_lib.topics.stability.UNSTABLE`."""
+        return self.stability is not None and self.stability < UNSTABLE
 
 
 def relevance(
@@ -147,9 +162,24 @@ def _ranking(
     topic_word: ArrayLike, term_frequency: ArrayLike, n_terms: int, relevance_lambda: float
 ) -> list[NDArray[np.int64]]:
     """Return the column numbers of each topic's most relevant terms, best first."""
-    scores = relevance(topic_word, term_frequency, relevance_lambda)
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :n_terms]
-    return [best[row[best] > -np.inf] for best, row in zip(order, scores, strict=True)]
+    ranking = []
+    for row in np.asarray(
+        topic_word
+    ):  # one at a time: the scores of all would take as much memory as the model
+        [scores] = relevance(row[None], term_frequency, relevance_lambda)
+        best = _largest(scores, n_terms)
+        ranking.append(best[scores[best] > -np.inf])
+    return ranking
+
+
+def _largest(values: NDArray[np.float64], n: int) -> NDArray[np.int64]:
+    """Return the places of the ``n`` largest values, largest first, and of equal values the first first."""
+    if n <= 0:
+        return np.empty(0, dtype=np.int64)
+    if n >= len(values):
+        return np.argsort(-values, kind="stable")
+    candidates = np.flatnonzero(values >= np.partition(values, len(values) - n)[len(values) - n])
+    return candidates[np.argsort(-values[candidates], kind="stable")[:n]]
 
 
 def topic_shares(doc_topic: ArrayLike, doc_lengths: ArrayLike) -> NDArray[np.float64]:
@@ -231,8 +261,7 @@ def typical_documents(
     if min_tokens is None:
         min_tokens = int(np.median(lengths[lengths > 0]) / 2) if np.any(lengths > 0) else 1
     candidates = np.flatnonzero(lengths >= max(min_tokens, 1))
-    ranking = np.argsort(-doc_topic[candidates], axis=0, kind="stable")[:n_documents]
-    return [candidates[column] for column in ranking.T]
+    return [candidates[_largest(shares[candidates], n_documents)] for shares in doc_topic.T]
 
 
 def jensen_shannon_divergence(topic_word: ArrayLike) -> NDArray[np.float64]:
@@ -245,12 +274,11 @@ def jensen_shannon_divergence(topic_word: ArrayLike) -> NDArray[np.float64]:
     B. Fuglede and F. Topsøe (2004), Jensen–Shannon divergence and Hilbert space embedding.
     """
     topic_word = np.asarray(topic_word, dtype=np.float64)
-    n_topics = len(topic_word)
+    n_topics, entropy = len(topic_word), entr(topic_word).sum(axis=1)
     divergence = np.zeros((n_topics, n_topics))
     for k in range(n_topics):
-        middle = (topic_word[k] + topic_word[k + 1 :]) / 2
-        to_middle = rel_entr(topic_word[k], middle) + rel_entr(topic_word[k + 1 :], middle)
-        divergence[k, k + 1 :] = to_middle.sum(axis=1) / (2 * np.log(2))
+        middle = entr((topic_word[k] + topic_word[k + 1 :]) / 2).sum(axis=1)
+        divergence[k, k + 1 :] = (middle - (entropy[k] + entropy[k + 1 :]) / 2) / np.log(2)
     return np.clip(divergence + divergence.T, 0, 1)
 
 
@@ -301,10 +329,12 @@ def summarize_topics(
     n_terms: int = 10,
     n_documents: int = 3,
     relevance_lambda: float = 0.6,
+    labels: Sequence[str] | None = None,
 ) -> list[TopicSummary]:
     """Describe every topic of ``model``, in the model's own order.
 
-    A document without a title in ``bag.meta`` is named by its number.
+    A document without a title in ``bag.meta`` is named by its number. With several chains, each topic has its
+    stability.
 
     Parameters
     ----------
@@ -314,29 +344,58 @@ def summarize_topics(
         Maximum numbers of terms and documents per topic.
     relevance_lambda
         As in :func:`relevance`.
+    labels
+        A name for each topic; an empty one, or None for all, for the three most relevant terms.
 
     Raises
     ------
     ValueError
-        If the model was not fitted on ``bag``, if ``bag`` has no tokens, or if ``relevance_lambda`` is not from 0
-        to 1.
+        If the model was not fitted on ``bag``, if ``bag`` has no tokens, if ``relevance_lambda`` is not from 0
+        to 1, or if there is not one label per topic.
     """
+    names = checked_labels(labels, len(model.topic_word_))
     lengths = document_lengths(model, bag)
     frequency = expected_term_frequency(model, lengths)
     ranking = _ranking(model.topic_word_, frequency, max(n_terms, N_LABEL_TERMS), relevance_lambda)
     shares = topic_shares(model.doc_topic_, lengths)
     documents = typical_documents(model.doc_topic_, lengths, n_documents)
+    stability = stability_of(model)
     return [
         TopicSummary(
             topic=k,
             share=float(shares[k]),
-            label=" · ".join(bag.vocabulary[ranking[k][:N_LABEL_TERMS]]),
+            label=names[k] or " · ".join(bag.vocabulary[ranking[k][:N_LABEL_TERMS]]),
             terms=tuple(bag.vocabulary[ranking[k][:n_terms]].tolist()),
             probabilities=tuple(model.topic_word_[k, ranking[k][:n_terms]].tolist()),
             documents=tuple(_typical_document(model, bag, int(d), k) for d in documents[k]),
+            stability=None if stability is None else float(stability[k]),
+            has_own_label=bool(names[k]),
         )
         for k in range(len(shares))
     ]
+
+
+def checked_labels(labels: Sequence[str] | None, n_topics: int) -> list[str]:
+    """Return a name for each topic, empty where there is none.
+
+    Raises
+    ------
+    ValueError
+        If there is not one label per topic.
+    """
+    if labels is None:
+        return [""] * n_topics
+    if isinstance(labels, str) or len(labels) != n_topics:
+        number = "a single text" if isinstance(labels, str) else f"{len(labels)} names"
+        raise ValueError(
+            f"labels is {number} for {n_topics} topics; give one name per topic, and '' for one without a name"
+        )
+    return [" ".join(str(label).split()) for label in labels]
+
+
+def stability_of(model: GibbsLDA) -> NDArray[np.floating] | None:
+    """Return how well other chains find each topic, ``(n_topics,)``; None with a single chain."""
+    return model.stability_ if hasattr(model, "stability_") else None
 
 
 def _typical_document(model: GibbsLDA, bag: BagOfWords, document: int, topic: int) -> TypicalDocument:
@@ -345,26 +404,27 @@ def _typical_document(model: GibbsLDA, bag: BagOfWords, document: int, topic: in
         index=document,
         weight=float(model.doc_topic_[document, topic]),
         title=str(facts.get("title") or f"document {document}"),
-        year=_year(facts),
+        year=year_of(facts),
         address=facts.get("address"),
     )
 
 
 def document_years(bag: BagOfWords) -> list[int | None]:
-    """Return the year of each document, or ``None`` if ``bag.meta`` does not give it."""
-    return [_year(facts) for facts in bag.meta]
-
-
-def _year(facts: Mapping[str, Any]) -> int | None:
-    year = str(facts.get("year"))
-    return int(year) if year.isdecimal() else None
+    """Return the year of each document, or ``None`` where ``bag.meta`` does not give it."""
+    return [year_of(facts) for facts in bag.meta]
 
 
 def topic_table(summaries: Sequence[TopicSummary]) -> Table:
-    """Format ``summaries`` as a table for the terminal; print it with ``rich.print``."""
-    table = Table(title="Topics", show_lines=True)
+    """Format ``summaries`` as a table for the terminal; print it with ``rich.print``.
+
+    The stability of the topics is shown if they have one.
+    """
+    has_stability = any(summary.stability is not None for summary in summaries)
+    table = Table(title="Topics", show_lines=True, caption_justify="left")
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("Share", justify="right", no_wrap=True)
+    if has_stability:
+        table.add_column("Stability", no_wrap=True)
     table.add_column("Most relevant terms", ratio=2)
     table.add_column("Most typical documents", ratio=3)
     for summary in summaries:
@@ -372,7 +432,22 @@ def topic_table(summaries: Sequence[TopicSummary]) -> Table:
         table.add_row(
             str(summary.topic),
             f"{summary.share:.1%}",
-            escape(", ".join(summary.terms)),
-            escape("\n".join(papers)),
+            *([_stability_cell(summary)] if has_stability else []),
+            escape(printable(_named_terms(summary))),
+            escape(printable("\n".join(papers))),
+        )
+    if has_stability:
+        table.caption = (
+            "Stability: how much of a topic the other chains find again, from 0 to 1. "
+            f"Below {UNSTABLE:g} a topic is unstable: another run may not find it, so draw no conclusions from it."
         )
     return table
+
+
+def _stability_cell(summary: TopicSummary) -> str:
+    return f"{summary.stability:.2f}" + ("\nunstable" if summary.is_unstable else "")
+
+
+def _named_terms(summary: TopicSummary) -> str:
+    terms = ", ".join(summary.terms)
+    return f"{summary.label}: {terms}" if summary.has_own_label else terms

@@ -1,4 +1,7 @@
-"""How often each term is in each topic, in the form that suits each way of sampling."""
+"""How often each term is in each topic, in the form that suits each way of sampling.
+
+Prior counts of seed terms are in the tables from the start, as tokens that belong to no document: no sweep moves them.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse as matrices
 
 from minillm_lib.topics.kernels import dense, register, sparse, tables
 
@@ -20,6 +24,8 @@ class TermTable(ABC):
     ----------
     terms, topics
         Term and topic of each token, ``(n_tokens,)``; :meth:`sweep` writes to ``topics``.
+    seeds
+        Prior counts of terms in topics, ``(n_terms, n_topics)``; they give the table its shape, and may be all 0.
 
     Attributes
     ----------
@@ -65,6 +71,11 @@ class TermTable(ABC):
 
     @property
     @abstractmethod
+    def arrays(self) -> list[npt.NDArray[Any]]:
+        """What sweeps change, except for ``topics``: to be saved, and overwritten to go on from a saved state."""
+
+    @property
+    @abstractmethod
     def nbytes(self) -> int:
         """Memory of the table."""
 
@@ -79,10 +90,12 @@ class _RowTable(TermTable):
         weights: FloatArray | None,
         rows: npt.NDArray[Any],
         padding: int,
+        seeds: matrices.coo_matrix,
     ) -> None:
         super().__init__(terms, topics)
         self._rows, self._padding = rows, padding
         tables.count(terms, topics, weights, self.counts())
+        self.counts()[seeds.row, seeds.col] += seeds.data.astype(rows.dtype)
 
     def counts(self) -> npt.NDArray[Any]:
         return self._rows[:, self._padding :]
@@ -95,6 +108,10 @@ class _RowTable(TermTable):
 
     def log_rising(self, terms: slice, beta: float, lookup: FloatArray) -> float:
         return float(tables.log_rising_of_table(self.counts()[terms], beta, lookup))
+
+    @property
+    def arrays(self) -> list[npt.NDArray[Any]]:
+        return [self._rows]
 
     @property
     def nbytes(self) -> int:
@@ -111,11 +128,10 @@ class DenseTable(_RowTable):
         terms: npt.NDArray[np.int32],
         topics: npt.NDArray[np.int32],
         weights: FloatArray | None,
-        n_terms: int,
-        n_topics: int,
+        seeds: matrices.coo_matrix,
     ) -> None:
         self._weights = weights
-        super().__init__(terms, topics, weights, np.zeros((n_terms, n_topics)), padding=0)
+        super().__init__(terms, topics, weights, np.zeros(seeds.shape), 0, seeds)
 
     def sweep(
         self,
@@ -136,11 +152,12 @@ class RegisterTable(_RowTable):
     """A table of int32 whose rows are vectors, padded with zeros in front."""
 
     def __init__(
-        self, terms: npt.NDArray[np.int32], topics: npt.NDArray[np.int32], n_terms: int, n_topics: int
+        self, terms: npt.NDArray[np.int32], topics: npt.NDArray[np.int32], seeds: matrices.coo_matrix
     ) -> None:
-        self._n_topics, self._lanes = n_topics, register.lanes_for(n_topics)
+        n_terms, self._n_topics = seeds.shape
+        self._lanes = register.lanes_for(self._n_topics)
         rows = np.zeros((n_terms, self._lanes), dtype=np.int32)
-        super().__init__(terms, topics, None, rows, padding=self._lanes - n_topics)
+        super().__init__(terms, topics, None, rows, self._lanes - self._n_topics, seeds)
 
     def sweep(
         self,
@@ -171,12 +188,15 @@ class SparseTable(TermTable):
         terms: npt.NDArray[np.int32],
         topics: npt.NDArray[np.int32],
         frequencies: npt.NDArray[np.int64],
-        n_topics: int,
+        seeds: matrices.coo_matrix,
     ) -> None:
         super().__init__(terms, topics)
-        self._n_topics = n_topics
-        self._lists = sparse.lists_of(frequencies, n_topics)
+        n_terms, self._n_topics = seeds.shape
+        longest = frequencies + np.bincount(seeds.row, minlength=n_terms)
+        self._lists = sparse.lists_of(longest, self._n_topics)
         sparse.count(terms, topics, *self._lists)
+        seeded = (values.astype(np.int32) for values in (seeds.row, seeds.col, seeds.data))
+        sparse.count_more(*seeded, *self._lists)
 
     def sweep(
         self,
@@ -213,6 +233,12 @@ class SparseTable(TermTable):
         entries, firsts, _ = self._lists
         first, last = (firsts[at] if at < len(firsts) else len(entries) for at in (terms.start, terms.stop))
         return float(tables.log_rising_of_lists(entries[first:last], beta, lookup))
+
+    @property
+    def arrays(self) -> list[npt.NDArray[Any]]:
+        """The entries, whose order within a list the draws depend on, and the lengths of the lists."""
+        entries, _, lengths = self._lists
+        return [entries, lengths]
 
     @property
     def nbytes(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from minillm_lib.io.compiled import compiled
 from minillm_lib.topics.kernels.random_numbers import GOLDEN_GAMMA, uniform
 
 
@@ -22,7 +23,7 @@ def draw(weights, threshold, n_topics):
     return topic
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def sweep(bounds, share, terms, topics, weights, term_topic, topic_totals, alpha, beta, generator):
     """Resample the topic of every token of a share once, given all the others.
 

@@ -6,6 +6,7 @@ import numba
 import numpy as np
 from numba import float32, int32, int64
 
+from minillm_lib.io.compiled import compiled
 from minillm_lib.topics.kernels.dense import draw
 from minillm_lib.topics.kernels.random_numbers import GOLDEN_GAMMA, document_state, uniform, uniform32
 from minillm_lib.topics.kernels.simd import (
@@ -21,7 +22,7 @@ from minillm_lib.topics.kernels.simd import (
 LANES = 16
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def fold_in(starts, terms, rows, weights, term_topic, alpha, n_sweeps, burn_in, seed, mean_counts):
     """Sample the topics of new documents by Gibbs sampling.
 
@@ -106,7 +107,7 @@ def _weigh(in_document, alpha, of_term, weights):
     return total
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def left_to_right(starts, terms, term_topic, alpha, n_particles, seed, log_probabilities):
     """Estimate the log-probability of each document from left to right (Wallach et al. 2009, algorithm 3).
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from functools import cache
 
-import numba
 import numpy as np
 from numba import float32, int32
 
+from minillm_lib.io.compiled import compiled
 from minillm_lib.topics.kernels.random_numbers import GOLDEN_GAMMA, uniform32
 from minillm_lib.topics.kernels.simd import (
     first_above,
@@ -42,7 +42,7 @@ def lanes_for(n_topics):
 def sweep_of(lanes):
     """Return the sweep for vectors of 8, 16 or 32 lanes; each is compiled when it is first called."""
 
-    @numba.njit(nogil=True, cache=True, error_model="numpy")
+    @compiled(error_model="numpy")
     def sweep(bounds, share, terms, topics, term_topic, topic_totals, alpha, beta, n_topics, generator):
         """Resample the topic of every token of a share once, given all the others.
 

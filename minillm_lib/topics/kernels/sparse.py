@@ -24,6 +24,7 @@ import numba
 import numpy as np
 from numba import float32, int32, int64
 
+from minillm_lib.io.compiled import compiled
 from minillm_lib.topics.kernels.random_numbers import GOLDEN_GAMMA, uniform
 from minillm_lib.topics.kernels.simd import (
     equal,
@@ -113,14 +114,24 @@ def _remove(entries, first, lengths, term, topic, unused, entry):
     return entry
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def count(terms, topics, entries, firsts, lengths):
     """Count the assignments of all tokens in the lists of their terms."""
     for i in range(terms.shape[0]):
         _add(entries, firsts[terms[i]], lengths, terms[i], topics[i], int64(-1))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
+def count_more(terms, topics, counts, entries, firsts, lengths):
+    """Add ``counts`` (n,), each at least 1, of ``terms`` in ``topics`` to the lists of the terms."""
+    for i in range(terms.shape[0]):
+        first = firsts[terms[i]]
+        _add(entries, first, lengths, terms[i], topics[i], int64(-1))
+        entry = _find(entries, first, int64(lengths[terms[i]]), topics[i])
+        entries[first + _place(entry) + LANES] += counts[i] - 1
+
+
+@compiled
 def add_lists(entries, firsts, lengths, rows, factors, sums):
     """Add the counts times the topics' ``factors`` to the terms' ``rows`` of ``sums``, ``(n_terms, n_topics)``."""
     for term in range(firsts.shape[0]):
@@ -198,7 +209,7 @@ def _pick_anywhere(threshold, blocks, block_size, alpha, inverse_totals, old, in
     return int32(last)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def sweep(bounds, share, terms, topics, entries, firsts, lengths, topic_totals, alpha, beta, generator):
     """Resample the topic of every token of a share once, given all the others.
 

@@ -6,10 +6,11 @@ import math
 
 import numba
 
+from minillm_lib.io.compiled import compiled
 from minillm_lib.topics.kernels.sparse import LANES
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def arrange(starts, terms, share_of_term, n_shares, order, bounds):
     """Order the tokens of each document by the share of their terms; within a share, they stay in order.
 
@@ -31,14 +32,14 @@ def arrange(starts, terms, share_of_term, n_shares, order, bounds):
             place[share] += 1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def count(terms, topics, weights, term_topic):
     """Add the assignment of every token, or its weight, to a table ``(n_terms, n_topics)``."""
     for i in range(terms.shape[0]):
         term_topic[terms[i], topics[i]] += 1 if weights is None else weights[i]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def add_table(table, rows, factors, sums):
     """Add a table times the topics' ``factors`` to the terms' ``rows`` of ``sums``, ``(n_terms, n_topics)``."""
     for term in range(table.shape[0]):
@@ -56,7 +57,7 @@ def _log_rising(n, prior, lookup):
     return math.lgamma(n + prior) - math.lgamma(prior)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def log_rising_of_documents(bounds, topics, weights, prior, lookup, counts):
     """Sum ``log Γ(n_dk + alpha_k) − log Γ(alpha_k)`` over documents and topics; counts of 0 add nothing.
 
@@ -82,7 +83,7 @@ def log_rising_of_documents(bounds, topics, weights, prior, lookup, counts):
     return total
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def log_rising_of_table(table, prior, lookup):
     """Sum ``log Γ(n_kw + beta) − log Γ(beta)`` over a table of counts, ``(n_terms, n_topics)``."""
     total = 0.0
@@ -93,7 +94,7 @@ def log_rising_of_table(table, prior, lookup):
     return total
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def log_rising_of_lists(entries, prior, lookup):
     """Sum ``log Γ(n_kw + beta) − log Γ(beta)`` over the lists of the sparse sampler, ``entries``."""
     total = 0.0

@@ -1,0 +1,109 @@
+"""The state of a fit on disk, from which it can go on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from minillm_lib.io.array_file import read_arrays, write_arrays
+from minillm_lib.topics.chains import Chains
+from minillm_lib.topics.gibbs_sampler import Tokens
+
+_KIND, _VERSION = "lda-checkpoint", 1
+
+
+def fingerprint(counts: Tokens | sparse.csr_matrix | None) -> str:
+    """Return a hash of tokens, or of a sparse matrix."""
+    if counts is None:
+        return "none"
+    digest = hashlib.sha256()
+    if isinstance(counts, Tokens):
+        arrays = [counts.terms, counts.starts, counts.weights, np.array(counts.n_terms)]
+    else:
+        arrays = [counts.data, counts.indices, counts.indptr, np.array(counts.shape)]
+    for array in arrays:
+        digest.update(b"-" if array is None else np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+class FitCheckpoint:
+    """A file with the state of a fit.
+
+    Parameters
+    ----------
+    path
+        The file.
+    settings
+        All that the result depends on, as plain values. A state is only taken up with the same settings.
+    every
+        Seconds from one writing to the next.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], settings: dict[str, Any], *, every: float) -> None:
+        self._path = Path(path)
+        if self._path.is_dir():
+            raise ValueError(f"checkpoint={str(path)!r} is a folder; give the name of a file")
+        self.settings = settings
+        self._every = every
+        self._last = time.monotonic()
+
+    def read(self, *, any_seed: bool) -> dict[str, npt.NDArray[Any]] | None:
+        """Return the state that the file holds, or None if there is no file.
+
+        Parameters
+        ----------
+        any_seed
+            Whether to take over the seed of the file.
+
+        Raises
+        ------
+        ArrayFileError
+            If it is no checkpoint, or damaged.
+        ValueError
+            If it is of other data or parameters.
+        """
+        if not self._path.exists():
+            return None
+        settings, state = read_arrays(self._path, _KIND, _VERSION)
+        if any_seed:
+            self.settings = {**self.settings, "random_state": settings.get("random_state")}
+        different = [name for name, value in self.settings.items() if settings.get(name) != value]
+        if different:
+            raise ValueError(
+                f"the checkpoint {self._path} is of a fit with {_difference(different[0], settings, self.settings)}; "
+                "fit as there to go on, or delete the file to start again"
+            )
+        return state
+
+    def write_if_due(self, chains: Chains) -> None:
+        """Write the state if the last writing is long enough ago."""
+        if time.monotonic() - self._last >= self._every:
+            self._write(chains)
+            self._last = time.monotonic()
+
+    def close(self, chains: Chains, *, is_complete: bool) -> None:
+        """Remove the file after a complete fit; otherwise write the last state."""
+        if is_complete:
+            self._path.unlink(missing_ok=True)
+        else:
+            self._write(chains)
+
+    def _write(self, chains: Chains) -> None:
+        write_arrays(self._path, _KIND, _VERSION, self.settings, chains.state())
+
+
+def _difference(name: str, theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    if name == "data":
+        return "other data"
+    if name == "seed_terms":
+        return "other seed_terms"
+    if name == "random_state":
+        return "another random_state"
+    return f"{name}={theirs.get(name)!r}, and not {ours[name]!r}"

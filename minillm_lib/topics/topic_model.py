@@ -1,0 +1,418 @@
+"""A topic model with all that belongs to it: saved, loaded, applied to new documents, and read as tables."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minillm_lib import __version__
+from minillm_lib.corpora.document import Document
+from minillm_lib.io.atomic_write import check_folder, write_atomically
+from minillm_lib.io.optional import installed_version
+from minillm_lib.io.tables import to_frame
+from minillm_lib.topics.counts.counting import count_by_recipe, take_columns
+from minillm_lib.topics.counts.document_input import check_documents
+from minillm_lib.topics.counts.word_stream import Splitting, number_words
+from minillm_lib.topics.document_term import BagOfWords
+from minillm_lib.topics.gibbs_lda import GibbsLDA
+from minillm_lib.topics.summary import TopicSummary, document_lengths, summarize_topics
+from minillm_lib.topics.topic_tables import (
+    document_topic_columns,
+    share_columns,
+    term_topic_columns,
+    topic_term_columns,
+)
+
+_FORMAT, _VERSION = "minillm topic model", 1
+_ABOUT, _LDA, _BAG = "model.json", "topics.lda", "documents.jsonl"
+_PARTS = (_LDA, _BAG)
+# With other versions of these, a text may be split into other words.
+_CLEANERS = ("ftfy", "icu4py", "jieba", "py3langid", "regex", "simplemma")
+_N_NAMED = 5
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TopicModel:
+    """A fitted :class:`GibbsLDA`, the bag of words that it was fitted on, and names for its topics.
+
+    The bag brings the vocabulary and the cleaning, so that new documents are treated as the old ones were.
+
+    Attributes
+    ----------
+    lda
+        The fitted model.
+    bag
+        The bag of words that it was fitted on.
+    labels
+        A name for each topic; ``""`` for a topic, or ``None`` for all, to name it by its three most relevant terms.
+
+    Raises
+    ------
+    ValueError
+        If the model was not fitted on the bag, or the number of labels is not that of the topics.
+    """
+
+    lda: GibbsLDA
+    bag: BagOfWords
+    labels: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        document_lengths(self.lda, self.bag)
+        names = getattr(self.lda, "feature_names_in_", None)
+        if names is not None and not np.array_equal(names, self.bag.vocabulary):
+            raise ValueError("the model was fitted on other terms than those of the bag of words")
+        if self.labels is not None and len(self.labels) != len(self.lda.topic_word_):
+            raise ValueError(
+                f"there are {len(self.labels)} labels for {len(self.lda.topic_word_)} topics; give one per topic"
+            )
+
+    def __repr__(self) -> str:
+        n_documents, n_terms = self.bag.counts.shape
+        return f"TopicModel({self.n_topics} topics, {n_documents:,} documents, {n_terms:,} terms)"
+
+    @property
+    def n_topics(self) -> int:
+        """Number of topics."""
+        return len(self.lda.topic_word_)
+
+    @cached_property
+    def topic_names(self) -> list[str]:
+        """The name of each topic: its label or, without one, its three most relevant terms."""
+        return [summary.label for summary in self.summaries(n_terms=3, n_documents=0)]
+
+    def with_labels(self, labels: Sequence[str] | None) -> TopicModel:
+        """Return the same model with other names for its topics.
+
+        Raises
+        ------
+        ValueError
+            If their number is not that of the topics.
+        """
+        return replace(self, labels=None if labels is None else tuple(labels))
+
+    def summaries(
+        self, *, n_terms: int = 10, n_documents: int = 3, relevance_lambda: float = 0.6
+    ) -> list[TopicSummary]:
+        """Describe every topic; see :func:`~minillm_lib.topics.summary.summarize_topics`."""
+        return summarize_topics(
+            self.lda,
+            self.bag,
+            n_terms=n_terms,
+            n_documents=n_documents,
+            relevance_lambda=relevance_lambda,
+            labels=self.labels,
+        )
+
+    def topics(
+        self, *, n_terms: int = 10, n_documents: int = 3, relevance_lambda: float = 0.6
+    ) -> list[dict[str, Any]]:
+        """Return the topics as plain values for JSON.
+
+        Each has its ``topic`` number, ``label``, ``share`` of all tokens, ``stability`` (0 to 1; None with a single
+        chain) and ``is_unstable``, the most relevant ``terms`` with ``probability`` and ``relevance``, and the most
+        typical ``documents`` with the topic's ``share`` in each.
+        """
+        found = topic_term_columns(self.lda, self.bag, self.topic_names, n_terms, relevance_lambda)
+        terms: list[list[dict[str, Any]]] = [[] for _ in range(self.n_topics)]
+        rows = zip(
+            *(found[name] for name in ("topic", "term", "probability", "relevance", "count")), strict=True
+        )
+        for topic, term, probability, score, count in rows:
+            terms[topic].append(
+                {
+                    "term": term,
+                    "probability": float(probability),
+                    "relevance": float(score),
+                    "count": int(count),
+                }
+            )
+        summaries = self.summaries(n_terms=1, n_documents=n_documents, relevance_lambda=relevance_lambda)
+        return [
+            {
+                "topic": summary.topic,
+                "label": summary.label,
+                "share": summary.share,
+                "stability": summary.stability,
+                "is_unstable": summary.is_unstable,
+                "terms": terms[summary.topic],
+                "documents": [
+                    {
+                        "document": document.index,
+                        "title": document.title,
+                        "source": self.bag.meta[document.index].get("source"),
+                        "share": document.weight,
+                    }
+                    for document in summary.documents
+                ],
+            }
+            for summary in summaries
+        ]
+
+    def document_topics(self) -> Any:
+        """Return a data frame with a row per document that the model was fitted on.
+
+        Its columns are what is known of the document, its number of tokens, and the share of each topic.
+
+        Raises
+        ------
+        MissingPackageError
+            If pandas is not installed.
+        """
+        return to_frame(document_topic_columns(self.lda, self.bag, self.topic_names))
+
+    def term_topics(self) -> Any:
+        """Return a data frame with a row per term: its count, its documents, and its probability in each topic.
+
+        Raises
+        ------
+        MissingPackageError
+            If pandas is not installed.
+        """
+        return to_frame(term_topic_columns(self.lda, self.bag, self.topic_names))
+
+    def topic_terms(self, n_terms: int = 10, *, relevance_lambda: float = 0.6) -> Any:
+        """Return a data frame with the most relevant terms of each topic, a row per topic and term.
+
+        Parameters
+        ----------
+        n_terms
+            Most terms per topic.
+        relevance_lambda
+            See :func:`~minillm_lib.topics.summary.relevance`.
+
+        Raises
+        ------
+        MissingPackageError
+            If pandas is not installed.
+        """
+        return to_frame(topic_term_columns(self.lda, self.bag, self.topic_names, n_terms, relevance_lambda))
+
+    def apply(self, documents: Iterable[Document | str], *, progress: bool = False) -> Any:
+        """Return a data frame with the topic shares of new documents; see :meth:`apply_to_columns`.
+
+        Raises
+        ------
+        ValueError
+            As in :meth:`apply_to_columns`.
+        MissingPackageError
+            If pandas is not installed.
+        """
+        return to_frame(self.apply_to_columns(documents, progress=progress))
+
+    def apply_to_columns(
+        self, documents: Iterable[Document | str], *, progress: bool = False
+    ) -> dict[str, Any]:
+        """Find the topics of new documents, which are cleaned as those were that the model was fitted on.
+
+        A document without a single known term says nothing of its topics: its shares are NaN, and a warning names it.
+
+        Parameters
+        ----------
+        documents
+            Documents or texts; a stream is read once.
+        progress
+            Show a progress bar on standard error.
+
+        Returns
+        -------
+        columns
+            A row per document, none is dropped: ``title``, ``source``, the numbers of tokens with a known term
+            (``n_known``) and with an unknown one (``n_unknown``), and the share of each topic. The shares of a
+            document sum to 1.
+
+        Raises
+        ------
+        ValueError
+            If ``documents`` is a single text, or holds anything other than texts and Documents, or nothing at all.
+        """
+        sources: list[str] = []
+        check_documents(documents)
+        splitting = Splitting(self.bag.recipe)
+        _, words = number_words(_noting_sources(documents, sources), splitting, progress=progress)
+        if not words.facts:
+            raise ValueError("there are no documents to apply the model to")
+        terms, *_ = count_by_recipe(words, self.bag.recipe)
+        column_of = {term: column for column, term in enumerate(self.bag.vocabulary.tolist())}
+        columns = np.array([column_of.get(term, -1) for term in terms.names], dtype=np.int32)
+        counts = take_columns(terms.counts, columns, len(column_of))
+        n_terms, n_known = (np.asarray(each.sum(axis=1)).ravel() for each in (terms.counts, counts))
+        shares = self.lda.transform(counts)
+        shares[n_known == 0] = np.nan
+        titles = [str(facts["title"]) for facts in words.facts]
+        nothing = np.flatnonzero(n_known == 0)
+        if len(nothing):
+            names = ", ".join(titles[row] or sources[row] for row in nothing[:_N_NAMED])
+            warnings.warn(
+                f"{len(nothing):,} of {len(titles):,} documents have no term that the model knows, so nothing can be "
+                f"said of their topics: {names}" + " …" * (len(nothing) > _N_NAMED),
+                stacklevel=2,
+            )
+        return {
+            "title": titles,
+            "source": sources,
+            "n_known": n_known,
+            "n_unknown": n_terms - n_known,
+            **share_columns(shares, self.topic_names),
+        }
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the model to a folder, either completely or not at all, and return the folder.
+
+        An earlier model there is replaced. Vocabulary, cleaning, priors, labels and the titles and counts of the
+        documents travel along; their texts do not, except for the snippets, if there are any.
+
+        Raises
+        ------
+        ValueError
+            If there is something at ``folder`` that is not a saved model.
+        """
+        target = check_model_folder(folder).resolve()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        mark = secrets.token_hex(8)
+        new, old = (target.with_name(f".{target.name}.{mark}.{what}") for what in ("new", "old"))
+        new.mkdir()
+        try:
+            self.lda.save(new / _LDA)
+            self.bag.save(new / _BAG)
+            about = {
+                "format": _FORMAT,
+                "version": _VERSION,
+                "saved": datetime.now(UTC).isoformat(timespec="seconds"),
+                "versions": _versions(),
+                "topics": self.n_topics,
+                "documents": self.bag.counts.shape[0],
+                "terms": self.bag.counts.shape[1],
+                "labels": None if self.labels is None else list(self.labels),
+                "parts": {name: _digest(new / name) for name in _PARTS},
+            }
+            write_atomically(new / _ABOUT, json.dumps(about, ensure_ascii=False, indent=2).encode())
+            if target.exists():
+                target.rename(old)
+            try:
+                new.rename(target)
+            except OSError:
+                if old.exists():
+                    old.rename(target)
+                raise
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+        return Path(folder)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> TopicModel:
+        """Load a model that :meth:`save` wrote.
+
+        A warning says which of the packages that split texts into words have another version here.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such folder.
+        ValueError
+            If the folder is not a saved model, is damaged or incomplete, was put together from several models, or was
+            written by a newer version.
+        """
+        folder = Path(folder)
+        about = _read_about(folder)
+        for name in _PARTS:
+            part = folder / name
+            if not part.is_file():
+                raise ValueError(f"{folder} is not complete: {name} is missing")
+            if _digest(part) != about["parts"].get(name):
+                raise ValueError(f"{folder} is damaged: {name} is not the file that was saved with {_ABOUT}")
+        labels = about["labels"]
+        lda, bag = GibbsLDA.load(folder / _LDA), BagOfWords.load(folder / _BAG)
+        found, here = about["versions"], _versions()
+        other = [
+            f"{name} {found[name]} (here {here.get(name, 'none')})"
+            for name in _CLEANERS
+            if name in found and found[name] != here.get(name)
+        ]
+        if other:
+            warnings.warn(
+                f"{folder} was made with {', '.join(other)}; texts may be split into words a little differently",
+                stacklevel=2,
+            )
+        return cls(lda, bag, None if labels is None else tuple(labels))
+
+
+def check_model_folder(folder: str | os.PathLike[str]) -> Path:
+    """Return ``folder`` if a model can be saved there, without writing anything; useful before a long fit.
+
+    Raises
+    ------
+    ValueError
+        If there is something that is not a saved model, or a folder above cannot be written to.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"cannot save the model to {folder}: it is a file; name a folder")
+    if folder.is_dir():
+        foreign = sorted(path.name for path in folder.iterdir() if path.name not in (_ABOUT, *_PARTS))
+        if foreign:
+            raise ValueError(
+                f"cannot save the model to {folder}: it holds {foreign[0]}, no part of a model; name a new folder"
+            )
+        if any(folder.iterdir()):
+            _read_about(folder, purpose="cannot save the model there: ")
+    check_folder(folder.resolve().parent, f"cannot save the model to {folder}")
+    return folder
+
+
+def _read_about(folder: Path, purpose: str = "") -> Mapping[str, Any]:
+    """Return what ``model.json`` says, checked as far as a later step relies on it."""
+    if not folder.exists():
+        raise FileNotFoundError(f"there is no folder {folder}")
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is a file; a saved topic model is a folder that holds {_ABOUT}")
+    try:
+        about = json.loads((folder / _ABOUT).read_bytes())
+        version = about["version"] if about["format"] == _FORMAT else None
+    except (OSError, ValueError, KeyError, TypeError):
+        version = None
+    if not isinstance(version, int):
+        raise ValueError(f"{purpose}{folder} is not a saved topic model: it has no {_ABOUT} that says so")
+    if version > _VERSION:
+        raise ValueError(
+            f"{purpose}{folder} was written by a newer version of minillm-lib "
+            f"({about.get('versions', {}).get('minillm-lib', 'unknown')}); this is {__version__}"
+        )
+    try:
+        parts, labels, versions = about["parts"], about["labels"], about["versions"]
+        are_labels = labels is None or all(isinstance(label, str) for label in labels)
+        is_whole = isinstance(parts, dict) and isinstance(versions, dict) and are_labels
+    except (KeyError, TypeError):
+        is_whole = False
+    if not is_whole:
+        raise ValueError(f"{purpose}{folder} is damaged: {_ABOUT} is not as it was saved")
+    checked: Mapping[str, Any] = about
+    return checked
+
+
+def _versions() -> dict[str, str]:
+    versions = {name: installed_version(name) for name in (*_CLEANERS, "numpy")}
+    return {"minillm-lib": __version__, **{name: own for name, own in versions.items() if own is not None}}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _noting_sources(documents: Iterable[Document | str], sources: list[str]) -> Iterator[Document | str]:
+    for document in documents:
+        sources.append(document.source if isinstance(document, Document) else "")
+        yield document

@@ -1,0 +1,74 @@
+"""The results of a topic model as tables of plain columns, for files and for data frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minillm_lib.io.tables import scalar_columns
+from minillm_lib.topics.summary import document_lengths, expected_term_frequency, relevance
+
+if TYPE_CHECKING:
+    from minillm_lib.topics.document_term import BagOfWords
+    from minillm_lib.topics.gibbs_lda import GibbsLDA
+
+Column = list[Any] | NDArray[Any]
+
+
+def share_columns(doc_topic: NDArray[np.floating], labels: Sequence[str]) -> dict[str, Column]:
+    """Return a column with the share of each topic, named by its number and label."""
+    return {f"topic {k}: {label}": doc_topic[:, k] for k, label in enumerate(labels)}
+
+
+def document_columns(meta: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
+    """Return what is known of each document, with its number and title first; without the beginnings of the texts."""
+    known = scalar_columns(meta, leave_out=("snippet",))
+    title = known.pop("title", [None] * len(meta))
+    return {"document": list(range(len(meta))), "title": title, **known}
+
+
+def document_topic_columns(model: GibbsLDA, bag: BagOfWords, labels: Sequence[str]) -> dict[str, Column]:
+    """Return a row per document: what is known of it, its number of tokens, and the share of each topic."""
+    n_tokens = document_lengths(model, bag).astype(np.int64)
+    columns = {**document_columns(bag.meta), "n_tokens": n_tokens}
+    return {**columns, **share_columns(model.doc_topic_, labels)}
+
+
+def term_topic_columns(model: GibbsLDA, bag: BagOfWords, labels: Sequence[str]) -> dict[str, Column]:
+    """Return a row per term: how often it occurs, and its probability in each topic."""
+    return {
+        "term": bag.vocabulary.tolist(),
+        "count": np.asarray(bag.counts.sum(axis=0)).ravel(),
+        "n_documents": bag.counts.getnnz(axis=0),
+        **share_columns(model.topic_word_.T, labels),
+    }
+
+
+def topic_term_columns(
+    model: GibbsLDA, bag: BagOfWords, labels: Sequence[str], n_terms: int, relevance_lambda: float
+) -> dict[str, Column]:
+    """Return a row per topic and term, for the most relevant terms of each topic, best first."""
+    frequency = expected_term_frequency(model, document_lengths(model, bag))
+    topics: list[int] = []
+    ranks: list[int] = []
+    terms: list[int] = []
+    scores: list[float] = []
+    for topic, row in enumerate(model.topic_word_):  # one at a time, to need no matrix of all scores
+        [score] = relevance(row[None], frequency, relevance_lambda)
+        best = [term for term in np.argsort(-score, kind="stable")[:n_terms] if score[term] > -np.inf]
+        topics += [topic] * len(best)
+        ranks += range(1, len(best) + 1)
+        terms += best
+        scores += score[best].tolist()
+    return {
+        "topic": topics,
+        "label": [labels[topic] for topic in topics],
+        "rank": ranks,
+        "term": bag.vocabulary[terms].tolist(),
+        "probability": model.topic_word_[topics, terms],
+        "relevance": np.array(scores),
+        "count": np.asarray(bag.counts.sum(axis=0)).ravel()[terms],
+    }

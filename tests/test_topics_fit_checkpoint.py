@@ -1,0 +1,168 @@
+"""A fit that is interrupted, and goes on as if it had not been."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from minillm_lib import GibbsLDA
+from minillm_lib.io.array_file import ArrayFileError
+
+X = np.random.default_rng(0).poisson(0.4, size=(60, 40))
+RESULTS = ("topic_word_", "doc_topic_", "components_", "z_", "log_likelihoods_", "alpha_")
+
+
+def stopped_after(lda, n_sweeps, X=X):
+    """Fit for so many sweeps only, as a process that is told to stop does."""
+    for done, _ in enumerate(lda.iter_sweeps(X), 1):
+        if done == n_sweeps:
+            break
+    return lda
+
+
+@pytest.mark.parametrize("n_sweeps", [3, 17, 29])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"n_chains": 3},
+        {"n_chains": 3, "n_threads": 2, "learn_alpha": True, "learn_beta": True},
+        {"n_chains": 2, "n_topics": 40},
+        {"n_chains": 1, "n_threads": 2},
+        {"n_chains": 1, "n_threads": 2, "n_topics": 40, "learn_alpha": True, "learn_beta": True},
+        {"n_chains": 2, "kernel": "dense", "n_topics": 34},
+        {"n_chains": 2, "shown": "consensus", "seed_terms": np.eye(6, 40, dtype=int) * 5},
+    ],
+    ids=str,
+)
+def test_a_fit_that_goes_on_gives_bit_for_bit_what_an_uninterrupted_one_gives(tmp_path, parameters, n_sweeps):
+    parameters = {"n_topics": 6, "n_sweeps": 30, "thin": 4, "random_state": 3} | parameters
+    expected = GibbsLDA(**parameters).fit(X)
+    path = tmp_path / "state"
+    first = stopped_after(GibbsLDA(**parameters, checkpoint=path), n_sweeps)
+    assert len(first.log_likelihoods_) == n_sweeps
+    assert path.exists()
+    second = GibbsLDA(**parameters, checkpoint=str(path))
+    sweeps = [len(samplers[0].log_likelihoods) for samplers in second.iter_sweeps(X)]
+    assert sweeps == list(range(n_sweeps + 1, 31))
+    for name in RESULTS:
+        np.testing.assert_array_equal(getattr(second, name), getattr(expected, name), err_msg=name)
+    assert not path.exists()
+
+
+def test_weighted_tokens_go_on_bit_for_bit(tmp_path):
+    """Their tables hold sums of fractions, which depend on the order in which they were added."""
+    weighted = X * 0.7
+    expected = GibbsLDA(4, n_sweeps=20, n_chains=2, random_state=0).fit(weighted)
+    path = tmp_path / "state"
+    stopped_after(GibbsLDA(4, n_sweeps=20, n_chains=2, random_state=0, checkpoint=path), 13, weighted)
+    second = GibbsLDA(4, n_sweeps=20, n_chains=2, random_state=0, checkpoint=path).fit(weighted)
+    for name in RESULTS:
+        np.testing.assert_array_equal(getattr(second, name), getattr(expected, name), err_msg=name)
+
+
+def test_the_state_is_also_written_from_time_to_time(tmp_path):
+    """Such as for a process that is killed: here, after every sweep."""
+    path, sizes = tmp_path / "state", []
+    lda = GibbsLDA(4, n_sweeps=8, n_chains=2, checkpoint=path, checkpoint_seconds=0, random_state=0)
+    for _ in lda.iter_sweeps(X):
+        sizes.append(path.stat().st_size)
+    assert len(sizes) == 8
+    assert not path.exists()
+    rarely = GibbsLDA(4, n_sweeps=8, n_chains=2, checkpoint=path, checkpoint_seconds=1e6, random_state=0)
+    assert not any(path.exists() for _ in rarely.iter_sweeps(X))
+
+
+def test_without_a_seed_the_checkpoint_brings_its_own(tmp_path):
+    path = tmp_path / "state"
+    first = stopped_after(GibbsLDA(4, n_sweeps=20, n_chains=2, checkpoint=path), 12)
+    second = GibbsLDA(4, n_sweeps=20, n_chains=2, checkpoint=path).fit(X)
+    np.testing.assert_array_equal(second.chains_[0].log_likelihoods[:12], first.chains_[0].log_likelihoods)
+
+
+@pytest.mark.parametrize(
+    ("changed", "data", "message"),
+    [
+        ({"n_topics": 5}, X, "n_topics=4, and not 5"),
+        ({"n_sweeps": 21}, X, "n_sweeps=20, and not 21"),
+        ({"alpha": 0.2}, X, r"alpha=\[0.1, 0.1, 0.1, 0.1\], and not \[0.2"),
+        ({"beta": 0.2}, X, "beta=0.1, and not 0.2"),
+        ({"learn_beta": True}, X, "learn_beta=False, and not True"),
+        ({"random_state": 1}, X, "another random_state"),
+        ({"n_chains": 3}, X, "n_chains=2, and not 3"),
+        ({"seed_terms": np.ones((4, 40))}, X, "other seed_terms"),
+        ({}, X[::-1], "of a fit with other data"),
+    ],
+)
+def test_a_checkpoint_of_another_fit_is_refused(tmp_path, changed, data, message):
+    path = tmp_path / "state"
+    parameters = {"n_topics": 4, "n_sweeps": 20, "beta": 0.1, "n_chains": 2, "random_state": 0}
+    stopped_after(GibbsLDA(**parameters, checkpoint=path), 5)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=message):
+        GibbsLDA(**parameters | changed, checkpoint=path).fit(data)
+    assert path.read_bytes() == before
+
+
+def test_what_is_no_checkpoint_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "thesis.txt"
+    path.write_text("years of work\n")
+    with pytest.raises(ArrayFileError, match="is not a file of the kind 'lda-checkpoint'"):
+        GibbsLDA(4, n_sweeps=5, checkpoint=path).fit(X)
+    assert path.read_text() == "years of work\n"
+    with pytest.raises(ValueError, match="is a folder; give the name of a file"):
+        GibbsLDA(4, n_sweeps=5, checkpoint=tmp_path).fit(X)
+
+
+def test_ctrl_c_stops_after_the_sweep_and_the_model_keeps_what_it_has(tmp_path):
+    """A real signal, in the middle of a sweep: the tables are whole, and the model is the one of so many sweeps."""
+    path = tmp_path / "state"
+
+    def interrupt(sampler):
+        if len(sampler.log_likelihoods) == 11:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    lda = GibbsLDA(
+        4, n_sweeps=1_000, burn_in=5, n_chains=1, callback=interrupt, checkpoint=path, random_state=0
+    )
+    with (
+        pytest.warns(UserWarning, match="stopped after 11 of 1,000 sweeps.*fit again to go on from"),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        lda.fit(X)
+    plain = GibbsLDA(4, n_sweeps=11, burn_in=5, n_chains=1, random_state=0).fit(X)
+    np.testing.assert_array_equal(lda.topic_word_, plain.topic_word_)
+    np.testing.assert_array_equal(lda.transform(X), plain.transform(X))
+    assert path.exists()
+
+
+def test_a_fit_that_fails_within_a_sweep_keeps_nothing(monkeypatch):
+    from minillm_lib.topics import chains
+
+    lda = GibbsLDA(4, n_sweeps=10, n_chains=2, n_threads=1, random_state=0)
+    sweep = chains.GibbsSampler.sweep
+
+    def fail(sampler, executor=None):
+        if len(sampler.log_likelihoods) == 3:
+            raise MemoryError
+        sweep(sampler, executor)
+
+    monkeypatch.setattr(chains.GibbsSampler, "sweep", fail)
+    with pytest.raises(MemoryError):
+        lda.fit(X)
+    assert not hasattr(lda, "topic_word_")
+
+
+def test_the_bar_shows_the_sweeps_and_starts_where_the_checkpoint_stands(tmp_path, capsys):
+    GibbsLDA(4, n_sweeps=12, random_state=0).fit(X)
+    assert capsys.readouterr().err == ""
+    path = tmp_path / "state"
+    parameters = {"n_sweeps": 12, "random_state": 0, "checkpoint": path, "verbose": True}
+    stopped_after(GibbsLDA(4, **parameters), 5)
+    seconds = GibbsLDA(4, **parameters | {"verbose": False}).fit_with_bar(X)
+    shown = capsys.readouterr().err
+    assert seconds > 0
+    assert "12/12" in shown
+    assert "log-likelihood" in shown
