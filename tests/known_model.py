@@ -49,6 +49,7 @@ def known_model(
         log_likelihoods_=log_likelihoods,
         chains_=[SimpleNamespace(log_likelihoods=log_likelihoods)],
         best_chain_=0,
+        shown="consensus",
         n_sweeps=20,
         burn_in=None,
         random_state=0,

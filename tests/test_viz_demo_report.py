@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from browser import open_browser, visit
 from known_model import known_model
 from recorded_run import recorded_run
+from selectolax.lexbor import LexborHTMLParser
 
 from minillm_lib.corpora.faq import faq_questions
 from minillm_lib.generation.answers import AnswerReport, CheckedAnswer
@@ -100,7 +102,7 @@ def test_after_each_stage_the_page_shows_what_there_is_and_names_the_rest(way, n
     seconds = dict(list(way.seconds.items())[:n_done])
     partial = WholeWay(way.lda, way.bag, seconds=seconds, **{name: getattr(way, name) for name in present})
     html = write_demo_report(tmp_path / "demo.html", partial).read_text(encoding="utf-8")
-    assert html.count("Still to come") == (3, 2, 1, 1, 0)[n_done - 1]
+    assert html.count("Still to come") == (4, 3, 2, 2, 0)[n_done - 1]
     assert (f"after stage {n_done} of 5" in html) == (n_done < 5)
     assert "pyLDAvis" in html
     assert ("Held-out perplexity went from" in html) == (n_done >= 3)
@@ -119,3 +121,65 @@ def test_the_topics_are_drawn_only_once(way, tmp_path, monkeypatch):
 def test_a_report_that_has_no_place_is_refused(way, tmp_path):
     with pytest.raises(ReportError, match="it is a folder"):
         write_demo_report(tmp_path, way)
+
+
+def answers_to(way, tmp_path, **changes):
+    partial = replace(way, **changes)
+    return LexborHTMLParser(write_demo_report(tmp_path / "demo.html", partial).read_text(encoding="utf-8"))
+
+
+def test_the_page_begins_with_a_question_and_its_answers_before_and_after_training(page):
+    path, language = page
+    html = LexborHTMLParser(path.read_text(encoding="utf-8"))
+    [first] = html.css("main > :first-child")
+    assert first.attributes["id"] == "question"
+    [question] = [each for each in QUESTIONS if each.language == language]
+    assert first.css_first(".asked").text() == question.held_out[0]
+    before, after = first.css(".answers-shown > div")
+    assert "<b>nonsense</b>" in before.text()
+    assert {"en": "✗ wrong", "zh": "✗ 错"}[language] in before.text()
+    assert "They differ." in after.text()
+    assert {"en": "✓ right", "zh": "✓ 对"}[language] in after.text()
+
+
+def test_every_answer_is_marked_in_words(page):
+    path, language = page
+    rows = LexborHTMLParser(path.read_text(encoding="utf-8")).css("table.answers tbody tr")
+    marks = [[mark.text() for mark in row.css(".mark")] for row in rows]
+    assert marks == [{"en": ["✗ wrong", "✓ right"], "zh": ["✗ 错", "✓ 对"]}[language]] * len(QUESTIONS)
+
+
+def test_an_answer_of_spaces_is_told_as_such(way, tmp_path):
+    html = answers_to(way, tmp_path, before=asked(" \n ", is_right=False))
+    assert "(nothing but spaces)" in html.css_first(".answers-shown").text()
+
+
+def test_every_figure_at_the_top_is_explained(page, way):
+    path, language = page
+    html = LexborHTMLParser(path.read_text(encoding="utf-8"))
+    meanings = {
+        each.css_first("dt").text(): [value.text() for value in each.css("dd")]
+        for each in html.css(".meanings > div")
+    }
+    assert len(meanings) == 6
+    assert all(len(meaning) >= 10 for _, meaning in meanings.values())
+    value, meaning = meanings[{"en": "Held-out perplexity", "zh": "留出困惑度"}[language]]
+    perplexity = way.pretraining.best["perplexity"]
+    assert value == f"{perplexity:,.1f}"
+    assert f"{perplexity:,.0f}" in meaning
+    assert "148" in meaning  # exp(5), the bigram perplexity
+    value, meaning = meanings[{"en": "Right answers", "zh": "答对的问题"}[language]]
+    assert value.count("100%") == 2
+    assert f"{len(QUESTIONS)}" in meaning
+
+
+def test_on_a_telephone_the_answers_are_on_the_screen(page):
+    path, _ = page
+    with open_browser() as browser, visit(browser, path, width=390) as opened:
+        assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        for mark in opened.page.locator(".mark").all():
+            box = mark.bounding_box()
+            assert 0 <= box["x"] < box["x"] + box["width"] <= 390
+        scales = opened.page.evaluate("[...document.images].map(image => image.width / image.naturalWidth)")
+        assert all(0.97 < scale < 1.03 for scale in scales), scales
+        assert opened.errors == []

@@ -132,7 +132,7 @@ def test_its_figure_is_that_of_all_records():
         live(record)
     axes = live.figure().axes[0]
     assert axes.get_xlabel() == "step"
-    assert "unigram" in {text.get_text() for text in axes.texts}
+    assert "unigram" in {line.get_label() for line in axes.lines}
 
 
 @pytest.fixture

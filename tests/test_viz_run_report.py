@@ -187,3 +187,31 @@ def test_there_is_nothing_to_report_without_a_run_or_an_evaluation(tmp_path):
 def test_a_folder_is_no_place_for_a_page(recorded, tmp_path):
     with pytest.raises(ReportError, match="it is a folder"):
         write_run_report(tmp_path, recorded)
+
+
+def test_on_a_telephone_both_columns_of_figures_are_on_the_screen_and_text_is_not_scaled(recorded, tmp_path):
+    path = write_run_report(tmp_path / "report.html", recorded, original=ORIGINAL, target_perplexity=12.2)
+    with open_browser() as browser:
+        for width in (390, 800, 1280):
+            with visit(browser, path, width=width) as opened:
+                scales = opened.page.evaluate(
+                    "[...document.images].map(image => image.width / image.naturalWidth)"
+                )
+                assert all(0.97 < scale < 1.03 for scale in scales), (width, scales)
+                lost = opened.page.evaluate(
+                    """[...document.querySelectorAll("td")].filter(cell => {
+                         const box = cell.getBoundingClientRect();
+                         return cell.textContent.trim() && (box.right > innerWidth || box.width < 20);
+                       }).map(cell => cell.textContent)"""
+                )
+                assert lost == []
+
+
+def test_the_last_printed_page_is_not_empty(recorded, tmp_path):
+    pdfium = pytest.importorskip("pypdfium2")
+    path = write_run_report(tmp_path / "report.html", recorded)
+    with open_browser() as browser, visit(browser, path) as opened:
+        pages = pdfium.PdfDocument(opened.page.pdf(format="A4"))
+    assert all(
+        len(pages[number].get_textpage().get_text_range().split()) > 10 for number in range(len(pages))
+    )

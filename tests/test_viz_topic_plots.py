@@ -13,11 +13,13 @@ from known_model import known_model
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from minillm_lib.topics.model_selection import TopicCountScore
 from minillm_lib.topics.summary import summarize_topics
 from minillm_lib.viz import style
 from minillm_lib.viz.topic_plots import (
     plot_convergence,
     plot_top_terms,
+    plot_topic_counts,
     plot_topic_shares,
     plot_topic_similarity,
 )
@@ -166,3 +168,42 @@ def test_a_font_with_chinese_characters_draws_them_as_different_glyphs():
             figure.text(0.3, 0.3, character, fontsize=30)
         images.append(figure._repr_png_())
     assert images[0] != images[1]
+
+
+def test_points_with_intervals_are_joined_only_where_no_period_is_missing():
+    shares = np.random.default_rng(0).dirichlet(np.ones(4), 3)
+    figure = plot_topic_shares([2001, 2002, 2005], shares, summaries(), low=shares / 2, high=2 * shares)
+    for k, panel in enumerate(figure.axes):
+        [own] = [line for line in panel.lines if to_hex(line.get_color()) == style.BLUE]
+        x, y = own.get_data()
+        assert np.isnan(y).tolist() == [False, False, True, False]
+        np.testing.assert_array_equal(x[~np.isnan(y)], [2001, 2002, 2005])
+        [bars] = [each for each in panel.collections if len(each.get_segments()) == 3]
+        ends = [segment[:, 1] for segment in bars.get_segments()]
+        np.testing.assert_allclose(ends, np.stack([shares[:, k] / 2, 2 * shares[:, k]], axis=1))
+
+
+def test_months_are_named():
+    months = np.array(["2005-11", "2005-12", "2006-01"], dtype="datetime64[M]")
+    figure = plot_topic_shares(months, np.full((3, 4), 0.25), summaries())
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == [
+        "2005-11",
+        "2005-12",
+        "2006-01",
+    ]
+
+
+def test_each_measure_of_the_compared_numbers_of_topics_has_a_panel_with_error_bars():
+    scores = [
+        TopicCountScore(10, 800.0, 8.0, 0.12, 0.01, 0.7, 0.03),
+        TopicCountScore(5, 900.0, 9.0, 0.1, 0.02, 0.9, 0.05),
+    ]
+    figure = plot_topic_counts(scores)
+    drawn = [panel.containers[0] for panel in figure.axes]
+    assert [bar.lines[0].get_ydata().tolist() for bar in drawn] == [[900, 800], [0.1, 0.12], [0.9, 0.7]]
+    assert [bar.lines[0].get_linestyle() for bar in drawn] == ["None"] * 3
+    [segments] = [bar.lines[2][0].get_segments() for bar in drawn[:1]]
+    np.testing.assert_allclose([segment[:, 1] for segment in segments], [[891, 909], [792, 808]])
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["5", "10"]
+    with pytest.raises(ValueError, match="there are no scores"):
+        plot_topic_counts([])

@@ -83,9 +83,23 @@ def test_it_finds_ticks_for_any_loss(low, high):
 
 def test_baselines_are_named_lines():
     figure = plot_losses(RECORDS, baselines={"unigram": 6.9, "entropy floor": 2.1})
-    levels = {line.get_ydata()[0] for line in figure.axes[0].get_lines() if line.get_linestyle() == ":"}
-    assert levels == {6.9, 2.1}
-    assert {"unigram", "entropy floor"} <= {text.get_text() for text in figure.axes[0].texts}
+    drawn = lines(figure)
+    assert {name: drawn[name][1][0] for name in ("unigram", "entropy floor")} == {
+        "unigram": 6.9,
+        "entropy floor": 2.1,
+    }
+    legend = figure.axes[0].get_legend()
+    assert {"unigram", "entropy floor"} <= {text.get_text() for text in legend.get_texts()}
+
+
+def test_held_out_points_are_not_joined_and_the_legend_lies_above_the_curves():
+    figure = plot_losses(RECORDS, baselines={"unigram": 6.9})
+    [held_out] = [line for line in figure.axes[0].get_lines() if line.get_label() == "held-out"]
+    assert (held_out.get_linestyle(), held_out.get_marker()) == ("None", "o")
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1 - 1
+    assert len(axes.texts) == 0
 
 
 def test_several_runs_have_their_names_and_colours(tmp_path):
@@ -170,7 +184,7 @@ def test_the_law_goes_on_to_the_target():
     np.testing.assert_array_equal(drawn["held-out"][0], fitted.points.tokens)
     np.testing.assert_allclose(drawn["fitted law"][1], fitted.loss(drawn["fitted law"][0]))
     assert figure.axes[0].get_xlim()[1] > fitted.tokens_to_reach(target)
-    assert "perplexity 12.2" in {text.get_text() for text in figure.axes[0].texts}
+    assert drawn["perplexity 12.2"][1][0] == pytest.approx(target)
     never = plot_scaling_law(fitted, target=1.0)
     assert never.axes[0].get_xlim()[1] < 1000 * 3000 * TOKENS_PER_STEP
 

@@ -16,6 +16,7 @@ from .style import (
 from .topic_plots import (
     plot_convergence as plot_convergence,
     plot_top_terms as plot_top_terms,
+    plot_topic_counts as plot_topic_counts,
     plot_topic_shares as plot_topic_shares,
     plot_topic_similarity as plot_topic_similarity,
 )

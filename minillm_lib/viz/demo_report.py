@@ -17,14 +17,8 @@ from minillm_lib.generation.answers import AnswerReport
 from minillm_lib.io.atomic_write import write_atomically
 from minillm_lib.training.run import RunResult
 from minillm_lib.viz.demo_report_words import WORDS
-from minillm_lib.viz.lda_report import (
-    Language,
-    check_report_path,
-    report_environment,
-    svg_data_address,
-    topic_sections,
-)
-from minillm_lib.viz.lda_report_words import WORDS as LDA_WORDS
+from minillm_lib.viz.lda_report import Language, check_report_path, report_environment, topic_sections
+from minillm_lib.viz.pictures import Picture
 from minillm_lib.viz.training_plots import plot_losses
 
 if TYPE_CHECKING:
@@ -76,12 +70,13 @@ class WholeWay:
     after: AnswerReport | None = None
     held_out: AnswerReport | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
-    _sections: dict[Language, dict[str, Any]] = field(default_factory=dict, init=False, repr=False)
+    _sections: dict[Language, str] = field(default_factory=dict, init=False, repr=False)
 
-    def topic_sections(self, language: Language) -> dict[str, Any]:
-        """Return what the page shows of the topics; it is the same after every stage, and drawn only once."""
+    def topic_sections(self, language: Language) -> str:
+        """Return what the page shows of the topics, as HTML; it is the same after every stage, and drawn only once."""
         if language not in self._sections:
-            self._sections[language] = topic_sections(self.lda, self.bag, LDA_WORDS[language], n_documents=2)
+            shown = topic_sections(self.lda, self.bag, language, n_documents=2) | {"cleaning": []}
+            self._sections[language] = report_environment().get_template("topic_sections.html").render(shown)
         return self._sections[language]
 
 
@@ -112,7 +107,9 @@ def demo_report_html(way: WholeWay, *, language: Language = "en") -> str:
             unfinished=words["unfinished"].format(done=n_done, stages=_N_STAGES)
             if n_done < _N_STAGES
             else "",
-            facts=list(_facts(way, words)),
+            facts=[],
+            example=_example(way, words, language),
+            meanings=list(_meanings(way, words)),
             parts=[{"name": part.replace("_", "-"), "heading": words[part]} for part in _PARTS],
             topics=way.topic_sections(language),
             text=_text(way, words),
@@ -125,16 +122,35 @@ def demo_report_html(way: WholeWay, *, language: Language = "en") -> str:
     )
 
 
-def _facts(way: WholeWay, words: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    yield words["documents"], f"{way.bag.counts.shape[0]:,}"
-    yield words["topics"], str(len(way.lda.topic_word_))
-    if way.pretraining is not None:
-        yield words["parameters"], f"{way.pretraining.of_kind('start')[0]['parameters']:,}"
-        yield words["tokens_read"], f"{way.pretraining.best['tokens']:,}"
-        yield words["held_out"], f"{way.pretraining.best['perplexity']:,.1f}"
+def _example(way: WholeWay, words: Mapping[str, str], language: Language) -> dict[str, Any] | None:
+    """Return one question in the language of the page, answered right after training if there is such a one."""
+    answers = _answers(way, words)
+    if answers is None:
+        return None
+    rows = sorted(answers["rows"], key=lambda row: (row["language"] != language, not row["after_is_right"]))
+    return rows[0] if rows else None
+
+
+def _meanings(way: WholeWay, words: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Yield the key figures: the name of each, its value, and what it means."""
+    n_topics, n_papers = len(way.lda.topic_word_), way.bag.counts.shape[0]
     if way.held_out is not None:
-        yield words["right"], f"{way.held_out.right_share('en'):.0%}, {way.held_out.right_share('zh'):.0%}"
-    yield words["time"], words["minutes"].format(minutes=sum(way.seconds.values()) / 60)
+        shares = {language: way.held_out.right_share(language) for language in ("en", "zh")}
+        value = words["right_value"].format(**shares)
+        yield words["right"], value, words["right_means"].format(n=len(way.held_out.answers), **shares)
+    if way.pretraining is not None:
+        run = way.pretraining
+        first, best = run.of_kind("evaluation")[0], run.best
+        counted = {name: math.exp(loss) for name, loss in way.baselines.items()}
+        means = words["held_out_means"].format(best=best["perplexity"], first=first["perplexity"])
+        if "bigram" in counted:
+            means += words["bigram_means"].format(bigram=counted["bigram"])
+        yield words["held_out"], f"{best['perplexity']:,.1f}", means
+        yield words["parameters"], f"{run.of_kind('start')[0]['parameters']:,}", words["parameters_means"]
+        yield words["tokens_read"], f"{best['tokens']:,}", words["tokens_read_means"]
+    yield words["topics"], str(n_topics), words["topics_means"].format(n_papers=n_papers)
+    minutes = sum(way.seconds.values()) / 60
+    yield words["time"], words["minutes"].format(minutes=minutes), words["time_means"]
 
 
 def _text(way: WholeWay, words: Mapping[str, str]) -> dict[str, Any] | None:
@@ -161,7 +177,7 @@ def _pretraining(way: WholeWay, words: Mapping[str, str]) -> dict[str, Any] | No
         bits=last["bits_per_byte"],
         **{name: math.exp(loss) for name, loss in way.baselines.items()},
     )
-    figure = svg_data_address(plot_losses(run.records, baselines=way.baselines))
+    figure = Picture.of(lambda axes: plot_losses(run.records, baselines=way.baselines, ax=axes))
     return {"note": note, "figure": figure, "samples": list(_samples(run))}
 
 
@@ -173,7 +189,7 @@ def _sft(way: WholeWay, words: Mapping[str, str]) -> dict[str, Any] | None:
     note = words["sft_part_note"].format(
         conversations=way.n_conversations, first=first["perplexity"], last=last["perplexity"]
     )
-    return {"note": note, "figure": svg_data_address(plot_losses(run.records))}
+    return {"note": note, "figure": Picture.of(lambda axes: plot_losses(run.records, ax=axes))}
 
 
 def _tokenized(tokenizer: Tokenizer, words: Mapping[str, str]) -> Iterator[dict[str, Any]]:
@@ -201,8 +217,10 @@ def _answers(way: WholeWay, words: Mapping[str, str]) -> dict[str, Any] | None:
         {
             "language": before.question.language,
             "question": before.phrasing,
-            "before": before.answer,
-            "after": after.answer,
+            "before": before.answer.strip() or words["no_answer"],
+            "before_is_right": before.is_right,
+            "after": after.answer.strip() or words["no_answer"],
+            "after_is_right": after.is_right,
             "reference": before.question.answer,
         }
         for before, after in zip(way.before.answers, way.after.answers, strict=True)

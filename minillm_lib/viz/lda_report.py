@@ -2,55 +2,58 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minillm_lib.io.optional import optional_imports
 
 # before the imports that need the same extra for something else: the error names the purpose
 with optional_imports("report", "to write HTML reports"):
     import jinja2
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 from minillm_lib import __version__
+from minillm_lib.corpora.reading.report import ReadReport
 from minillm_lib.io.atomic_write import write_atomically
+from minillm_lib.topics.periods import DocumentPeriods, document_periods, topic_shares_over_time
 from minillm_lib.topics.pyldavis import prepare_pyldavis, pyldavis_html
+from minillm_lib.topics.stability import UNSTABLE
 from minillm_lib.topics.summary import (
     TopicSummary,
     document_lengths,
-    document_years,
     summarize_topics,
-    topic_shares_by_year,
     topic_similarity,
 )
+from minillm_lib.viz.cleaning_words import in_chinese
 from minillm_lib.viz.lda_report_words import WORDS
-from minillm_lib.viz.style import INK, PALE, font_families
+from minillm_lib.viz.pictures import Picture
+from minillm_lib.viz.topic_data import LEAST_SHARE, MOST_TOPICS, script_json, topic_data
 from minillm_lib.viz.topic_plots import (
+    MEASURES,
+    draw_topic_counts,
+    draw_topic_shares,
     plot_convergence,
-    plot_top_terms,
-    plot_topic_shares,
     plot_topic_similarity,
 )
 
 if TYPE_CHECKING:
     from minillm_lib.topics.document_term import BagOfWords
     from minillm_lib.topics.gibbs_lda import GibbsLDA
+    from minillm_lib.topics.model_selection import TopicCountScore
 
 Language = Literal["en", "zh"]
 
-_SVG_STYLE = f"""
-:root {{ --ink: {INK}; --pale: {PALE}; --paper: #ffffff }}
-@media (prefers-color-scheme: dark) {{ :root {{ --ink: #dde3ea; --pale: #4a5663; --paper: #14191f }} }}
-"""
+MOST_DRAWN = 30
+"""With more topics, figures show the largest ones."""
+
+_N_EXAMPLES = 3
+_TITLE_LENGTH = 300
 
 
 class ReportError(OSError):
@@ -63,7 +66,7 @@ class _ReportFigure:
     heading: str
     caption: str
     alt: str
-    image: str
+    image: Picture
 
 
 def write_lda_report(
@@ -76,6 +79,9 @@ def write_lda_report(
     seconds: float | None = None,
     n_terms: int = 10,
     n_documents: int = 3,
+    labels: Sequence[str] | None = None,
+    scores: Sequence[TopicCountScore] | None = None,
+    reading: object = None,
 ) -> Path:
     """Write the report of :func:`lda_report_html` atomically to ``path``, and return the path.
 
@@ -86,14 +92,24 @@ def write_lda_report(
     ReportError
         If ``path`` is a folder or cannot be written.
     ValueError
-        If ``language`` is unknown, or ``model`` was not fitted on ``bag``.
+        If ``language`` is unknown, ``model`` was not fitted on ``bag``, or there is not one label per topic.
     """
     path = check_report_path(path)
     page = lda_report_html(
-        model, bag, title=title, language=language, seconds=seconds, n_terms=n_terms, n_documents=n_documents
+        model,
+        bag,
+        title=title,
+        language=language,
+        seconds=seconds,
+        n_terms=n_terms,
+        n_documents=n_documents,
+        labels=labels,
+        scores=scores,
+        reading=reading,
     )
     try:
-        write_atomically(path, page.encode("utf-8"))
+        # half a surrogate pair, which a file name can leave in a title, has no bytes
+        write_atomically(path, page.encode("utf-8", "replace"))
     except OSError as error:
         raise ReportError(f"cannot write the report to {path}: {error.strerror or error}") from error
     return path
@@ -130,12 +146,16 @@ def lda_report_html(
     seconds: float | None = None,
     n_terms: int = 10,
     n_documents: int = 3,
+    labels: Sequence[str] | None = None,
+    scores: Sequence[TopicCountScore] | None = None,
+    reading: object = None,
 ) -> str:
     """Report what ``model`` found in ``bag`` on one self-contained HTML page.
 
-    The page has the key figures of the fit, a table of the topics, pyLDAvis, figures, and what cleaning dropped. It
-    makes no network requests, and its only links are the titles of documents. Topics have the numbers of the model
-    throughout.
+    The page has the key figures of the fit, pyLDAvis, a table of the topics, the documents of each topic with a search,
+    figures, and what cleaning dropped. It makes no network requests, and its only links are the titles of documents and
+    the sources that pyLDAvis names. Topics have the numbers of the model throughout. Where there is too much for a page
+    to show, it shows the largest topics and the most typical documents, and says so.
 
     Parameters
     ----------
@@ -149,16 +169,31 @@ def lda_report_html(
         Number of terms in the table for each topic.
     n_documents
         Number of typical documents in the table for each topic.
+    labels
+        A name for each topic; an empty one, or None for all, for the three most relevant terms.
+    scores
+        The numbers of topics that were compared, as returned by
+        :func:`~minillm_lib.topics.model_selection.compare_topic_counts`; None to leave them out.
+    reading
+        What was read and what was passed over, such as a
+        :class:`~minillm_lib.corpora.reading.report.ReadReport`; its text is shown. None to leave it out.
 
     Raises
     ------
     ValueError
-        If ``language`` is unknown, or ``model`` was not fitted on ``bag``.
+        If ``language`` is unknown, ``model`` was not fitted on ``bag``, or there is not one label per topic.
     """
-    if language not in WORDS:
-        raise ValueError(f"language is {language!r}; it must be one of {', '.join(map(repr, WORDS))}")
-    words = WORDS[language]
-    sections = topic_sections(model, bag, words, n_terms=n_terms, n_documents=n_documents)
+    sections = topic_sections(
+        model,
+        bag,
+        language,
+        n_terms=n_terms,
+        n_documents=n_documents,
+        labels=labels,
+        scores=scores,
+        reading=reading,
+    )
+    words = sections["words"]
     n_topics, n_papers = len(sections["topics"]), f"{bag.counts.shape[0]:,}"
     return (
         report_environment()
@@ -166,7 +201,7 @@ def lda_report_html(
         .render(
             language=language,
             title=title or words["title"].format(n_topics=n_topics, n_documents=n_papers),
-            facts=list(_facts(model, bag, words, seconds)),
+            facts=list(_facts(model, bag, sections["dates"], words, seconds)),
             **sections,
         )
     )
@@ -175,35 +210,81 @@ def lda_report_html(
 def topic_sections(
     model: GibbsLDA,
     bag: BagOfWords,
-    words: Mapping[str, str],
+    language: Language,
     *,
     n_terms: int = 10,
     n_documents: int = 3,
+    labels: Sequence[str] | None = None,
+    scores: Sequence[TopicCountScore] | None = None,
+    reading: object = None,
 ) -> dict[str, Any]:
-    """Build the variables of the template ``topic_sections.html``.
-
-    Parameters
-    ----------
-    words
-        The texts of the page in its language, with the keys of
-        :data:`~minillm_lib.viz.lda_report_words.WORDS`.
-
-    Returns
-    -------
-    sections
-        The texts, the topics, pyLDAvis, the figures, and what cleaning dropped.
-    """
-    topics = summarize_topics(model, bag, n_terms=n_terms, n_documents=n_documents)
-    figures = {figure.name: figure for figure in _figures(model, bag, topics, words)}
-    rows = (("convergence", "similarity"), ("over_the_years",), ("top_terms",))
+    """Build the variables of the template ``topic_sections.html``; parameters as in :func:`lda_report_html`."""
+    if language not in WORDS:
+        raise ValueError(f"language is {language!r}; it must be one of {', '.join(map(repr, WORDS))}")
+    words = WORDS[language]
+    topics = summarize_topics(model, bag, n_terms=n_terms, n_documents=n_documents, labels=labels)
+    drawn = sorted(sorted(topics, key=lambda topic: -topic.share)[:MOST_DRAWN], key=lambda topic: topic.topic)
+    is_capped = len(drawn) < len(topics)
+    capped_note = words["largest_only"].format(n=len(drawn)) if is_capped else ""
+    dates = document_periods(bag)
     return {
         "words": {**words, "footer": words["footer"].format(version=__version__)},
+        "explorer_words": {name: words[name] for name in ("document", "found", "nothing")}
+        | {"topic": f"{words['panel_topic']} {{topic}}"},
+        "reading": "" if reading is None else str(reading).strip(),
+        "reading_note": _reading_note(reading, words),
+        "is_translated": language != "en",
         "topics": topics,
         "largest_share": max(topic.share for topic in topics),
-        "pyldavis": pyldavis_html(prepare_pyldavis(model, bag)),
-        "figures": [[figures[name] for name in row if name in figures] for row in rows],
-        "cleaning": bag.report.steps,
+        "stability_note": _stability_note(topics, words),
+        "names": _document_names(bag, topics, words),
+        "data": topic_data(model, bag, topics, dates),
+        "least_share": LEAST_SHARE,
+        "most_topics": MOST_TOPICS,
+        "dates": dates,
+        "pyldavis": pyldavis_html(prepare_pyldavis(model, bag, labels=labels), language=language),
+        "over_time": _over_time(model, bag, dates, topics, drawn, words, capped_note),
+        "drawn_topics": drawn,
+        "capped_note": capped_note,
+        "topic_counts": list(_topic_counts(scores or (), words)),
+        "figures": list(_figures(model, drawn, words, capped_note)),
+        "cleaning": [in_chinese(step) for step in bag.report.steps] if language == "zh" else bag.report.steps,
     }
+
+
+def _stability_note(topics: Sequence[TopicSummary], words: Mapping[str, str]) -> str:
+    if topics[0].stability is None:
+        return ""
+    n_unstable = sum(topic.is_unstable for topic in topics)
+    return words["stability_note"].format(unstable=UNSTABLE, n=n_unstable, n_topics=len(topics))
+
+
+def _reading_note(reading: object, words: Mapping[str, str]) -> str:
+    """Say in the language of the page what was read, as far as it is counted."""
+    if not isinstance(reading, ReadReport):
+        return words["reading_note"]
+    return words["reading_counts"].format(
+        documents=reading.documents,
+        files=reading.files,
+        n_faulty=reading.n_faulty,
+        n_passed_over=len(reading.passed_over),
+        n_empty=len(reading.empty_files),
+        n_replaced=len(reading.replaced_bytes),
+    )
+
+
+def _document_names(
+    bag: BagOfWords, topics: Sequence[TopicSummary], words: Mapping[str, str]
+) -> dict[int, str]:
+    """Return what the table calls each document: its title, or its number and how its text begins."""
+    names = {}
+    for index in {document.index for topic in topics for document in topic.documents}:
+        facts = bag.meta[index]
+        number = words["document"].format(number=index)
+        beginning = " ".join(str(facts.get("snippet") or "").split())[:100]
+        name = str(facts.get("title") or (f"{number}: {beginning}" if beginning else number))
+        names[index] = name if len(name) <= _TITLE_LENGTH else f"{name[:_TITLE_LENGTH]}…"
+    return names
 
 
 def report_environment() -> jinja2.Environment:
@@ -214,8 +295,17 @@ def report_environment() -> jinja2.Environment:
         trim_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["is_web_address"] = is_web_address
+    environment.filters |= {
+        "is_web_address": is_web_address,
+        "script_json": script_json,
+        "single_quoted": _single_quoted,
+    }
     return environment
+
+
+def _single_quoted(page: str) -> str:
+    """Escape a page for an attribute in single quotes; its scripts are full of double ones, which stay short."""
+    return page.replace("&", "&amp;").replace("'", "&#39;")
 
 
 def is_web_address(address: object) -> bool:
@@ -224,13 +314,13 @@ def is_web_address(address: object) -> bool:
 
 
 def _facts(
-    model: GibbsLDA, bag: BagOfWords, words: Mapping[str, str], seconds: float | None
+    model: GibbsLDA, bag: BagOfWords, dates: DocumentPeriods, words: Mapping[str, str], seconds: float | None
 ) -> Iterator[tuple[str, str]]:
-    years = [year for year in document_years(bag) if year is not None]
+    dated = dates.periods[~np.isnat(dates.periods)]
     n_sweeps, n_chains = len(model.log_likelihoods_), len(model.chains_)
     yield words["documents"], f"{bag.counts.shape[0]:,}"
-    if years:
-        yield words["years"], _range(min(years), max(years))
+    if len(dated):
+        yield words["months" if dates.is_monthly else "years"], _range(min(dated), max(dated))
     yield words["vocabulary"], f"{bag.counts.shape[1]:,}"
     yield words["tokens"], f"{model.n_tokens_:,.0f}"
     yield words["n_topics"], str(len(model.topic_word_))
@@ -248,98 +338,139 @@ def _range(low: object, high: object) -> str:
     return str(low) if low == high else f"{low}–{high}"
 
 
+def _over_time(
+    model: GibbsLDA,
+    bag: BagOfWords,
+    dates: DocumentPeriods,
+    topics: Sequence[TopicSummary],
+    drawn: Sequence[TopicSummary],
+    words: Mapping[str, str],
+    capped_note: str,
+) -> dict[str, Any] | None:
+    """Return the heading, caption and panels of the topics over time; None if there is nothing to compare."""
+    found = topic_shares_over_time(model.doc_topic_, document_lengths(model, bag), dates.periods)
+    if len(topics) < 2 or len(found.periods) < 2:
+        return None
+    growth = found.shares[-1] - found.shares[0]
+    up, down = growth.argmax(), growth.argmin()
+    caption = words["over_the_years_note"].format(
+        up=up,
+        up_from=found.shares[0, up],
+        up_to=found.shares[-1, up],
+        down=down,
+        down_from=found.shares[0, down],
+        down_to=found.shares[-1, down],
+    )
+    if dates.n_undated:
+        caption += words["undated"].format(n=dates.n_undated)
+    if dates.unusable:
+        examples = words["comma"].join(dict.fromkeys(text[:30] for text in dates.unusable[:_N_EXAMPLES]))
+        caption += words["unusable_dates"].format(n=len(dates.unusable), examples=examples)
+    # the panels share one scale, so that they can be compared
+    columns = [topic.topic for topic in drawn]
+    shares, low, high = (values[:, columns] for values in (found.shares, found.low, found.high))
+    top = 1.05 * max(shares.max(), np.nan_to_num(high).max())
+    panels = []
+    for place, topic in enumerate(drawn):
+
+        def draw(panel: Axes, place: int = place) -> None:
+            draw_topic_shares(panel, found.periods, shares, place, low=low, high=high)
+            panel.set_ylim(0, top)
+
+        panels.append(
+            {
+                "topic": topic,
+                "image": Picture.small(draw, width=2.25, height=1.5),
+                "alt": words["over_the_years_alt"].format(
+                    topic=topic.topic,
+                    first=found.periods[0],
+                    last=found.periods[-1],
+                    share_from=shares[0, place],
+                    share_to=shares[-1, place],
+                ),
+            }
+        )
+    heading = words["over_the_months" if dates.is_monthly else "over_the_years"]
+    return {"heading": heading, "caption": caption + capped_note, "panels": panels}
+
+
+def _topic_counts(
+    scores: Sequence[TopicCountScore], words: Mapping[str, str]
+) -> Iterator[dict[str, str | Picture]]:
+    """Yield a panel for each measure of the compared numbers of topics."""
+    for name in MEASURES if scores else ():
+
+        def draw(panel: Axes, name: str = name) -> None:
+            draw_topic_counts(panel, scores, name)
+            panel.set_xlabel(words["axis_n_topics"])
+
+        heading = words[f"measure_{name}"]
+        values = words["comma"].join(f"{score.n_topics}: {getattr(score, name):.4g}" for score in scores)
+        yield {
+            "heading": heading,
+            "image": Picture.small(draw),
+            "alt": words["topic_counts_alt"].format(measure=heading, values=values),
+        }
+
+
 def _figures(
-    model: GibbsLDA, bag: BagOfWords, topics: list[TopicSummary], words: Mapping[str, str]
+    model: GibbsLDA, drawn: Sequence[TopicSummary], words: Mapping[str, str], capped_note: str
 ) -> Iterator[_ReportFigure]:
     """Yield the figures for which this model has something to show."""
     yield _convergence(model, words)
-    if len(topics) > 1:
-        yield _similarity(model, topics, words)
-        lengths, years = document_lengths(model, bag), document_years(bag)
-        found_years, shares = topic_shares_by_year(model.doc_topic_, lengths, years)
-        if len(found_years) > 1:
-            yield _over_the_years(found_years, shares, topics, words)
-    figure = plot_top_terms(topics, topic_name=words["panel_topic"], xlabel=words["axis_probability"])
-    yield _report_figure("top_terms", figure, words)
+    if len(drawn) > 1:
+        yield _similarity(model, drawn, words, capped_note)
 
 
 def _convergence(model: GibbsLDA, words: Mapping[str, str]) -> _ReportFigure:
     n_sweeps = len(model.log_likelihoods_)
     burn_in = model.n_sweeps // 2 if model.burn_in is None else model.burn_in
-    figure = plot_convergence(
-        np.arange(1, n_sweeps + 1),
-        [chain.log_likelihoods for chain in model.chains_],
-        best=model.best_chain_,
-        burn_in=burn_in if burn_in < n_sweeps else None,
-        xlabel=words["axis_sweep"],
-        ylabel=words["axis_likelihood"],
-    )
+
+    def draw(axes: Axes) -> None:
+        plot_convergence(
+            np.arange(1, n_sweeps + 1),
+            [chain.log_likelihoods for chain in model.chains_],
+            best=model.best_chain_,
+            burn_in=burn_in if burn_in < n_sweeps else None,
+            xlabel=words["axis_sweep"],
+            ylabel=words["axis_likelihood"],
+            ax=axes,
+        )
+
     first, last = model.log_likelihoods_[[0, -1]]
-    chains = words["convergence_chains"] if len(model.chains_) > 1 else ""
-    return _report_figure(
-        "convergence", figure, words, first=first, last=last, n_sweeps=n_sweeps, chains=chains
-    )
-
-
-def _similarity(model: GibbsLDA, topics: list[TopicSummary], words: Mapping[str, str]) -> _ReportFigure:
-    similarity = topic_similarity(model.topic_word_)
-    pairs = np.triu(similarity, 1)
-    a, b = np.unravel_index(pairs.argmax(), pairs.shape)
-    figure = plot_topic_similarity(
-        similarity,
-        topics,
-        xlabel=words["axis_topic"],
-        ylabel=words["axis_topic"],
-        label=words["axis_similarity"],
-    )
-    return _report_figure("similarity", figure, words, a=a, b=b, most=pairs.max(), n_topics=len(topics))
-
-
-def _over_the_years(
-    years: NDArray[np.int64],
-    shares: NDArray[np.float64],
-    topics: list[TopicSummary],
-    words: Mapping[str, str],
-) -> _ReportFigure:
-    growth = shares[-1] - shares[0]
-    up, down = growth.argmax(), growth.argmin()
-    figure = plot_topic_shares(years, shares, topics, xlabel=words["axis_year"], ylabel=words["axis_share"])
-    return _report_figure(
-        "over_the_years",
-        figure,
-        words,
-        first=years[0],
-        last=years[-1],
-        up=up,
-        up_from=shares[0, up],
-        up_to=shares[-1, up],
-        down=down,
-        down_from=shares[0, down],
-        down_to=shares[-1, down],
-    )
-
-
-def _report_figure(name: str, figure: Figure, words: Mapping[str, str], **found: Any) -> _ReportFigure:
-    """Combine ``figure`` with its texts, with the values that it shows filled in."""
+    chains = words[f"convergence_{model.shown}"] if len(model.chains_) > 1 else ""
     return _ReportFigure(
-        name=name,
-        heading=words[name],
-        caption=words[f"{name}_note"].format(**found),
-        alt=words[f"{name}_alt"].format(**found),
-        image=svg_data_address(figure),
+        name="convergence",
+        heading=words["convergence"],
+        caption=words["convergence_note"].format(chains=chains),
+        alt=words["convergence_alt"].format(first=first, last=last, n_sweeps=n_sweeps),
+        image=Picture.of(draw, height=3.4, wide=5.8),
     )
 
 
-def svg_data_address(figure: Figure) -> str:
-    """Return ``figure`` as the data URL of an SVG image that follows the reader's dark mode.
+def _similarity(
+    model: GibbsLDA, drawn: Sequence[TopicSummary], words: Mapping[str, str], capped_note: str
+) -> _ReportFigure:
+    similarity = topic_similarity(model.topic_word_[[topic.topic for topic in drawn]])
+    pairs = np.triu(similarity, 1)
+    a, b = (drawn[int(row)].topic for row in np.unravel_index(pairs.argmax(), pairs.shape))
 
-    Text stays text, so that any browser draws it in its own fonts, Chinese included.
-    """
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    svg = buffer.getvalue().replace(INK, "var(--ink)").replace(PALE, "var(--pale)")
-    svg = svg.replace("stroke: #ffffff", "stroke: var(--paper)")
-    families = ", ".join(f"'{family}'" for family in font_families())
-    svg = svg.replace(families, "'DejaVu Sans', Verdana, system-ui, sans-serif")
-    svg = svg.replace('<style type="text/css">', f'<style type="text/css">{_SVG_STYLE}', 1)
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode("utf-8")).decode("ascii")
+    def draw(axes: Axes) -> None:
+        plot_topic_similarity(
+            similarity,
+            drawn,
+            xlabel=words["axis_topic"],
+            ylabel=words["axis_topic"],
+            label=words["axis_similarity"],
+            has_names=axes.get_figure(root=True).get_figwidth() > 4,  # type: ignore[union-attr]
+            ax=axes,
+        )
+
+    caption = words["similarity_note"].format(a=a, b=b, most=pairs.max())
+    return _ReportFigure(
+        name="similarity",
+        heading=words["similarity"],
+        caption=caption + capped_note,
+        alt=words["similarity_alt"].format(n_topics=len(drawn)),
+        image=Picture.of(draw, height=1.6 + 0.14 * max(len(drawn), 16), wide=5.8),
+    )

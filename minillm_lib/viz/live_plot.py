@@ -40,7 +40,7 @@ class LivePlot:
     interval
         Minimum number of seconds between redraws.
     baselines
-        Losses to draw as dotted lines, by name.
+        Losses to draw as broken lines, by name.
 
     Attributes
     ----------

@@ -18,8 +18,9 @@ from minillm_lib.analysis.scaling_law import ScalingLaw, fit_scaling_law
 from minillm_lib.io.atomic_write import write_atomically
 from minillm_lib.training.run import RunResult, RunSource
 from minillm_lib.training.run_folder import Record
-from minillm_lib.viz.lda_report import check_report_path, report_environment, svg_data_address
+from minillm_lib.viz.lda_report import check_report_path, report_environment
 from minillm_lib.viz.original_figures import OriginalFigures
+from minillm_lib.viz.pictures import Picture
 from minillm_lib.viz.training_plots import (
     plot_gradient_norms,
     plot_learning_rate,
@@ -240,14 +241,11 @@ def _part(summary: RunSummary, target_perplexity: float | None) -> dict[str, Any
         "name": metrics.name,
         "heading": summary.heading,
         "note": _note(summary),
-        "losses": svg_data_address(plot_losses(metrics, baselines=summary.baselines)),
+        "losses": Picture.of(lambda axes: plot_losses(metrics, baselines=summary.baselines, ax=axes)),
         "panels": [
-            ("learning rate", svg_data_address(plot_learning_rate(metrics))),
-            (
-                "gradient norm",
-                svg_data_address(plot_gradient_norms(metrics)),
-            ),
-            ("tokens per second", svg_data_address(plot_throughput(metrics))),
+            ("learning rate", Picture.small(lambda axes: plot_learning_rate(metrics, ax=axes))),
+            ("gradient norm", Picture.small(lambda axes: plot_gradient_norms(metrics, ax=axes))),
+            ("tokens per second", Picture.small(lambda axes: plot_throughput(metrics, ax=axes))),
         ],
         "verdict": summary.health.verdict,
         "findings": summary.health.findings,
@@ -272,9 +270,9 @@ def _scaling(summary: RunSummary, target_perplexity: float | None) -> dict[str, 
     """Return the figure of the fitted law, what it says in sentences, and a warning; None for no law to report on."""
     if summary.law is None:
         return {"figure": None, "sentences": [summary.no_law], "warning": None} if summary.no_law else None
-    target = None if target_perplexity is None else math.log(target_perplexity)
+    law, target = summary.law, None if target_perplexity is None else math.log(target_perplexity)
     return {
-        "figure": svg_data_address(plot_scaling_law(summary.law, target=target)),
+        "figure": Picture.of(lambda axes: plot_scaling_law(law, target=target, ax=axes)),
         "sentences": list(scaling_sentences(summary, target_perplexity)),
         "warning": scaling_warning(summary, target_perplexity),
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +16,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from minillm_lib.io.optional import optional_imports
+from minillm_lib.topics.periods import is_consecutive
 from minillm_lib.topics.summary import TopicSummary
 from minillm_lib.viz.style import BLUE, ORANGE, PALE, StyledFigure, axes_for, style
 
@@ -22,7 +24,13 @@ with optional_imports("report", "to draw figures"):
     import seaborn as sns
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
+    from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
+
+if TYPE_CHECKING:
+    from minillm_lib.topics.model_selection import TopicCountScore
+
+
+_LEAST_CELL = 0.32  # inches that a number needs to be read
 
 
 def plot_convergence(
@@ -69,52 +77,141 @@ def plot_convergence(
 
 
 def plot_topic_shares(
-    years: ArrayLike,
+    periods: ArrayLike,
     shares: ArrayLike,
     summaries: Sequence[TopicSummary],
     *,
+    low: ArrayLike | None = None,
+    high: ArrayLike | None = None,
     n_columns: int = 5,
     xlabel: str = "year",
     ylabel: str = "share of tokens",
 ) -> Figure:
-    """Draw the share of each topic over the years, in one small panel per topic.
+    """Draw the share of each topic over the years or months, in one small panel per topic.
 
-    The pale lines in a panel are the other topics.
+    Periods that follow each other are joined by a line; where one is missing in between, nothing is drawn. The pale
+    lines in a panel are the other topics.
 
     Parameters
     ----------
-    years
-        ``(n_years,)``.
+    periods
+        Years as numbers, or years or months as ``datetime64``, ``(n_periods,)``.
     shares
-        ``(n_years, n_topics)``, as returned by :func:`~minillm_lib.topics.summary.topic_shares_by_year`.
+        ``(n_periods, n_topics)``, as returned by :func:`~minillm_lib.topics.summary.topic_shares_by_year` or
+        :func:`~minillm_lib.topics.periods.topic_shares_over_time`.
     summaries
         One per topic, as returned by :func:`~minillm_lib.topics.summary.summarize_topics`.
+    low, high
+        Ends of the intervals, ``(n_periods, n_topics)``, drawn as error bars; None for none.
     n_columns
         Maximum number of panels side by side.
 
     Raises
     ------
     ValueError
-        If there are no years, or the shapes do not match.
+        If there are no periods, or the shapes do not match.
     """
-    years, shares = np.asarray(years), np.asarray(shares)
-    if not len(years) or shares.shape != (len(years), len(summaries)):
+    periods, shares = _as_periods(periods), np.asarray(shares)
+    if not len(periods) or shares.shape != (len(periods), len(summaries)):
         raise ValueError(
-            f"shares has shape {shares.shape} for {len(years)} years and {len(summaries)} topics; "
+            f"shares has shape {shares.shape} for {len(periods)} years and {len(summaries)} topics; "
             "it must be (n_years, n_topics) with at least one year"
         )
     with style():
         figure, panels = _small_multiples(len(summaries), n_columns, height=1.75)
         for k, (panel, summary) in enumerate(zip(panels, summaries, strict=True)):
-            panel.plot(years, np.delete(shares, k, axis=1), color=PALE, linewidth=0.8)
-            panel.plot(years, shares[:, k], color=BLUE, marker="o", markersize=3.5)
+            draw_topic_shares(panel, periods, shares, k, low=low, high=high)
             panel.set_title(_two_lines(f"{summary.topic}: {summary.label}"), fontsize=8.5)
-            panel.set_xticks(years[:: -(-len(years) // 3)])
-            panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-            panel.set_ylim(bottom=0)
         figure.supxlabel(xlabel, fontsize=10)
         figure.supylabel(ylabel, fontsize=10)
     return figure
+
+
+def draw_topic_shares(
+    panel: Axes,
+    periods: NDArray[np.datetime64],
+    shares: NDArray[np.float64],
+    k: int,
+    *,
+    low: ArrayLike | None = None,
+    high: ArrayLike | None = None,
+) -> None:
+    """Draw the panel of column ``k`` of :func:`plot_topic_shares`; periods are ``datetime64``."""
+    places = periods.astype(np.int64) + (1970 if np.datetime_data(periods.dtype)[0] == "Y" else 0)
+    gaps = 1 + np.flatnonzero(~is_consecutive(periods))
+    joined, broken = np.insert(places.astype(float), gaps, np.nan), np.insert(shares, gaps, np.nan, axis=0)
+    panel.plot(joined, np.delete(broken, k, axis=1), color=PALE, linewidth=0.8)
+    panel.plot(joined, broken[:, k], color=BLUE, marker="o", markersize=3.5, linewidth=1.2)
+    if low is not None and high is not None:
+        ends = np.asarray(low)[:, k], np.asarray(high)[:, k]
+        panel.vlines(places, *ends, color=BLUE, linewidth=1.2, alpha=0.7)
+    every = -(-len(places) // 3)
+    panel.set_xticks(places[::every], [str(period) for period in periods[::every]])
+    panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    panel.set_ylim(bottom=0)
+
+
+def _as_periods(periods: ArrayLike) -> NDArray[np.datetime64]:
+    values = np.asarray(periods)
+    if np.issubdtype(values.dtype, np.datetime64):
+        return values
+    return (values.astype(np.int64) - 1970).astype("datetime64[Y]")
+
+
+MEASURES = ("perplexity", "coherence", "stability")
+"""What is measured of each number of topics."""
+
+
+def plot_topic_counts(
+    scores: Sequence[TopicCountScore],
+    *,
+    titles: Sequence[str] = (
+        "held-out perplexity (lower is better)",
+        "coherence, NPMI (higher)",
+        "stability (higher)",
+    ),
+    xlabel: str = "number of topics",
+) -> Figure:
+    """Draw what :func:`~minillm_lib.topics.model_selection.compare_topic_counts` measured of each number of topics.
+
+    The panels are perplexity, coherence and stability. The bars are one standard error to each side.
+
+    Raises
+    ------
+    ValueError
+        If there are no scores.
+    """
+    if not scores:
+        raise ValueError("there are no scores to draw")
+    with style():
+        figure = StyledFigure(10.2, 2.8)
+        for panel, name, title in zip(figure.subplots(1, 3), MEASURES, titles, strict=True):
+            draw_topic_counts(panel, scores, name)
+            panel.set_title(title, fontsize=9)
+            panel.set_xlabel(xlabel)
+    return figure
+
+
+def draw_topic_counts(panel: Axes, scores: Sequence[TopicCountScore], name: str) -> None:
+    """Draw one panel of :func:`plot_topic_counts`, that of one of :data:`MEASURES`."""
+    ordered = sorted(scores, key=lambda score: score.n_topics)
+    counts = [score.n_topics for score in ordered]
+    panel.errorbar(
+        counts,
+        [getattr(score, name) for score in ordered],
+        yerr=[getattr(score, f"{name}_error") for score in ordered],
+        color=BLUE,
+        marker="o",
+        markersize=4.5,
+        linestyle="none",
+        capsize=3,
+        linewidth=1.2,
+    )
+    if counts[-1] > 5 * counts[0]:
+        panel.set_xscale("log")
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.set_xticks(counts, [str(count) for count in counts])
+    panel.margins(x=0.12, y=0.15)
 
 
 def plot_topic_similarity(
@@ -124,6 +221,7 @@ def plot_topic_similarity(
     xlabel: str = "topic",
     ylabel: str = "topic",
     label: str = "similarity",
+    has_names: bool = True,
     ax: Axes | None = None,
 ) -> Figure:
     """Draw the similarity of each pair of topics as a heat map, with similar topics side by side.
@@ -138,6 +236,8 @@ def plot_topic_similarity(
         One per topic, as returned by :func:`~minillm_lib.topics.summary.summarize_topics`.
     label
         Label of the colour bar.
+    has_names
+        Whether the rows have the labels of the topics beside their numbers.
     ax
         Axes to draw on; None for a new figure.
     """
@@ -153,13 +253,18 @@ def plot_topic_similarity(
             vmin=off_diagonal.min(initial=1),
             vmax=off_diagonal.max(initial=0),
             cmap=sns.light_palette(BLUE, as_cmap=True),
-            annot=not many,
+            annot=bool(_LEAST_CELL * len(order) < 0.45 * _figure_of(ax).get_figwidth()),
             fmt=".2f",
-            annot_kws={"fontsize": 7},
+            annot_kws={"fontsize": 8},
             linewidths=0 if many else 1,
             rasterized=many,
             xticklabels=[str(summaries[k].topic) for k in order],
-            yticklabels=[f"{_shortened(summaries[k].label, 40)}  {summaries[k].topic}" for k in order],
+            yticklabels=[
+                f"{_shortened(summaries[k].label, 40)}  {summaries[k].topic}"
+                if has_names
+                else str(summaries[k].topic)
+                for k in order
+            ],
             cbar_kws={"label": label, "shrink": 0.8},
             ax=ax,
         )

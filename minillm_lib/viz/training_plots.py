@@ -22,7 +22,6 @@ with optional_imports("report", "to draw figures"):
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.patheffects import withStroke
     from matplotlib.ticker import (
         FuncFormatter,
         Locator,
@@ -34,7 +33,9 @@ with optional_imports("report", "to draw figures"):
 
 XAxis = Literal["tokens", "steps"]
 _MOST_BLOCKS_NAMED = 6
-_DOTS: Mapping[str, Any] = {"marker": "o", "markersize": 3.5, "linewidth": 0.8}
+# not joined: between two evaluations nothing was measured
+_DOTS: Mapping[str, Any] = {"marker": "o", "markersize": 4, "linestyle": "none"}
+_DASHES = (":", "--", "-.", (0, (1, 3)), (0, (6, 3)), (0, (4, 2, 1, 2, 1, 2)))
 
 
 def plot_losses(
@@ -45,13 +46,14 @@ def plot_losses(
 ) -> Figure:
     """Draw the loss of one or several runs in nats per token, with perplexity on the right.
 
-    The faint line is the loss of each batch, the solid line its trend, and the dots are the loss on held-out text.
+    The faint line is the loss of each batch, the solid line its trend, and the dots are the loss on held-out text. The
+    legend stands above the axes, where no curve can cross it.
 
     Parameters
     ----------
     baselines
         Losses to compare with, by name, such as those of :func:`~minillm_lib.analysis.baselines.count_baselines` or
-        the entropy of a grammar. Each is a dotted line.
+        the entropy of a grammar. Each is a broken line.
     x
         Draw over ``"tokens"`` or ``"steps"``.
     ax
@@ -69,11 +71,11 @@ def plot_losses(
             _draw_loss(ax, metrics, colour, x, is_alone=len(every) == 1)
         if len(every) > 1 and any(metrics.evaluations for metrics in every):
             ax.plot([], [], color=INK, label="held-out", **_DOTS)
-        for name, loss in (baselines or {}).items():
-            _draw_baseline(ax, name, loss)
+        for (name, loss), dashes in zip((baselines or {}).items(), cycle(_DASHES), strict=False):
+            _draw_baseline(ax, name, loss, dashes)
         ax.set(ylabel="loss (nats per token)")
         _label_x(ax, x)
-        ax.legend(fontsize=8.5)
+        _legend_above(ax)
         _add_perplexity(ax)
     return _figure_of(ax)
 
@@ -103,19 +105,24 @@ def _draw_trend(
     ax.plot(places, smoothed(medians), color=colour, label=label, zorder=3)
 
 
-def _draw_baseline(ax: Axes, name: str, loss: float, side: Literal["left", "right"] = "right") -> None:
-    ax.axhline(loss, color=INK, linestyle=":", linewidth=1.2, zorder=1.5)
-    text = ax.annotate(
-        name,
-        (side == "right", loss),
-        xycoords=("axes fraction", "data"),
-        xytext=(-3 if side == "right" else 3, 2),
-        textcoords="offset points",
-        ha=side,
+def _draw_baseline(ax: Axes, name: str, loss: float, dashes: Any = ":") -> None:
+    ax.axhline(loss, color=INK, linestyle=dashes, linewidth=1.2, zorder=1.5, label=name)
+
+
+def _legend_above(ax: Axes) -> None:
+    """Put the legend above the axes, where it covers nothing, in as many columns as fit."""
+    _, labels = ax.get_legend_handles_labels()
+    inches = _figure_of(ax).get_figwidth() * ax.get_position().width
+    fitting = int(14 * inches / (6 + max(map(len, labels), default=0)))
+    ax.legend(
         fontsize=8.5,
-        zorder=5,
+        ncols=max(1, min(fitting, len(labels))),
+        loc="lower left",
+        bbox_to_anchor=(0, 1.0),
+        borderaxespad=0.2,
+        columnspacing=1.2,
+        handlelength=1.8,
     )
-    text.set_path_effects([withStroke(linewidth=2, foreground="white")])
 
 
 def plot_learning_rate(*runs: RunSource, x: XAxis = "tokens", ax: Axes | None = None) -> Figure:
@@ -136,7 +143,7 @@ def plot_learning_rate(*runs: RunSource, x: XAxis = "tokens", ax: Axes | None = 
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         _label_x(ax, x)
         if len(every) > 1:
-            ax.legend(fontsize=8.5)
+            _legend_above(ax)
     return _figure_of(ax)
 
 
@@ -159,7 +166,7 @@ def plot_gradient_norms(run: RunSource, *, x: XAxis = "tokens", ax: Axes | None 
         ax.yaxis.set_major_formatter(_PlainLogFormatter())
         ax.yaxis.set_minor_formatter(_PlainLogFormatter(minor_thresholds=(1, 0.4)))
         _label_x(ax, x)
-        ax.legend(fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+        _legend_above(ax)
     return _figure_of(ax)
 
 
@@ -244,11 +251,11 @@ def plot_scaling_law(law: ScalingLaw, *, target: float | None = None, ax: Axes |
         if end_tokens > tokens[-1]:
             ax.plot(end_tokens, end_loss, "D", color=INK, markersize=4.5, label="end of the run")
         if target is not None:
-            _draw_baseline(ax, f"perplexity {math.exp(target):.3g}", target, side="left")
+            _draw_baseline(ax, f"perplexity {math.exp(target):.3g}", target)
         ax.set(xscale="log", xlabel="tokens read", ylabel="loss (nats per token)")
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _count(value)))
         ax.xaxis.set_minor_formatter(NullFormatter())
-        ax.legend(fontsize=8.5)
+        _legend_above(ax)
         _add_perplexity(ax)
     return _figure_of(ax)
 
@@ -268,7 +275,13 @@ class _PerplexityLocator(Locator):
             step * math.floor(low / math.log(10) / step), math.ceil(high / math.log(10)) + 1, step
         )
         ticks = (decade * math.log(10) + math.log(factor) for decade in decades for factor in factors)
-        return [tick for tick in ticks if low <= tick <= high and tick > -1e-9]
+        shown = [tick for tick in ticks if low <= tick <= high and tick > -1e-9]
+        return shown if len(shown) > 1 else self._even_ticks(low, high)
+
+    def _even_ticks(self, low: float, high: float) -> list[float]:
+        """Divide a range within which there is no round perplexity."""
+        perplexities = MaxNLocator(4).tick_values(math.exp(min(low, 700)), math.exp(min(high, 700)))
+        return [math.log(value) for value in perplexities if value > 0 and low <= math.log(value) <= high]
 
 
 class _PlainLogFormatter(LogFormatter):
@@ -286,7 +299,7 @@ def _add_perplexity(ax: Axes) -> None:
 
 
 def _short_number(value: float) -> str:
-    return f"{value:.0e}" if value >= 1e6 else f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+    return f"{value:.0e}" if value >= 1e6 else f"{value:,.4g}" if value >= 10 else f"{value:.3g}"
 
 
 def _metrics(runs: Sequence[RunSource]) -> list[RunResult]:
