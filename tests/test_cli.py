@@ -55,7 +55,7 @@ def test_help_names_every_command():
 
 
 def test_lda_without_documents_finds_ten_topics_of_the_shipped_papers(minillm, tmp_path):
-    result = minillm("lda", "--sweeps", 200, cwd=tmp_path)
+    result = minillm("lda", "--sweeps", 50, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "1,000 documents" in result.stdout
     assert "Gibbs sampling: 100%" in result.stderr
@@ -67,13 +67,19 @@ def test_lda_without_documents_finds_ten_topics_of_the_shipped_papers(minillm, t
     assert "reinforcement learning" in html
 
 
-@pytest.mark.parametrize(("option", "name"), [("--text", "texts"), ("--jsonl", "notes.jsonl")])
-def test_own_documents(minillm, tmp_path, own_documents, option, name):
+@pytest.mark.parametrize(
+    "arguments", [["--text", "texts"], ["--text", "notes.jsonl"], ["notes.jsonl"], ["texts"]]
+)
+def test_own_documents(minillm, tmp_path, own_documents, arguments):
     report = tmp_path / "deep" / "own.html"
+    *option, name = arguments
     path = str(own_documents / name)
-    result = minillm("lda", option, path, "-k", "2", "--sweeps", "60", "--no-learn-priors", "-o", str(report))
+    result = minillm(
+        "lda", *option, path, "-k", "2", "--sweeps", "60", "--no-learn-priors", "-o", str(report)
+    )
     assert result.returncode == 0, result.stderr
-    best = re.findall(r"^. \d +. +\d+\.\d% . (\w+), (\w+), (\w+)", result.stdout, re.MULTILINE)
+    row = r"^. \d +. +\d+\.\d% . +\d\.\d\d +. (\w+), (\w+), (\w+)"
+    best = re.findall(row, result.stdout, re.MULTILINE)
     assert len(best) == 2
     assert [sum(set(terms) <= set(theme.split()) for terms in best) for theme in THEMES] == [1, 1]
     assert "stop words" in result.stdout
@@ -84,7 +90,8 @@ def test_numbers_of_topics_are_compared_on_request(minillm, tmp_path, own_docume
     path = str(own_documents / "texts")
     result = minillm("lda", "--text", path, "-k", "2", "--sweeps", "20", "--compare", "1,2", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    rows = re.findall(r"^. (\d) +. ([\d,]+) ± \d+ +. +-?\d\.\d+ ± \d\.\d+", result.stdout, re.MULTILINE)
+    row = r"^. (\d) +. ([\d,]+) ± \d+ +. +-?\d\.\d+ ± \d\.\d+ +. +\d\.\d\d ± \d\.\d\d"
+    rows = re.findall(row, result.stdout, re.MULTILINE)
     assert [row[0] for row in rows] == ["1", "2"]
     assert int(rows[1][1]) < int(rows[0][1]), "two themes are predicted better by two topics"
 
@@ -93,8 +100,9 @@ def test_numbers_of_topics_are_compared_on_request(minillm, tmp_path, own_docume
     ("arguments", "message"),
     [
         (["lda", "--text", "nowhere"], "nowhere"),
-        (["lda", "--text", "a", "--jsonl", "b"], "exclude each other"),
-        (["lda", "-k", "0"], "'n_topics' parameter of GibbsLDA"),
+        (["lda", "--text", "a", "--jsonl", "b"], "No such option: --jsonl"),
+        (["lda", "-k", "0"], "Invalid value for '--topics'"),
+        (["lda", "--alpha", "0"], "--alpha is 0; it must be greater than 0"),
         (["lda", "--compare", "5;10"], "whole numbers with commas"),
         (["lda", "-o", "."], "is a folder"),
         (["lda", "--report-language", "fr"], "'fr' is not one of 'en', 'zh'"),
@@ -110,8 +118,8 @@ def test_a_mistake_is_one_clear_message_and_no_traceback(minillm, tmp_path, argu
 
 
 def test_a_developer_can_ask_for_the_traceback(minillm, tmp_path):
-    with pytest.raises(ValueError, match="n_topics"):
-        minillm("lda", "-k", "0", cwd=tmp_path, MINILLM_DEBUG="1")
+    with pytest.raises(ValueError, match="alpha"):
+        minillm("lda", "--alpha", "0", cwd=tmp_path, MINILLM_DEBUG="1")
 
 
 def test_doctor_prints_machine_and_presets(minillm):

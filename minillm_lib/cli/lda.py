@@ -2,166 +2,231 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.markup import escape
 
+from minillm_lib.cli import lda_options as options
 from minillm_lib.cli.options import (
     OpenReport,
     ReportLanguage,
     announce_report,
     console,
+    say,
     show_warnings_plainly,
+)
+from minillm_lib.cli.reading_options import (
+    DOCUMENTS_PANEL,
+    Encoding,
+    MaxFaulty,
+    Paths,
+    Reading,
+    Text,
+    TextKey,
+    Unit,
+    open_documents,
 )
 
 if TYPE_CHECKING:
     from minillm_lib.topics.document_term import BagOfWords
     from minillm_lib.topics.gibbs_lda import GibbsLDA
     from minillm_lib.topics.model_selection import TopicCountScore
+    from minillm_lib.topics.topic_model import TopicModel
 
 lda_app = typer.Typer()
 
-_AGREED = 1.05
-_LEAST_SWEEPS_FOR_R_HAT = 8
-_YOURS, _MODEL, _REPORT = "Your own documents", "The model", "The report"
+_SHOWN = {
+    "consensus": "A consensus of the chains is shown.",
+    "central": "The most central chain is shown.",
+}
+_VERDICTS = {
+    "agree": "they agree",
+    "nearly agree": "they nearly agree; more sweeps (--sweeps) would bring them closer",
+    "differ": "they do not agree: they need more sweeps (--sweeps), or have found different topics, as the stability "
+    "of each topic shows",
+}
+_INTERRUPTED = 130
+_SNIPPET_LENGTH = 200
+_MOST_PRINTED = 40
 
 
-@lda_app.command()
+@lda_app.command(cls=options.FilledIn)
 def lda(
-    text: Annotated[
-        Path | None,
-        typer.Option(
-            help="A text, JSON lines or Parquet file, or a folder of them. Markdown loses its markup and code.",
-            rich_help_panel=_YOURS,
-        ),
-    ] = None,
-    jsonl: Annotated[
-        Path | None,
-        typer.Option(
-            help='A JSON lines file (.jsonl): {"text": …, "title": …, "year": …}. The same as --text.',
-            rich_help_panel=_YOURS,
-        ),
-    ] = None,
-    documents: Annotated[
-        Literal["auto", "file", "paragraph", "line"],
-        typer.Option(
-            help="What a document is in a text file. auto: the whole file in a folder; in a single file, a paragraph "
-            "or, if it has only one, a line.",
-            rich_help_panel=_YOURS,
-        ),
-    ] = "auto",
-    text_key: Annotated[
-        str, typer.Option(help="Key of the text in JSON lines and Parquet.", rich_help_panel=_YOURS)
-    ] = "text",
-    encoding: Annotated[
-        str, typer.Option(help="Encoding of the files, such as gb18030.", rich_help_panel=_YOURS)
-    ] = "utf-8",
-    language: Annotated[
-        Literal["auto", "en", "zh"], typer.Option(help="Language of the documents.", rich_help_panel=_YOURS)
-    ] = "auto",
-    min_df: Annotated[
-        int,
-        typer.Option(help="Drop terms found in fewer documents than this.", rich_help_panel=_YOURS),
-    ] = 2,
-    max_df: Annotated[
-        float,
-        typer.Option(
-            help="Drop terms found in more than this share of the documents.", rich_help_panel=_YOURS
-        ),
-    ] = 0.5,
-    topics: Annotated[
-        int, typer.Option("--topics", "-k", help="Number of topics.", rich_help_panel=_MODEL)
-    ] = 10,
-    compare: Annotated[
-        str | None,
-        typer.Option(
-            help="First compare these numbers of topics, such as 5,10,20, by perplexity and coherence.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = None,
-    sweeps: Annotated[
-        int,
-        typer.Option(
-            help="Passes over all tokens; each draws the topic of every token again.", rich_help_panel=_MODEL
-        ),
-    ] = 1000,
-    chains: Annotated[
-        int, typer.Option(help="Independent chains; the likeliest is kept.", rich_help_panel=_MODEL)
-    ] = 4,
-    alpha: Annotated[
-        float, typer.Option(help="Prior weight of each topic in a document.", rich_help_panel=_MODEL)
-    ] = 0.1,
-    beta: Annotated[
-        float, typer.Option(help="Prior weight of each term in a topic.", rich_help_panel=_MODEL)
-    ] = 0.01,
-    learn_priors: Annotated[
-        bool, typer.Option(help="Fit alpha and beta too (Minka's fixed point).", rich_help_panel=_MODEL)
-    ] = False,
-    seed: Annotated[
-        int, typer.Option(help="The same seed gives the same topics.", rich_help_panel=_MODEL)
-    ] = 0,
-    threads: Annotated[
-        int | None, typer.Option(help="Number of threads; all cores by default.", rich_help_panel=_MODEL)
-    ] = None,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Where the HTML report goes.", rich_help_panel=_REPORT)
-    ] = Path("lda-report.html"),
+    ctx: typer.Context,
+    paths: Paths = None,
+    text: Text = None,
+    documents: Unit = "auto",
+    text_key: TextKey = None,
+    encoding: Encoding = None,
+    max_faulty: MaxFaulty = 0.01,
+    language: options.Language = "auto",
+    repairs: options.Repairs = "all",
+    stop_words: options.StopWords = "default",
+    keep: options.Keep = None,
+    user_dict: options.UserDict = None,
+    min_df: options.MinDf = "2",
+    max_df: options.MaxDf = "0.5",
+    max_terms: options.MaxTerms = None,
+    phrases: options.Phrases = True,
+    lemmas: options.Lemmas = True,
+    duplicates: options.Duplicates = "drop",
+    topics: options.Topics = 10,
+    compare: options.Compare = None,
+    seed_words: options.SeedWords = None,
+    sweeps: options.Sweeps = None,
+    chains: options.Chains = None,
+    shown: options.Shown = None,
+    alpha: options.Alpha = None,
+    beta: options.Beta = None,
+    learn_priors: options.LearnPriors = None,
+    seed: options.Seed = 0,
+    threads: options.Threads = None,
+    checkpoint: options.Checkpoint = None,
+    output: options.Output = Path("lda-report.html"),
+    labels: options.Labels = None,
+    save: options.Save = None,
+    export: options.Export = None,
+    export_format: options.ExportFormat = "csv",
+    snippets: options.Snippets = True,
     report_language: ReportLanguage = "en",
     open_report: OpenReport = False,
 ) -> None:
     """Find topics by LDA: in 1,000 NeurIPS papers, or in your own documents.
 
     Prints the topics and writes a self-contained HTML report with pyLDAvis inside.
+
+    Two examples:
+
+    minillm lda notes/ -k 20 --save model/
+
+    minillm lda survey.xlsx --text-key answer --compare 5,10,20 --export results/
     """
-    from minillm_lib.topics.gibbs_lda import GibbsLDA
-    from minillm_lib.topics.summary import summarize_topics, topic_table
+    from minillm_lib.topics.export import check_export_folder, export_model
+    from minillm_lib.topics.topic_model import TopicModel, check_model_folder
 
     show_warnings_plainly()
-    if text is not None and jsonl is not None:
-        raise ValueError("--text and --jsonl exclude each other: give one of them")
-    write_report = _report_writer(output)
-    own = text or jsonl
-    if own is None:
-        from minillm_lib.topics.neurips_papers import load_neurips
-
-        bag = load_neurips()
-    else:
-        bag = _own_documents(own, documents, text_key, encoding, language, min_df, max_df)
-    n_documents, n_terms = bag.counts.shape
-    console.print(f"{n_documents:,} documents, {n_terms:,} terms, {bag.counts.sum():,} tokens")
-
-    model = GibbsLDA(
+    own = [*(paths or ()), *(text or ())]
+    model = options.model_of_options(
         topics,
-        n_sweeps=sweeps,
+        sweeps=sweeps,
+        chains=chains,
+        shown=shown,
         alpha=alpha,
         beta=beta,
-        learn_alpha=learn_priors,
-        learn_beta=learn_priors,
-        n_chains=chains,
-        n_threads=threads,
-        random_state=seed,
+        learn_priors=learn_priors,
+        seed=seed,
+        threads=threads,
+        checkpoint=checkpoint,
     )
-    if compare is not None:
-        _print_comparison(model, bag, compare)
-    seconds = model.fit_with_bar(bag.counts)
-    if chains > 1 and sweeps >= _LEAST_SWEEPS_FOR_R_HAT:
-        verdict = "they agree" if model.r_hat_ < _AGREED else "they found different modes"
-        console.print(
-            f"R-hat over {chains} chains: {model.r_hat_:.2f} ({verdict}); the likeliest chain is kept"
+    candidates = options.counts_of(compare, "--compare") if compare is not None else []
+    seeds = _seeds(seed_words, topics)
+    names = _names(labels, seeds, topics)
+    write_report = _report_writer(output)
+    if save is not None:
+        check_model_folder(save)
+    if export is not None:
+        check_export_folder(export, export_format)
+    if own:
+        cleaning = options.cleaning_of_options(
+            language=language,
+            repairs=repairs,
+            stop_words=stop_words,
+            keep=keep,
+            user_dict=user_dict,
+            min_df=min_df,
+            max_df=max_df,
+            max_terms=max_terms,
+            phrases=phrases,
+            lemmas=lemmas,
+            duplicates=duplicates,
         )
-    console.print(topic_table(summarize_topics(model, bag)))
-    if write_report is None:
-        return
-    title = None
-    if own is None:
-        title = {
-            "en": f"{topics} topics of 1,000 NeurIPS papers, 2013–2017",
-            "zh": f"1,000 篇 NeurIPS 论文（2013–2017）的 {topics} 个主题",
-        }[report_language]
-    path = write_report(output, model, bag, title=title, seconds=seconds, language=report_language)
-    announce_report(path, open_report)
+        reading = open_documents(
+            own, unit=documents, text_key=text_key, encoding=encoding, max_faulty=max_faulty
+        )
+        bag = _own_documents(reading, cleaning, snippets)
+    else:
+        _refuse_without_documents(ctx)
+        reading, bag = None, _shipped_papers()
+    _say_size(bag, topics)
+    if seeds:
+        model.set_params(seed_terms=_seed_terms(seeds, bag, topics))
+
+    scores = _compare(model, bag, candidates) if candidates else None
+    seconds, was_stopped = _fit(model, bag)
+    _say_convergence(model)
+    found = TopicModel(model, bag, names)
+    _print_topics(found)
+    if save is not None:
+        found.save(save)
+        say(f"The model: {save} (next: minillm topics apply {save} --text NEW_DOCUMENTS)")
+    if export is not None:
+        written = export_model(found, export, table_format=export_format)
+        say(f"Exported to {export}: {', '.join(path.name for path in written)}")
+    if write_report is not None:
+        path = write_report(
+            output,
+            model,
+            bag,
+            title=None if own else _title_of_papers(topics)[report_language],
+            seconds=seconds,
+            language=report_language,
+            labels=names,
+            scores=scores,
+            reading=None if reading is None else reading.report,
+        )
+        announce_report(path, open_report)
+    if was_stopped:
+        raise typer.Exit(_INTERRUPTED)
+
+
+def _seeds(path: Path | None, n_topics: int) -> dict[str, list[str]]:
+    from minillm_lib.topics.words.word_files import read_seed_words
+
+    seeds = {} if path is None else read_seed_words(path)
+    if len(seeds) > n_topics:
+        raise ValueError(
+            f"--seed-words {path} has words for {len(seeds)} topics, but the model has {n_topics}"
+        )
+    return seeds
+
+
+def _names(labels: Path | None, seeds: dict[str, list[str]], n_topics: int) -> tuple[str, ...] | None:
+    """Return a name per topic, empty where there is none: from a file or, without it, the labels of the seed words."""
+    from minillm_lib.topics.words.word_files import read_labels
+
+    if labels is not None:
+        return read_labels(labels, n_topics)
+    return (*seeds, *[""] * (n_topics - len(seeds))) if seeds else None
+
+
+def _seed_terms(seeds: dict[str, list[str]], bag: BagOfWords, n_topics: int) -> Any:
+    from minillm_lib.topics.seeding import seed_matrix
+    from minillm_lib.topics.words.word_files import terms_of_seeds
+
+    return seed_matrix(terms_of_seeds(seeds, bag), bag.vocabulary, n_topics)
+
+
+def _refuse_without_documents(ctx: typer.Context) -> None:
+    """Refuse options on documents and words where there are no documents of one's own, rather than ignore them.
+
+    Raises
+    ------
+    ValueError
+        If one is given.
+    """
+    panels = (DOCUMENTS_PANEL, options.WORDS_PANEL)
+    for option in ctx.command.params:
+        source = ctx.get_parameter_source(str(option.name))
+        is_given = source is not None and source.name == "COMMANDLINE"
+        if is_given and getattr(option, "rich_help_panel", None) in panels:
+            raise ValueError(
+                f"{option.opts[0]} is for documents of your own: give their files or folders too, as in "
+                "minillm lda notes/"
+            )
 
 
 def _report_writer(output: Path):  # type: ignore[no-untyped-def]  # write_lda_report, which is imported here
@@ -177,48 +242,99 @@ def _report_writer(output: Path):  # type: ignore[no-untyped-def]  # write_lda_r
     return write_lda_report
 
 
-def _own_documents(
-    path: Path,
-    documents: Literal["auto", "file", "paragraph", "line"],
-    text_key: str,
-    encoding: str,
-    language: Literal["auto", "en", "zh"],
-    min_df: int,
-    max_df: float,
-) -> BagOfWords:
-    from minillm_lib.corpora.files import read_files
+def _shipped_papers() -> BagOfWords:
+    from minillm_lib.topics.neurips_papers import load_neurips
+
+    return load_neurips()
+
+
+def _title_of_papers(n_topics: int) -> dict[str, str]:
+    return {
+        "en": f"{n_topics} topics of 1,000 NeurIPS papers, 2013–2017",
+        "zh": f"1,000 篇 NeurIPS 论文（2013–2017）的 {n_topics} 个主题",
+    }
+
+
+def _own_documents(reading: Reading, cleaning: dict[str, Any], with_snippets: bool) -> BagOfWords:
+    """Read and clean documents, and say what was read, left out and changed."""
+    from minillm_lib.corpora.files import ReadError
     from minillm_lib.topics.document_term import bag_of_words
 
-    with console.status(f"Reading and cleaning {path} …"):
-        found = read_files(path, documents=documents, text_key=text_key, encoding=encoding, strip_markup=True)
-        bag = bag_of_words(found, language=language, min_df=min_df, max_df=max_df)
-    console.print(str(bag.report), highlight=False, markup=False)
+    length = _SNIPPET_LENGTH if with_snippets else 0
+    with reading.said_at_the_end(console, options.in_options):
+        try:
+            bag = bag_of_words(reading.documents, snippet_length=length, progress=True, **cleaning)
+        except ReadError:
+            raise
+        except ValueError as error:
+            raise ValueError(options.in_options(str(error))) from error
+    say(str(bag.report))
     return bag
 
 
-def _print_comparison(model: GibbsLDA, bag: BagOfWords, candidates: str) -> None:
+def _say_size(bag: BagOfWords, n_topics: int) -> None:
+    n_documents, n_terms = bag.counts.shape
+    say(f"{n_documents:,} documents, {n_terms:,} terms, {bag.counts.sum():,} tokens")
+    if n_topics > n_documents:
+        console.print(
+            f"[yellow]{n_topics} topics are more than there are documents ({n_documents:,}); most of them will stay "
+            "empty. Fewer topics (-k), or smaller documents (--documents), say more[/yellow]",
+            highlight=False,
+        )
+
+
+def _compare(model: GibbsLDA, bag: BagOfWords, candidates: Sequence[int]) -> list[TopicCountScore]:
     from rich.table import Table
+    from sklearn.base import clone
 
     from minillm_lib.topics.model_selection import compare_topic_counts
 
-    try:
-        counts = [int(count) for count in candidates.split(",")]
-    except ValueError:
-        raise ValueError(
-            f"--compare {candidates!r}: give whole numbers with commas between, such as 5,10,20"
-        ) from None
-    table = Table(
-        "topics", "held-out perplexity", "coherence (NPMI)", title="How many topics?", title_justify="left"
-    )
-    with console.status("Comparing …") as status:
-
-        def show(score: TopicCountScore) -> None:
-            status.update(f"Comparing … {score.n_topics} topics done")
-            table.add_row(
-                str(score.n_topics),
-                f"{score.perplexity:,.0f} ± {score.perplexity_error:.0f}",
-                f"{score.coherence:.3f} ± {score.coherence_error:.3f}",
-            )
-
-        compare_topic_counts(bag.counts, counts, estimator=model, progress=show)
+    columns = ("topics", "held-out perplexity", "coherence (NPMI)", "stability")
+    table = Table(*columns, title="How many topics?", title_justify="left")
+    estimator = clone(model).set_params(checkpoint=None, seed_terms=None)
+    scores = compare_topic_counts(bag.counts, candidates, estimator=estimator, verbose=True)
+    for score in scores:
+        table.add_row(
+            str(score.n_topics),
+            f"{score.perplexity:,.0f} ± {score.perplexity_error:.0f}",
+            f"{score.coherence:.3f} ± {score.coherence_error:.3f}",
+            f"{score.stability:.2f} ± {score.stability_error:.2f}",
+        )
     console.print(table)
+    return scores
+
+
+def _fit(model: GibbsLDA, bag: BagOfWords) -> tuple[float, bool]:
+    """Fit the model with a progress bar; return the seconds that it took, and whether it was stopped before the end.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If it was stopped before the first sweep had ended.
+    """
+    start = time.perf_counter()
+    try:
+        return model.fit_with_bar(bag), False
+    except KeyboardInterrupt:
+        if not hasattr(model, "topic_word_"):
+            raise
+    return time.perf_counter() - start, True
+
+
+def _say_convergence(model: GibbsLDA) -> None:
+    from minillm_lib.topics.evaluation import convergence_verdict
+
+    if hasattr(model, "r_hat_"):  # with one chain, or a few sweeps, there is none
+        verdict = _VERDICTS[convergence_verdict(model.r_hat_)]
+        r_hat = f"{model.r_hat_:.2f}" if model.r_hat_ < 100 else "over 100"
+        say(f"R-hat over {len(model.chains_)} chains: {r_hat}; {verdict}. {_SHOWN[model.shown]}")
+
+
+def _print_topics(found: TopicModel) -> None:
+    from minillm_lib.topics.summary import topic_table
+
+    summaries = found.summaries()
+    largest = sorted(summaries, key=lambda summary: -summary.share)[:_MOST_PRINTED]
+    console.print(topic_table([summary for summary in summaries if summary in largest]))
+    if len(largest) < len(summaries):
+        say(f"These are the {len(largest)} largest of {len(summaries)} topics; the report has all of them.")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from minillm_lib.cli.grade import grade_app
 from minillm_lib.cli.lda import lda_app
@@ -15,9 +16,24 @@ from minillm_lib.cli.model import model_app
 from minillm_lib.cli.options import OpenReport, ReportLanguage, announce_report, console
 from minillm_lib.cli.runs import runs_app
 from minillm_lib.cli.text import data_app, tokenizer_app
+from minillm_lib.cli.topics import topics_app
 from minillm_lib.cli.train import train_app
+from minillm_lib.io.terminal import make_output_safe, printable
+
+
+class _Commands(TyperGroup):
+    """The commands; one that is interrupted ends in a line, as every mistake does."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print("\ninterrupted", file=sys.stderr)
+            raise typer.Exit(130) from None
+
 
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -72,6 +88,7 @@ def demo(
 
 # The order in which `minillm --help` lists the commands.
 app.add_typer(lda_app)
+app.add_typer(topics_app, name="topics")
 app.add_typer(model_app)
 app.add_typer(train_app)
 app.add_typer(runs_app)
@@ -84,17 +101,21 @@ def main() -> None:
     """Run the command; a user's mistake ends in one line, not in a traceback (set MINILLM_DEBUG=1 to see it)."""
     from minillm_lib.io.optional import MissingPackageError
 
+    make_output_safe()
     try:
         app()
-    except (ValueError, OSError, MissingPackageError) as error:
+    except (ValueError, OSError, MissingPackageError, MemoryError) as error:
         if os.environ.get("MINILLM_DEBUG"):
             raise
-        print(f"error: {_in_words(error)}", file=sys.stderr)
+        print(f"error: {printable(_in_words(error))}", file=sys.stderr)
         sys.exit(2)
 
 
 def _in_words(error: Exception) -> str:
     """Return the message; for a configuration that pydantic refuses, each key with its value and what is allowed."""
+    if isinstance(error, MemoryError):
+        asked_for = f" ({error})" if str(error) else ""
+        return f"the memory of this machine is not enough{asked_for}; use fewer documents, terms or topics"
     from pydantic import ValidationError
 
     from minillm_lib.training.overrides import in_one_line

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
+from rich.markup import escape
+
+from minillm_lib.io.terminal import PrintableConsole, printable
 
 if TYPE_CHECKING:
     from minillm_lib.model.decoder import MiniLLM
 
-console = Console()
-notes = Console(stderr=True, style="dim", highlight=False)
+console = PrintableConsole()
+notes = PrintableConsole(stderr=True, style="dim", highlight=False)
 
 Language = Literal["en", "zh"]
 
@@ -52,7 +54,7 @@ TRAINED = Path("checkpoints/sft.pt")
 def announce_report(path: Path, wanted: bool) -> None:
     """Say where a report is and how large, and open it in the browser if that is wanted."""
     console.print(
-        f"The report: [bold]{path}[/bold] ({path.stat().st_size / 2**20:.1f} MiB)",
+        f"The report: [bold]{escape(str(path))}[/bold] ({path.stat().st_size / 2**20:.1f} MiB)",
         highlight=False,
         soft_wrap=True,
     )
@@ -67,7 +69,7 @@ def say(text: str) -> None:
 
 def show_warnings_plainly() -> None:
     """Print warnings without the line of code that they come from."""
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {printable(message)}\n"
 
 
 def parse_options(options: Sequence[str] | None) -> dict[str, str | list[str]]:

@@ -1,0 +1,165 @@
+"""The options that say how a user's documents are read; ``minillm lda`` and ``minillm topics apply`` share them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from minillm_lib.corpora.document import Document
+    from minillm_lib.corpora.files import ReadReport
+
+DOCUMENTS_PANEL = "Your own documents"
+
+Paths = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Files, folders and globs, the same as --text.",
+        metavar="PATHS",
+        show_default=False,
+    ),
+]
+Text = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A file, a folder or a glob such as 'notes/*.txt'; may be given several times. Text, Markdown, HTML, PDF, "
+        "Word, CSV, Excel, JSON, JSON lines and Parquet, also compressed.",
+        metavar="PATH",
+        rich_help_panel=DOCUMENTS_PANEL,
+        show_default=False,
+    ),
+]
+Unit = Annotated[
+    Literal["auto", "file", "paragraph", "line", "row"],
+    typer.Option(
+        "--documents",
+        help="What a document is. auto: each file of a folder; of a single text file, a paragraph or a line; of a "
+        "table, a row.",
+        rich_help_panel=DOCUMENTS_PANEL,
+    ),
+]
+TextKey = Annotated[
+    str | None,
+    typer.Option(
+        help="The column or key that holds the text. By default 'text' or, without it, the one with the longest texts.",
+        metavar="NAME",
+        rich_help_panel=DOCUMENTS_PANEL,
+        show_default=False,
+    ),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        help="The encoding of the files, such as gb18030 or cp1252; detected by default.",
+        metavar="NAME",
+        rich_help_panel=DOCUMENTS_PANEL,
+        show_default=False,
+    ),
+]
+MaxFaulty = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Share of the records that may be broken. Broken ones are skipped and named; more of them are an error.",
+        metavar="SHARE",
+        rich_help_panel=DOCUMENTS_PANEL,
+    ),
+]
+
+
+@dataclass
+class Reading:
+    """A user's documents as a stream, and the report that is complete once they have been read.
+
+    Attributes
+    ----------
+    documents
+        The documents; reading begins with the first of them.
+    report
+        What was read and what was not.
+    """
+
+    documents: Iterator[Document]
+    report: ReadReport = field(repr=False)
+
+    @contextmanager
+    def said_at_the_end(self, console: Console, wording: Callable[[str], str] = str) -> Iterator[None]:
+        """Say what was read when the block ends, once: the reader's own warning says the same and is not repeated.
+
+        What was left out or changed, and guesses that are uncertain, stand out. Other warnings follow.
+
+        Parameters
+        ----------
+        wording
+            Changes the wording of the other warnings.
+        """
+        from minillm_lib.corpora.files import ReadError
+
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                yield
+        except ReadError:  # its message says it all
+            raise
+        except Exception:
+            self._say(console)
+            raise
+        self._say(console)
+        for warning in caught:
+            if str(warning.message) != str(self.report):
+                message = wording(str(warning.message))
+                warnings.warn_explicit(message, warning.category, warning.filename, warning.lineno)
+
+    def _say(self, console: Console) -> None:
+        first, *others = str(self.report).splitlines()
+        expected = {first, *self.report.notes} - set(self.report.doubts)
+        for line in (first, *others):
+            style = None if line in expected else "yellow"
+            console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def open_documents(
+    paths: Sequence[str],
+    *,
+    unit: Literal["auto", "file", "paragraph", "line", "row"],
+    text_key: str | None,
+    encoding: str | None,
+    max_faulty: float,
+) -> Reading:
+    """Check the options, and return the documents of some paths as a stream.
+
+    Raises
+    ------
+    ValueError, OSError
+        As :func:`~minillm_lib.corpora.files.read_files` does at its call.
+    """
+    from minillm_lib.corpora.files import ReadReport, read_files
+
+    report = ReadReport()
+    documents = read_files(
+        paths[0] if len(paths) == 1 else list(paths),
+        documents=unit,
+        text_key=text_key,
+        encoding=encoding,
+        strip_markup=True,
+        max_faulty_share=max_faulty,
+        report=report,
+    )
+    return Reading(_with_sources(documents), report)
+
+
+def _with_sources(documents: Iterator[Document]) -> Iterator[Document]:
+    """Yield the documents with their source among what is known of them, so that results can name it.
+
+    Where a table has a column of that name, which may be a newspaper, it is called ``file``.
+    """
+    for document in documents:
+        name = "file" if "source" in document.meta else "source"
+        yield replace(document, meta={**document.meta, name: document.source})
