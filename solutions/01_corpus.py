@@ -88,13 +88,15 @@ lemmas = [terms.lemma(word) for word in words if word]
 print([(word, base) for word, base in zip(filter(None, words), lemmas, strict=True) if word != base])
 
 # %% [markdown]
-# **Stop words.** `the`, `are` and `for` stand in every paper, and so do `propose` and `novel`: they say that this is an
-# abstract, not what it is about. Numbers and single characters go too. The library's recipe does all three steps:
+# **Stop words.** `the`, `are` and `for` stand in every text; `propose` and `novel` stand in every abstract: they say that
+# this is one, not what it is about. The library's list has the former; `abstracts` adds the latter, which in other
+# texts may well be subjects (think of letters about a *novel*). Numbers and single characters go too. The library's
+# recipe does all three steps:
 
 # %%
-stop_words = terms.default_stop_words("en")
+stop_words = terms.default_stop_words("en", abstracts=True)
 kept = [word for word in lemmas if not terms.is_stop_word(word, stop_words) and not word.isdigit()]
-recipe = terms.TermRecipe("en", lemmatize=True, stop_words=stop_words)
+recipe = terms.TermRecipe.make("en", stop_words="abstracts")
 print(kept)
 print("equal to the library's:", kept == recipe.terms(sentence))
 
@@ -194,11 +196,11 @@ check.document_term_counts(document_term_counts)
 
 # %% [markdown]
 # The library's `bag_of_words` does sections 1 to 4 in one call. On three small texts, with nothing cut off for being
-# rare or frequent:
+# rare or frequent, and with the language given (by default it is guessed, for which three lines are few):
 
 # %%
 texts = ["A topic model for papers.", "Neural nets model words; a neural topic model.", "Kernels and priors."]
-tiny = bag_of_words(texts, min_df=1, max_df=1.0, phrases=False)
+tiny = bag_of_words(texts, language="en", stop_words="abstracts", min_df=1, max_df=1.0, phrases=False)
 print(pd.DataFrame(tiny.counts.toarray(), columns=tiny.vocabulary))
 
 # %% [markdown]
@@ -225,7 +227,7 @@ print(f"{papers.meta[0]['title']}:")
 print({str(papers.vocabulary[term]): int(row[term]) for term in np.argsort(-row, kind="stable")[:6]})
 
 # %% [markdown]
-# Each step of the cleaning left an account of what it did:
+# Each step of the cleaning left an account of what it did (`LaTeX, words` are words that were part of commands or formulas):
 
 # %%
 report = pd.DataFrame(papers.report.to_list())
@@ -234,7 +236,8 @@ print(report[["name", "affected", "total", "unit", "share"]].to_string(index=Fal
 
 # %% [markdown]
 # How many tokens are left after each step? A *token* is one occurrence of a term. A phrase makes one token of several;
-# the last two rows of the table cut the terms of fewer than three papers and those of more than 300.
+# the last four rows of the table cut the terms of fewer than three papers and those of more than 300, counted once as
+# terms and once as tokens.
 
 # %%
 affected = {step.name: step.affected for step in papers.report.steps}

@@ -577,10 +577,10 @@ for number, of_chains in found.items():
 # once. Here all get there in the end. On real text they need not: notebook 03 has to deal with that.
 #
 # `GibbsLDA` wraps the sampler as a scikit-learn estimator: it runs one or several chains, averages over the states after
-# the burn-in, and folds in new documents.
+# the burn-in, and folds in new documents. Here one chain is enough:
 
 # %%
-lda = GibbsLDA(K, n_sweeps=400, alpha=alpha, beta=beta, n_threads=1, random_state=0).fit(counts)
+lda = GibbsLDA(K, n_sweeps=400, alpha=alpha, beta=beta, n_chains=1, random_state=0).fit(counts)
 distance = np.abs(lda.topic_word_[:, None] - bars[None]).sum(axis=2) / 2
 of_bar = distance.argmin(axis=0)  # the topic that is nearest to each bar
 print("bars found:", bars_found(lda.topic_word_), "by different topics:", len(set(of_bar)) == K)

@@ -9,8 +9,8 @@
 # # 03 · Topics of a thousand papers
 #
 # **What you build.** Ten topics of 1,000 NeurIPS papers, an interactive map of them, and the tools by which one judges a
-# topic model: relevance, held-out perplexity, coherence, and R-hat over several chains. Then what the topics say about
-# five years of research, and what they cannot say about any text.
+# topic model: relevance, held-out perplexity, coherence, and, over several chains, R-hat and the stability of each topic.
+# Then what the topics say about five years of research, and what they cannot say about any text.
 #
 # **What you need.** Notebook 01 (the document–term matrix) and 02 (Gibbs sampling).
 #
@@ -18,7 +18,7 @@
 #
 # > **中文提要** 用 1,000 篇 NeurIPS 论文（2013–2017）训练十个主题，并学会如何判断主题模型的好坏：用 relevance（λ 在“概率高”与
 # > “独特”之间折中）挑选代表词；用 pyLDAvis 交互浏览（离线可用）；用留出困惑度与 NPMI 一致性选择主题数 K——两个指标意见相反；
-# > 用四条链和 R-hat 检查收敛，结果发现各链停在不同的模式上，哪些主题可信要看它们是否在各链重复出现；用自助法给主题随年份的变化加上
+# > 用四条链和 R-hat 检查收敛，结果发现各链停在不同的模式上，哪些主题可信要看它们是否在各链重复出现（主题稳定性）；用自助法给主题随年份的变化加上
 # > 置信区间；最后证明 LDA 看不见词序：打乱文档中的词，概率完全不变。
 
 # %%
@@ -31,6 +31,7 @@ from scipy.optimize import linear_sum_assignment
 
 from minillm_lib import GibbsLDA, bag_of_words, check, load_neurips
 from minillm_lib.topics import Tokens, compare_topic_counts, evaluation, pyldavis, summary
+from minillm_lib.topics.stability import UNSTABLE
 from minillm_lib.viz import BLUE, ORANGE, PALE, topic_plots, use_style
 
 use_style()
@@ -38,14 +39,14 @@ use_style()
 # %% [markdown]
 # ## 1 · Ten topics
 #
-# Four chains of 200 sweeps over the counts of notebook 01, side by side. The estimates are averages over the second half
-# of the chain that has the highest likelihood there.
+# Four chains of 1,000 sweeps over the counts of notebook 01, side by side; $\alpha$ and $\beta$ are 0.1. All of these are the
+# defaults. Of each chain, the second half is averaged. Then the chains are compared, and what they agree on is shown: a
+# *consensus*, which section 5 takes apart.
 
 # %%
 papers = load_neurips()
 print(papers)
-lda = GibbsLDA(n_topics=10, n_sweeps=200, alpha=0.1, beta=0.05, n_chains=4, random_state=0)
-lda.fit(papers.counts)
+lda = GibbsLDA(n_topics=10, random_state=0).fit(papers)
 print("topics:", lda.topic_word_.shape, " shares:", lda.doc_topic_.shape, " chains:", len(lda.chains_))
 
 # %%
@@ -54,7 +55,7 @@ topic_plots.plot_top_terms(topics)
 
 # %% [markdown]
 # **What to see.** Each panel is a topic, with its share of all tokens and its ten most telling terms (what that means
-# comes in a moment). Most can be named at once: Bayesian inference, neuroscience, deep learning, bandits. Nobody told the
+# comes in a moment). Most can be named at once: Bayesian inference, neuroscience, deep learning, decisions. Nobody told the
 # model these fields; it knows only which terms go together in a paper. One or two panels are a mixture of what was left
 # over. That is normal, and section 5 shows how to tell such topics from the others.
 #
@@ -118,7 +119,7 @@ plt.show()
 # %% [markdown]
 # **What to see.** With $\lambda = 1$ some terms stand high of which a good part lies in other topics (much pale beyond the
 # blue), such as `task`. With $\lambda = 0$ the pale part is gone, but most terms are now rare: what is true of a few
-# dozen tokens says little about a seventh of the corpus. $\lambda = 0.6$ keeps the frequent terms, and moves those up that are
+# dozen tokens says little about a tenth of the corpus. $\lambda = 0.6$ keeps the frequent terms, and moves those up that are
 # this topic's own.
 #
 # ### The map
@@ -138,8 +139,9 @@ topic_plots.plot_topic_similarity(summary.topic_similarity(lda.topic_word_), top
 
 # %% [markdown]
 # **What to see.** 1 would be the same distribution over terms, 0 no term in common. All topics are clearly apart (no value
-# above 0.3), and the block in the upper half is one of theory and methods, which share terms with one another more than
-# with the applications below.
+# above 0.4). Two of the three closest pairs make sense: images with deep networks, optimisation with matrices. The third
+# (5 and 3) is a pair of mixtures of what was left over. The three topics at the bottom, on brains, deep networks and
+# images, share fewer terms with those of theory and methods above than these with one another.
 #
 # ## 3 · Two measures of quality
 #
@@ -178,11 +180,11 @@ check.completion_perplexity(completion_perplexity)
 
 # %%
 seen, unseen = papers.counts[:900], papers.counts[900:]
-small = GibbsLDA(10, n_sweeps=100, alpha=0.1, beta=0.05, n_threads=1, random_state=0).fit(seen)
+small = GibbsLDA(10, n_sweeps=100, n_chains=1, random_state=0).fit(seen)
 observed, hidden = evaluation.split_tokens(Tokens.from_matrix(unseen.astype(float)), seed=0)
 observed_counts = np.zeros(unseen.shape)
 np.add.at(observed_counts, (observed.documents, observed.terms), 1)
-overall = np.asarray(seen.sum(axis=0)).ravel() + 0.05
+overall = np.asarray(seen.sum(axis=0)).ravel() + 0.1
 scores = {
     "uniform": seen.shape[1],
     "overall frequencies": evaluation.completion_perplexity(
@@ -217,32 +219,21 @@ print("equal to the library's:", np.isclose(by_hand, lda.coherence(papers.counts
 # ## 4 · How many topics?
 #
 # The number $K$ is ours to choose. Cross-validation shows what the two measures think of it: fit on two thirds of the
-# papers, measure on the last third, three times.
+# papers, measure on the last third, three times. A third measure comes with it: do the three fits find the same topics?
+# This *stability* is 1 if they do; section 5 says how it is measured. To save time, each fit is one short chain.
 
 # %%
-estimator = GibbsLDA(n_sweeps=60, alpha=0.1, beta=0.05, n_transform_sweeps=40)
+estimator = GibbsLDA(n_sweeps=200, n_chains=1, n_transform_sweeps=40)
 candidates = compare_topic_counts(papers.counts, (2, 5, 10, 20, 40), estimator=estimator)
-figure, axes = plt.subplots(1, 2, figsize=(8, 3))
-for axis, measure in zip(axes, ("perplexity", "coherence"), strict=True):
-    values = [getattr(score, measure) for score in candidates]
-    errors = [getattr(score, f"{measure}_error") for score in candidates]
-    axis.errorbar([score.n_topics for score in candidates], values, errors, color=BLUE, marker="o", capsize=3)
-    axis.set(
-        xscale="log",
-        xlabel="number of topics K",
-        ylabel=f"held-out {measure}" + (" (NPMI)" if measure == "coherence" else ""),
-    )
-    axis.set_xticks([2, 5, 10, 20, 40], ["2", "5", "10", "20", "40"], minor=False)
-    axis.minorticks_off()
-plt.show()
-perplexities, coherences = ([getattr(s, m) for s in candidates] for m in ("perplexity", "coherence"))
-print("best K by perplexity:", candidates[int(np.argmin(perplexities))].n_topics)
+print("best K by perplexity:", min(candidates, key=lambda score: score.perplexity).n_topics)
+topic_plots.plot_topic_counts(candidates)
 
 # %% [markdown]
-# **What to see.** The two measures contradict each other. Perplexity (left, lower is better) is still falling at
-# $K = 40$: more topics predict better. Coherence (right, higher is better) only falls: the finer the topics, the less
+# **What to see.** The first two measures contradict each other. Perplexity (left, lower is better) is still falling at
+# $K = 40$: more topics predict better. Coherence (middle, higher is better) only falls: the finer the topics, the less
 # their top terms keep company. Both are right. Chang et al. (2009, "Reading tea leaves") found the same with human
-# readers: models that predict better can have topics that people understand worse.
+# readers: models that predict better can have topics that people understand worse. Stability (right) sides with coherence:
+# two topics are found again, and of ten or more only about half of each. (The bars are one standard error to each side.)
 #
 # So $K$ depends on the purpose. To predict, take many. To get an overview of a field, take as many topics as you are
 # ready to read and name; ten is what fits on a page. There is no true number in the data.
@@ -255,17 +246,19 @@ print("best K by perplexity:", candidates[int(np.argmin(perplexities))].n_topics
 # %%
 chains = [chain.log_likelihoods for chain in lda.chains_]
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.2))
-topic_plots.plot_convergence(np.arange(1, 201), chains, best=lda.best_chain_, burn_in=100, ax=axes[0])
-topic_plots.plot_convergence(np.arange(101, 201), [c[100:] for c in chains], best=lda.best_chain_, ax=axes[1])
+topic_plots.plot_convergence(np.arange(1, 1001), chains, best=lda.best_chain_, burn_in=500, ax=axes[0])
+topic_plots.plot_convergence(
+    np.arange(501, 1001), [c[500:] for c in chains], best=lda.best_chain_, ax=axes[1]
+)
 axes[0].set_title("all sweeps")
 axes[1].set_title("the second half")
 plt.show()
 
 # %% [markdown]
-# **What to see.** Blue is the chain with the highest likelihood; at the dotted line the burn-in ends. On the left, all
-# four climb and seem to have arrived after 100 sweeps. On the right, with the scale of
-# the second half, they have not: they are still climbing, slowly, and some lie below others for as long as we watch. One
-# curve on the scale of the left would have looked fine.
+# **What to see.** Blue is the chain on which section 1 was built; at the dotted line the burn-in ends. On the left, all
+# four climb and seem to have arrived after 200 sweeps. On the right, with the scale of the second half, they have not:
+# they wander up and down over a hundred sweeps and more, and blue lies below others for most of the time. One curve on
+# the scale of the left would have looked fine.
 #
 # **R-hat** puts that into a number (Gelman and Rubin 1992; Vehtari et al. 2021,
 # [arXiv:1903.08008](https://arxiv.org/abs/1903.08008)). Cut each chain into halves, so that a drift shows as a difference
@@ -316,19 +309,21 @@ def by_analysis_of_variance(values):
     return np.sqrt((n - 1) / n + stats.f_oneway(*normal).statistic / n)
 
 
-halves = np.array([half for chain in chains for half in (chain[100:150], chain[150:])])
+halves = np.array([half for chain in chains for half in (chain[500:750], chain[750:])])
 by_hand = max(by_analysis_of_variance(v) for v in (halves, np.abs(halves - np.median(halves))))
 print("equal to the library's:", np.isclose(by_hand, lda.r_hat_), " above 1.01:", bool(lda.r_hat_ > 1.01))
 print(f"R-hat of our four chains: {lda.r_hat_:.1f}")
 
 # %% [markdown]
-# Far above 1.01: the chains have not converged. Patience helps less than one would hope: after 2,000 sweeps, ten times as
-# many, we found an R-hat of 1.2. Each chain has settled near a good arrangement of topics, a *mode*, and to reach another
+# Far above 1.01: the chains have not converged. Patience helps less than one would hope: after 5,000 sweeps, five times as
+# many, we found an R-hat of 1.1. Each chain has settled near a good arrangement of topics, a *mode*, and to reach another
 # one it would have to move hundreds of tokens through worse states.
 #
 # What does that mean for the topics? Ask whether they come back. The topics of two chains have no common order, so we
 # match them: the *overlap* of two topics is the probability mass that they share, $\sum_w \min(\varphi_{kw},
-# \varphi'_{kw})$, and the best matching makes the total overlap as large as possible.
+# \varphi'_{kw})$, and the best matching makes the total overlap as large as possible. `best_chain_` is the most *central*
+# chain, the one whose topics the others find best; its topics we match with those of the other three. The mean of the
+# three overlaps is the topic's **stability**.
 
 # %%
 reference = lda.chains_[lda.best_chain_].topic_word
@@ -337,20 +332,37 @@ overlaps = []
 for other in others:
     overlap = np.minimum(reference[:, None], other[None]).sum(axis=2)
     overlaps.append(overlap[linear_sum_assignment(overlap, maximize=True)])
-by_stability = np.argsort(-np.mean(overlaps, axis=0), kind="stable")
+stability = np.mean(overlaps, axis=0)
+print("equal to the library's:", np.allclose(stability, lda.stability_))
+by_stability = np.argsort(-stability, kind="stable")
 figure, axis = plt.subplots(figsize=(7, 3.4))
 for overlap in overlaps:
     axis.plot(overlap[by_stability], range(10), "o", color=BLUE, alpha=0.6)
 axis.set_yticks(range(10), [f"{topics[k].label}  {k}" for k in by_stability])
+axis.axvline(UNSTABLE, color=ORANGE, linestyle=":")
 axis.set(xlim=(0, 1), xlabel="overlap with the matched topic of each other chain", ylabel="topic")
 axis.invert_yaxis()
 plt.show()
 
 # %% [markdown]
-# **What to see.** At the top are topics of which every other chain has found most: they are in the data. At the bottom are
-# some of which the other chains have less than half: what was left over, put together by chance. Of these a report should
-# not speak. R-hat alone would have condemned all ten alike. (With 2,000 sweeps, half of the overlaps are above 0.7: there
-# patience does help.)
+# **What to see.** At the top are topics of which every other chain has found most: they are in the data. Further down are
+# some that two chains have found nearly alike, while the third has cut the field in another way. At the bottom are two
+# of which the others have only about half: what was left over, put together by chance. The dotted line, at 0.6, is the
+# library's threshold: even if terms are dealt to documents at random, topics overlap by 0.5 to 0.6, because all contain
+# the frequent terms. Of a topic whose stability is lower a report should not speak, or only with a warning. R-hat alone
+# would have condemned all ten alike. (Patience helps little: with 5,000 sweeps, the mean stability rose from 0.71 to
+# 0.73.)
+#
+# So which topics should one show? The likelihood does not tell: here the chain with which the others agree most has the
+# lowest. Averaging all chains would mix topics that have nothing to do with each other. The **consensus** of section 1
+# lies in between: each topic of the central chain is averaged with its matches, but only with those that overlap with it
+# by at least 0.6. Topic 3 has none, and is the central chain's own.
+
+# %%
+found = lda.match_overlap_ >= UNSTABLE  # (n_chains, n_topics); the central chain's own overlap is 1
+matched = np.array([chain.topic_word[order] for chain, order in zip(lda.chains_, lda.matches_, strict=True)])
+by_hand = (found[:, :, None] * matched).sum(axis=0) / found.sum(axis=0)[:, None]
+print("equal to the library's:", np.allclose(by_hand, lda.topic_word_))
 
 # %% [markdown]
 # ## 6 · Over the years
@@ -393,9 +405,13 @@ print("the deep learning topic grew in every bootstrap sample:", bool(min(c[deep
 
 # %% [markdown]
 # **What to see.** Pale intervals contain zero: of those topics one cannot even say whether they grew or shrank. The one
-# large change is at the top: deep learning about doubled its share. As all shares add up to 1, others must have lost;
+# large change is at the top: deep learning more than doubled its share. As all shares add up to 1, others must have lost;
 # by their intervals those were the classical methods at the bottom. Note what an interval does *not* contain: it takes the
-# topics as given, and section 5 said that some of them are chance. Read this figure together with the one before.
+# topics as given, and section 5 said that some of them are chance. The topic that comes second here, blue as if it had
+# surely grown, is the least stable of all. Read this figure together with that of section 5.
+#
+# (The library's `topic_shares_over_time` gives the shares of each year with an interval, by a formula instead of the
+# bootstrap.)
 
 # %% [markdown]
 # ## 7 · What LDA cannot see
@@ -404,7 +420,7 @@ print("the deep learning topic grew in every bootstrap sample:", bool(min(c[deep
 
 # %%
 texts = ["The network explains the graph, not the kernel.", "Not the kernel, the graph explains the network."]
-bag = bag_of_words(texts, min_df=1, max_df=1.0, phrases=False)
+bag = bag_of_words(texts, language="en", min_df=1, max_df=1.0, phrases=False)
 print(bag.vocabulary.tolist(), bag.counts.toarray().tolist())
 
 # %% [markdown]
@@ -445,12 +461,12 @@ print(len(orders), "orders, all of the same probability:", np.allclose(orders, o
 #   and characteristic.
 # - Perplexity measures prediction, coherence what a reader sees. They disagree about $K$, which is a choice, not a fact.
 # - Run several chains. R-hat shows that on real text they stay in different modes; matching the topics shows which of them
-#   come back.
+#   come back: their stability. What the chains agree on is the consensus.
 # - A change over years needs an interval. Here one story is beyond doubt.
 # - LDA cannot see the order of words: all orders of a document have the same probability.
 #
 # **In the library:** `minillm_lib/topics/evaluation.py`, `minillm_lib/topics/model_selection.py`,
-# `minillm_lib/topics/summary.py`, `minillm_lib/topics/pyldavis.py`. On the command line, `minillm lda` makes a report of
+# `minillm_lib/topics/stability.py`, `minillm_lib/topics/summary.py`, `minillm_lib/topics/pyldavis.py`. On the command line, `minillm lda` makes a report of
 # your own texts.
 # **Next:** [04 · Tokenizers](04_tokenizer.ipynb), with which the second half of the course begins: texts as sequences.
 #

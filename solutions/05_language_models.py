@@ -213,7 +213,7 @@ print(f"loss {-log_p['unigram'].mean():.2f}, the library's {library.loss(test_st
 
 # %%
 counts = np.array([np.bincount(tokens, minlength=V) for tokens in train_tokens])
-lda = GibbsLDA(20, n_sweeps=100, alpha=0.1, beta=0.01, n_threads=1, random_state=0).fit(counts)
+lda = GibbsLDA(20, n_sweeps=100, alpha=0.1, beta=0.01, n_chains=1, random_state=0).fit(counts)
 print("topics:", lda.topic_word_.shape)
 
 # %% [markdown]

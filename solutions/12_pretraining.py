@@ -217,8 +217,8 @@ print("ever better than before:          ", (np.diff(held_out) < 0).all())
 # **What to see.** The curve begins at $\ln V$. Within some 30 steps it falls below the unigram model, for how frequent each
 # token is, is quickly learned. Then it slows down: to predict a token *from its context* is harder. The bigram model is
 # still ahead at the end. It has counted all ten million tokens, seventy times what the run has read; the run of
-# `configs/pretrain-tiny.yaml`, of 380 steps, passes it, and that of the 26 M model leaves it far behind. The dots lie on
-# the curve or a little above: they are measured at one moment, while the curve is smoothed over the steps before. Nothing
+# `configs/pretrain-tiny.yaml`, of 380 steps, passes it, and that of the 26 M model leaves it far behind. The dots lie close
+# to the curve, not on it: they are measured at one moment, while the curve is smoothed over the steps before. Nothing
 # is known by heart, for at a seventieth of an epoch training text is as new as held-out text; where dots rise *above* the
 # curve and stay there, that has changed.
 #

@@ -171,7 +171,7 @@ def test_the_defaults_that_answers_name_are_those_of_the_code():
         return {name: each.default for name, each in signature(function).parameters.items()}
 
     lda = defaults(GibbsLDA.__init__)
-    assert (lda["alpha"], lda["beta"], lda["n_topics"], lda["thin"]) == (0.1, 0.01, 10, 10)
+    assert (lda["alpha"], lda["beta"], lda["n_topics"], lda["thin"]) == (0.1, 0.1, 10, 10)
     assert (lda["burn_in"], lda["n_transform_sweeps"]) == (None, 20)
     bag = defaults(bag_of_words)
     assert (bag["phrase_min_count"], bag["phrase_min_npmi"]) == (5, 0.3)
