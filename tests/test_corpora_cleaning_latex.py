@@ -40,7 +40,7 @@ LATEX = [
     (r"where \(x_i\) is $\epsilon$", "where xi is epsilon"),
     (r"$x$ and $y$", "x and y"),
     ("$a\n+ b$ ends", " ends"),
-    (r"one\footnote{Two words.} three", "oneTwo words. three"),
+    (r"one\footnote{Two words.} three", "one Two words. three"),
     (r"\begin{itemize}\item one\end{itemize}", " one"),
     (r"\emphone-sided, \textitAppGrad", "one-sided, AppGrad"),
     (r"Erd\H{o}s, Ren\'e, \'Etude, \"Uber, Fran\c{c}ois", "Erdős, René, Étude, Über, François"),
@@ -85,3 +85,24 @@ def test_words_survive_where_there_is_no_command(parts: list[str], blank: str) -
 @settings(deadline=None)
 def test_any_text_can_be_stripped(text: str) -> None:
     assert isinstance(strip_latex(text), str)
+
+
+@pytest.mark.parametrize(("text", "plain"), [
+    (r"\noindent\textbf{Background} of \emph{it}", "Background of it"),
+    (r"\emph{We} found\footnote{A note.} that", "We found A note. that"),
+    (r"\textbf{Ann Smith}\\University of Oslo", "Ann Smith University of Oslo"),
+    (r"Line one\\Line two\\\emph{line} three", "Line one Line two line three"),
+    (r"escaped twice: \\textbf{bold} \\emph{text}", "escaped twice: bold text"),
+])  # fmt: skip
+def test_no_word_runs_into_a_command(text, plain):
+    assert " ".join(strip_latex(text).split()) == plain
+
+
+@pytest.mark.parametrize("text", [
+    r"copy \\server\share\text\new.doc now",
+    r"see \\srv01\data\sum\cap",
+    "5$, 10$ ou 15$",
+    "$10, 5$ and 3",
+])  # fmt: skip
+def test_network_paths_and_lists_of_prices_stay(text):
+    assert strip_latex(text) == text

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import random
 
@@ -123,3 +124,37 @@ def test_bytes_that_are_no_text_are_refused_in_words(tmp_path, content):
 def test_random_bytes_are_in_no_encoding():
     assert guess_encoding(os.urandom(4000)) is None
     assert guess_encoding(bytes(byte | 0x80 for byte in os.urandom(4000))) is None
+
+
+def test_short_files_of_gbk_are_not_taken_for_valid_or_damaged_utf8(tmp_path):
+    texts = ["联通", "今天天气很好我们去公园玩", "大家都觉得这个东西不错", "态度好好好", "物流太慢客服态度差"]
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.txt").write_bytes(text.encode("gbk"))
+    assert [document.text for document in read_files(tmp_path)] == texts
+
+
+@pytest.mark.parametrize("text", ["été", "µ", "Ж", "naïve", "“a”"])
+def test_a_few_letters_of_utf8_stay_utf8(tmp_path, text):
+    for number in range(3):
+        (tmp_path / f"{number}.txt").write_text(text, encoding="utf-8")
+    assert [document.text for document in read_files(tmp_path)] == [text] * 3
+
+
+def test_an_encoding_that_fits_every_byte_is_preferred_to_a_close_one_that_does_not(tmp_path):
+    text = "รัฐบาลได้หารือเกี่ยวกับมาตรการใหม่เพื่อสนับสนุนเศรษฐกิจ"
+    (tmp_path / "t.txt").write_bytes(text.encode("cp874"))
+    with pytest.warns(UserWarning, match="taken for cp874, but may be gb18030"):
+        assert [document.text for document in read_files(tmp_path / "t.txt")] == [text]
+
+
+@pytest.mark.parametrize("name", ["t.txt", "t.json", "t.jsonl"])
+def test_a_replacement_character_that_the_file_holds_is_no_damage(tmp_path, name):
+    texts = ["a � b and more", "词 � 句"] * 30
+    content = "\n".join(texts) if name == "t.txt" else json.dumps(texts, ensure_ascii=False)
+    report = ReadReport()
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    assert [
+        d.text
+        for d in read_files(tmp_path / name, documents="line" if name == "t.txt" else "auto", report=report)
+    ] == texts
+    assert not report.replaced_bytes

@@ -103,10 +103,19 @@ def test_a_cut_file_gives_what_comes_before(tmp_path):
     assert [document.text for document in documents] == TEXTS[1:]
 
 
-@pytest.mark.parametrize("value", ["null", "NaN", "5", "[]", "{}", '"  "'])
-def test_what_is_no_text_is_a_fault(tmp_path, value):
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        *(
+            (value, r"1 record \(11\.11%\) without text left out: .*t\.jsonl:9")
+            for value in ("null", "NaN", '"  "')
+        ),
+        *((value, r"t\.jsonl:9: no text") for value in ("5", "[]", "{}")),
+    ],
+)
+def test_what_is_no_text_is_left_out_and_said(tmp_path, value, said):
     good = '{"text": "good"}\n' * 8
-    with pytest.warns(UserWarning, match=r"t\.jsonl:9: (no|empty) text"):
+    with pytest.warns(UserWarning, match=said):
         assert len(read(tmp_path, "t.jsonl", f'{good}{{"text": {value}}}\n')) == 8
 
 
@@ -171,3 +180,11 @@ def test_a_list_of_other_things_is_no_text(tmp_path, value):
     report = ReadReport()
     assert len(read(tmp_path, "t.json", json.dumps(records), report=report)) == 2
     assert "'text' is of type list" in str(report)
+
+
+def test_objects_under_names_of_their_own_are_records_if_they_share_a_text(tmp_path):
+    named = {f"doc{n}": {"text": f"this is text {n}"} | ({"year": 2000} if n else {}) for n in range(3)}
+    documents = read(tmp_path, "t.json", json.dumps(named))
+    assert [document.text for document in documents] == ["this is text 0", "this is text 1", "this is text 2"]
+    assert documents[1].meta == {"year": 2000}
+    assert rows_within({"user": {"name": "Bob B"}, "post": {"body": "a text"}}) is None

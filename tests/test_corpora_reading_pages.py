@@ -111,7 +111,7 @@ def test_pdfs_that_cannot_be_read_are_named_with_the_reason(tmp_path):
     assert f"  1 .pdf, not a PDF file, or a broken one: {tmp_path / 'page.pdf'}" in lines
 
 
-def word(*paragraphs, title="", doctype="", padding=0):
+def word(*paragraphs, title="", doctype="", padding=0, footnote=""):
     file = io.BytesIO()
     office = "http://schemas.openxmlformats.org"
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -131,6 +131,17 @@ def word(*paragraphs, title="", doctype="", padding=0):
             f'{doctype}<w:document xmlns:w="{namespace}"><w:body>{body}</w:body></w:document>'
             + " " * padding,
         )
+        if footnote:
+            archive.writestr(
+                "word/_rels/document.xml.rels",
+                f'<Relationships xmlns="{office}/package/2006/relationships"><Relationship Id="f" '
+                f'Target="footnotes.xml" Type="{office}/officeDocument/2006/relationships/footnotes"/></Relationships>',
+            )
+            archive.writestr(
+                "word/footnotes.xml",
+                f'<w:footnotes xmlns:w="{namespace}"><w:footnote w:id="2"><w:p><w:r><w:t>{footnote}</w:t></w:r></w:p>'
+                "</w:footnote></w:footnotes>",
+            )
         if title:
             archive.writestr(
                 "docProps/core.xml",
@@ -147,6 +158,14 @@ def test_a_word_file_gives_its_paragraphs(tmp_path, name):
     assert [document.text for document in read_files(path)] == ["Dear Sir", "你好 & goodbye"]
     (document,) = read_files(path, documents="file")
     assert (document.text, document.meta) == ("Dear Sir\n\n你好 & goodbye", {"title": "A Letter"})
+
+
+def test_a_word_file_gives_its_footnotes_and_breaks_its_lines(tmp_path):
+    pytest.importorskip("mammoth")
+    body = 'one</w:t><w:br/><w:t>two</w:t><w:footnoteReference w:id="2"/><w:t>'
+    path = write(tmp_path, "t.docx", word(body, "three", footnote="a note"))
+    (document,) = read_files(path, documents="file")
+    assert document.text == "one\ntwo\n\nthree\n\na note"
 
 
 ENTITIES = '<!DOCTYPE d [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>'

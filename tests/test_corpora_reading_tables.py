@@ -98,7 +98,16 @@ def test_rows_of_another_length_are_named(tmp_path):
             tmp_path, "t.csv", "id,text\n1,a b\n2,c,d,e\n3\n4,f g\n5,\n6,h\n7,i\n8,j\n", max_faulty_share=0.5
         )
     assert texts == ["a b", "f g", "h", "i", "j"]
-    assert report.by_kind == {"wrong number of cells": 2, "no text": 1}
+    assert (report.by_kind, report.n_empty) == ({"wrong number of cells": 2}, 1)
+
+
+def test_empty_cells_are_left_out_and_counted_but_are_not_broken(tmp_path):
+    cells = ["an answer in words", "", "  ", "another answer", ""] * 40
+    table = "id,answer\n" + "".join(f"{number},{cell}\n" for number, cell in enumerate(cells))
+    with pytest.warns(UserWarning, match=r"120 records \(60\.00%\) without text left out: .*t\.csv:3, .* …"):
+        texts, _, report = read(tmp_path, "t.csv", table, max_faulty_share=0)
+    assert len(texts) == 80
+    assert (report.n_empty, report.n_faulty) == (120, 0)
 
 
 def test_a_table_may_be_one_document(tmp_path):
@@ -147,7 +156,8 @@ def test_excel_gives_a_document_a_row(tmp_path, name):
     )
     content = gzip.compress(content) if name.endswith("gz") else content
     with pytest.warns(
-        UserWarning, match=r"(?s)\[Sheet\]:6: no text.*a sheet with other columns than the first: .*\[Notes\]"
+        UserWarning,
+        match=r"(?s)without text left out: .*\[Sheet\]:6.*a sheet with other columns than the first: .*\[Notes\]",
     ):
         texts, meta, report = read(tmp_path, name, content)
     assert texts == ["abstract number 1", "abstract number 2"] * 2
@@ -186,7 +196,7 @@ def test_parquet_keeps_plain_values(tmp_path, name):
     file = io.BytesIO()
     parquet.write_table(pyarrow.table(columns), file)
     content = gzip.compress(file.getvalue()) if name.endswith("gz") else file.getvalue()
-    with pytest.warns(UserWarning, match=r":2: no text \('Body' is empty\)"):
+    with pytest.warns(UserWarning, match="1 record .* without text left out: .*:2"):
         texts, meta, _ = read(tmp_path, name, content)
     assert texts == ["some text", "more text"]
     assert meta == [{"when": "2005-01-02", "score": 1.5}, {"when": "2006-01-01T10:00:00"}]
@@ -211,3 +221,32 @@ def test_an_archive_that_lies_about_its_size_is_refused(tmp_path):
     content = file.getvalue().replace((100_000).to_bytes(4, "little"), (10).to_bytes(4, "little"))
     with pytest.raises(ReadError, match=r"1 \.xlsx, broken"):
         read(tmp_path, "t.xlsx", content)
+
+
+def test_excel_may_name_the_separator_in_a_line_of_its_own(tmp_path):
+    texts, meta, _ = read(
+        tmp_path, "t.csv", "sep=;\r\nid;answer\r\n1;yes, it is a text\r\n2;no, not at all\r\n"
+    )
+    assert texts == ["yes, it is a text", "no, not at all"]
+    assert meta[0] == {"id": "1"}
+
+
+def test_a_title_above_the_header_is_left_out_and_said(tmp_path):
+    table = "Survey of 2020,,\n,,\nid,answer,group\n" + "".join(
+        f"{n},a long answer of number {n},g\n" for n in range(5)
+    )
+    texts, meta, report = read(tmp_path, "t.csv", table)
+    assert texts == [f"a long answer of number {n}" for n in range(5)]
+    assert meta[0] == {"id": "0", "group": "g"}
+    assert "the first line names them; 2 rows above it left out" in str(report)
+
+
+def test_a_column_that_is_named_text_may_hold_as_many_commas_in_each_row(tmp_path):
+    rows = [f"good, cheap, number {n}" for n in range(5)]
+    assert read(tmp_path, "t.csv", "\n".join(["text", *rows]))[0] == rows
+
+
+def test_rows_of_many_lengths_under_names_are_a_doubt(tmp_path):
+    table = "id,text,note\n" + "".join(f"{n},a text of the table{',good' * (n % 2)}\n" for n in range(9))
+    with pytest.warns(UserWarning, match="rows would have different numbers of cells"):
+        read(tmp_path, "t.csv", table)

@@ -236,3 +236,11 @@ def test_own_stop_words_come_on_top_of_the_list_of_the_language(language: str) -
     assert "the" in TermRecipe.make(language, stop_words=None, more_stop_words=["boat"]).terms(text)
     with pytest.raises(ValueError, match="more_stop_words is the text 'boat'"):
         TermRecipe.make(language, more_stop_words="boat")
+
+
+@pytest.mark.parametrize("language", ["en", "de", "zh"])
+def test_words_to_keep_may_have_signs(language: str) -> None:
+    recipe = TermRecipe.make(language, stop_words=None, keep=["C++", "c#", ".net", "node.js", "AT&T"])
+    words = recipe.words("C++11, C#; ASP.NET, .NET; Node.js at AT&T; AT&TX 用C++编程")
+    kept = [word for word in words if word in recipe.keep]
+    assert kept == ["c++", "c#", ".net", "node.js", "at&t", "c++"]

@@ -79,6 +79,14 @@ def test_united_spellings_are_final(counts: dict[str, int]) -> None:
     assert set(united) | set(united.values()) <= set(counts)
 
 
+def test_numbers_are_left_as_they_are_written() -> None:
+    assert [lemma(word) for word in ("1990s", "2000s", "mp3s")] == ["1990s", "2000s", "mp3s"]
+
+
+def test_greek_capitals_without_accents_are_the_same_words() -> None:
+    assert unite_spellings({"ελλαδα": 1, "ελλάδα": 3}, "el") == {"ελλαδα": "ελλάδα"}
+
+
 def test_spellings_of_other_languages_are_united_by_their_marks_only() -> None:
     assert unite_spellings({"dios": 3, "dio": 9, "non-linear": 2, "nonlinear": 3}, "es") == {}
     assert unite_spellings({"مُحَمَّد": 1, "محمد": 5}, "ar") == {"مُحَمَّد": "محمد"}

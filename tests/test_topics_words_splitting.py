@@ -180,3 +180,13 @@ def test_syllables_of_tibetan_are_joined_by_their_point() -> None:
     recipe = TermRecipe("bo", phrases=frozenset(["སྐད ཡིག"]))
     assert recipe.terms("སྐད་ཡིག་བོད") == ["སྐད་ཡིག", "བོད"]
     assert recipe.phrase_terms == {"སྐད་ཡིག"}
+
+
+@pytest.mark.parametrize(("language", "text", "words"), [
+    ("en", "O’Neill and O'Brien's l'Hôpital, don't", "o'neill and o'brien l'hôpital don"),
+    ("de", "D'Angelo, geht's", "d'angelo geht"),
+    ("tr", "O'nun, Ankara'dan", "o ankara"),
+    ("ro", "oraşul şi oraș", "orașul și oraș"),
+])  # fmt: skip
+def test_what_follows_an_apostrophe_is_cut_but_not_from_a_name(language: str, text: str, words: str) -> None:
+    assert [word for word in split_words(text, language) if word] == words.split()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import stopwordsiso
 
+from minillm_lib.topics.terms import TermRecipe
 from minillm_lib.topics.words.stop_words import default_stop_words, is_stop_word
 
 
@@ -53,3 +54,11 @@ def test_subjects_are_no_stop_words() -> None:
 def test_a_language_without_words_is_refused(language: str) -> None:
     with pytest.raises(ValueError, match=f"'{language}'"):
         default_stop_words(language)
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("el", "είναι αυτό ότι ΟΤΙ έχει αλλά"), ("ro", "și şi acești aceşti")]
+)
+def test_accents_and_old_letters_do_not_hide_a_stop_word(language: str, words: str) -> None:
+    recipe = TermRecipe.make(language)
+    assert recipe.terms(words) == []

@@ -44,6 +44,7 @@ from minillm_lib.corpora.reading.report import (
     Fault,
     ReadError,
     ReadReport,
+    TextUnit,
     Unusable,
     shown,
     without_faults,
@@ -67,6 +68,7 @@ def read_files(
     paths: Paths,
     *,
     documents: DocumentUnit = "auto",
+    text_unit: TextUnit | None = None,
     text_key: str | None = None,
     separator: str | None = None,
     encoding: str | None = None,
@@ -102,6 +104,8 @@ def read_files(
     documents
         ``"file"``, ``"paragraph"`` or ``"line"`` for texts; a row is a document of a table, unless it is ``"file"``.
         ``"row"`` reads tables and JSON only. ``"auto"`` guesses.
+    text_unit
+        With ``"auto"``, what a document is in texts, instead of a guess: the ``report.unit`` of an earlier reading.
     text_key
         The column or key of the text, also ``"post.body"`` for one inside of another; in a table without column names,
         its number. None for ``"text"`` or, where there is none, the column of the longest texts, which is said.
@@ -135,6 +139,8 @@ def read_files(
     if documents not in get_args(DocumentUnit):
         allowed = ", ".join(map(repr, get_args(DocumentUnit)))
         raise ValueError(f"documents is {documents!r}; allowed are {allowed}")
+    if text_unit is not None and text_unit not in get_args(TextUnit):
+        raise ValueError(f"text_unit is {text_unit!r}; allowed are None, 'file', 'paragraph', 'line'")
     check_encoding(encoding)
     if separator == "":
         raise ValueError("separator is empty; allowed is a string of one character or more, or None")
@@ -146,7 +152,16 @@ def read_files(
     encodings = Encodings(encoding, report, list(filter(may_be_plain_text, files)))
     rows = RowReader(text_key, report)
     reader = _Reader(
-        documents, separator, strip_markup, max_record_bytes, report, files, is_named, encodings, rows
+        documents,
+        text_unit,
+        separator,
+        strip_markup,
+        max_record_bytes,
+        report,
+        files,
+        is_named,
+        encodings,
+        rows,
     )
     return without_faults(reader.read_all(), report, max_faulty_share)
 
@@ -156,6 +171,7 @@ class _Reader:
     """Reads one file after the other, as :func:`read_files` was told."""
 
     documents: DocumentUnit
+    text_unit: TextUnit | None
     separator: str | None
     strip_markup: bool
     limit: int
@@ -220,7 +236,7 @@ class _Reader:
     def _from_delimited(self, path: Path, encoding: str) -> Iterator[Document | Fault]:
         lines = self._records(path, "\n", encoding, keep_blank=True)
         table = DelimitedTable(lines, self.limit, self.rows.text_key, inner_ending(path))
-        self.report.note(str(table.dialect), path)
+        self.report.note(str(table.dialect), path, doubtful=table.dialect.is_doubtful)
         return self._from_table(path, table.rows(), "column")
 
     def _from_table(self, path: Path, rows: Iterable[Any], what: str) -> Iterator[Document | Fault]:
@@ -270,6 +286,7 @@ class _Reader:
             records = [Record(record.place, line) for record in records for line in record.text.split("\n")]
         else:
             self.report.note(f"each {what} was taken for a document; {_OTHERWISE}", path)
+            self.report.unit = "paragraph"
             records = [Record(record.place, re.sub(r"\n\s*\n", "\n", record.text)) for record in records]
         is_whole = len(records) == 1
         meta = {"title": title or self._title(path)} if is_whole else {}
@@ -293,7 +310,7 @@ class _Reader:
         unit = self._unit_of_many(path)
         if unit == "auto":
             guess = guess_unit(line.text for line in read_lines(Counter()) if isinstance(line, Record))
-            unit = guess.unit
+            unit = self.report.unit = guess.unit
             sentence = f"each {unit} was taken for a document, as {guess.reason}; {_OTHERWISE}"
             self.report.note(sentence, path, doubtful=guess.is_doubtful)
         for item in grouped(read_lines(self.report.replaced_bytes), unit == "paragraph", self.limit):
@@ -303,9 +320,15 @@ class _Reader:
         """Return what a document is, as far as it does not depend on the text."""
         if self.documents != "auto":
             self.report.note(f"each {self.documents} is a document, as was said", path)
+            self.report.unit = None if self.documents == "row" else self.documents
             return self.documents
+        if self.text_unit is not None:
+            self.report.note(f"each {self.text_unit} of a text was taken for a document, as before", path)
+            self.report.unit = self.text_unit
+            return self.text_unit
         if self.n_readable > 1:
             self.report.note(f"each file of text was taken for one document; {_OTHERWISE}", path)
+            self.report.unit = "file"
             return "file"
         return "auto"
 

@@ -109,6 +109,15 @@ def _lower_words(words: frozenset[str]) -> frozenset[str]:
     return frozenset(unicodedata.normalize("NFKC", word).lower() for word in words)
 
 
+@lru_cache(maxsize=8)
+def _with_signs(words: frozenset[str]) -> tuple[str, ...]:
+    """Return the words that have other signs than a word has (``c++``, ``node.js``), and would be split at them."""
+    return tuple(sorted(word for word in words if _SIGN_IN_WORD.search(word)))
+
+
+_SIGN_IN_WORD = regex.compile(r"^[^\s]*[^\w\p{M}\s'’·\-][^\s]*$")
+
+
 @dataclass(frozen=True)
 class TermRecipe:
     """The steps from a text to its terms, the same for the documents that made a vocabulary and for new ones.
@@ -176,7 +185,8 @@ class TermRecipe:
         more_stop_words
             Words to drop besides these.
         keep
-            Words that are never dropped: as stop words, as single characters, or because they are rare or everywhere.
+            Words that are never dropped: as stop words, as single characters, or because they are rare or everywhere;
+            nor split at signs inside of them (``c++``, ``node.js``).
         repairs
             Names of the repairs to apply first, from :data:`~minillm_lib.corpora.cleaning.repair.REPAIRS`.
         user_dict
@@ -258,7 +268,7 @@ class TermRecipe:
         language = language or self.language_of(text)
         stop_words = _with_list(self.stop_words, self.stop_list, language)
         words: Words = []
-        for surface in surface_words(text, language, self.user_words):
+        for surface in surface_words(text, language, self.user_words, _with_signs(self.keep)):
             if surface is None:
                 words.append(None)
                 continue

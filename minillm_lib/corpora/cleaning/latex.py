@@ -74,6 +74,7 @@ _FORMULA = re.compile(
     rf"|(?<![\\$])\$(?=[^\s$])(?P<dollars>{_WITHIN}{{1,{_LONGEST_FORMULA}}}?)(?<=[^\s\\])\$(?!\d)"
 )
 _SINGLE_SYMBOL = re.compile(rf"(?:[A-Za-z]|{'|'.join(_SYMBOLS.values())})(?:_\w{{1,3}})?|\d+(?:\.\d+)?")
+_LIST_OF_NUMBERS = re.compile(r"(?:\d[\d.]*)?,\s+\d[\d.]*")
 _FUNCTIONS = (
     r"(?:a?log|ln|exp|max|min|arg(?:max|min)?|sup|inf|lim|sin|cos|tanh?|det|dim|mod|poly(?:log)?|tr|rank|sign|Pr|KL|th"
     r"|st|nd|rd|d[a-z])"
@@ -108,13 +109,22 @@ _FONT_GROUP = re.compile(r"\{\\(?:em|it|bf|tt|sc|rm|sl|sf|itshape|bfseries)\b\s*
 _OPTION = r"(?:\[[^\[\]\n]{0,200}\])?"
 _ARGUMENT = re.compile(rf"\\(?:{_TEXT_COMMANDS})\*?{_OPTION}\{{([^{{}}]*)\}}")
 _ANY_ARGUMENT = re.compile(rf"\\[A-Za-z]+\*?{_OPTION}\{{([^{{}}]*)\}}")
+# Where words would run together: "\noindent\textbf{Methods}" must not become the command "\noindentMethods".
+_NO_GAP = re.compile(
+    r"\\[A-Za-z]+(?=\\[A-Za-z]+\*?[\[{])|\w(?=\\(?:footnote|caption|(?:sub){0,2}section)\*?[\[{])"
+)
 _INDEX = r"(?:_\{?(\w+)\}?)?"
 _NAMED = rf"{'|'.join(_SYMBOLS)}|{'|'.join(_LETTERS)}|{_TEXT_COMMANDS}|{_MARK_COMMANDS}"
+# "Smith\\University" are two lines, but "\\emph{…}" is a command that was escaped twice.
+_LINE_BREAK = re.compile(r"(?<!\\)\\\\(?=\\[A-Za-z]|[A-Za-z]+(\*?[\[{])?)")
 _COMMAND = re.compile(rf"\{{\\({_NAMED})\}}|\\({_NAMED})(?![A-Za-z]){_INDEX}")
 _ANY_COMMAND = re.compile(rf"\{{\\([A-Za-z]+)\}}|\\([A-Za-z]+){_INDEX}")
 # In a man page, "\fBname\fR" is a name in bold.
 _MAN_PAGE_FONT = re.compile(r"\\f(?:[BIRP1-4](?![a-z]*\{)|\([A-Z]{2}|\[[A-Z]{0,3}\])")
-_DRIVE_PATH = re.compile(r"(?<![\w\\])[A-Za-z]:\\(?=[^\s\\{}]+(?:\\|\.\w))[^\s{}]*")
+_WINDOWS_PATH = re.compile(
+    r"(?<![\w\\])[A-Za-z]:\\(?=[^\s\\{}]+(?:\\|\.\w))[^\s{}]*"
+    r"|(?<![\w\\])\\\\[\w.-]+\\(?!\\)[^\s{}]*+(?!\{)"
+)
 
 
 def strip_latex(text: str) -> str:
@@ -129,8 +139,8 @@ def strip_latex(text: str) -> str:
     if not _HAS_SIGNS.search(text):
         return text
     paths: list[str] = []
-    if ":\\" in text:
-        text = _DRIVE_PATH.sub(lambda path: _set_aside(path[0], paths), text)
+    if ":\\" in text or "\\\\" in text:
+        text = _WINDOWS_PATH.sub(lambda path: _set_aside(path[0], paths), text)
     is_latex = _CERTAINLY_LATEX.search(text) is not None
     text = _MAN_PAGE_FONT.sub("", text)
     text = _replace_formulas(text)
@@ -139,6 +149,9 @@ def strip_latex(text: str) -> str:
     text = _ACCENT.sub(_accented_letter, text)
     text = _FONT_GROUP.sub(r"\1", text)
     argument, command = (_ANY_ARGUMENT, _ANY_COMMAND) if is_latex else (_ARGUMENT, _COMMAND)
+    if is_latex:
+        text = _LINE_BREAK.sub(lambda slashes: "\\" if slashes[1] else " ", text)
+    text = _NO_GAP.sub(r"\g<0> ", text)
     while argument.search(text):
         text = argument.sub(r"\1", text)
     text = command.sub(_command_as_word, _GLUED.sub("", text))
@@ -186,6 +199,8 @@ def _formula_as_word(match: re.Match[str], text: str) -> str | None:
     content = match[match.lastgroup or 0]
     plain = re.sub(r"\\([A-Za-z]+)", lambda command: _SYMBOLS.get(command[1], ""), content)
     plain = re.sub(r"[\s{},]", "", plain)
+    if _LIST_OF_NUMBERS.fullmatch(content):  # such as the prices 5$, 10$
+        return None
     if _SINGLE_SYMBOL.fullmatch(plain):
         return plain.replace("_", "")
     if _AN_INDEX.fullmatch(content) or not any(map(str.isalnum, content)):

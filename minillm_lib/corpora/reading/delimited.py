@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,29 +12,46 @@ from statistics import mean
 from typing import Any
 
 from minillm_lib.corpora.reading.records import Record, too_long
-from minillm_lib.corpora.reading.report import Fault
+from minillm_lib.corpora.reading.report import Fault, number_of
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _SAMPLE_LINES = 500
 _SAMPLE_CHARACTERS = 1 << 18
 _LONGEST_NAME = 80
 _MISSING = {"", "NaN", "nan", "NULL", "null", "None", "NA", "N/A", "<NA>"}  # what programs write for no value
+# Names by which a first line is known for the names of columns, whatever stands below.
+_NAMES = frozenset(["text", "title", "id", "content", "abstract", "body", "正文", "标题", "内容"])
+_EXCEL_SEPARATOR = re.compile(r"sep=([,;|\t])\s*", re.IGNORECASE)
 _NUMBER = frozenset("0123456789.,+-eE%/: ")
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a table is written; ``names`` is its first line, or the numbers of its columns if it has no such line."""
+    """How a table is written; ``names`` is its first line, or the numbers of its columns if it has no such line.
+
+    Attributes
+    ----------
+    n_above
+        How many rows stand above the header, such as a title.
+    is_doubtful
+        Whether a table of one column may be one of several, whose rows have many lengths.
+    """
 
     delimiter: str
     names: tuple[str, ...]
     has_header: bool
     escape: str | None = None
+    n_above: int = 0
+    is_doubtful: bool = False
 
     def __str__(self) -> str:
         columns = f"{len(self.names)} column{'s' * (len(self.names) != 1)}"
         between = f" between {DELIMITERS[self.delimiter]}" if self.delimiter and len(self.names) > 1 else ""
         header = "the first line names them" if self.has_header else "no line names them, so they are 1, 2, …"
+        if self.n_above:
+            header += f"; {number_of(self.n_above, 'row')} above it left out"
+        if self.is_doubtful:
+            header += "; its rows would have different numbers of cells, so each line was taken for one cell"
         return f"a table of {columns}{between}; {header}"
 
 
@@ -65,19 +83,24 @@ class DelimitedTable:
                 break
         self._rest = lines
         sample = [line.text for line in self._read if isinstance(line, Record)]
-        self.dialect = recognise(sample, self.text_key, self.ending)
+        delimiters = tuple(DELIMITERS)
+        if sample and (said := _EXCEL_SEPARATOR.fullmatch(sample[0])):
+            self._read.remove(next(line for line in self._read if isinstance(line, Record)))
+            del sample[0]
+            delimiters = (said[1],)
+        self.dialect = recognise(sample, self.text_key, self.ending, delimiters)
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]] | Fault]:
         """Yield the place and the cells of each row, or what is wrong with it."""
         names = self.dialect.names
-        is_first = self.dialect.has_header
+        n_before = self.dialect.n_above + self.dialect.has_header
         for item in self._cells():
             if isinstance(item, Fault):
                 yield item
                 continue
             place, cells = item
-            if is_first:
-                is_first = False
+            if n_before:
+                n_before -= 1
             elif len(cells) != len(names):
                 detail = f"{len(cells)} where {len(names)} columns are"
                 yield Fault(place, "wrong number of cells", detail)
@@ -149,7 +172,12 @@ def _lenient(line: str, options: dict[str, Any]) -> list[str]:
         return []
 
 
-def recognise(lines: Sequence[str], text_key: str | None = None, ending: str = "") -> Dialect:
+def recognise(
+    lines: Sequence[str],
+    text_key: str | None = None,
+    ending: str = "",
+    delimiters: Iterable[str] = tuple(DELIMITERS),
+) -> Dialect:
     """Recognise the delimiter of a table by the number of cells that it gives, and whether the first line is a header.
 
     Lines whose texts hold the delimiter give rows of many lengths; then it is none, and the table has one column.
@@ -158,12 +186,17 @@ def recognise(lines: Sequence[str], text_key: str | None = None, ending: str = "
     ----------
     ending
         That of the file: in ``.tsv`` tabs come first.
+    delimiters
+        Those that it may be.
     """
     text = [line + "\n" for line in lines]
     escape = (
         "\\" if any('\\"' in line for line in lines) and not any('""' in line for line in lines) else None
     )
-    order = sorted(DELIMITERS, key=lambda each: not (each == "\t" and ending in (".tsv", ".tab")))
+    order = sorted(delimiters, key=lambda each: not (each == "\t" and ending in (".tsv", ".tab")))
+    first = next((line.strip().strip('"').removeprefix("\ufeff") for line in lines if line.strip()), "")
+    if first == text_key or first.casefold() in _NAMES:
+        order = []  # a single column, whose texts may hold any delimiter
     best, best_rows, best_score = ",", [[line] for line in lines if line.strip()], 0.0
     for delimiter in order:
         rows = _parsed(text, delimiter, escape)
@@ -174,7 +207,11 @@ def recognise(lines: Sequence[str], text_key: str | None = None, ending: str = "
         score = n / len(rows)
         if size > 1 and score >= 0.7 and (score, size) > (best_score + 0.02, 0):
             best, best_rows, best_score = delimiter, rows, score
+    is_doubtful = False
     if not best_score:
+        is_doubtful = any(
+            each in first and 2 * sum(each in line for line in lines) > len(lines) for each in order
+        )
         rows = _parsed(text, best, escape)
         quoted = [row for row in rows if len(row) == 1]
         best_rows = quoted if len(quoted) > 0.7 * len(rows) else best_rows
@@ -183,7 +220,15 @@ def recognise(lines: Sequence[str], text_key: str | None = None, ending: str = "
     if not best_rows:
         return Dialect(best, ("1",), False, escape)
     size = Counter(map(len, best_rows)).most_common(1)[0][0]
-    return replace(recognise_header(best_rows, size, text_key), delimiter=best, escape=escape)
+    n_above = _rows_above(best_rows, size, text_key)
+    dialect = recognise_header(best_rows[n_above:], size, text_key)
+    return replace(dialect, delimiter=best, escape=escape, n_above=n_above, is_doubtful=is_doubtful)
+
+
+def _rows_above(rows: Sequence[Sequence[str]], size: int, text_key: str | None) -> int:
+    """Return how many rows of at most one cell with content, such as a title, stand above a header."""
+    n = next((n for n, row in enumerate(rows) if sum(map(bool, map(str.strip, row))) > 1), 0)
+    return n if n and recognise_header(rows[n:], size, text_key).has_header else 0
 
 
 def recognise_header(rows: Sequence[Sequence[str]], size: int, text_key: str | None = None) -> Dialect:
@@ -213,17 +258,7 @@ def _is_header(first: Sequence[str], rows: Sequence[Sequence[str]], size: int, t
         return False
     if any(name and set(name) <= _NUMBER for name in names) or not any(names):
         return False
-    if {name.casefold() for name in names} & {
-        "text",
-        "title",
-        "id",
-        "content",
-        "abstract",
-        "body",
-        "正文",
-        "标题",
-        "内容",
-    }:
+    if not _NAMES.isdisjoint(map(str.casefold, names)):
         return True
     below = [row for row in rows if len(row) == size]
     if not below:

@@ -15,6 +15,7 @@ from minillm_lib.corpora.reading.guessing import (
     Guess,
     guess_encoding,
     guess_wide,
+    is_valid,
     rich_sample,
     score_of,
 )
@@ -173,12 +174,27 @@ class Encodings:
         declared = _declared(found.sample) if is_web_page else None
         if declared and not (found.n_beyond_ascii and found.is_utf8) and _fits(found, declared):
             return declared
-        return "utf-8" if found.is_utf8 else self._guessed(path, found)
+        if found.is_utf8 and not self._is_rather(found):
+            return "utf-8"
+        return self._guessed(path, found)
+
+    def _is_rather(self, found: Survey) -> bool:
+        """Whether bytes that may pass for UTF-8, as two Chinese characters of GBK may, are better text otherwise."""
+        if not found.n_wrong and (found.n_bytes >= _TOO_SHORT or not found.n_beyond_ascii):
+            return False
+        sample = rich_sample(found.sample)
+        score = score_of(sample, "utf-8")
+        if found.n_wrong:
+            guess = guess_encoding(sample)
+            return guess is not None and guess.score > score
+        if score > LEAST_PLAUSIBLE or self._pooled is None:
+            return False
+        return is_valid(sample, self._pooled.name) and score_of(sample, self._pooled.name) > _ALIKE
 
     def _guessed(self, path: Path, found: Survey) -> str:
         sample = rich_sample(found.sample)
         shared = self._pooled if len(sample) < _LONG_ENOUGH else None
-        if shared is None or not _is_valid(sample, shared.name):
+        if shared is None or not is_valid(sample, shared.name):
             guess = guess_encoding(sample)
         elif (score := score_of(sample, shared.name)) > _least(sample):
             guess = shared
@@ -221,14 +237,6 @@ def _least(sample: bytes) -> float:
     """Return how plausible the encoding of the other files must be: the less a sample can say itself, the less."""
     n_high = sum(byte >= 0x80 for byte in sample)
     return -1.0 if n_high < 4 else LEAST_PLAUSIBLE if len(sample) < _TOO_SHORT else _CERTAIN
-
-
-def _is_valid(sample: bytes, encoding: str) -> bool:
-    try:
-        sample.decode(encoding)
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _is_binary(found: Survey) -> bool:

@@ -61,6 +61,9 @@ def guess_encoding(content: bytes, size: int = _SAMPLE) -> Guess | None:
     )
     scores = {name: score_of(whole if name in WIDE else content, name) for name in candidates}
     best = max(scores, key=lambda name: (scores[name], name in _LATIN))
+    close = [name for name in scores if scores[name] > scores[best] - _CLOSE and is_valid(content, name)]
+    if close and not is_valid(content, best):
+        best = max(close, key=scores.__getitem__)
     if scores[best] < LEAST_PLAUSIBLE:
         return None
     if best in _LATIN:
@@ -80,6 +83,15 @@ def guess_wide(content: bytes) -> Guess | None:
     scores = {name: score_of(content, name) for name in WIDE}
     best = max(scores, key=scores.__getitem__)
     return Guess(best, scores[best]) if scores[best] > LEAST_PLAUSIBLE else None
+
+
+def is_valid(content: bytes, encoding: str) -> bool:
+    """Whether every byte can be decoded."""
+    try:
+        content.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def score_of(content: bytes, encoding: str) -> float:

@@ -227,8 +227,8 @@ def _following(name: str, text: str) -> Iterator[tuple[str, Any] | Fault]:
 def rows_within(value: Any, depth: int = 0) -> Sequence[Any] | None:
     """Return the records that an object holds; None if the object is a record itself.
 
-    These are the one list of objects or texts in it, at most three levels deep, or the columns or rows of a data frame
-    as pandas writes it.
+    These are the one list of objects or texts in it, at most three levels deep, the columns or rows of a data frame
+    as pandas writes it, or objects with names of their own, ``{"a": {"text": …}, "b": {"text": …}}``.
 
     Raises
     ------
@@ -277,8 +277,20 @@ def _is_record(value: Mapping[str, Any]) -> bool:
 def _of_frame(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     """Return the rows of a data frame, by columns or by rows with their numbers; None if it is none."""
     inner = list(value.values())
-    if not all(isinstance(own, dict) and own and own.keys() == inner[0].keys() for own in inner):
+    if not all(isinstance(own, dict) and own for own in inner):
         return None
-    if all(key.isdigit() for key in inner[0]):
-        return [{name: column[row] for name, column in value.items()} for row in inner[0]]
-    return inner if all(key.isdigit() for key in value) else None
+    if all(own.keys() == inner[0].keys() for own in inner):
+        if all(key.isdigit() for key in inner[0]):
+            return [{name: column[row] for name, column in value.items()} for row in inner[0]]
+        if all(key.isdigit() for key in value):
+            return inner
+    return inner if len(inner) > 1 and _share_a_text(inner) else None
+
+
+def _share_a_text(records: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether one key has a text of several words in every object: then they are records, each under its own name."""
+    shared = set(records[0]).intersection(*records[1:])
+    return any(
+        all(isinstance(record[key], str) and " " in record[key].strip() for record in records)
+        for key in shared
+    )

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from minillm_lib.io.terminal import printable
 
@@ -19,6 +19,8 @@ _SHOWN_ENDINGS = 8
 _LEAST_RECORDS = 100
 _TOLERATED_ANYWAY = 3
 _Found = TypeVar("_Found")
+TextUnit = Literal["file", "paragraph", "line"]
+"""What a document is in a text."""
 
 
 class ReadError(ValueError):
@@ -45,11 +47,15 @@ def number_of(n: int, noun: str) -> str:
 
 @dataclass(frozen=True)
 class Fault:
-    """One record that could not be used: ``place`` is its file and line, ``kind`` the general reason."""
+    """One record that could not be used: ``place`` is its file and line, ``kind`` the general reason.
+
+    A record that ``is_empty`` has no text. It is left out and counted, but it is not broken.
+    """
 
     place: str
     kind: str
     detail: str = ""
+    is_empty: bool = False
 
     def __str__(self) -> str:
         return f"{self.place}: {self.kind}" + (f" ({self.detail})" if self.detail else "")
@@ -86,6 +92,8 @@ class ReadReport:
         How many of these files have which ending.
     by_kind
         How many records could not be used, by the reason.
+    n_empty
+        How many records have no text, such as empty cells of a table; they are left out, and are not broken.
     faults
         The first twenty of them.
     passed_over
@@ -94,16 +102,21 @@ class ReadReport:
         Files without content.
     replaced_bytes
         By file, how many bytes were wrong in the encoding and became U+FFFD.
+    unit
+        What a document is in the texts: ``"file"``, ``"paragraph"`` or ``"line"``; None if there were none but tables.
     """
 
     files: int = 0
     documents: int = 0
     by_ending: Counter[str] = field(default_factory=Counter)
     by_kind: Counter[str] = field(default_factory=Counter)
+    n_empty: int = 0
     faults: list[Fault] = field(default_factory=list)
     passed_over: list[PassedOver] = field(default_factory=list)
     empty_files: list[str] = field(default_factory=list)
     replaced_bytes: Counter[str] = field(default_factory=Counter)
+    unit: TextUnit | None = None
+    _empty: list[str] = field(default_factory=list, repr=False)
     _notes: dict[str, _Note] = field(default_factory=dict, repr=False)
 
     @property
@@ -123,7 +136,7 @@ class ReadReport:
 
     @property
     def n_records(self) -> int:
-        """How many records there were, usable or not."""
+        """How many records with a text there were, usable or not."""
         return self.n_faulty + self.documents
 
     @property
@@ -134,11 +147,16 @@ class ReadReport:
     @property
     def is_worth_a_warning(self) -> bool:
         """Whether anything was left out or changed, or a guess is uncertain."""
-        left_out = self.n_faulty or self.empty_files or self.passed_over
+        left_out = self.n_faulty or self.n_empty or self.empty_files or self.passed_over
         return bool(left_out or self.replaced_bytes or self.doubts)
 
     def add(self, fault: Fault) -> None:
         """Count a record that cannot be used, and keep it if it is one of the first."""
+        if fault.is_empty:
+            self.n_empty += 1
+            if len(self._empty) < _SHOWN_NAMES:
+                self._empty.append(fault.place)
+            return
         self.by_kind[fault.kind] += 1
         if len(self.faults) < _SHOWN_FAULTS:
             self.faults.append(fault)
@@ -188,6 +206,11 @@ class ReadReport:
             lines += [f"  {fault}" for fault in self.faults]
             more = self.n_faulty - len(self.faults)
             lines += [f"  … and {more:,} more"] * (more > 0)
+        if self.n_empty:
+            records = number_of(self.n_empty, "record")
+            share = self.n_empty / (self.n_empty + self.n_records)
+            places = ", ".join(self._empty) + " …" * (self.n_empty > len(self._empty))
+            lines.append(f"{records} ({share:.2%}) without text left out: {places}")
         for path, n_bytes in self.replaced_bytes.most_common(_SHOWN_NAMES):
             lines.append(
                 f"{path}: {number_of(n_bytes, 'byte')} not valid in the encoding, replaced by U+FFFD"

@@ -178,11 +178,10 @@ def _document(value: Any, key: str, place: str) -> Document | Fault:
         return Document(without_half_surrogates(text), place, meta_of(value))
     found, rest = _taken(value, key)
     own = _text_of(found)
+    if is_absent(found) or (own is not None and not own.strip()):
+        return Fault(place, "empty text", is_empty=True)
     if own is None:
-        what = "empty" if is_absent(found) else f"of type {type(found).__name__}"
-        return Fault(place, "no text", f"{key!r} is {what}")
-    if not own.strip():
-        return Fault(place, "empty text")
+        return Fault(place, "no text", f"{key!r} is of type {type(found).__name__}")
     return Document(without_half_surrogates(own), place, meta_of(rest))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -130,7 +131,8 @@ def _table(cells: Sequence[Sequence[Any]], text_key: str | None) -> tuple[int, D
         default=1,
     )
     rows = [[_as_text(cell) for cell in row[:width]] for row in cells[start : start + _LOOKED_AT]]
-    return start, recognise_header(rows, width, text_key)
+    n_above = sum(n > 0 for _, n in filled[:start])
+    return start, replace(recognise_header(rows, width, text_key), n_above=n_above)
 
 
 def _rows(

@@ -74,7 +74,9 @@ def guess_unit(lines: Iterable[str]) -> UnitGuess:
         return UnitGuess("paragraph", "the lines between two empty ones are one wrapped text")
     sizes = Counter(map(len, paragraphs))
     if per_paragraph <= 8 and sizes.most_common(1)[0][1] >= 0.8 * len(paragraphs) >= 2.4:
-        return UnitGuess("paragraph", f"empty lines separate groups of {sizes.most_common(1)[0][0]} lines")
+        return UnitGuess(
+            "paragraph", f"empty lines separate groups of {number_of(sizes.most_common(1)[0][0], 'line')}"
+        )
     is_long = median(line.width for paragraph in paragraphs for line in paragraph) >= _LONG_LINE
     if per_paragraph >= 4 or (per_paragraph > 2 and (is_long or len(paragraphs) == 2)):
         few = f"empty lines leave only {number_of(len(paragraphs) - 1, 'gap')} among {n_lines:,} lines"

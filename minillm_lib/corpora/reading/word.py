@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 from xml.parsers import expat
 
 from minillm_lib.corpora.reading.content import seekable
@@ -28,7 +29,7 @@ def word_text(path: Path) -> tuple[str, str]:
     MissingPackageError
         If the package mammoth is not installed.
     """
-    mammoth = needed("mammoth", "files", f"to read {path}")
+    docx = needed("mammoth.docx", "files", f"to read {path}")
     with seekable(path, _MAX_UNPACKED_BYTES) as stream:
         check_archive(stream)
         title = ""
@@ -41,10 +42,32 @@ def word_text(path: Path) -> tuple[str, str]:
                     title = found if member.filename == _CORE else title
         stream.seek(0)
         try:
-            text = mammoth.extract_raw_text(stream).value
+            text = _text_of(docx.read(stream).value)
         except Exception as error:  # of many kinds, for files that are not as Word writes them
             raise Unusable(f"broken ({type(error).__name__}: {error})") from error
     return text.strip(), title
+
+
+def _text_of(document: Any) -> str:
+    """Return the text of a document as mammoth reads it, with its footnotes at the end.
+
+    What mammoth gives as raw text leaves out the notes, and the breaks between two lines.
+    """
+    notes: list[Any] = []
+
+    def text_of(element: Any) -> str:
+        kind = type(element).__name__
+        if kind in ("Text", "Tab", "Break"):
+            return element.value if kind == "Text" else "\t" if kind == "Tab" else "\n"
+        if kind == "NoteReference":
+            notes.append(document.notes.resolve(element))
+        inner = "".join(map(text_of, getattr(element, "children", ())))
+        return f"{inner}\n\n" if kind == "Paragraph" else inner
+
+    text = text_of(document)
+    for note in notes:  # which grow, if a note has notes
+        text += "".join(map(text_of, note.body))
+    return text
 
 
 def _checked(content: bytes) -> str:

@@ -6,6 +6,7 @@ Lemmas come from simplemma, which has dictionaries of some fifty languages; Engl
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -23,6 +24,7 @@ _PREFIXES = (
 PREFIXES = frozenset(_PREFIXES.split())
 
 _SMALL_CHEROKEE = re.compile("[\uab70-\uabbf\u13f8-\u13fd]")
+_GREEK = regex.compile(r"\p{Greek}")
 _VOWEL_MARKS = regex.compile(r"(?<=[\p{Arabic}\p{Hebrew}]\p{M}*+)\p{M}")
 _NO_LETTER = regex.compile(r"[^\p{L}\p{M}'\u200c\u200d]")
 
@@ -47,6 +49,10 @@ _SPELLINGS = [("isation", "ization"), ("ise", "ize"), ("ising", "izing"), ("ised
 _SPELLINGS += [("yse", "yze"), ("our", "or"), ("elling", "eling"), ("elled", "eled")]
 
 
+# Romanian has a comma below its letters; old fonts and keyboards had the Turkish cedilla only.
+ROMANIAN = str.maketrans("şţŞŢ", "șțȘȚ")
+
+
 def lower(text: str, language: str) -> str:
     """Return a text in lower case, by the rules of its language (Turkish and Azerbaijani ``I`` is ``ı``)."""
     if language in ("tr", "az"):
@@ -59,8 +65,12 @@ def lower(text: str, language: str) -> str:
 
 
 def bare(word: str) -> str:
-    """Return a word without the vowel marks that Arabic and Hebrew may leave out."""
-    return word if word.isascii() else _VOWEL_MARKS.sub("", word)
+    """Return a word without the vowel marks that Arabic and Hebrew may leave out, and without Greek accents."""
+    if word.isascii():
+        return word
+    if _GREEK.match(word):
+        word = unicodedata.normalize("NFC", unicodedata.normalize("NFD", word).replace("\u0301", ""))
+    return _VOWEL_MARKS.sub("", word)
 
 
 @lru_cache(maxsize=200_000)
@@ -86,7 +96,7 @@ def lemma(word: str, language: str = "en") -> str:
     head, hyphen, tail = word.rpartition("-")
     if hyphen:
         return head + hyphen + lemma(tail) if head in PREFIXES or len(head) == 1 else word
-    if word in _LEMMAS or not word.endswith("s") or len(word) < 4:
+    if word in _LEMMAS or not word.endswith("s") or len(word) < 4 or any(map(str.isdigit, word)):
         return _LEMMAS.get(word, word)
     return simplemma.lemmatize(word, lang="en").lower()
 
@@ -117,8 +127,8 @@ def unite_spellings(counts: Mapping[str, int], language: str = "en") -> dict[str
     In English there are three kinds: with and without a hyphen (``non-convex``, ``nonconvex``), British and American
     (``optimisation``, ``optimization``), and plurals that are in no dictionary (``rnns``, ``gaussians``), which are
     mapped to their singular. In every language, words of Arabic and Hebrew letters with and without vowel marks are
-    one, and so are the two ways to write the marks of Hebrew abbreviations (``צה"ל``, ``צה״ל``). A spelling is mapped
-    only if both forms occur.
+    one, so are Greek words with and without accents, and the two ways to write the marks of Hebrew abbreviations
+    (``צה"ל``, ``צה״ל``). A spelling is mapped only if both forms occur.
     """
     united: dict[str, str] = {}
     for word in sorted(counts):

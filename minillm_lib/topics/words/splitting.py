@@ -21,7 +21,7 @@ from minillm_lib.corpora.cleaning.scripts import (
     UNSPACED,
     replace_addresses,
 )
-from minillm_lib.topics.words.lemmas import PREFIXES, lower
+from minillm_lib.topics.words.lemmas import PREFIXES, ROMANIAN, lower
 from minillm_lib.topics.words.segmentation import UserWords, segment
 
 Words = list[str | None]
@@ -41,6 +41,7 @@ _NOT_OF_THE_WORD = re.compile(
 _DASHES = str.maketrans("‐‑–֊־᠆", "------")
 # One of the three ways to write the apostrophe in Ukrainian.
 _CYRILLIC_APOSTROPHE = re.compile("(?<=[\u0400-\u052f])[’ʼ](?=[\u0400-\u052f])")
+_APOSTROPHE = {**dict.fromkeys(APOSTROPHE_INSIDE, "keep"), "tr": "suffix", "az": "suffix"}
 # What parts words without ending a phrase: blanks, and the signs between words of Ethiopic, syllables of Tibetan.
 _BLANKS = " \t\n_\u200b፡་༌"
 _APOSTROPHES = "'’ʼ"
@@ -56,17 +57,18 @@ def _word_pattern(word: str, letter: str, apostrophe: str) -> str:
     letter
         Pattern of a character that goes on with the run.
     apostrophe
-        ``"cut"`` passes over what follows it (``Stein's``, ``don't``), ``"split"`` begins a new word after it, and
-        ``"keep"`` keeps it in the word.
+        ``"cut"`` passes over what follows it (``Stein's``, ``don't``), but not after a single letter (``O'Brien``);
+        ``"suffix"`` passes over it in any case, ``"split"`` begins a new word, and ``"keep"`` keeps it in the word.
     """
     inside = [r"(?<=[\u0400-\u052f])['’ʼ](?=[\u0400-\u052f])", r"(?<=[Ll])·(?=[Ll])"]
     inside += [r"(?<=[\u05d0-\u05ea])[\"״'׳](?=[\u05d0-\u05ea])"]
     inside += [rf"(?<={letter})['’](?={letter})"] if apostrophe == "keep" else []
+    inside += [rf"(?<=\b[^\W\d_])['’](?={letter}{{3}})"] if apostrophe == "cut" else []
     whole = rf"{word}(?:(?:{'|'.join(inside)}){word})*"
     compound = rf"{whole}(?:-{whole})*"
     if apostrophe == "split":
         return rf"((?i:aujourd['’]hui|prud['’]h|presqu['’][iî]l|quelqu['’]une?\b){letter}*|{compound})['’]*"
-    return rf"({compound})" + (rf"(?:['’](?:{word})?)*" if apostrophe == "cut" else "")
+    return rf"({compound})" + (rf"(?:['’](?:{word})?)*" if apostrophe in ("cut", "suffix") else "")
 
 
 _HAN = regex.compile(rf"{HAN}+")
@@ -81,21 +83,22 @@ _UNSPACED_RUN = "|".join(
 
 
 @lru_cache(maxsize=8)
-def _patterns(apostrophe: str, user_words: UserWords) -> tuple[Any, Any]:
-    """Return the pattern of a word, and of a run of a script without spaces; for plain texts, and for all others."""
+def _patterns(apostrophe: str, user_words: UserWords, whole: tuple[str, ...]) -> tuple[Any, Any]:
+    """Return the pattern of a word, and of what is no such word but one run; for plain texts, and for all others."""
     letters = r"[^\W_]"
     plain = re.compile("()" + _word_pattern(f"{letters}+", letters, apostrophe))
     full = _word_pattern(SPACED_WORD, r"[\p{L}\p{M}]", apostrophe)
     # jieba gets runs of Chinese characters only; a user's word with other letters (C语言) is found here.
     mixed = [word for word, _ in user_words if _HAN.search(word) and not _HAN.fullmatch(word)]
-    runs = [_mixed_pattern(word) for word in sorted(mixed, key=len, reverse=True)] + [_UNSPACED_RUN]
+    runs = [_mixed_pattern(word) for word in sorted([*mixed, *whole], key=len, reverse=True)]
+    runs.append(_UNSPACED_RUN)
     return plain, regex.compile(f"({'|'.join(runs)})|{full}", regex.VERSION1)
 
 
 def _mixed_pattern(word: str) -> str:
     letter = rf"[[\p{{L}}\p{{N}}]--[{UNSPACED}]]"
     before, after = f"(?<!{letter})", f"(?!{letter})"
-    starts, ends = (not _HAN.match(word[end]) for end in (0, -1))
+    starts, ends = not _HAN.match(word[0]), word[-1].isalnum() and not _HAN.match(word[-1])
     return f"{before * starts}(?i:{regex.escape(word, special_only=True)}){after * ends}"
 
 
@@ -146,21 +149,29 @@ def split_words(text: str, language: str = "en", *, user_words: UserWords = ()) 
     return [word and lower(word, language) for word in surface_words(text, language, user_words)]
 
 
-def surface_words(text: str, language: str, user_words: UserWords) -> Words:
-    """Split into words, which keep their capitals except in English, where lemmas do not depend on them."""
+def surface_words(text: str, language: str, user_words: UserWords, whole: tuple[str, ...] = ()) -> Words:
+    """Split into words, which keep their capitals except in English, where lemmas do not depend on them.
+
+    Parameters
+    ----------
+    whole
+        Words with other characters than letters, such as ``c++``, that are not to be split.
+    """
     words: Words = []
     end = 0
     text = _NOT_OF_THE_WORD.sub("", unicodedata.normalize("NFKC", text))
     if language == "en":
         text = lower(text, language)
+    if language == "ro":
+        text = text.translate(ROMANIAN)
     text = replace_addresses(text.translate(_DASHES), ";")
     if language == "en":
         text = re.sub(r"\bstate of the art\b", "state-of-the-art", text)
     text = _CYRILLIC_APOSTROPHE.sub("'", text)
     splits = language in ELIDING
-    apostrophe = "split" if splits else "keep" if language in APOSTROPHE_INSIDE else "cut"
+    apostrophe = "split" if splits else _APOSTROPHE.get(language, "cut")
     blanks = _BLANKS + _APOSTROPHES if splits else _BLANKS
-    pattern = _patterns(apostrophe, user_words)[not PLAIN_TEXT.fullmatch(text)]
+    pattern = _patterns(apostrophe, user_words, whole)[bool(whole) or not PLAIN_TEXT.fullmatch(text)]
     for match in pattern.finditer(text):
         if text[end : match.start()].strip(blanks):
             words.append(None)

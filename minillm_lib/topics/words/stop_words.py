@@ -9,7 +9,7 @@ import simplemma
 import stopwordsiso
 
 from minillm_lib.corpora.cleaning.languages import ELIDING, LATIN_SCRIPT, STOP_LISTS, check_language
-from minillm_lib.topics.words.lemmas import bare, lemma, lower
+from minillm_lib.topics.words.lemmas import ROMANIAN, bare, lemma, lower
 from minillm_lib.topics.words.traditional_chinese import simplified
 
 # The lists have words that are there only because they were frequent in somebody's corpus; they are subjects.
@@ -96,6 +96,7 @@ def default_stop_words(language: str, *, abstracts: bool = False) -> frozenset[s
         listed = stopwordsiso.stopwords(STOP_LISTS[language])
         words = {bare(unicodedata.normalize("NFKC", word).lower()) for word in listed}
         words |= set(_ELIDED.split()) if language in ELIDING else set()
+        words = {word.translate(ROMANIAN) for word in words} if language == "ro" else words
         words -= set(_SUBJECTS.get(language, "").split())
     if language not in LATIN_SCRIPT or language == "en":
         words |= ENGLISH_STOP_WORDS.union(_CONTRACTIONS.split(), _MORE_ENGLISH.split()).difference(
