@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -51,6 +52,14 @@ def client(tmp_path: Path) -> Callable[..., Any]:
         return Downloader(tmp_path / "cache", **quick | options)
 
     return make
+
+
+@pytest.fixture
+def interrupts_are_heard() -> Iterator[None]:
+    """As in a terminal; what a shell starts in the background ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")

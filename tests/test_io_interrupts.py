@@ -10,6 +10,8 @@ import pytest
 
 from minillm_lib.io.interrupts import interrupts_held
 
+pytestmark = pytest.mark.usefixtures("interrupts_are_heard")
+
 
 def interrupt():
     os.kill(os.getpid(), signal.SIGINT)

@@ -47,10 +47,11 @@ def block_with(word):
     return block
 
 
-def test_the_example_of_lda_runs():
+def test_the_example_of_lda_runs(tmp_path, monkeypatch):
     offline, fetching = block_with("GibbsLDA").split("papers = ")
     names: dict[str, object] = {}
-    exec(offline.replace("n_chains=4", "n_sweeps=20"), names)
+    monkeypatch.chdir(tmp_path)  # it saves a model
+    exec(offline.replace("GibbsLDA(", "GibbsLDA(n_sweeps=20, "), names)
     assert names["lda"].topic_word_.shape == (10, names["bag"].counts.shape[1])
     called = {
         node.func.id

@@ -114,8 +114,22 @@ def test_what_is_no_checkpoint_is_refused_and_left_alone(tmp_path):
     assert path.read_text() == "years of work\n"
     with pytest.raises(ValueError, match="is a folder; give the name of a file"):
         GibbsLDA(4, n_sweeps=5, checkpoint=tmp_path).fit(X)
+    with pytest.raises(ValueError, match=r"cannot write the checkpoint .* is a file, not a folder"):
+        GibbsLDA(4, n_sweeps=5, checkpoint=path / "state").fit(X)
 
 
+def test_a_checkpoint_that_cannot_be_written_costs_no_topics(tmp_path, monkeypatch):
+    def full(*_arguments):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("minillm_lib.topics.fit_checkpoint.write_arrays", full)
+    lda = GibbsLDA(4, n_sweeps=5, checkpoint=tmp_path / "state", checkpoint_seconds=0, random_state=0)
+    with pytest.raises(OSError, match="no space left"):
+        lda.fit(X)
+    assert lda.topic_word_.shape == (4, 40)
+
+
+@pytest.mark.usefixtures("interrupts_are_heard")
 def test_ctrl_c_stops_after_the_sweep_and_the_model_keeps_what_it_has(tmp_path):
     """A real signal, in the middle of a sweep: the tables are whole, and the model is the one of so many sweeps."""
     path = tmp_path / "state"

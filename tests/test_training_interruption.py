@@ -15,6 +15,8 @@ from minillm_lib.training.checkpoints import CheckpointFolder
 from minillm_lib.training.interruption import Interruption
 from minillm_lib.training.stages import pretrain
 
+pytestmark = pytest.mark.usefixtures("interrupts_are_heard")
+
 
 @pytest.fixture
 def clock(monkeypatch):
@@ -22,14 +24,6 @@ def clock(monkeypatch):
     seconds = [100.0]
     monkeypatch.setattr(interruption.time, "monotonic", lambda: seconds[0])
     return seconds
-
-
-@pytest.fixture(autouse=True)
-def _signals_are_not_ignored():
-    """As in a terminal; what a shell starts in the background ignores SIGINT."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
