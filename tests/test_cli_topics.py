@@ -156,6 +156,19 @@ def test_labels_of_seed_words_name_the_topics(minillm, notes, tmp_path):
     assert "Ships" in (tmp_path / "lda-report.html").read_text(encoding="utf-8")
 
 
+def test_seed_words_may_name_topics_by_their_numbers(minillm, notes, tmp_path):
+    (tmp_path / "seeds.txt").write_text("1: river, boat\n", encoding="utf-8")
+    result = minillm("lda", notes, *QUICK, "--seed-words", "seeds.txt", "--save", "model", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    model = TopicModel.load(tmp_path / "model")
+    assert model.labels is None, "a number is no name"
+    assert {"river", "boat"} <= {term["term"] for term in model.topics()[1]["terms"]}
+    (tmp_path / "seeds.txt").write_text("2: river, boat\n", encoding="utf-8")
+    refused = minillm("lda", notes, *QUICK, "--seed-words", "seeds.txt", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "words for topic 2, but there are 2 topics, 0 to 1" in refused.stderr
+
+
 def test_paths_may_be_many_and_globs(minillm, notes, tmp_path):
     result = minillm("lda", "--text", notes / "0[0-4].txt", notes / "1*.txt", *QUICK, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -182,7 +195,9 @@ def test_too_many_topics_are_warned_of(minillm, notes, tmp_path):
     ("options", "message"),
     [
         (["--chains", "0"], "Invalid value for '--chains'"),
-        (["--beta", "-1"], "--beta is -1; it must be greater than 0"),
+        (["-k", "1000000"], "n_topics=1,000,000 needs about"),
+        (["--compare", "5,1000000000"], "n_topics=1,000,000,000 needs about"),
+        (["--beta", "-1"], "--beta is -1; it must be from 1e-100 to 1e+09"),
         (["--seed", "-1"], "Invalid value for '--seed'"),
         (["--compare", "5,x"], "whole numbers with commas"),
         (["--compare", "0,5"], "each at least 1"),
@@ -409,3 +424,23 @@ def test_too_little_memory_is_said_in_a_line(minillm, notes, tmp_path, monkeypat
     assert result.returncode == 2
     assert "the memory of this machine is not enough (Unable to allocate 9 TiB)" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_new_texts_are_divided_as_those_of_the_model_were(minillm, tmp_path, monkeypatch, count):
+    """One text alone would be divided into its lines; a row of a table stays a document."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    for number in range(12):
+        subject = "harbour ship captain sail" if number % 2 else "kitchen oven bread butter"
+        (tmp_path / "old" / f"{number}.txt").write_text(f"{subject} {number}\n{subject} again\n" * 3)
+    for number in range(count):
+        (tmp_path / "new" / f"{number}.txt").write_text("ship sail\ncaptain harbour\nbread\n" * 5)
+    (tmp_path / "new" / "table.csv").write_text("id,text\n1,ship and sail\n2,bread and butter\n")
+    options = ["-k", "2", "--sweeps", "20", "--duplicates", "keep", "--max-df", "1.0", "--save", "model"]
+    minillm("lda", "old", *options)
+    minillm("topics", "apply", "model", "new", "-o", "new.csv")
+    assert len((tmp_path / "new.csv").read_text(encoding="utf-8-sig").splitlines()) == 1 + count + 2
+    minillm("topics", "apply", "model", "new/0.txt", "-o", "one.csv")
+    assert len((tmp_path / "one.csv").read_text(encoding="utf-8-sig").splitlines()) == 2

@@ -45,7 +45,7 @@ def test_csv_holds_the_table_and_no_formula(tmp_path: Path) -> None:
 @given(st.text())
 def test_no_text_begins_as_a_formula(text: str) -> None:
     cell = safe_cell(text)
-    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"))
     assert cell.removeprefix("'") == text.removeprefix("'") or cell == text
 
 

@@ -49,6 +49,16 @@ def test_other_streams_than_files_are_left_alone(monkeypatch: pytest.MonkeyPatch
     make_output_safe()
 
 
+def test_closed_streams_can_be_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    make_output_safe()
+    print("for nobody")
+    assert not sys.stdout.isatty()
+    for stream in (sys.stdout, sys.stderr):
+        stream.close()
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "gbk", "utf-8"])
 def test_any_text_can_be_printed_in_any_encoding(encoding: str) -> None:
     text = "主题 · naïve … ± ┏━┓ \U0001f600"

@@ -138,3 +138,29 @@ def test_top_terms_are_named_by_the_bag_or_as_you_say(bag):
     assert by_probability == [[WORDS[k]] for k in lda.topic_word_.argmax(axis=1)]
     with pytest.raises(ValueError, match="vocabulary has shape"):
         lda.top_terms(2, WORDS[:3])
+
+
+def lil(**arrays):
+    matrix = sparse.lil_matrix(X.astype(np.float64))
+    for name, value in arrays.items():
+        getattr(matrix, name)[0] = value
+    return matrix
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [lil(rows=[1, 2], data=[1.0, 2.0, 3.0]), lil(rows=[1], data=[]), lil(rows=[100], data=[1.0])],
+    ids=["too few columns", "too few values", "a column beyond the last"],
+)
+def test_a_broken_list_of_lists_is_refused(matrix):
+    with pytest.raises(ValueError, match="broken sparse matrix"):
+        GibbsLDA(2, n_sweeps=2, random_state=0).fit(matrix)
+
+
+def test_documents_for_coherence_and_seed_terms_are_looked_at_too():
+    matrix = BROKEN["an index far beyond"]
+    fitted = GibbsLDA(2, n_sweeps=2, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="documents is a broken sparse matrix"):
+        fitted.coherence(matrix)
+    with pytest.raises(ValueError, match="seed_terms is a broken sparse matrix"):
+        GibbsLDA(20, n_sweeps=2, seed_terms=matrix).fit(X)

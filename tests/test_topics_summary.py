@@ -236,6 +236,16 @@ def test_the_table_shows_control_characters_and_does_not_send_them():
     assert r"a\x1b[2Jb\x07" in text
 
 
+def test_a_narrow_terminal_loses_no_letter():
+    model, bag = known_model(vocabulary=[f"incomprehensibility{i:02}" for i in range(60)])
+    summaries = summarize_topics(model, bag)
+    console = Console(width=40, file=StringIO())
+    console.print(topic_table(summaries))
+    rows = [line for line in console.file.getvalue().splitlines() if line.startswith("│")]
+    cells = "".join(line.split("│")[-3].strip() for line in rows)
+    assert all(term in cells for summary in summaries for term in summary.terms)
+
+
 def test_of_equal_values_the_first_are_taken_however_many_are_wanted():
     values = np.random.default_rng(0).integers(5, size=50).astype(float)
     ranked = np.argsort(-values, kind="stable")

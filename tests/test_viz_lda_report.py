@@ -428,7 +428,7 @@ def test_a_topic_shows_its_documents_largest_share_first_and_itself_on_the_map(b
         opened.page.keyboard.press("Enter")
         assert [name[4:] for name in found(opened)] == [f"Paper {d}" for d in order[:10]]
         assert opened.page.locator("[role=status]").inner_text() == f"Documents found: {len(order)}"
-        share = f"{round(1000 * model.doc_topic_[order[0], 2]) / 10:.1f} %"
+        share = f"{round(1000 * model.doc_topic_[order[0], 2]) / 10:.1f}\u00a0%"
         assert opened.page.locator("ol.found li").first.inner_text().endswith(share)
         assert opened.page.evaluate("document.activeElement.textContent") == "The documents"
         assert opened.page.frame_locator("iframe").locator("#ldavis-topic").input_value() == "2"
@@ -447,6 +447,7 @@ def test_a_click_on_the_map_shows_the_documents_of_the_topic(browser, report):
 
 def test_the_export_buttons_give_files_of_what_the_page_holds(browser, tmp_path):
     titles = [f'Paper {d}, "quoted"\nand <b>bold</b>' for d in range(40)]
+    titles[9] = '=HYPERLINK("http://example.org")'
     model, bag = unstable(title=titles)
     path = write_lda_report(tmp_path / "report.html", model, bag, labels=["", "a, b", "", ""])
     with visit(browser, path) as opened:
@@ -467,10 +468,25 @@ def test_the_export_buttons_give_files_of_what_the_page_holds(browser, tmp_path)
     rows = list(csv.DictReader(io.StringIO(saved["document-topics.csv"], newline="")))
     assert len(rows) == 40
     assert rows[7]["title"] == " ".join(titles[7].split())
+    assert rows[9]["title"] == f"'{titles[9]}", "a spreadsheet must not carry it out"
     assert float(rows[7]["topic 1: a, b"] or 0) == pytest.approx(model.doc_topic_[7, 1], abs=0.01)
     terms = list(csv.DictReader(io.StringIO(saved["topic-terms.csv"], newline="")))
     assert (terms[0]["topic"], terms[0]["rank"]) == ("0", "1")
     assert float(terms[0]["probability"]) == pytest.approx(model.topic_word_[0].max(), rel=1e-3)
+
+
+def test_a_title_without_a_space_leaves_the_numbers_whole(browser, tmp_path):
+    model, bag = unstable(title=["x" * 10_000] * 40)
+    path = write_lda_report(tmp_path / "report.html", model, bag, language="zh", labels=["很长" * 50] * 4)
+    with visit(browser, path) as opened:
+        lines = opened.page.locator("td.inline").evaluate_all(
+            """cells => cells.map(cell => {
+                const number = document.createRange();
+                number.selectNodeContents(cell.firstChild);
+                return number.getClientRects().length;
+            })"""
+        )
+    assert lines == [1] * 4
 
 
 def test_without_scripts_the_tables_are_there_and_nothing_that_needs_them(browser, report):

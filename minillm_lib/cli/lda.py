@@ -106,6 +106,7 @@ def lda(
     minillm lda survey.xlsx --text-key answer --compare 5,10,20 --export results/
     """
     from minillm_lib.topics.export import check_export_folder, export_model
+    from minillm_lib.topics.model_size import check_size
     from minillm_lib.topics.topic_model import TopicModel, check_model_folder
 
     show_warnings_plainly()
@@ -123,6 +124,8 @@ def lda(
         checkpoint=checkpoint,
     )
     candidates = options.counts_of(compare, "--compare") if compare is not None else []
+    for number in (topics, *candidates):  # the least that each needs, before the documents are read
+        check_size(number, 1, 1, n_chains=model.n_chains)
     seeds = _seeds(seed_words, topics)
     names = _names(labels, seeds, topics)
     write_report = _report_writer(output)
@@ -158,7 +161,7 @@ def lda(
     scores = _compare(model, bag, candidates) if candidates else None
     seconds, was_stopped = _fit(model, bag)
     _say_convergence(model)
-    found = TopicModel(model, bag, names)
+    found = TopicModel(model, bag, names, None if reading is None else reading.report.unit)
     _print_topics(found)
     if save is not None:
         found.save(save)
@@ -183,10 +186,19 @@ def lda(
         raise typer.Exit(_INTERRUPTED)
 
 
-def _seeds(path: Path | None, n_topics: int) -> dict[str, list[str]]:
+def _seeds(path: Path | None, n_topics: int) -> dict[Any, list[str]]:
+    """Return the seed words of each label or, if all labels are whole numbers, of each number of a topic."""
     from minillm_lib.topics.words.word_files import read_seed_words
 
-    seeds = {} if path is None else read_seed_words(path)
+    seeds: dict[Any, list[str]] = {} if path is None else read_seed_words(path)
+    if all(label.isdecimal() for label in seeds):
+        wrong = [label for label in seeds if int(label) >= n_topics]
+        if wrong:
+            raise ValueError(
+                f"--seed-words {path} has words for topic {wrong[0]}, but there are {n_topics} topics, "
+                f"0 to {n_topics - 1}"
+            )
+        return {int(label): words for label, words in seeds.items()}
     if len(seeds) > n_topics:
         raise ValueError(
             f"--seed-words {path} has words for {len(seeds)} topics, but the model has {n_topics}"
@@ -194,16 +206,17 @@ def _seeds(path: Path | None, n_topics: int) -> dict[str, list[str]]:
     return seeds
 
 
-def _names(labels: Path | None, seeds: dict[str, list[str]], n_topics: int) -> tuple[str, ...] | None:
+def _names(labels: Path | None, seeds: dict[Any, list[str]], n_topics: int) -> tuple[str, ...] | None:
     """Return a name per topic, empty where there is none: from a file or, without it, the labels of the seed words."""
     from minillm_lib.topics.words.word_files import read_labels
 
     if labels is not None:
         return read_labels(labels, n_topics)
-    return (*seeds, *[""] * (n_topics - len(seeds))) if seeds else None
+    names = [label for label in seeds if isinstance(label, str)]
+    return (*names, *[""] * (n_topics - len(names))) if names else None
 
 
-def _seed_terms(seeds: dict[str, list[str]], bag: BagOfWords, n_topics: int) -> Any:
+def _seed_terms(seeds: dict[Any, list[str]], bag: BagOfWords, n_topics: int) -> Any:
     from minillm_lib.topics.seeding import seed_matrix
     from minillm_lib.topics.words.word_files import terms_of_seeds
 
@@ -291,17 +304,21 @@ def _compare(model: GibbsLDA, bag: BagOfWords, candidates: Sequence[int]) -> lis
 
     columns = ("topics", "held-out perplexity", "coherence (NPMI)", "stability")
     table = Table(*columns, title="How many topics?", title_justify="left")
-    estimator = clone(model).set_params(checkpoint=None, seed_terms=None)
-    scores = compare_topic_counts(bag.counts, candidates, estimator=estimator, verbose=True)
-    for score in scores:
+
+    def show(score: TopicCountScore) -> None:
         table.add_row(
             str(score.n_topics),
             f"{score.perplexity:,.0f} ± {score.perplexity_error:.0f}",
             f"{score.coherence:.3f} ± {score.coherence_error:.3f}",
             f"{score.stability:.2f} ± {score.stability_error:.2f}",
         )
-    console.print(table)
-    return scores
+
+    estimator = clone(model).set_params(checkpoint=None, seed_terms=None)
+    try:
+        return compare_topic_counts(bag.counts, candidates, estimator=estimator, progress=show, verbose=True)
+    finally:  # also after Ctrl-C, with those that are done
+        if table.row_count:
+            console.print(table)
 
 
 def _fit(model: GibbsLDA, bag: BagOfWords) -> tuple[float, bool]:

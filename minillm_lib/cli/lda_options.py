@@ -148,7 +148,8 @@ LearnPriors = Annotated[
 SeedWords = Annotated[
     Path | None,
     _model(
-        "Words that pull a topic towards a subject: a file with a topic per line, label: word, word, …",
+        "Words that pull a topic towards a subject: a file with a topic per line, label: word, word, … "
+        "or 3: word, word, …",
         metavar="FILE",
         show_default=False,
     ),
@@ -245,10 +246,11 @@ def model_of_options(
     """
     from minillm_lib.io.atomic_write import check_folder
     from minillm_lib.topics.gibbs_lda import GibbsLDA
+    from minillm_lib.topics.gibbs_sampler import check_prior
 
     for name, weight in (("--alpha", alpha), ("--beta", beta)):
-        if weight is not None and not 0 < weight < float("inf"):
-            raise ValueError(f"{name} is {weight:g}; it must be greater than 0")
+        if weight is not None:
+            check_prior(name, weight)
     if checkpoint is not None:
         if checkpoint.is_dir():
             raise ValueError(f"--checkpoint {checkpoint} is a folder; name a file")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from minillm_lib.corpora.document import Document
     from minillm_lib.corpora.files import ReadReport
+    from minillm_lib.corpora.reading.report import TextUnit
 
 DOCUMENTS_PANEL = "Your own documents"
 
@@ -132,6 +133,7 @@ def open_documents(
     text_key: str | None,
     encoding: str | None,
     max_faulty: float,
+    text_unit: TextUnit | None = None,
 ) -> Reading:
     """Check the options, and return the documents of some paths as a stream.
 
@@ -146,6 +148,7 @@ def open_documents(
     documents = read_files(
         paths[0] if len(paths) == 1 else list(paths),
         documents=unit,
+        text_unit=text_unit,
         text_key=text_key,
         encoding=encoding,
         strip_markup=True,

@@ -68,7 +68,8 @@ def apply(
 ) -> None:
     """Find the topics of new documents, which are cleaned as the model's own were; a table with a row per document.
 
-    A document without a term that the model knows is listed, and its shares are left empty.
+    Unless --documents says otherwise, texts are divided as the model's own were. A document without a term that the
+    model knows is listed, and its shares are left empty.
     """
     from minillm_lib.io.tables import check_table_path, save_table
 
@@ -80,7 +81,14 @@ def apply(
     if output != "-":
         check_table_path(output)
     loaded = _load(model)
-    reading = open_documents(new, unit=documents, text_key=text_key, encoding=encoding, max_faulty=max_faulty)
+    reading = open_documents(
+        new,
+        unit=documents,
+        text_unit=loaded.unit,
+        text_key=text_key,
+        encoding=encoding,
+        max_faulty=max_faulty,
+    )
     with reading.said_at_the_end(notes):
         columns = loaded.apply_to_columns(reading.documents, progress=True)
     n_known, n_unknown = (int(columns[name].sum()) for name in ("n_known", "n_unknown"))

@@ -18,7 +18,7 @@ Columns = Mapping[str, Sequence[Any] | np.ndarray]
 """A table: the columns by their names, all of one length. ``None`` and NaN are empty cells."""
 
 TableFormat = Literal["csv", "parquet"]
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # Excel takes the wide ones too
 
 
 def safe_cell(value: Any) -> Any:

@@ -70,9 +70,12 @@ def make_output_safe() -> None:
     r"""Let standard output and standard error write any text, whatever their encoding.
 
     What the encoding lacks is written by its nearest ASCII form (``...``, ``+/-``) or, without one, as an escape such
-    as ``\u4e2d``.
+    as ``\u4e2d``. What is written to a stream that was closed before the start goes nowhere.
     """
     codecs.register_error(_ERRORS, _nearest)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # for the whole process
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_ERRORS)

@@ -35,7 +35,7 @@ def checked_counts(model: BaseEstimator, X: Any, *, reset: bool) -> sparse.csr_m
     if _is_bag(X):
         X, vocabulary = X.counts, np.asarray(X.vocabulary, dtype=object)
     if sparse.issparse(X):
-        X = _intact(X)
+        X = intact(X)
     options: dict[str, Any] = {"accept_sparse": "csr", "dtype": np.float64, "ensure_non_negative": True}
     if reset:
         X = validate_data(model, X, reset=True, **options)
@@ -71,25 +71,35 @@ def plain_counts(X: Any) -> sparse.csr_matrix:
     """
     if _is_bag(X):
         X = X.counts
-    return sparse.csr_matrix(_intact(X) if sparse.issparse(X) else X)
+    return sparse.csr_matrix(intact(X) if sparse.issparse(X) else X)
 
 
 def _is_bag(X: Any) -> bool:
     return hasattr(X, "counts") and hasattr(X, "vocabulary") and not hasattr(X, "shape")
 
 
-def _intact(X: Any) -> Any:
-    """Return a sparse matrix whose structure is sound, so that compiled code may trust it."""
+def intact(X: Any, name: str = "X") -> Any:
+    """Return a sparse matrix whose structure is sound, so that compiled code may trust it.
+
+    Raises
+    ------
+    ValueError
+        If its structure is broken; ``name`` is what the message calls it.
+    """
     try:
+        if X.format == "lil" and list(map(len, X.rows)) != list(map(len, X.data)):
+            raise ValueError("a row has not as many columns as values")
+        if X.format not in ("csr", "csc", "bsr", "coo"):
+            X = X.tocsr()
         if X.format in ("csr", "csc", "bsr"):
             X = type(X)(
                 (X.data, X.indices, X.indptr), shape=X.shape
             )  # the check may change the object, not its arrays
             X.check_format(full_check=True)
-        elif X.format == "coo":
+        else:
             X = type(X)((X.data, X.coords), shape=X.shape)
     except (ValueError, IndexError, TypeError) as error:
-        raise ValueError(f"X is a broken sparse matrix: {error}") from None
+        raise ValueError(f"{name} is a broken sparse matrix: {error}") from None
     return X
 
 

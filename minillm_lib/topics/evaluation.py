@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse, stats
 
+from minillm_lib.topics.counts_input import intact
 from minillm_lib.topics.gibbs_sampler import FloatArray, Tokens
 from minillm_lib.topics.kernels import folding
 
@@ -123,7 +124,7 @@ def coherence(
     ------
     ValueError
         For an unknown measure, for a topic that has fewer than two terms or a term that no document contains, or for
-        a matrix whose ``vocabulary`` is missing or has the wrong length.
+        a matrix that is broken or whose ``vocabulary`` is missing or has the wrong length.
     """
     if measure not in get_args(CoherenceMeasure):
         raise ValueError(f"measure={measure!r} is not one of {', '.join(get_args(CoherenceMeasure))}")
@@ -152,7 +153,7 @@ def coherence(
 def _presence_in_rows(
     documents: Any, terms: Sequence[Any], vocabulary: Sequence[Any] | None
 ) -> sparse.csr_matrix:
-    matrix = sparse.csc_matrix(documents)
+    matrix = sparse.csc_matrix(intact(documents, "documents") if sparse.issparse(documents) else documents)
     if vocabulary is None or len(vocabulary) != matrix.shape[1]:
         size = "none" if vocabulary is None else len(vocabulary)
         raise ValueError(

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from minillm_lib.io.array_file import read_arrays, write_arrays
+from minillm_lib.io.atomic_write import check_folder
 from minillm_lib.topics.chains import Chains
 from minillm_lib.topics.gibbs_sampler import Tokens
 
@@ -50,6 +51,7 @@ class FitCheckpoint:
         self._path = Path(path)
         if self._path.is_dir():
             raise ValueError(f"checkpoint={str(path)!r} is a folder; give the name of a file")
+        check_folder(self._path.absolute().parent, f"cannot write the checkpoint {path}")
         self.settings = settings
         self._every = every
         self._last = time.monotonic()

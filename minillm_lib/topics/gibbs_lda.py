@@ -326,9 +326,11 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
                     yield chains.samplers
         finally:
             if is_whole and chains.n_done:
-                if checkpoint is not None:
-                    checkpoint.close(chains, is_complete=chains.n_done == self.n_sweeps)
-                self._keep(chains.finish(), tokens)
+                try:
+                    if checkpoint is not None:
+                        checkpoint.close(chains, is_complete=chains.n_done == self.n_sweeps)
+                finally:  # the topics are there, even where the disk is full
+                    self._keep(chains.finish(), tokens)
 
     def _start(self, X: Any) -> tuple[Tokens, Chains, FitCheckpoint | None]:
         """Check everything, and return the chains before their first sweep, or as a checkpoint has them."""
@@ -655,10 +657,9 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         alpha = np.asarray(self.alpha, dtype=np.float64)
         if alpha.ndim == 0:
             return np.full(self.n_topics, alpha)
-        if alpha.shape != (self.n_topics,) or not (np.isfinite(alpha).all() and (alpha > 0).all()):
+        if alpha.shape != (self.n_topics,):
             raise ValueError(
-                f"alpha must be one positive number, or n_topics={self.n_topics} of them; got shape {alpha.shape}, "
-                f"smallest {alpha.min(initial=np.inf)}"
+                f"alpha must be one positive number, or n_topics={self.n_topics} of them; got shape {alpha.shape}"
             )
         return alpha
 

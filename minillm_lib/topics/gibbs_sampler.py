@@ -20,6 +20,8 @@ Kernel = Literal["auto", "dense", "sparse"]
 _LOOKED_UP = 256
 # The fast dense kernel multiplies in float32, where a smaller product of the priors could become 0.
 _SMALLEST_PRIORS = 1e-20
+# Beyond these, float64 loses the priors or the counts that they are added to.
+_SMALLEST_PRIOR, _LARGEST_PRIOR = 1e-100, 1e9
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ class GibbsSampler:
     Raises
     ------
     ValueError
-        If ``kernel`` is unknown, or is ``"sparse"`` for weighted tokens.
+        If ``kernel`` is unknown, or is ``"sparse"`` for weighted tokens, or a prior weight is out of range.
     """
 
     def __init__(
@@ -221,6 +223,8 @@ class GibbsSampler:
         seed_terms: sparse.csr_matrix | None = None,
         kernel: Kernel = "auto",
     ) -> None:
+        check_prior("alpha", alpha)
+        check_prior("beta", beta)
         self.n_topics = n_topics
         self.alpha = np.asarray(alpha, dtype=np.float64)
         self.beta = float(beta)
@@ -457,7 +461,7 @@ class GibbsSampler:
         lengths, n_documents = self._lengths
         denominator = (n_documents * (psi(lengths + total) - psi(total))).sum()
         # A topic without tokens would get alpha = 0, from which it could never recover.
-        self.alpha = np.maximum(self.alpha * numerator / denominator, 1e-6)
+        self.alpha = np.clip(self.alpha * numerator / denominator, 1e-6, _LARGEST_PRIOR)
 
     def update_beta(self) -> None:
         """Take one step of Minka's (2000) fixed-point iteration towards the most likely symmetric beta."""
@@ -466,7 +470,7 @@ class GibbsSampler:
         numerator -= (psi(seeded + self.beta) - psi(self.beta)).sum()
         prior_totals = self._seed_totals + self.n_terms * self.beta
         denominator = self.n_terms * (psi(self.topic_masses) - psi(prior_totals)).sum()
-        self.beta = max(float(self.beta * numerator / denominator), 1e-6)
+        self.beta = float(np.clip(self.beta * numerator / denominator, 1e-6, _LARGEST_PRIOR))
 
 
 def _first_topics(
@@ -499,6 +503,20 @@ def _choose(kernel: str, n_topics: int, weighted: bool) -> str:
     if kernel == "auto":
         return "dense" if weighted or n_topics <= register.MOST_TOPICS else "sparse"
     return kernel
+
+
+def check_prior(name: str, weights: npt.ArrayLike) -> None:
+    """Refuse prior weights with which the sampler cannot compute.
+
+    Raises
+    ------
+    ValueError
+        If one is out of range, or not a number; ``name`` is what the message calls it.
+    """
+    given = np.ravel(weights)
+    wrong = given[~((given >= _SMALLEST_PRIOR) & (given <= _LARGEST_PRIOR))]
+    if wrong.size:
+        raise ValueError(f"{name} is {wrong[0]:g}; it must be from {_SMALLEST_PRIOR:g} to {_LARGEST_PRIOR:g}")
 
 
 def theta(doc_topic_matrix: sparse.csr_matrix, alpha: FloatArray) -> FloatArray:

@@ -115,9 +115,6 @@ body { margin: 0; background: white; }
 .lda-page :focus-visible { outline: 2px solid #0072b2; outline-offset: 1px; }
 .lda-page svg { overflow: visible; }
 .lda-page a { display: none; }
-.lda-page .name { font-size: 13px; font-weight: bold; }
-.lda-page .dot.unstable { stroke-width: 4px; stroke-dasharray: 7 5; }
-.lda-page :focus-visible { outline: 2px solid #0072b2; outline-offset: 1px; }
 .lda-page p { margin: 2px 8px; font: 12px/1.4 sans-serif; max-width: 1180px; overflow-wrap: anywhere; }
 .lda-page button, .lda-page input { font-size: 14px; }
 .lda-page > div { width: auto !important; max-width: 1210px; display: flex; flex-wrap: wrap; gap: 8px; }
@@ -158,7 +155,7 @@ function draw() {
   const chart = page.querySelector(":scope > svg");
   chart.removeAttribute("width");
   chart.removeAttribute("height");
-  chart.setAttribute("viewBox", stacked ? "0 0 590 1640" : "0 0 1210 700");
+  chart.setAttribute("viewBox", stacked ? "0 0 590 1640" : "0 -22 1210 722");
   document.getElementById(visid + "-lambda").setAttribute("aria-label", texts.slider);
   d3.selectAll(".dot").each(function (topic) {
     const name = [say(texts.topic, {topic: topic.topics}), about(topic)].filter(Boolean).join(": ");

@@ -48,7 +48,7 @@ WORDS: dict[str, dict[str, str]] = {
         "relevance": "2. 相关度(词 w | 主题 t) = λ × log p(w | t) + (1 − λ) × log(p(w | t)/p(w))；"
         "见 Sievert 与 Shirley（2014）",
         "topic": "主题 {topic}",
-        "stability": "稳定度 {stability}",
+        "stability": "稳定性 {stability}",
         "unstable": "不稳定",
         "legend": "虚线圆：不稳定的主题，其他链只找到它的一部分。",
         "capped": "图中是 {n_topics} 个主题中最大的 {drawn} 个，占词例的 {share}%。",

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
+from minillm_lib.topics.counts_input import intact
+
 SEED_WEIGHT = 50
 _MOST = 2**31 - 1
 _NAMED = 10
@@ -102,10 +104,12 @@ def checked_seed_terms(seed_terms: Any, n_topics: int, n_terms: int) -> sparse.c
     Raises
     ------
     ValueError
-        If the shape is another, or an entry is negative, not whole, or too large.
+        If the shape is another, an entry is negative, not whole, or too large, or a sparse matrix is broken.
     """
     if seed_terms is None:
         return None
+    if sparse.issparse(seed_terms):
+        seed_terms = intact(seed_terms, "seed_terms")
     try:
         seeds = sparse.csr_matrix(seed_terms, dtype=np.float64)
     except (TypeError, ValueError) as error:

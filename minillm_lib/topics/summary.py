@@ -425,8 +425,8 @@ def topic_table(summaries: Sequence[TopicSummary]) -> Table:
     table.add_column("Share", justify="right", no_wrap=True)
     if has_stability:
         table.add_column("Stability", no_wrap=True)
-    table.add_column("Most relevant terms", ratio=2)
-    table.add_column("Most typical documents", ratio=3)
+    table.add_column("Most relevant terms", ratio=2, overflow="fold")
+    table.add_column("Most typical documents", ratio=3, overflow="fold")
     for summary in summaries:
         papers = (f"{d.year} {d.title}" if d.year is not None else d.title for d in summary.documents)
         table.add_row(

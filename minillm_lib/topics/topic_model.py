@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from minillm_lib import __version__
 from minillm_lib.corpora.document import Document
+from minillm_lib.corpora.reading.report import TextUnit
 from minillm_lib.io.atomic_write import check_folder, write_atomically
 from minillm_lib.io.optional import installed_version
 from minillm_lib.io.tables import to_frame
@@ -57,6 +58,9 @@ class TopicModel:
         The bag of words that it was fitted on.
     labels
         A name for each topic; ``""`` for a topic, or ``None`` for all, to name it by its three most relevant terms.
+    unit
+        What a document was in the texts, ``"file"``, ``"paragraph"`` or ``"line"``, so that new ones are divided in the
+        same way; ``None`` if it is not known, or they came from a table.
 
     Raises
     ------
@@ -67,6 +71,7 @@ class TopicModel:
     lda: GibbsLDA
     bag: BagOfWords
     labels: tuple[str, ...] | None = None
+    unit: TextUnit | None = None
 
     def __post_init__(self) -> None:
         document_lengths(self.lda, self.bag)
@@ -294,6 +299,7 @@ class TopicModel:
                 "topics": self.n_topics,
                 "documents": self.bag.counts.shape[0],
                 "terms": self.bag.counts.shape[1],
+                "unit": self.unit,
                 "labels": None if self.labels is None else list(self.labels),
                 "parts": {name: _digest(new / name) for name in _PARTS},
             }
@@ -333,7 +339,7 @@ class TopicModel:
                 raise ValueError(f"{folder} is not complete: {name} is missing")
             if _digest(part) != about["parts"].get(name):
                 raise ValueError(f"{folder} is damaged: {name} is not the file that was saved with {_ABOUT}")
-        labels = about["labels"]
+        labels, unit = about["labels"], about.get("unit")
         lda, bag = GibbsLDA.load(folder / _LDA), BagOfWords.load(folder / _BAG)
         found, here = about["versions"], _versions()
         other = [
@@ -346,7 +352,9 @@ class TopicModel:
                 f"{folder} was made with {', '.join(other)}; texts may be split into words a little differently",
                 stacklevel=2,
             )
-        return cls(lda, bag, None if labels is None else tuple(labels))
+        return cls(
+            lda, bag, None if labels is None else tuple(labels), unit if unit in get_args(TextUnit) else None
+        )
 
 
 def check_model_folder(folder: str | os.PathLike[str]) -> Path:
@@ -392,7 +400,9 @@ def _read_about(folder: Path, purpose: str = "") -> Mapping[str, Any]:
         )
     try:
         parts, labels, versions = about["parts"], about["labels"], about["versions"]
-        are_labels = labels is None or all(isinstance(label, str) for label in labels)
+        are_labels = labels is None or (
+            isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+        )
         is_whole = isinstance(parts, dict) and isinstance(versions, dict) and are_labels
     except (KeyError, TypeError):
         is_whole = False

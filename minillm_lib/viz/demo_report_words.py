@@ -78,7 +78,7 @@ WORDS: dict[str, dict[str, str]] = {
         "right": "Right answers",
         "right_value": "{en:.0%} English, {zh:.0%} Chinese",
         "right_means": "{n} questions were asked in words that the model was never trained on. So many of them got the "
-        "right answer; guesses would be right in less than 0.5 % of cases.",
+        "right answer; guesses would be right in less than 0.5 % of cases.",
         "time": "Time",
         "time_means": "From the first topic to the last answer, on this machine.",
         "minutes": "{minutes:.1f} min",

@@ -229,8 +229,10 @@ def topic_sections(
     dates = document_periods(bag)
     return {
         "words": {**words, "footer": words["footer"].format(version=__version__)},
-        "explorer_words": {name: words[name] for name in ("document", "found", "nothing")}
-        | {"topic": f"{words['panel_topic']} {{topic}}"},
+        "explorer_words": {
+            "topic": words["panel_topic"],
+            **{name: words[name] for name in ("document", "found", "nothing", "colon", "semicolon")},
+        },
         "reading": "" if reading is None else str(reading).strip(),
         "reading_note": _reading_note(reading, words),
         "is_translated": language != "en",
@@ -267,6 +269,7 @@ def _reading_note(reading: object, words: Mapping[str, str]) -> str:
         documents=reading.documents,
         files=reading.files,
         n_faulty=reading.n_faulty,
+        n_without_text=reading.n_empty,
         n_passed_over=len(reading.passed_over),
         n_empty=len(reading.empty_files),
         n_replaced=len(reading.replaced_bytes),

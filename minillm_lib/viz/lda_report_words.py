@@ -50,9 +50,9 @@ WORDS: dict[str, dict[str, str]] = {
         "largest_only": " Only the {n} topics with the largest shares are drawn.",
         "reading": "What was read",
         "reading_note": "Where the documents came from, and what was passed over.",
-        "reading_counts": "Documents: {documents:,}, from {files:,} files. Records that could not be used: "
-        "{n_faulty:,}. Files that were passed over: {n_passed_over:,}. Empty files: {n_empty:,}. Files in which bytes "
-        "were replaced: {n_replaced:,}.",
+        "reading_counts": "Documents: {documents:,}. Files: {files:,}. Records that could not be used: {n_faulty:,}. "
+        "Records without text: {n_without_text:,}. Files that were passed over: {n_passed_over:,}. Empty files: "
+        "{n_empty:,}. Files in which bytes were replaced: {n_replaced:,}.",
         "reading_details": "Details",
         "topic_counts": "Which number of topics?",
         "topic_counts_note": "Candidates that were compared by cross-validation. The bars are one standard error to "
@@ -68,6 +68,8 @@ WORDS: dict[str, dict[str, str]] = {
         "terms": "Most relevant terms",
         "typical": "Most typical documents",
         "comma": ", ",
+        "colon": ": ",
+        "semicolon": "; ",
         "explore": "Explore the topics",
         "explore_title": "Map of the topics with their terms (pyLDAvis)",
         "explore_note": "Each circle is a topic, numbered as in the table below. A larger circle explains more "
@@ -124,8 +126,8 @@ WORDS: dict[str, dict[str, str]] = {
         "n_topics": "主题数",
         "sweeps": "采样轮数",
         "chains": "{n_chains} 条链，各 {n_sweeps} 轮",
-        "alpha": "Alpha",
-        "beta": "Beta",
+        "alpha": "先验 α",
+        "beta": "先验 β",
         "seed": "随机种子",
         "not_fixed": "未固定",
         "time": "采样用时",
@@ -133,8 +135,8 @@ WORDS: dict[str, dict[str, str]] = {
         "topics": "主题一览",
         "topics_note": "一个主题是一组常常一起出现的词；除非您给了它名称，这里以相关度最高的三个词为它命名。"
         "占比是该主题所解释的词例的比例。",
-        "stability": "稳定度",
-        "stability_note": "稳定度是其他链能重新找到该主题的多少，从 0 到 1。低于 {unstable:g} 的主题不稳定："
+        "stability": "稳定性",
+        "stability_note": "稳定性是其他链能重新找到该主题的多少，从 0 到 1。低于 {unstable:g} 的主题不稳定："
         "再运行一次未必能找到它，不要由它下结论。此处 {n_topics} 个主题中有 {n} 个不稳定。",
         "is_unstable": "不稳定",
         "show_documents": "文档",
@@ -157,22 +159,25 @@ WORDS: dict[str, dict[str, str]] = {
         "largest_only": "只画出占比最大的 {n} 个主题。",
         "reading": "读取了什么",
         "reading_note": "文档从何而来，跳过了什么。",
-        "reading_counts": "文档 {documents:,} 篇，来自 {files:,} 个文件。无法使用的记录 {n_faulty:,} 条，跳过的文件 "
+        "reading_counts": "文档 {documents:,} 篇，来自 {files:,} 个文件。无法使用的记录 {n_faulty:,} "
+        "条，没有文字的记录 {n_without_text:,} 条，跳过的文件 "
         "{n_passed_over:,} 个，空文件 {n_empty:,} 个，有字节被替换的文件 {n_replaced:,} 个。",
         "reading_details": "详情（英文）",
         "topic_counts": "取多少个主题？",
         "topic_counts_note": "以交叉验证比较的各个主题数；竖线为上下各一个标准误。困惑度往往偏向比人易读的更多的主题，"
-        "一致性和稳定度则偏向更少；三者要一起看。",
+        "一致性和稳定性则偏向更少；三者要一起看。",
         "topic_counts_alt": "各主题数的{measure}：{values}。",
         "measure_perplexity": "留出困惑度，越低越好",
         "measure_coherence": "一致性（NPMI），越高越好",
-        "measure_stability": "稳定度，越高越好",
+        "measure_stability": "稳定性，越高越好",
         "axis_n_topics": "主题数",
         "number": "编号",
         "label_and_share": "主题与占比",
         "terms": "相关度最高的词",
         "typical": "最典型的文档",
         "comma": "、",
+        "colon": "：",
+        "semicolon": "；",
         "explore": "交互浏览",
         "explore_title": "主题与主题词的交互图（pyLDAvis）",
         "explore_note": "每个圆是一个主题，编号与下表一致：圆越大，解释的词例越多；两圆越近，用词越相似。"
