@@ -38,6 +38,15 @@ def test_words_stand_on_lines_or_between_commas_and_comments_are_left_out(write)
     assert read_words(path) == ["river", "harbour", "neural network", "c#", "full", "宽", "last"]
 
 
+def test_a_guess_of_the_encoding_is_said(write, recwarn) -> None:
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        read_words(write("猫\n狗\n主题模型", encoding))
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match="was read as gb18030, a guess: it begins with '猫"):
+        read_words(write("猫\n狗\n主题模型", "gb18030"))
+
+
+@pytest.mark.filterwarnings("ignore:.*a guess")
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gb18030"])
 def test_the_encoding_is_found(write, encoding: str) -> None:
     words = ["这是", "我们", "一个", "没有", "可以", "他们", "因为", "所以", "研究", "问题"]

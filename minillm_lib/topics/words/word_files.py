@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -154,6 +155,8 @@ def terms_of_seeds(seeds: Mapping[str, Sequence[str]], bag: BagOfWords) -> dict[
 def read_lines(path: str | os.PathLike[str]) -> list[str]:
     """Return the lines of a file without comments after ``#``, empty lines and white space around.
 
+    A warning says which encoding was guessed, if the file is not UTF-8: in UTF-8, nothing has to be guessed.
+
     Raises
     ------
     FileNotFoundError
@@ -169,11 +172,19 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
 
 
 def _decoded(path: Path) -> str:
+    report = ReadReport()
     try:
-        encoding = Encodings(None, ReadReport()).of(path)
+        encoding = Encodings(None, report).of(path)
     except Unusable as error:
         raise ValueError(f"cannot read words from {path}: {error}") from None
-    return path.read_bytes().decode(encoding, "replace").removeprefix("\ufeff")
+    text = path.read_bytes().decode(encoding, "replace").removeprefix("\ufeff")
+    if report.notes:
+        warnings.warn(
+            f"{path} was read as {encoding}, a guess: it begins with {text.strip()[:20]!r}; if that is wrong, save it "
+            "as UTF-8",
+            stacklevel=4,
+        )
+    return text
 
 
 def _unique(words: Iterable[str]) -> list[str]:
