@@ -100,7 +100,6 @@ def test_numbers_of_topics_are_compared_on_request(minillm, tmp_path, own_docume
     ("arguments", "message"),
     [
         (["lda", "--text", "nowhere"], "nowhere"),
-        (["lda", "--text", "a", "--jsonl", "b"], "No such option: --jsonl"),
         (["lda", "-k", "0"], "Invalid value for '--topics'"),
         (["lda", "--alpha", "0"], "--alpha is 0; it must be from 1e-100 to 1e+09"),
         (["lda", "--compare", "5;10"], "whole numbers with commas"),

@@ -444,3 +444,13 @@ def test_new_texts_are_divided_as_those_of_the_model_were(minillm, tmp_path, mon
     assert len((tmp_path / "new.csv").read_text(encoding="utf-8-sig").splitlines()) == 1 + count + 2
     minillm("topics", "apply", "model", "new/0.txt", "-o", "one.csv")
     assert len((tmp_path / "one.csv").read_text(encoding="utf-8-sig").splitlines()) == 2
+
+
+def test_json_lines_go_by_either_name(minillm, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    texts = ["harbour ship captain sail", "kitchen oven bread butter"] * 6
+    lines = [json.dumps({"text": f"{text} {number}", "year": 2001.0}) for number, text in enumerate(texts)]
+    (tmp_path / "papers.jsonl").write_text("\n".join(lines))
+    for option in (["--jsonl"], ["--text"], []):
+        done = minillm("lda", *option, "papers.jsonl", "-k", "2", "--sweeps", "10", "--duplicates", "keep")
+        assert "12 documents from 1 file (1 .jsonl)" in done.stdout

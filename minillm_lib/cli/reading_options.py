@@ -30,6 +30,8 @@ Paths = Annotated[
 Text = Annotated[
     list[str] | None,
     typer.Option(
+        "--text",
+        "--jsonl",
         help="A file, a folder or a glob such as 'notes/*.txt'; may be given several times. Text, Markdown, HTML, PDF, "
         "Word, CSV, Excel, JSON, JSON lines and Parquet, also compressed.",
         metavar="PATH",
