@@ -71,3 +71,15 @@ def test_an_unknown_code_is_refused_with_a_list() -> None:
     check_language("auto")
     with pytest.raises(ValueError, match=r"language is 'xx'; allowed values: 'auto' .*, de, .*, zh"):
         check_language("xx")
+
+
+def test_a_few_texts_of_bare_words_are_in_one_language():
+    """Each alone could be in another language; together they are English."""
+    texts = [
+        "stone lake wolf lake stone valley snow wolf mountain",
+        "garage motor truck gear gear fuel truck license gear",
+        "salt flour milk oven spoon salt butter recipe salt",
+        "the garden of the old house",
+    ]
+    assert languages_of(texts) == ("en",)
+    assert set(languages_of([*texts, "der Garten und das alte Haus, in dem wir wohnen"] * 3)) == {"en", "de"}

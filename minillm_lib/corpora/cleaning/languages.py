@@ -7,7 +7,7 @@ those that the corpus has.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -166,12 +166,13 @@ def identify(text: str, languages: Sequence[str] = ()) -> str:
 def languages_of(texts: Iterable[str]) -> tuple[str, ...]:
     """Return the languages of a corpus, the most frequent first.
 
-    A language counts if at least a twentieth of the letters of its script are in it, so that short texts that are
+    A language counts if at least a twentieth of the letters of its script are in it, first by how probable it is in
+    each text, and then by the texts that are in it rather than in another of those found. So short texts that are
     mistaken for another language do not count.
     """
+    samples = [replace_addresses(text[:_SAMPLE_CHARACTERS], " ") for text in texts]
     weights: dict[str, Counter[str]] = defaultdict(Counter)
-    for text in texts:
-        sample = replace_addresses(text[:_SAMPLE_CHARACTERS], " ")
+    for sample in samples:
         script = script_of_text(sample)
         if not script:
             continue
@@ -182,8 +183,18 @@ def languages_of(texts: Iterable[str]) -> tuple[str, ...]:
         else:
             for language, probability in _identifier(candidates).rank(sample):
                 weights[script][language] += letters * probability
+    probable = _frequent(weights)
+    weights.clear()
+    for sample in samples:
+        if script := script_of_text(sample):
+            weights[script][identify(sample, probable)] += sum(map(str.isalpha, sample))
+    return _frequent(weights)
+
+
+def _frequent(weights: Mapping[str, Counter[str]]) -> tuple[str, ...]:
+    """Return the languages with at least a twentieth of the weight of their script, those of most weight first."""
     found: Counter[str] = Counter()
     for counts in weights.values():
-        total = counts.total()
-        found.update({code: count for code, count in counts.items() if count >= _LEAST_SHARE * total})
+        least = _LEAST_SHARE * counts.total()
+        found.update({code: count for code, count in counts.items() if count >= least})
     return tuple(sorted(found, key=lambda code: (-found[code], code)))
