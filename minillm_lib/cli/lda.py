@@ -348,10 +348,10 @@ def _say_convergence(model: GibbsLDA) -> None:
 
 
 def _print_topics(found: TopicModel) -> None:
-    from minillm_lib.topics.summary import topic_table
+    from minillm_lib.topics.summary import largest_topics, topic_table
 
     summaries = found.summaries()
-    largest = sorted(summaries, key=lambda summary: -summary.share)[:_MOST_PRINTED]
-    console.print(topic_table([summary for summary in summaries if summary in largest]))
+    largest = largest_topics(summaries, _MOST_PRINTED)
+    console.print(topic_table(largest))
     if len(largest) < len(summaries):
         say(f"These are the {len(largest)} largest of {len(summaries)} topics; the report has all of them.")

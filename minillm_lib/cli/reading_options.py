@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -27,53 +27,54 @@ Paths = Annotated[
         show_default=False,
     ),
 ]
+
+
+def _documents(help: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=DOCUMENTS_PANEL, **more)
+
+
 Text = Annotated[
     list[str] | None,
-    typer.Option(
+    _documents(
+        "A file, a folder or a glob such as 'notes/*.txt'; may be given several times. Text, Markdown, HTML, PDF, "
+        "Word, CSV, Excel, JSON, JSON lines and Parquet, also compressed.",
         "--text",
         "--jsonl",
-        help="A file, a folder or a glob such as 'notes/*.txt'; may be given several times. Text, Markdown, HTML, PDF, "
-        "Word, CSV, Excel, JSON, JSON lines and Parquet, also compressed.",
         metavar="PATH",
-        rich_help_panel=DOCUMENTS_PANEL,
         show_default=False,
     ),
 ]
 Unit = Annotated[
     Literal["auto", "file", "paragraph", "line", "row"],
-    typer.Option(
+    _documents(
+        "What a document is. auto: each file of a folder; of a single text file, a paragraph or a line; of a table, a "
+        "row.",
         "--documents",
-        help="What a document is. auto: each file of a folder; of a single text file, a paragraph or a line; of a "
-        "table, a row.",
-        rich_help_panel=DOCUMENTS_PANEL,
     ),
 ]
 TextKey = Annotated[
     str | None,
-    typer.Option(
-        help="The column or key that holds the text. By default 'text' or, without it, the one with the longest texts.",
+    _documents(
+        "The column or key that holds the text. By default 'text' or, without it, the one with the longest texts.",
         metavar="NAME",
-        rich_help_panel=DOCUMENTS_PANEL,
         show_default=False,
     ),
 ]
 Encoding = Annotated[
     str | None,
-    typer.Option(
-        help="The encoding of the files, such as gb18030 or cp1252; detected by default.",
+    _documents(
+        "The encoding of the files, such as gb18030 or cp1252; detected by default.",
         metavar="NAME",
-        rich_help_panel=DOCUMENTS_PANEL,
         show_default=False,
     ),
 ]
 MaxFaulty = Annotated[
     float,
-    typer.Option(
+    _documents(
+        "Share of the records that may be broken. Broken ones are skipped and named; more of them are an error.",
         min=0,
         max=1,
-        help="Share of the records that may be broken. Broken ones are skipped and named; more of them are an error.",
         metavar="SHARE",
-        rich_help_panel=DOCUMENTS_PANEL,
     ),
 ]
 

@@ -160,13 +160,13 @@ class _Content:
     def _read_into(self, data: memoryview) -> int:
         if self._decompressor is None:
             piece = self._file.read(len(data))
+            is_end = not piece
         else:
             self._waiting = self._waiting or self._file.read(_CHUNK)
+            is_end = not self._waiting or self._decompressor.eof
             piece = self._decompressor.decompress(self._waiting, len(data))
             self._waiting = self._decompressor.unconsumed_tail
-            if not piece and not self._waiting and self._decompressor.eof:
-                raise EOFError("the file ends before its arrays")
-        if not piece and self._decompressor is None:
+        if is_end and not piece:
             raise EOFError("the file ends before its arrays")
         data[: len(piece)] = piece
         return len(piece)

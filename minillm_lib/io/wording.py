@@ -1,6 +1,15 @@
-"""Quantities in words, for people: durations, numbers of operations."""
+"""Quantities in words, for people: numbers of things, durations, numbers of operations."""
 
 from __future__ import annotations
+
+
+def number_of(n: int, noun: str) -> str:
+    """Return a number and a noun, which gets an *s* unless there is just one.
+
+    >>> number_of(1, "file"), number_of(1200, "file")
+    ('1 file', '1,200 files')
+    """
+    return f"{n:,} {noun}" + "s" * (n != 1)
 
 
 def duration(seconds: float) -> str:

@@ -21,14 +21,13 @@ from minillm_lib.io.optional import needed
 from minillm_lib.topics.counts.bag_file import read_bag, write_bag
 from minillm_lib.topics.counts.counting import (
     column_sums,
-    count_by_recipe,
+    count_over,
     count_terms,
     drop_copies,
     frequent,
     report_on_languages,
     report_on_repairs,
     report_on_stop_lists,
-    take_columns,
     titles,
 )
 from minillm_lib.topics.counts.document_input import check_documents
@@ -98,10 +97,7 @@ class BagOfWords:
         check_documents(documents)
         _check_n_jobs(n_jobs)
         _, words = number_words(documents, Splitting(self.recipe), n_jobs=n_jobs, progress=progress)
-        column_of = {term: column for column, term in enumerate(self.vocabulary.tolist())}
-        terms, _, _ = count_by_recipe(words, self.recipe)
-        columns = [column_of.get(name, -1) for name in terms.names]
-        counts = take_columns(terms.counts, np.array(columns, dtype=np.int32), len(column_of))
+        counts, terms, columns = count_over(words, self.recipe, self.vocabulary)
         report = CleaningReport()
         report_on_repairs(words, report)
         totals = column_sums(terms.counts).tolist()

@@ -351,10 +351,11 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         checkpoint, state = None, None
         if self.checkpoint is not None:
             settings = {
-                **{
-                    name: getattr(self, name)
-                    for name in ("n_topics", "n_sweeps", "thin", "n_chains", "kernel")
-                },
+                "n_topics": self.n_topics,
+                "n_sweeps": self.n_sweeps,
+                "thin": self.thin,
+                "n_chains": self.n_chains,
+                "kernel": self.kernel,
                 "burn_in": burn_in,
                 "alpha": alpha.tolist(),
                 "beta": float(self.beta),

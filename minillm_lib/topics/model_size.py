@@ -6,7 +6,7 @@ from math import sqrt
 
 import psutil
 
-from minillm_lib.corpora.reading.report import number_of
+from minillm_lib.io.wording import number_of
 
 _BYTES = 8
 _TABLES_PER_CHAIN = 4  # the state, two running sums, and at the end a little more

@@ -149,26 +149,26 @@ def top_terms(
     ValueError
         As in :func:`relevance`, or if ``vocabulary`` has the wrong shape.
     """
-    terms, ranking = np.asarray(vocabulary), _ranking(topic_word, term_frequency, n_terms, relevance_lambda)
+    terms, ranking = np.asarray(vocabulary), rank_terms(topic_word, term_frequency, n_terms, relevance_lambda)
     n_columns = np.shape(topic_word)[1]
     if terms.shape != (n_columns,):
         raise ValueError(
             f"vocabulary has shape {terms.shape}; topic_word has {n_columns} columns, one per term"
         )
-    return [[str(term) for term in terms[best]] for best in ranking]
+    return [[str(term) for term in terms[best]] for best, _ in ranking]
 
 
-def _ranking(
+def rank_terms(
     topic_word: ArrayLike, term_frequency: ArrayLike, n_terms: int, relevance_lambda: float
-) -> list[NDArray[np.int64]]:
-    """Return the column numbers of each topic's most relevant terms, best first."""
+) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Return the column numbers of each topic's most relevant terms, best first, and their relevance."""
     ranking = []
-    for row in np.asarray(
-        topic_word
-    ):  # one at a time: the scores of all would take as much memory as the model
+    # One at a time: the scores of all would take as much memory as the model.
+    for row in np.asarray(topic_word):
         [scores] = relevance(row[None], term_frequency, relevance_lambda)
         best = _largest(scores, n_terms)
-        ranking.append(best[scores[best] > -np.inf])
+        best = best[scores[best] > -np.inf]
+        ranking.append((best, scores[best]))
     return ranking
 
 
@@ -356,7 +356,8 @@ def summarize_topics(
     names = checked_labels(labels, len(model.topic_word_))
     lengths = document_lengths(model, bag)
     frequency = expected_term_frequency(model, lengths)
-    ranking = _ranking(model.topic_word_, frequency, max(n_terms, N_LABEL_TERMS), relevance_lambda)
+    n_ranked = max(n_terms, N_LABEL_TERMS)
+    ranking = [best for best, _ in rank_terms(model.topic_word_, frequency, n_ranked, relevance_lambda)]
     shares = topic_shares(model.doc_topic_, lengths)
     documents = typical_documents(model.doc_topic_, lengths, n_documents)
     stability = stability_of(model)
@@ -373,6 +374,12 @@ def summarize_topics(
         )
         for k in range(len(shares))
     ]
+
+
+def largest_topics(summaries: Sequence[TopicSummary], n: int) -> list[TopicSummary]:
+    """Return the ``n`` topics with the largest shares, in the order of their numbers."""
+    largest = sorted(summaries, key=lambda summary: -summary.share)[:n]
+    return sorted(largest, key=lambda summary: summary.topic)
 
 
 def checked_labels(labels: Sequence[str] | None, n_topics: int) -> list[str]:

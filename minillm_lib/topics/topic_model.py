@@ -23,7 +23,7 @@ from minillm_lib.corpora.reading.report import TextUnit
 from minillm_lib.io.atomic_write import check_folder, write_atomically
 from minillm_lib.io.optional import installed_version
 from minillm_lib.io.tables import to_frame
-from minillm_lib.topics.counts.counting import count_by_recipe, take_columns
+from minillm_lib.topics.counts.counting import count_over
 from minillm_lib.topics.counts.document_input import check_documents
 from minillm_lib.topics.counts.word_stream import Splitting, number_words
 from minillm_lib.topics.document_term import BagOfWords
@@ -248,10 +248,7 @@ class TopicModel:
         _, words = number_words(_noting_sources(documents, sources), splitting, progress=progress)
         if not words.facts:
             raise ValueError("there are no documents to apply the model to")
-        terms, *_ = count_by_recipe(words, self.bag.recipe)
-        column_of = {term: column for column, term in enumerate(self.bag.vocabulary.tolist())}
-        columns = np.array([column_of.get(term, -1) for term in terms.names], dtype=np.int32)
-        counts = take_columns(terms.counts, columns, len(column_of))
+        counts, terms, _ = count_over(words, self.bag.recipe, self.bag.vocabulary)
         n_terms, n_known = (np.asarray(each.sum(axis=1)).ravel() for each in (terms.counts, counts))
         shares = self.lda.transform(counts)
         shares[n_known == 0] = np.nan

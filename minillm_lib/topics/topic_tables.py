@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minillm_lib.io.tables import scalar_columns
-from minillm_lib.topics.summary import document_lengths, expected_term_frequency, relevance
+from minillm_lib.topics.summary import document_lengths, expected_term_frequency, rank_terms
 
 if TYPE_CHECKING:
     from minillm_lib.topics.document_term import BagOfWords
@@ -52,23 +52,15 @@ def topic_term_columns(
 ) -> dict[str, Column]:
     """Return a row per topic and term, for the most relevant terms of each topic, best first."""
     frequency = expected_term_frequency(model, document_lengths(model, bag))
-    topics: list[int] = []
-    ranks: list[int] = []
-    terms: list[int] = []
-    scores: list[float] = []
-    for topic, row in enumerate(model.topic_word_):  # one at a time, to need no matrix of all scores
-        [score] = relevance(row[None], frequency, relevance_lambda)
-        best = [term for term in np.argsort(-score, kind="stable")[:n_terms] if score[term] > -np.inf]
-        topics += [topic] * len(best)
-        ranks += range(1, len(best) + 1)
-        terms += best
-        scores += score[best].tolist()
+    ranking = rank_terms(model.topic_word_, frequency, n_terms, relevance_lambda)
+    topics = [topic for topic, (best, _) in enumerate(ranking) for _ in best]
+    terms = np.concatenate([best for best, _ in ranking])
     return {
         "topic": topics,
         "label": [labels[topic] for topic in topics],
-        "rank": ranks,
+        "rank": [rank for best, _ in ranking for rank in range(1, len(best) + 1)],
         "term": bag.vocabulary[terms].tolist(),
         "probability": model.topic_word_[topics, terms],
-        "relevance": np.array(scores),
+        "relevance": np.concatenate([scores for _, scores in ranking]),
         "count": np.asarray(bag.counts.sum(axis=0)).ravel()[terms],
     }

@@ -20,13 +20,14 @@ with optional_imports("report", "to write HTML reports"):
 
 from minillm_lib import __version__
 from minillm_lib.corpora.reading.report import ReadReport
-from minillm_lib.io.atomic_write import write_atomically
+from minillm_lib.io.atomic_write import check_folder, write_atomically
 from minillm_lib.topics.periods import DocumentPeriods, document_periods, topic_shares_over_time
 from minillm_lib.topics.pyldavis import prepare_pyldavis, pyldavis_html
 from minillm_lib.topics.stability import UNSTABLE
 from minillm_lib.topics.summary import (
     TopicSummary,
     document_lengths,
+    largest_topics,
     summarize_topics,
     topic_similarity,
 )
@@ -129,11 +130,10 @@ def check_report_path(path: str | os.PathLike[str]) -> Path:
         raise ReportError(
             f"cannot write the report to {path}: it is a folder; name a file, such as {example}"
         )
-    existing = next(folder for folder in path.absolute().parents if folder.exists())
-    if not existing.is_dir():
-        raise ReportError(f"cannot write the report to {path}: {existing} is a file, not a folder")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise ReportError(f"cannot write the report to {path}: the folder {existing} is not writable")
+    try:
+        check_folder(path.absolute().parent, f"cannot write the report to {path}")
+    except ValueError as error:
+        raise ReportError(str(error)) from None
     return path
 
 
@@ -223,7 +223,7 @@ def topic_sections(
         raise ValueError(f"language is {language!r}; it must be one of {', '.join(map(repr, WORDS))}")
     words = WORDS[language]
     topics = summarize_topics(model, bag, n_terms=n_terms, n_documents=n_documents, labels=labels)
-    drawn = sorted(sorted(topics, key=lambda topic: -topic.share)[:MOST_DRAWN], key=lambda topic: topic.topic)
+    drawn = largest_topics(topics, MOST_DRAWN)
     is_capped = len(drawn) < len(topics)
     capped_note = words["largest_only"].format(n=len(drawn)) if is_capped else ""
     dates = document_periods(bag)

@@ -32,6 +32,7 @@ from minillm_lib.io.progress_bar import progress_bar
 SIGNATURE_SIZE = 128
 """Number of minima in a MinHash signature; the standard error of an estimated similarity is at most 0.045."""
 
+DIGEST_BYTES = 16
 _SEED = 1
 _PAIR_BANDS, _PAIR_ROWS = 42, 3
 _ESTIMATE_MARGIN = 0.18  # four standard errors of an estimated similarity
@@ -48,6 +49,11 @@ def text_units(text: str) -> list[str]:
     ['lda', '与', 'transformer']
     """
     return find_units(unicodedata.normalize("NFKC", text).lower())
+
+
+def units_digest(units: Sequence[str]) -> bytes:
+    """Return a hash, in :data:`DIGEST_BYTES` bytes, by which equal texts are known: of their units."""
+    return hashlib.blake2b(" ".join(units).encode(), digest_size=DIGEST_BYTES).digest()
 
 
 def shingles(text: str, size: int = 5) -> set[str]:
@@ -77,8 +83,12 @@ def ngram_hashes(units: Sequence[str], n: int) -> NDArray[np.uint64]:
     if len(units) < n:
         return np.zeros(0, dtype=np.uint64)
     hashes = np.fromiter(map(_unit_hash, units), dtype=np.uint64, count=len(units))
-    weights = np.random.default_rng(n).integers(1 << 63, size=n, dtype=np.uint64) * 2 + 1
-    return np.lib.stride_tricks.sliding_window_view(hashes, n) @ weights
+    return np.lib.stride_tricks.sliding_window_view(hashes, n) @ _ngram_weights(n)
+
+
+@lru_cache(maxsize=64)
+def _ngram_weights(n: int) -> NDArray[np.uint64]:
+    return np.random.default_rng(n).integers(1 << 63, size=n, dtype=np.uint64) * 2 + 1
 
 
 def shingle_hashes(units: Sequence[str], size: int = 5) -> NDArray[np.uint64]:

@@ -170,14 +170,14 @@ def languages_of(texts: Iterable[str]) -> tuple[str, ...]:
     each text, and then by the texts that are in it rather than in another of those found. So short texts that are
     mistaken for another language do not count.
     """
-    samples = [replace_addresses(text[:_SAMPLE_CHARACTERS], " ") for text in texts]
+    samples = []
+    for text in texts:
+        sample = replace_addresses(text[:_SAMPLE_CHARACTERS], " ")
+        if script := script_of_text(sample):
+            samples.append((sample, script, sum(map(str.isalpha, sample))))
     weights: dict[str, Counter[str]] = defaultdict(Counter)
-    for sample in samples:
-        script = script_of_text(sample)
-        if not script:
-            continue
+    for sample, script, letters in samples:
         candidates = _candidates(script, ())
-        letters = sum(map(str.isalpha, sample))
         if len(candidates) == 1:
             weights[script][candidates[0]] += letters
         else:
@@ -185,9 +185,8 @@ def languages_of(texts: Iterable[str]) -> tuple[str, ...]:
                 weights[script][language] += letters * probability
     probable = _frequent(weights)
     weights.clear()
-    for sample in samples:
-        if script := script_of_text(sample):
-            weights[script][identify(sample, probable)] += sum(map(str.isalpha, sample))
+    for sample, script, letters in samples:
+        weights[script][identify(sample, probable)] += letters
     return _frequent(weights)
 
 

@@ -17,7 +17,6 @@ texts. The steps that compare documents with others are here, the rest are in
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import unicodedata
@@ -39,6 +38,7 @@ from minillm_lib.corpora.cleaning.duplicates import (
     minhash_signature,
     ngram_hashes,
     shingle_hashes,
+    units_digest,
 )
 from minillm_lib.corpora.cleaning.filters import (
     CorpusFilter,
@@ -245,7 +245,7 @@ def exact_duplicates() -> CorpusFilter:
 
     def digest(text: str) -> bytes:
         units = units_of(text)
-        return hashlib.blake2b(" ".join(units).encode(), digest_size=16).digest() if units else b""
+        return units_digest(units) if units else b""
 
     def new_memory() -> Callable[[bytes, int], Removal | None]:
         first_with: dict[bytes, int] = {}

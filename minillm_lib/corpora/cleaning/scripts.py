@@ -54,44 +54,12 @@ _UNIT = regex.compile(
 _PLAIN_UNIT = re.compile(r"[^\W_]+")
 _UNSPACED_START = regex.compile(rf"[{UNSPACED}]", regex.VERSION1)
 
-_SCRIPTS = (
-    *(
-        "Latin",
-        "Han",
-        "Hiragana",
-        "Katakana",
-        "Hangul",
-        "Cyrillic",
-        "Arabic",
-        "Devanagari",
-        "Greek",
-        "Hebrew",
-    ),
-    *(
-        "Thai",
-        "Lao",
-        "Khmer",
-        "Myanmar",
-        "Bengali",
-        "Gurmukhi",
-        "Gujarati",
-        "Oriya",
-        "Tamil",
-        "Telugu",
-        "Kannada",
-    ),
-    *(
-        "Malayalam",
-        "Sinhala",
-        "Armenian",
-        "Georgian",
-        "Ethiopic",
-        "Tibetan",
-        "Mongolian",
-        "Cherokee",
-        "Thaana",
-    ),
+_SCRIPT_NAMES = (
+    "Latin Han Hiragana Katakana Hangul Cyrillic Arabic Devanagari Greek Hebrew Thai Lao Khmer Myanmar "
+    "Bengali Gurmukhi Gujarati Oriya Tamil Telugu Kannada Malayalam Sinhala Armenian Georgian Ethiopic "
+    "Tibetan Mongolian Cherokee Thaana"
 )
+_SCRIPTS = tuple(_SCRIPT_NAMES.split())
 _SCRIPT = regex.compile("|".join(rf"(\p{{{script}}})" for script in _SCRIPTS))
 
 

@@ -79,6 +79,17 @@ def _zstd_chunks(path: Path) -> Iterator[bytes]:
         raise EOFError("the file ends before its last zstd frame does")
 
 
+def n_replaced(text: str, content: bytes, encoding: str) -> int:
+    """Count the U+FFFD that stand for invalid bytes; those that the file itself holds are no damage done here."""
+    if "\ufffd" not in text:
+        return 0
+    try:
+        own = content.count("\ufffd".encode(encoding))
+    except UnicodeEncodeError:
+        own = 0
+    return max(text.count("\ufffd") - own, 0)
+
+
 def beginning_of(path: Path, n: int) -> bytes:
     """Return the first bytes of a file, at least ``n`` if it has so many; of a damaged one, what can be read."""
     content = bytearray()

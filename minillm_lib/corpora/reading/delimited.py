@@ -12,7 +12,8 @@ from statistics import mean
 from typing import Any
 
 from minillm_lib.corpora.reading.records import Record, too_long
-from minillm_lib.corpora.reading.report import Fault, number_of
+from minillm_lib.corpora.reading.report import Fault
+from minillm_lib.io.wording import number_of
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _SAMPLE_LINES = 500
@@ -214,8 +215,9 @@ def recognise(
         )
         rows = _parsed(text, best, escape)
         quoted = [row for row in rows if len(row) == 1]
-        best_rows = quoted if len(quoted) > 0.7 * len(rows) else best_rows
-        if len(quoted) <= 0.7 * len(rows):
+        if len(quoted) > 0.7 * len(rows):
+            best_rows = quoted
+        else:
             best = next((each for each in DELIMITERS if not any(each in line for line in lines)), "|")
     if not best_rows:
         return Dialect(best, ("1",), False, escape)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from minillm_lib.corpora.reading.content import DAMAGED, beginning_of, chunks_of
+from minillm_lib.corpora.reading.content import DAMAGED, beginning_of, chunks_of, n_replaced
 from minillm_lib.corpora.reading.guessing import (
     LEAST_PLAUSIBLE,
     Guess,
@@ -129,7 +129,7 @@ def _with_a_long_first(chunks: Iterable[bytes]) -> Iterator[bytes]:
 def _add_utf8(found: Survey, text: str, chunk: bytes) -> None:
     if text.isascii():
         return
-    n_wrong = max(text.count("\ufffd") - chunk.count("\ufffd".encode()), 0)
+    n_wrong = n_replaced(text, chunk, "utf-8")
     if n_wrong and not found.n_wrong and found.n_bytes > len(found.sample):
         found.sample = rich_sample(chunk)
     found.n_wrong += n_wrong

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from minillm_lib.corpora.reading.content import DAMAGED, chunks_of
+from minillm_lib.corpora.reading.content import DAMAGED, chunks_of, n_replaced
 from minillm_lib.corpora.reading.report import Fault, Unusable, shown
 
 MAX_RECORD_BYTES = 1 << 24
@@ -98,7 +98,7 @@ def _decoded(
         return Record(f"{name}:{line}", content.decode(encoding).removeprefix("\ufeff"))
     except UnicodeDecodeError as error:
         text = content.decode(encoding, errors="replace")
-        n_wrong = _n_replaced(text, content, encoding)
+        n_wrong = n_replaced(text, content, encoding)
         if replaced is not None and n_wrong <= _MAX_REPLACED_SHARE * len(content):
             replaced[name] += n_wrong
             return Record(f"{name}:{line}", text.removeprefix("\ufeff"))
@@ -148,21 +148,10 @@ def _as_utf8(
             text = decoder.decode(chunk, final=not chunk)
         except UnicodeError as error:
             raise Unusable(f"not {encoding} ({error}); {_STATE_ANOTHER}") from error
-        n_wrong = _n_replaced(text, chunk, encoding)
+        n_wrong = n_replaced(text, chunk, encoding)
         if n_wrong and replaced is not None:
             replaced[name] += n_wrong
         yield text.encode()
-
-
-def _n_replaced(text: str, content: bytes, encoding: str) -> int:
-    """Count the U+FFFD that stand for invalid bytes; those that the file itself holds are no damage done here."""
-    if "\ufffd" not in text:
-        return 0
-    try:
-        own = content.count("\ufffd".encode(encoding))
-    except UnicodeEncodeError:
-        own = 0
-    return max(text.count("\ufffd") - own, 0)
 
 
 def decoded_chunks(path: Path, encoding: str, replaced: Counter[str] | None = None) -> Iterator[str]:
@@ -177,7 +166,7 @@ def decoded_chunks(path: Path, encoding: str, replaced: Counter[str] | None = No
     try:
         for chunk in chain(chunks_of(path), [b""]):
             text = decoder.decode(chunk, final=not chunk)
-            n_wrong = _n_replaced(text, chunk, encoding)
+            n_wrong = n_replaced(text, chunk, encoding)
             if n_wrong > max(_MAX_REPLACED_SHARE * len(text), 1):
                 raise Unusable(f"much of it is not valid {encoding}; {_STATE_ANOTHER}")
             if n_wrong and replaced is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
 from minillm_lib.io.terminal import printable
+from minillm_lib.io.wording import number_of
 
 _SHOWN_FAULTS = 20
 _SHOWN_NAMES = 5
@@ -38,11 +39,6 @@ def shown(path: str | os.PathLike[str]) -> str:
     a\x1b[31m.txt
     """
     return printable(os.fspath(path)).replace("\n", "\\n").replace("\t", "\\t")
-
-
-def number_of(n: int, noun: str) -> str:
-    """Return a number and a noun, which gets an *s* unless there is just one."""
-    return f"{n:,} {noun}" + "s" * (n != 1)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from statistics import median, quantiles
 from typing import Literal
 
 from minillm_lib.corpora.reading.records import Record, too_long
-from minillm_lib.corpora.reading.report import Fault, number_of
+from minillm_lib.corpora.reading.report import Fault
+from minillm_lib.io.wording import number_of
 
 DocumentUnit = Literal["auto", "file", "paragraph", "line", "row"]
 """What a document is, see :func:`~minillm_lib.corpora.files.read_files`."""

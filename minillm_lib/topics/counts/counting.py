@@ -18,6 +18,7 @@ from minillm_lib.corpora.cleaning.set_similarity import find_similar_sets
 from minillm_lib.topics.counts.document_input import shortened
 from minillm_lib.topics.counts.word_stream import DROPPED_KINDS, LARGE_SHARE, MOST_SHINGLES, NumberedWords
 from minillm_lib.topics.terms import TermRecipe, unite_spellings
+from minillm_lib.topics.words.lemmas import to_the_last
 from minillm_lib.topics.words.phrases import Numbers, find_phrases, join_phrases
 
 _MOST_CANDIDATES = 200
@@ -180,6 +181,26 @@ def count_by_recipe(words: NumberedWords, recipe: TermRecipe) -> tuple[TermCount
     return terms, len(joined), n_left_out
 
 
+def count_over(
+    words: NumberedWords, recipe: TermRecipe, vocabulary: NDArray[np.str_]
+) -> tuple[csr_matrix, TermCounts, NDArray[np.int32]]:
+    """Count new documents by a recipe over a given vocabulary.
+
+    Returns
+    -------
+    counts
+        How often each document says each term of the vocabulary, ``(n_documents, n_terms)``.
+    terms
+        The same for all terms that the documents have, known or not.
+    columns
+        The place of each of these in the vocabulary, -1 where it is unknown.
+    """
+    terms, _, _ = count_by_recipe(words, recipe)
+    column_of = {term: column for column, term in enumerate(vocabulary.tolist())}
+    columns = np.array([column_of.get(name, -1) for name in terms.names], dtype=np.int32)
+    return take_columns(terms.counts, columns, len(column_of)), terms, columns
+
+
 def _report_on_dropped(words: NumberedWords, report: CleaningReport) -> None:
     dropped = dict(zip(DROPPED_KINDS, words.dropped.sum(axis=0).tolist(), strict=True))
     total = _n_words(words) + sum(dropped.values())
@@ -203,10 +224,7 @@ def _unite_spellings(words: NumberedWords) -> dict[str, str]:
             other = united.get(other, other)
             if word not in united and other != word:
                 united[word] = other
-    for word in united:
-        while united[word] in united:
-            united[word] = united[united[word]]
-    return united
+    return to_the_last(united)
 
 
 def _respelled(words: NumberedWords, spellings: Mapping[str, str]) -> Numbers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import pickle
 import warnings
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minillm_lib.corpora.cleaning.duplicates import shingle_hashes, text_units
+from minillm_lib.corpora.cleaning.duplicates import DIGEST_BYTES, shingle_hashes, text_units, units_digest
 from minillm_lib.corpora.cleaning.repair import count_words, repair_text
 from minillm_lib.corpora.document import Document, place_of
 from minillm_lib.io.parallel import parallel_map
@@ -45,7 +44,6 @@ DROPPED_KINDS = ("numbers", "stop words")
 LARGE_SHARE = 0.2
 """A repair that takes away more than this share of the words of a document is reported with the document."""
 
-_DIGEST_BYTES = 16
 _N_SAMPLED, _SAMPLE_CHARACTERS = 1_000, 2_000
 _SPOOL_IN_MEMORY = 1 << 23
 
@@ -306,7 +304,7 @@ def _join(
         languages=np.frombuffer(languages, dtype=np.int32),
         language_codes=list(language_of),
         facts=facts,
-        digests=np.frombuffer(digests, dtype=np.uint8).reshape(-1, _DIGEST_BYTES),
+        digests=np.frombuffer(digests, dtype=np.uint8).reshape(-1, DIGEST_BYTES),
         shingles=np.frombuffer(shingles, dtype=np.uint32),
         shingle_starts=_starts(shingle_sizes),
         tally=tally,
@@ -358,7 +356,7 @@ def _split(splitting: Splitting, texts: Sequence[str]) -> _Chunk:
         if splitting.find_copies:
             units = text_units(text)
             hashes = np.unique((shingle_hashes(units) >> np.uint64(32)).astype(np.uint32))
-            digests += _digest(units)
+            digests += units_digest(units) if units else bytes(DIGEST_BYTES)
             shingles.frombytes(hashes.tobytes())
             shingle_sizes.append(len(hashes))
     return _Chunk(
@@ -401,9 +399,3 @@ def _append_numbers(numbers: array[int], words: Sequence[str | None], number_of:
         was_gap = word is None
     if not was_gap or len(numbers) == before:
         numbers.append(-1)
-
-
-def _digest(units: Sequence[str]) -> bytes:
-    if not units:
-        return bytes(_DIGEST_BYTES)
-    return hashlib.blake2b(" ".join(units).encode(), digest_size=_DIGEST_BYTES).digest()

@@ -146,6 +146,11 @@ def unite_spellings(counts: Mapping[str, int], language: str = "en") -> dict[str
             if other in counts:
                 rare, frequent = sorted((other, word), key=lambda spelling: (counts[spelling], spelling))
                 united[rare] = frequent
+    return to_the_last(united)
+
+
+def to_the_last(united: dict[str, str]) -> dict[str, str]:
+    """Let each spelling stand for the last one that it leads to, by way of others; return the same mapping."""
     for word in united:
         while united[word] in united:
             united[word] = united[united[word]]
