@@ -228,3 +228,8 @@ def test_other_versions_of_what_splits_words_are_said(saved: Path) -> None:
     (saved / "model.json").write_text(json.dumps(about), encoding="utf-8")
     with pytest.warns(UserWarning, match=r"made with jieba 0\.1 \(here "):
         TopicModel.load(saved)
+
+
+def test_what_splitting_new_documents_warns_of_is_said(model: TopicModel) -> None:
+    with pytest.warns(UserWarning, match="Javanese is written without spaces between words"):
+        model.apply_to_columns(["a river and ꦱꦸꦫꦧꦪ", "bread"])

@@ -248,6 +248,8 @@ class TopicModel:
         _, words = number_words(_noting_sources(documents, sources), splitting, progress=progress)
         if not words.facts:
             raise ValueError("there are no documents to apply the model to")
+        for sentence in sorted(words.tally.warnings):
+            warnings.warn(sentence, stacklevel=2)
         counts, terms, _ = count_over(words, self.bag.recipe, self.bag.vocabulary)
         n_terms, n_known = (np.asarray(each.sum(axis=1)).ravel() for each in (terms.counts, counts))
         shares = self.lda.transform(counts)
