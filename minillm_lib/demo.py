@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from minillm_lib.analysis.baselines import count_baselines
 from minillm_lib.corpora.faq import faq_questions, load_course_faq
@@ -47,7 +47,6 @@ STAGES = {
 
 _SHORT = SamplingConfig(temperature=0.0, max_new_tokens=64)
 _MEASURED_SECONDS = 3.0
-_N_ASKED = 426  # every second phrasing; the shares of a few dozen would vary by ten points
 
 
 class DemoInterrupted(Exception):  # noqa: N818 — a requested stop is not an error
@@ -91,6 +90,7 @@ def run_demo(
     folder, console, began = Path(folder), Console(), time.perf_counter()
     pretrain_config = _pretrain_config(folder, quick)
     sft_config = _sft_config(folder, quick)
+    topics = sft_config.data.conversations[0].options.get("topics")
 
     # only now: nobody should install packages for a page that the configurations' absence would prevent
     from minillm_lib.viz.demo_report import WholeWay, write_demo_report
@@ -121,16 +121,16 @@ def run_demo(
     with _stage("sft", seconds, console):
         estimate = _Estimate(sft_config.train.steps, "steps")
         way.sft = _finished(sft(sft_config, overwrite=True, on_record=estimate))
-        way.n_conversations = len(load_course_faq("train"))
+        way.n_conversations = len(load_course_faq("train", topics=topics))
     write_demo_report(report, way, language=language)
 
     with _stage("answers", seconds, console):
-        every = faq_questions()
+        every = faq_questions(topics=topics)
         shown = [(question, question.held_out[0]) for question in every if question.id in QUESTIONS]
         model = way.sft.load_model()
         way.before = check_answers(way.pretraining.load_model(), shown, every, sampling=_SHORT)
         way.after = check_answers(model, shown, every)
-        asked = held_out_phrasings(every, 8 if quick else _N_ASKED)
+        asked = held_out_phrasings(every, 8 if quick else None)
         estimate = _Estimate(len(asked), "questions")
         way.held_out = check_answers(model, asked, every, batch_size=64, on_answer=lambda _: estimate.count())
     write_demo_report(report, way, language=language)

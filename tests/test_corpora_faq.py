@@ -1,4 +1,4 @@
-"""What issue 4 asks of ``course-faq``, and agreement with the code where the answers describe it."""
+"""``course-faq``: its form, and agreement with the code where the answers describe it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 
 from minillm_lib.corpora.conversations import LANGUAGES
-from minillm_lib.corpora.faq import faq_questions, load_course_faq
+from minillm_lib.corpora.faq import faq_questions, load_course_faq, written_dialogues
 from minillm_lib.model.config import PRESETS, ModelConfig
 from minillm_lib.tokenizer import SPECIAL_TOKENS
+from minillm_lib.training.config import PretrainConfig, SFTConfig
 
 SENTENCE_END = {"en": r"[.!?](?=[)\"]?(?:\s|$))", "zh": r"[。！？]"}
 SIZE = {"en": (200, 450), "zh": (60, 160)}
+FOLLOW_UP_SIZE = {"en": 170, "zh": 75}
+SMALL_TALK = {"course-hello", "course-thanks", "course-bye", "course-ok", "course-compliment"}
 SUBJECTS = {
     *(
         "lda",
@@ -42,14 +45,22 @@ def n_grams(text, n):
     return {text[i : i + n] for i in range(len(text) - n + 1)}
 
 
+def everything_said():
+    replies = [text for each in faq_questions() for text in (each.answer, each.why, each.example)]
+    replies += [
+        turn.content for each in written_dialogues() for turn in each.turns if turn.role == "assistant"
+    ]
+    return "\n".join(replies)
+
+
 @pytest.fixture(params=LANGUAGES)
 def questions(request):
     return faq_questions(request.param)
 
 
-def test_there_are_150_questions_and_six_phrasings_and_two_held_out(questions):
-    assert len(questions) >= 150
-    assert all(len(question.phrasings) >= 6 and len(question.held_out) >= 2 for question in questions)
+def test_there_are_350_questions_in_thirty_phrasings_and_two_held_out(questions):
+    assert len(questions) >= 350
+    assert all(len(question.phrasings) >= 30 and len(question.held_out) >= 2 for question in questions)
     assert len({question.id for question in questions}) == len(questions)
 
 
@@ -67,9 +78,19 @@ def test_answers_are_one_to_five_sentences_of_the_agreed_length(questions):
         assert re.search(r"[.!?。！？]$", question.answer), question.id
 
 
+def test_reasons_and_examples_follow_every_answer_except_small_talk(questions):
+    for question in questions:
+        for text in (question.why, question.example):
+            assert bool(text) == (question.id not in SMALL_TALK), question.id
+            assert len(text) <= FOLLOW_UP_SIZE[question.language], question.id
+    texts = Counter(text for each in questions for text in (each.answer, each.why, each.example) if text)
+    assert max(texts.values()) == 1
+
+
 def test_each_text_is_in_its_language():
     for question in faq_questions():
-        for text in (question.answer, *question.phrasings, *question.held_out):
+        replies = (question.answer, question.why, question.example)
+        for text in filter(None, (*replies, *question.phrasings, *question.held_out)):
             has_han = re.search(r"[\u4e00-\u9fff]", text) is not None
             assert text == text.strip()
             if text == question.answer or question.language == "en":
@@ -80,10 +101,10 @@ def test_no_phrasing_is_asked_under_two_ids_or_in_both_splits():
     asked = defaultdict(set)
     for split in ("train", "test"):
         for conversation in load_course_faq(split):
-            for turn in conversation.turns:
-                if turn.role == "user":
-                    asked[normalised(turn.content)].add((split, conversation.meta["id"]))
+            asked[normalised(conversation.turns[0].content)].add((split, conversation.meta["id"]))
     assert {text: places for text, places in asked.items() if len(places) > 1} == {}
+    said = {normalised(turn.content) for each in written_dialogues() for turn in each.turns}
+    assert not said & {normalised(each.turns[0].content) for each in load_course_faq("test")}
 
 
 def test_the_question_of_the_issue_is_held_out():
@@ -95,9 +116,11 @@ def test_the_question_of_the_issue_is_held_out():
 def test_held_out_phrasings_are_no_trivial_edits(questions):
     n = {"en": 3, "zh": 2}[questions[0].language]
     for question in questions:
-        for held_out, phrasing in itertools.product(question.held_out, question.phrasings):
-            a, b = n_grams(held_out, n), n_grams(phrasing, n)
-            assert len(a & b) / len(a | b) < 0.75, (held_out, phrasing)
+        phrasings = {phrasing: n_grams(phrasing, n) for phrasing in question.phrasings}
+        for held_out in question.held_out:
+            a = n_grams(held_out, n)
+            for phrasing, b in phrasings.items():
+                assert len(a & b) / len(a | b) < 0.75, (held_out, phrasing)
 
 
 def test_no_answer_can_be_taken_for_another(questions):
@@ -115,18 +138,18 @@ def test_chinese_phrasings_that_end_like_questions_have_the_chinese_mark():
 
 
 def test_several_turns_are_for_training_and_in_both_languages():
-    several = [each for each in load_course_faq() if each.meta["topic"] == "multi_turn"]
     for language in LANGUAGES:
-        own = [each for each in several if each.meta["language"] == language]
+        own = written_dialogues(language)
         assert len(own) >= 12
+        assert {(each.meta["topic"], each.meta["language"]) for each in own} == {("multi_turn", language)}
         assert all(4 <= len(each.turns) <= 6 for each in own)
-    assert all(len(each.turns) == 2 for each in load_course_faq("test"))
+    assert all(len(each.turns) == 2 for split in ("train", "test") for each in load_course_faq(split))
 
 
 def test_splits_and_languages_divide_the_whole():
     n_phrasings = sum(len(question.phrasings) for question in faq_questions())
     train, test = load_course_faq(), load_course_faq("test")
-    assert len([each for each in train if each.meta["topic"] != "multi_turn"]) == n_phrasings
+    assert len(train) == n_phrasings
     assert len(test) == sum(len(question.held_out) for question in faq_questions())
     assert all(each.meta["held_out"] for each in test)
     for split, whole in (("train", train), ("test", test)):
@@ -139,8 +162,7 @@ def test_splits_and_languages_divide_the_whole():
 
 
 def test_answers_name_no_special_token_that_does_not_exist():
-    everything = " ".join(turn.content for each in load_course_faq() for turn in each.turns)
-    assert set(re.findall(r"<\|.*?\|>", everything)) <= set(SPECIAL_TOKENS)
+    assert set(re.findall(r"<\|.*?\|>", everything_said())) <= set(SPECIAL_TOKENS)
 
 
 def test_the_numbers_of_the_presets_are_those_of_the_configuration():
@@ -180,16 +202,89 @@ def test_the_defaults_that_answers_name_are_those_of_the_code():
     assert defaults(GibbsLDA.perplexity)["method"] == "document_completion"
 
 
-def test_the_commands_and_targets_that_answers_name_exist():
+def options_by_command():
+    """Return the options of each command, such as ``"data stats"``, as its ``--help`` lists them."""
     from typer.main import get_command
 
     from minillm_lib.cli.main import app
 
-    answers = " ".join(
-        turn.content for each in load_course_faq() for turn in each.turns if turn.role == "assistant"
-    )
-    commands = set(re.findall(r"\bminillm ([a-z]+)", answers))
-    assert {"lda", "doctor"} <= commands <= set(get_command(app).commands)
-    makefile = (Path(__file__).parent.parent / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"\bmake ([a-z]+)`", answers))
+    found = {}
+
+    def walk(command, name):
+        found[name] = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
+        for own_name, own in getattr(command, "commands", {}).items():
+            walk(own, f"{name} {own_name}".strip())
+
+    walk(get_command(app), "")
+    return found
+
+
+def command_lines():
+    """Yield the words of each command line that an answer gives, after ``minillm``."""
+    for line in re.findall(r"\bminillm ((?:[\x21-\x7e]+ ?)+)", everything_said().replace("`", " \u00b6")):
+        yield line.split()
+
+
+def test_the_commands_and_options_that_answers_name_exist():
+    options = options_by_command()
+    for command in ("pretrain", "sft", "plan"):  # these take any key of a configuration as an option
+        options[command] |= {f"--{key}" for key in (*PretrainConfig.model_fields, *SFTConfig.model_fields)}
+    named = set()
+    for command, *words in command_lines():
+        command = command.rstrip(".,;:)'")
+        assert command in options, command
+        if words and f"{command} {words[0]}" in options:
+            command = f"{command} {words.pop(0)}"
+        named.add(command)
+        for word in words:
+            word = word.rstrip(".,;:)'")
+            if re.fullmatch(r"--?[a-z][\w-]*", word):
+                assert word in options[command] | {"--help"}, (command, word)
+    assert {"lda", "doctor", "chat", "serve", "eval", "init", "topics apply"} <= named
+    elsewhere = {"--nbval", "--nproc_per_node", "--help"}
+    every = set().union(*options.values(), elsewhere)
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z_-]*[a-z](?![\w.])", everything_said())) <= every
+
+
+def test_the_files_targets_and_notebooks_that_answers_name_exist():
+    root = Path(__file__).parent.parent
+    said = everything_said()
+    for name in re.findall(r"\b(?:configs|course|solutions|results/26m|benchmarks)/[\w./-]*\w", said):
+        assert (root / name).exists(), name
+    targets = set(re.findall(r"\bmake ([a-z-]+)[`，。、]", said))
+    makefile = (root / "Makefile").read_text(encoding="utf-8")
     assert {"demo", "lab"} <= targets <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    numbers = re.findall(r"[Nn]otebooks? (\d+)|(\d+) 号 ?notebook", said)
+    assert {f"{int(a or b):02}" for a, b in numbers} == {
+        path.name[:2] for path in (root / "course").glob("*.ipynb")
+    }
+
+
+def test_the_keys_of_configurations_that_answers_name_exist():
+    from minillm_lib.training.config import SHORT_NAMES, TrainConfig
+
+    keys = set(re.findall(r"--train\.([a-z_.]*[a-z])", everything_said()))
+    sections = {"optimizer": TrainConfig().optimizer, "schedule": TrainConfig().schedule}
+    for key in keys:
+        section, _, name = key.rpartition(".")
+        known = type(sections[section]).model_fields if section else {*TrainConfig.model_fields, *SHORT_NAMES}
+        assert name in known, key
+    assert "steps" in keys
+
+
+def test_the_figures_that_answers_quote_are_those_of_the_readme():
+    root = Path(__file__).parent.parent
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    recorded = readme + (root / "results" / "26m" / "README.md").read_text(encoding="utf-8")
+    answers = {(each.id, each.language): each for each in faq_questions()}
+    for name, figures in {
+        "pretraining-run-26m": ("7,016", "11.69"),
+        "pretraining-classic-run": ("59.6", "82.9"),
+        "rope-measured": ("49.1", "13.6", "14.4"),
+    }.items():
+        for language in LANGUAGES:
+            each = answers[name, language]
+            for figure in figures:
+                assert figure in recorded
+                plain = f"{each.answer} {each.why} {each.example}"
+                assert figure in plain or figure.replace(",", "") in plain, (name, language, figure)

@@ -52,7 +52,7 @@ def test_chinese_is_cut_by_characters_and_gets_chinese_phrases():
     reworded = questions(reword([Conversation.of("什么是主题模型的困惑度？", "甲")], 300))
     assert any("请问" in each for each in reworded)
     assert not any("Please" in each or "Thanks" in each for each in reworded)
-    assert len({each for each in reworded if len(each) < 8}) > 20
+    assert len({each for each in reworded if len(each) < 11}) > 20
 
 
 def test_a_question_of_one_word_stays_askable():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,9 @@ def test_it_is_the_26_m_preset_in_bfloat16_and_small_enough_for_git(name):
 def test_most_questions_in_new_words_get_the_right_answer_in_both_languages():
     """All 852, for the figures of the README, take two minutes with ``benchmarks/answers.py``."""
     model = MiniLLM.load_from_checkpoint(RESULTS / "chat", dtype=torch.float32)
-    questions = faq_questions()
+    recorded = json.loads((RESULTS / "answers.json").read_bytes())["answers"]
+    known = {each["id"] for each in recorded}  # course-faq has grown since this model was trained
+    questions = [each for each in faq_questions() if each.id in known]
     report = check_answers(model, held_out_phrasings(questions, 30), questions, progress=False)
     assert report.right_share("en") > 0.7
     assert report.right_share("zh") > 0.7

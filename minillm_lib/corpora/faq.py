@@ -11,7 +11,7 @@ import json
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,7 @@ SPLITS = ("train", "test")
 SOURCE = "course-faq"
 
 # The noise of reword: the largest share of words left out, and the probability of each further change.
-MOST_LEFT_OUT = 0.6
+MOST_LEFT_OUT = 0.3
 P_JOINED, P_MOVED, P_SURROUNDED, P_SLOPPY = 0.5, 0.3, 0.45, 0.25
 
 _FOLDER = Path(__file__).with_name("course_faq")
@@ -66,6 +66,8 @@ class FaqQuestion:
         Phrasings of the question for training.
     held_out
         Phrasings of the question for test.
+    why, example
+        What follows the answer if a learner asks why, or for an example; empty for small talk.
     """
 
     id: str
@@ -74,20 +76,26 @@ class FaqQuestion:
     answer: str
     phrasings: tuple[str, ...]
     held_out: tuple[str, ...]
+    why: str = ""
+    example: str = ""
 
 
-def faq_questions(language: Language | None = None) -> list[FaqQuestion]:
+def faq_questions(
+    language: Language | None = None, topics: Collection[str] | None = None
+) -> list[FaqQuestion]:
     """Return the questions, topic by topic.
 
     Parameters
     ----------
     language
         ``"en"`` or ``"zh"``; both if None.
+    topics
+        Only the questions of these topics, such as ``["lda", "rope"]``; all if None.
 
     Raises
     ------
     ValueError
-        If the language is unknown.
+        If the language or a topic is unknown.
 
     Examples
     --------
@@ -95,6 +103,10 @@ def faq_questions(language: Language | None = None) -> list[FaqQuestion]:
     'They are units of information that differ in the base of t'
     """
     _check("language", language, (*LANGUAGES, None))
+    rows = list(_rows(multi_turn=False))
+    known = tuple(dict.fromkeys(row["topic"] for row in rows))
+    for topic in topics or ():
+        _check("topic", topic, known)
     return [
         FaqQuestion(
             row["id"],
@@ -103,46 +115,60 @@ def faq_questions(language: Language | None = None) -> list[FaqQuestion]:
             row["answer"],
             tuple(row["questions"]),
             tuple(row["held_out"]),
+            row.get("why", ""),
+            row.get("example", ""),
         )
-        for row in _rows(multi_turn=False)
-        if language in (None, row["language"])
+        for row in rows
+        if language in (None, row["language"]) and (topics is None or row["topic"] in topics)
     ]
 
 
 def load_course_faq(
-    split: Literal["train", "test"] = "train", language: Language | None = None
+    split: Literal["train", "test"] = "train",
+    language: Language | None = None,
+    *,
+    topics: Collection[str] | None = None,
 ) -> list[Conversation]:
     """Return one conversation for each phrasing of each question.
 
-    In train, conversations of several turns follow. ``meta`` holds ``id``, ``topic`` (``"multi_turn"`` for several
-    turns), ``language`` and ``held_out``. Train and test have the same answers: only phrasings are held out.
+    ``meta`` holds ``id``, ``topic``, ``language`` and ``held_out``. Train and test have the same answers: only
+    phrasings are held out.
 
     Parameters
     ----------
     language
         ``"en"`` or ``"zh"``; both if None.
+    topics
+        Only the questions of these topics; all if None.
 
     Raises
     ------
     ValueError
-        If the split or the language is unknown.
+        If the split, the language or a topic is unknown.
     """
     _check("split", split, SPLITS)
     is_test = split == "test"
-    conversations = [
+    return [
         Conversation.of(
             phrasing, question.answer, SOURCE, _meta(question.id, question.topic, question.language, is_test)
         )
-        for question in faq_questions(language)
+        for question in faq_questions(language, topics)
         for phrasing in (question.held_out if is_test else question.phrasings)
     ]
-    return conversations if is_test else conversations + list(_multi_turn(language))
+
+
+def written_dialogues(language: Language | None = None) -> list[Conversation]:
+    """Return the conversations of several turns that were written by hand, all of them for training.
+
+    ``meta`` is as in :func:`load_course_faq`, with ``"multi_turn"`` as the topic.
+    """
+    return list(_multi_turn(language))
 
 
 def reword(conversations: Iterable[Conversation], copies: int, seed: int = 0) -> list[Conversation]:
     """Return noisy copies of the conversations with a single question, each with a different wording of it.
 
-    In each copy, up to 60 % of the question's words (Chinese characters count as words) are left out. In some copies,
+    In each copy, up to 30 % of the question's words (Chinese characters count as words) are left out. In some copies,
     the words after a random place are moved to the front, another question with the same answer is appended, a polite
     phrase is added before or after the question, or the question loses its capitals and its question mark. The answer
     is unchanged. Conversations with several questions or a system turn are left out. The result depends on the

@@ -8,10 +8,15 @@ from .chat_session import (
     ChatSession as ChatSession,
     Message as Message,
     chat as chat,
-    chat_in_terminal as chat_in_terminal,
 )
 from .decoding import FinishReason as FinishReason, Generation as Generation, generate as generate
 from .fast_path import FastDecoder as FastDecoder, why_not_fast as why_not_fast
+from .honesty import (
+    CheckedReply as CheckedReply,
+    Reference as Reference,
+    check_honesty as check_honesty,
+    references as references,
+)
 from .sampling import (
     SamplingConfig as SamplingConfig,
     apply_temperature as apply_temperature,

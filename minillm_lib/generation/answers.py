@@ -161,17 +161,36 @@ def _ask(
         )
 
 
+class NearestText:
+    """A search for the text that resembles another one most, by tf-idf of character 2- to 4-grams.
+
+    Parameters
+    ----------
+    texts
+        The texts to search.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(2, 4), sublinear_tf=True)
+        self._texts = self._vectorizer.fit_transform(texts)
+
+    def of(self, text: str) -> tuple[int, float]:
+        """Return the index of the nearest text and its cosine similarity, from 0 to 1."""
+        similarity = (self._texts @ self._vectorizer.transform([text]).T).toarray().ravel()
+        best = int(similarity.argmax())
+        return best, float(similarity[best])
+
+
 class _Nearest:
     """A search for the question whose answer resembles a text most."""
 
     def __init__(self, questions: Sequence[FaqQuestion]) -> None:
         self._ids = [question.id for question in questions]
-        self._vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(2, 4), sublinear_tf=True)
-        self._answers = self._vectorizer.fit_transform(question.answer for question in questions)
+        self._nearest = NearestText([question.answer for question in questions])
 
     def id_of(self, text: str) -> str:
-        similarity = (self._answers @ self._vectorizer.transform([text]).T).toarray().ravel()
-        return self._ids[int(similarity.argmax())] if similarity.any() else ""
+        best, similarity = self._nearest.of(text)
+        return self._ids[best] if similarity else ""
 
 
 def _repetition(ids: Sequence[int], n: int = 4) -> float:

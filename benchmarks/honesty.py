@@ -1,0 +1,138 @@
+"""Find out whether a chat model is right about the course, declines the rest, and carries a conversation.
+
+    python benchmarks/honesty.py [--ckpt results/26m/chat] [--output results/26m/honesty.json]
+
+The questions were written apart from the training data, by authors who had not seen it, in free words: 220 about the
+course and 220 about other things in each language, 40 in other languages, and 70 dialogues of three turns in each
+language. A reply is right if the nearest of all references is one that the question accepts (by
+minillm_lib/generation/honesty.py). With --own, the held-out wordings of the training sources are asked instead, by
+which the recipe was chosen. Every reply is in the record, for a person to read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from minillm_lib.corpora.conversations import LANGUAGES
+from minillm_lib.corpora.faq import faq_questions
+from minillm_lib.corpora.held_out_questions import (
+    FreeDialogue,
+    FreeTurn,
+    free_dialogues,
+    free_out_of_scope,
+    free_questions,
+)
+from minillm_lib.corpora.out_of_scope import load_out_of_scope
+from minillm_lib.generation.honesty import BROKEN, CheckedReply, check_honesty
+from minillm_lib.io.atomic_write import write_atomically
+from minillm_lib.model.decoder import MiniLLM
+
+ROOT = Path(__file__).parent.parent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--ckpt", type=Path, default=ROOT / "results" / "26m" / "chat")
+    parser.add_argument(
+        "--own", action="store_true", help="ask the held-out wordings of the training sources"
+    )
+    parser.add_argument("--every", type=int, default=1, help="ask only every so-manyth question")
+    parser.add_argument("--output", type=Path, help="where the record goes; by default it is only printed")
+    arguments = parser.parse_args()
+    model = MiniLLM.load_from_checkpoint(arguments.ckpt, dtype=torch.float32)
+    sets = _own() if arguments.own else _free()
+    record: dict[str, Any] = {"figures": {}, "replies": []}
+    start = time.perf_counter()
+    for name, dialogues in sets.items():
+        replies = check_honesty(model, dialogues[:: arguments.every])
+        record["replies"] += [_as_json(name, each) for each in replies]
+        record["figures"][name] = _figures(name, replies)
+    record["seconds"] = round(time.perf_counter() - start, 1)
+    _print(record["figures"])
+    if arguments.output:
+        write_atomically(arguments.output, (json.dumps(record, ensure_ascii=False, indent=1) + "\n").encode())
+        print(f"written to {arguments.output}")
+
+
+def _free() -> dict[str, list[FreeDialogue]]:
+    return {
+        "in scope": free_questions(),
+        "out of scope": free_out_of_scope(),
+        "dialogues": free_dialogues(),
+    }
+
+
+def _own() -> dict[str, list[FreeDialogue]]:
+    asked = [
+        FreeDialogue(each.language, (FreeTurn(text, "new", "", (f"{each.id}@{each.language}",)),), each.topic)
+        for each in faq_questions()
+        for text in each.held_out
+    ]
+    declined = [
+        FreeDialogue(
+            each.meta["language"],
+            (FreeTurn(each.turns[0].content, "out_of_scope", "", (f"decline@{each.meta['language']}",)),),
+            each.meta["category"],
+        )
+        for each in load_out_of_scope("test")
+    ]
+    return {"in scope": asked, "out of scope": declined}
+
+
+def _as_json(name: str, each: CheckedReply) -> dict[str, Any]:
+    return {
+        "set": name,
+        "language": each.dialogue.language,
+        "turn": each.turn_index + 1,
+        "kind": each.turn.kind,
+        "asked": each.turn.question,
+        "reply": each.reply,
+        "says": each.reference,
+        "is_right": each.is_right,
+    }
+
+
+def _figures(name: str, replies: Sequence[CheckedReply]) -> dict[str, dict[str, float | int]]:
+    figures = {}
+    for language in (*LANGUAGES, "others"):
+        own = [
+            each
+            for each in replies
+            if (each.dialogue.language == language)
+            or (language == "others" and each.dialogue.language not in LANGUAGES)
+        ]
+        if name == "dialogues":
+            own = [each for each in own if each.turn_index]
+        if own:
+            figures[language] = {
+                "asked": len(own),
+                "right": _share([each.is_right for each in own]),
+                "declined": _share([each.is_declined for each in own]),
+                "broken": _share([each.reference == BROKEN for each in own]),
+            }
+    return figures
+
+
+def _share(values: Sequence[bool]) -> float:
+    return round(sum(values) / len(values), 4)
+
+
+def _print(figures: dict[str, dict[str, dict[str, float | int]]]) -> None:
+    print(f"{'':14}{'language':10}{'asked':>7}{'right':>8}{'declined':>10}{'broken':>8}")
+    for name, by_language in figures.items():
+        for language, own in by_language.items():
+            shares = f"{own['right']:8.1%}{own['declined']:10.1%}{own['broken']:8.1%}"
+            print(f"{name:14}{language:10}{own['asked']:7}{shares}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,492 @@
+"""What people say after an answer, in many wordings: why, an example, the other language, once more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from minillm_lib.corpora.conversations import Language
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """A kind of follow-up in its wordings.
+
+    Attributes
+    ----------
+    english, chinese
+        Wordings for training, by the language of the reply. (Who wants Chinese may ask for it in either language.)
+    held_out_english, held_out_chinese
+        Wordings for test.
+    """
+
+    english: tuple[str, ...]
+    chinese: tuple[str, ...]
+    held_out_english: tuple[str, ...]
+    held_out_chinese: tuple[str, ...]
+
+    def wordings(self, language: Language, held_out: bool) -> tuple[str, ...]:
+        """Return the wordings of a split whose reply is in ``language``."""
+        if language == "en":
+            return self.held_out_english if held_out else self.english
+        return self.held_out_chinese if held_out else self.chinese
+
+
+FOLLOW_UPS: Mapping[str, FollowUp] = {
+    "why": FollowUp(
+        english=(
+            *(
+                "Why?",
+                "why",
+                "But why?",
+                "Why is that?",
+                "Why so?",
+                "And why is it so?",
+                "How come?",
+                "Why, exactly?",
+            ),
+            *(
+                "What is the reason?",
+                "what's the reason for that",
+                "Can you explain why?",
+                "Explain why.",
+                "Why though?",
+            ),
+            *(
+                "Why does it work like that?",
+                "Why is it done this way?",
+                "why is this needed",
+                "Why does that matter?",
+            ),
+            *(
+                "What is it good for?",
+                "What's the point of that?",
+                "Why should I care?",
+                "Why do we do that?",
+            ),
+            *(
+                "I don't see why.",
+                "I still don't understand why.",
+                "Hmm, why?",
+                "ok but why",
+                "Why would anyone do that?",
+            ),
+            *(
+                "What is the reason behind it?",
+                "And the reason?",
+                "What's the motivation?",
+                "Why bother?",
+                "Why not?",
+            ),
+            *(
+                "Is there a reason for this?",
+                "Tell me why.",
+                "Go on.",
+                "Tell me more.",
+                "Can you go deeper?",
+                "More details?",
+            ),
+            *(
+                "please elaborate",
+                "Say more about that.",
+                "What else?",
+                "go on please",
+                "Could you tell me more about it?",
+            ),
+            *(
+                "Why is this important?",
+                "Okay, why is that so?",
+                "What makes that so?",
+                "Interesting. Why?",
+                "Sure, but why?",
+            ),
+            *(
+                "and why that?",
+                "Could you justify that?",
+                "What is behind this?",
+                "why on earth",
+                "Why is it like this?",
+            ),
+        ),
+        chinese=(
+            *(
+                "为什么？",
+                "为什么",
+                "为啥？",
+                "为啥呢",
+                "为什么呢？",
+                "这是为什么？",
+                "原因是什么？",
+                "什么原因",
+                "那为什么呢？",
+            ),
+            *(
+                "为什么要这样？",
+                "为什么会这样？",
+                "为什么这么做？",
+                "为何？",
+                "何以见得？",
+                "怎么会这样？",
+                "理由呢？",
+                "有什么道理？",
+            ),
+            *(
+                "这样做有什么好处？",
+                "有什么用？",
+                "这有什么意义？",
+                "为什么需要它？",
+                "为什么重要？",
+                "干嘛要这样",
+                "能解释一下为什么吗？",
+            ),
+            *(
+                "请说明原因。",
+                "我还是不明白为什么。",
+                "不太懂为什么",
+                "嗯，为什么？",
+                "可是为什么？",
+                "好的，但为什么呢？",
+                "背后的原因是什么？",
+            ),
+            *(
+                "动机是什么？",
+                "再说详细点",
+                "展开讲讲",
+                "继续说",
+                "继续",
+                "多说一点",
+                "能再深入一点吗？",
+                "详细说说",
+                "还有呢？",
+                "然后呢？",
+            ),
+            *(
+                "说具体点原因",
+                "为什么不呢？",
+                "这又是为啥",
+                "道理在哪里？",
+                "依据是什么？",
+                "凭什么？",
+                "请再多讲一些",
+                "能详细解释吗？",
+            ),
+        ),
+        held_out_english=(
+            *("Why is that the case?", "What is the reason for this?", "why does it have to be like that?"),
+            *("Could you explain the reason?", "But why is it so?"),
+        ),
+        held_out_chinese=(
+            "这是什么原因呢？",
+            "为什么要这么做呢？",
+            "请问为什么？",
+            "那是为啥呀",
+            "能说说原因吗？",
+        ),
+    ),
+    "example": FollowUp(
+        english=(
+            *(
+                "Give an example.",
+                "Give me an example",
+                "an example?",
+                "For example?",
+                "Example please",
+                "e.g.?",
+                "Such as?",
+            ),
+            *(
+                "Can you give an example?",
+                "Could you give me an example, please?",
+                "Do you have an example?",
+                "like what?",
+            ),
+            *(
+                "Show me an example.",
+                "I need an example.",
+                "An example would help.",
+                "example",
+                "Any example?",
+                "For instance?",
+            ),
+            *(
+                "Can you make that concrete?",
+                "Make it concrete.",
+                "A concrete example, please.",
+                "With numbers?",
+                "In practice?",
+            ),
+            *(
+                "What would that look like?",
+                "how does that look in practice",
+                "Illustrate that.",
+                "Could you illustrate it?",
+            ),
+            *(
+                "I don't get it, give me an example",
+                "I don't understand.",
+                "I don't understand that.",
+                "huh?",
+                "Too abstract.",
+            ),
+            *(
+                "That's too abstract for me.",
+                "Can you explain it more simply?",
+                "Simpler, please.",
+                "ELI5",
+                "say it simpler",
+            ),
+            *(
+                "Please explain it with an example.",
+                "Can you show me with numbers?",
+                "Let me see an example",
+                "One example?",
+            ),
+            *(
+                "Could you demonstrate?",
+                "ok, example?",
+                "And an example of that?",
+                "Any concrete case?",
+                "What's an example?",
+            ),
+            *(
+                "Give a small example.",
+                "a simple example please",
+                "Now with an example.",
+                "Hmm, can I see an example?",
+            ),
+        ),
+        chinese=(
+            *(
+                "举个例子。",
+                "举个例子",
+                "举个例子吧",
+                "举例说明",
+                "能举个例子吗？",
+                "可以举个例子吗",
+                "给个例子",
+                "来个例子",
+                "例子呢？",
+            ),
+            *(
+                "有例子吗？",
+                "有没有例子",
+                "比如？",
+                "比如呢？",
+                "例如？",
+                "譬如说？",
+                "请举例说明。",
+                "请给我一个例子。",
+                "举一个具体的例子",
+            ),
+            *(
+                "能具体一点吗？",
+                "具体点",
+                "具体是什么样的？",
+                "用数字说明一下",
+                "拿数字举例",
+                "实际中是什么样？",
+                "能说得具体些吗？",
+            ),
+            *(
+                "我没听懂，举个例子",
+                "没听懂",
+                "不懂",
+                "听不懂",
+                "看不明白",
+                "太抽象了",
+                "太抽象了，说简单点",
+                "说得简单点",
+                "通俗一点",
+            ),
+            *(
+                "能用例子解释吗？",
+                "打个比方",
+                "打个比方吧",
+                "演示一下",
+                "给我看个例子",
+                "举个简单的例子",
+                "再举个例子",
+                "有什么例子？",
+            ),
+            *(
+                "想看一个例子",
+                "能不能举例",
+                "那举个例子呢？",
+                "好，例子？",
+                "可以说个具体的例子吗？",
+                "用例子讲讲",
+                "用大白话说",
+            ),
+        ),
+        held_out_english=(
+            *(
+                "Could I have an example?",
+                "Please show an example.",
+                "Can you give me a concrete example of that?",
+            ),
+            *("what is an example of this?", "Do you have a concrete example?"),
+        ),
+        held_out_chinese=(
+            "请举个例子。",
+            "可以给个例子吗？",
+            "能给我举个具体例子吗？",
+            "有具体的例子吗？",
+            "那能举例吗",
+        ),
+    ),
+    "translation": FollowUp(
+        english=(
+            *(
+                "And in English?",
+                "in English",
+                "In English, please.",
+                "English please",
+                "Say it in English.",
+                "英文呢？",
+            ),
+            *(
+                "Can you say that in English?",
+                "Could you translate that into English?",
+                "Translate it into English.",
+            ),
+            *(
+                "Please answer in English.",
+                "now in english",
+                "What is that in English?",
+                "I prefer English.",
+                "用英文说",
+            ),
+            *(
+                "请用英文回答。",
+                "用英语说一遍",
+                "翻译成英文",
+                "英语怎么说？",
+                "能用英语说吗？",
+                "请说英文",
+                "换成英文",
+                "英文版",
+            ),
+            *(
+                "I don't read Chinese.",
+                "I can't read that. English?",
+                "Sorry, English please",
+                "英文",
+                "用英语再讲一遍",
+            ),
+            *(
+                "Repeat in English",
+                "the same in English?",
+                "可以用英文解释吗？",
+                "English version?",
+                "请翻译成英语。",
+            ),
+        ),
+        chinese=(
+            *(
+                "And in Chinese?",
+                "in Chinese",
+                "In Chinese, please.",
+                "Chinese please",
+                "Say it in Chinese.",
+                "中文呢？",
+            ),
+            *(
+                "Can you say that in Chinese?",
+                "Could you translate that into Chinese?",
+                "Translate it into Chinese.",
+            ),
+            *(
+                "Please answer in Chinese.",
+                "now in chinese",
+                "What is that in Chinese?",
+                "I prefer Chinese.",
+                "用中文说",
+            ),
+            *(
+                "请用中文回答。",
+                "用汉语说一遍",
+                "翻译成中文",
+                "中文怎么说？",
+                "能用中文说吗？",
+                "请说中文",
+                "换成中文",
+                "中文版",
+            ),
+            *(
+                "我看不懂英文",
+                "英文看不懂，说中文",
+                "讲中文",
+                "中文",
+                "用中文再讲一遍",
+                "说人话，用中文",
+                "请翻译一下",
+            ),
+            *(
+                "Repeat in Chinese",
+                "the same in Chinese?",
+                "可以用中文解释吗？",
+                "Chinese version?",
+                "请翻译成汉语。",
+            ),
+        ),
+        held_out_english=(
+            *(
+                "Could you repeat this in English?",
+                "Please translate to English.",
+                "How would you say it in English?",
+            ),
+            *("能不能用英文说一遍？", "请用英语解释"),
+        ),
+        held_out_chinese=(
+            *(
+                "Could you repeat this in Chinese?",
+                "Please translate to Chinese.",
+                "How would you say it in Chinese?",
+            ),
+            *("能不能用中文说一遍？", "请用汉语解释"),
+        ),
+    ),
+    "again": FollowUp(
+        english=(
+            *(
+                "Say that again.",
+                "Can you repeat that?",
+                "Repeat please",
+                "again?",
+                "Once more, please.",
+                "Pardon?",
+                "Sorry?",
+            ),
+            *(
+                "Could you say it again?",
+                "What did you say?",
+                "repeat that",
+                "Come again?",
+                "one more time",
+                "Please repeat.",
+            ),
+            *(
+                "What was that again?",
+                "I missed that.",
+                "Could you repeat your answer?",
+                "the same again please",
+            ),
+        ),
+        chinese=(
+            *(
+                "再说一遍",
+                "请再说一遍。",
+                "重复一下",
+                "能再说一次吗？",
+                "你刚才说什么？",
+                "再讲一遍",
+                "没看清，再说一遍",
+                "再来一次",
+            ),
+            *("请重复一遍", "什么？再说一下", "可以重复吗？", "刚才那个再说一次", "麻烦再说一遍"),
+        ),
+        held_out_english=("Would you repeat that, please?", "Say it once more."),
+        held_out_chinese=("麻烦重复一下。", "可以再讲一次吗？"),
+    ),
+}
+"""The kinds of follow-ups by name. ``translation`` asks for the previous answer in the other language."""
