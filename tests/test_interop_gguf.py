@@ -12,8 +12,10 @@ from pathlib import Path
 
 import jinja2
 import pytest
+import tokenizers
 import torch
-from gguf import GGUFReader
+from foreign_models import TEMPLATE, TEXTS, WORDS, byte_level_tokenizer, save_qwen3, save_tokenizer
+from gguf import GGUFReader, TokenType
 from gguf.quants import dequantize
 from hypothesis import given, strategies as st
 
@@ -132,6 +134,17 @@ def test_the_file_alone_gives_the_logits_of_the_model(tokenizer, tmp_path, shape
     assert fields["rope.dimension_count"] == model.config.head_dim
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_rows_without_a_piece_are_left_out(tokenizer, tmp_path, tied):
+    model = random_model(tokenizer, vocab_size=320, tied_embeddings=tied)
+    fields, tensors = contents(export_gguf(model, tmp_path / "model.gguf"))
+    ids = torch.randint(310, (20,))
+    with torch.no_grad():
+        expected = model(ids[None])[0, :, :310]
+    torch.testing.assert_close(logits_from_file(fields, tensors, ids), expected, rtol=1e-4, atol=1e-4)
+    assert fields["vocab_size"] == len(fields["tokenizer.ggml.tokens"]) == 310
+
+
 def test_matrices_are_rounded_to_the_type_asked_for_and_vectors_are_not(tokenizer, tmp_path):
     model = random_model(tokenizer)
     exact = contents(export_gguf(model, tmp_path / "f32.gguf"))[1]
@@ -192,7 +205,7 @@ def test_the_files_template_renders_conversations_without_extensions_of_jinja(
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"vocab_size": 311}, "its vocabulary size is 311, but the tokenizer's is 310"),
+        ({"vocab_size": 309}, "its vocabulary size is 309, below the tokenizer's 310"),
         ({"norm": "layer"}, "do not use RMSNorm, SwiGLU and rotary positions"),
         ({"qk_norm": True, "attention_bias": True}, "has both biases and query–key norm"),
         ({"qk_norm": True, **SHAPES["llama3"]}, "both RoPE scaling 'llama3' and query–key norm"),
@@ -295,3 +308,34 @@ def test_llama_cpp_writes_the_same_text(tokenizer, tmp_path, llama_cpp, dtype):
     assert answer["reply"]["finish_reason"] == "stop"
     assert answer["ids"] == [tokenizer.encode(text) for text in texts]
     assert answer["conversation"] == tokenizer.apply_chat_template(MESSAGES, add_generation_prompt=True)
+
+
+@pytest.mark.parametrize(("words", "name"), [(WORDS, "qwen2"), (None, "gpt-2")])
+def test_a_byte_level_tokenizer_is_written_so_that_its_ids_can_be_computed(tmp_path, words, name):
+    """The vocabulary and merges in the file, with the words of that name, give the ids of the tokenizer."""
+    folder = save_qwen3(tmp_path)
+    own = MiniLLM.load_from_checkpoint(folder, tokenizer=save_tokenizer(tmp_path / "other", words=words))
+    fields = GGUFReader(export_gguf(own, tmp_path / "model.gguf")).fields
+    read = {key.removeprefix("tokenizer."): field.contents() for key, field in fields.items()}
+    assert (read["ggml.model"], read["ggml.pre"]) == ("gpt2", name)
+    assert len(read["ggml.tokens"]) == own.n_ids == 402
+    vocab = {piece: token_id for token_id, piece in enumerate(read["ggml.tokens"])}
+    library = tokenizers.Tokenizer(
+        tokenizers.models.BPE(vocab, [tuple(merge.split(" ")) for merge in read["ggml.merges"]])
+    )
+    library.pre_tokenizer = byte_level_tokenizer(words).pre_tokenizer
+    for text in (*TEXTS, "it's  12\n\n topics 🌹"):
+        assert library.encode(text).ids == own.tokenizer.encode(text)
+    kinds = read["ggml.token_type"]
+    assert kinds[:3] == [TokenType.CONTROL] * 3
+    assert kinds[-2:] == [TokenType.USER_DEFINED] * 2
+    assert kinds[3:-2] == [TokenType.NORMAL] * 397
+    assert (read["ggml.eos_token_id"], read["ggml.eot_token_id"], read["ggml.padding_token_id"]) == (2, 2, 0)
+    assert read["chat_template"] == TEMPLATE
+
+
+def test_words_without_a_name_in_llama_cpp_are_refused(tmp_path):
+    folder = save_qwen3(tmp_path)
+    save_tokenizer(folder, words=r"\w+|\W")
+    with pytest.raises(ValueError, match=r"splits words by a pattern without a name there, '\\\\w\+"):
+        export_gguf(MiniLLM.load_from_checkpoint(folder), tmp_path / "model.gguf")

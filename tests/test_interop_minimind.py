@@ -284,7 +284,7 @@ def test_a_directory_whose_configuration_contradicts_its_tensors_is_refused(tmp_
     with pytest.raises(CheckpointError, match=r"pytorch_model\.bin: tensor model\.layers\.2\.\S+ is missing"):
         load_minimind(tmp_path)
     (tmp_path / "config.json").write_text('{"num_hidden', encoding="utf-8")
-    with pytest.raises(CheckpointError, match=r"config\.json: not a JSON object"):
+    with pytest.raises(CheckpointError, match=r"config\.json: not JSON"):
         load_minimind(tmp_path)
 
 
@@ -312,3 +312,21 @@ def test_an_unknown_layout_is_refused(tmp_path):
     with pytest.raises(ValueError, match="layout is 'half'; allowed are 'interleaved', 'halves'"):
         save_minimind(MiniLLM.from_preset("nano"), tmp_path / "model.pth", layout="half")
     assert not (tmp_path / "model.pth").exists()
+
+
+def test_a_head_of_its_own_and_wide_heads_survive(tmp_path):
+    """MiniMind's code has had both since 2026, when query–key norm came."""
+    shape = {"hidden_size": HIDDEN, "n_layers": LAYERS, "n_heads": 4, "n_kv_heads": 2, "head_dim": 24}
+    config = ModelConfig(
+        vocab_size=VOCAB, intermediate_size=INTERMEDIATE, qk_norm=True, tied_embeddings=False, **shape
+    )
+    model = MiniLLM(config).eval()
+    save_minimind(model, tmp_path / "own.pth", layout="halves")
+    assert "lm_head.weight" in torch.load(tmp_path / "own.pth")
+    given = {"n_heads": 4, "rope_theta": config.rope_theta, "norm_eps": config.norm_eps}
+    loaded = load_minimind(tmp_path / "own.pth", **given)
+    ids = torch.randint(0, VOCAB, (2, 9))
+    torch.testing.assert_close(loaded(ids), model(ids))
+    for lost in ({"qk_norm": False, "head_dim": 16}, {"qk_norm": False, "tied_embeddings": True}):
+        with pytest.raises(ValueError, match="and it has no query–key norm"):
+            save_minimind(MiniLLM(config.replace(**lost)), tmp_path / "own.pth", layout="halves")

@@ -144,3 +144,19 @@ def test_several_queries_after_a_past_need_a_mask():
         ValueError, match=r"3 queries over 5 keys need a mask, from causal_mask\(past=2, seq=3"
     ):
         attend(query, key, key)
+
+
+@pytest.mark.parametrize("qk_norm", [False, True])
+def test_weights_to_look_at_are_those_of_the_output(qk_norm):
+    """The last output is the mean of the values with these weights."""
+    torch.manual_seed(0)
+    config = small_config(qk_norm=qk_norm)
+    layer, x = GroupedQueryAttention(config), torch.randn(2, 7, config.hidden_size)
+    rotation = RotaryEmbedding(config)(torch.arange(7)[None])
+    weights = layer.last_weights(x, rotation)  # (batch, n_heads, seq)
+    values = layer.v_proj(x).unflatten(-1, (config.n_kv_heads, -1)).transpose(1, 2)
+    values = values.repeat_interleave(config.n_heads // config.n_kv_heads, dim=1)
+    heads = (weights[:, :, None] @ values)[:, :, 0]  # (batch, n_heads, head_dim)
+    torch.testing.assert_close(
+        layer.o_proj(heads.flatten(1)), layer(x, rotation)[:, -1], atol=1e-5, rtol=1e-4
+    )

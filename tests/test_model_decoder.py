@@ -392,3 +392,14 @@ def test_texts_packed_into_one_row_do_not_see_one_another():
     torch.testing.assert_close(together[:, 5:], model.hidden_states(second))
     with pytest.raises(ValueError, match="segment_ids and a cache exclude each other"):
         model.hidden_states(first, segment_ids=torch.zeros(1, 5), cache=model.new_cache())
+
+
+@pytest.mark.parametrize("method", ["generate", "stream", "chat"])
+def test_the_help_of_a_method_names_every_option_with_its_default(method):
+    from minillm_lib.generation.sampling import SamplingConfig
+
+    text = " ".join((getattr(MiniLLM, method).__doc__ or "").split())
+    for name, field in SamplingConfig.model_fields.items():
+        default = 0.0 if (name, method) == ("temperature", "chat") else field.default
+        assert f"``{name}`` (" in text
+        assert f"``{name}`` ({default}" in text or name == "stop"

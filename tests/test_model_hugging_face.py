@@ -86,7 +86,7 @@ def test_the_original_length_may_stand_outside_as_transformers_allows():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "gpt2"}, "model_type is 'gpt2'.*'llama', 'qwen3' and 'minillm'"),
+        ({"model_type": "gpt2"}, "model_type is 'gpt2'.*'llama', 'qwen2', 'qwen3', 'minimind', 'minillm'"),
         ({"hidden_size": None, "vocab_size": None}, "missing vocab_size, hidden_size"),
         ({"model_type": "qwen3"}, "missing num_key_value_heads, head_dim"),
         ({"hidden_act": "gelu"}, "hidden_act is 'gelu'"),

@@ -1,10 +1,12 @@
+import random
+
 import pytest
 import torch
 from hugging_face_reference import SCALINGS, small_config
 from hypothesis import given, settings, strategies as st
 
 from minillm_lib.model.decoder import MiniLLM
-from minillm_lib.model.kv_cache import KVCache
+from minillm_lib.model.kv_cache import ChangingCache, KVCache
 
 BLOCKS = {
     "llama": {},
@@ -120,3 +122,85 @@ def test_no_gradient_flows_into_the_past():
     assert model(torch.tensor([[1, 2, 3]]), cache=cache).requires_grad
     assert not cache.keys.requires_grad
     assert not cache.values.requires_grad
+
+
+def read(model, tokens):
+    """A cache that holds these tokens, ``(rows, seq)``; a row may begin with -1, which is padding."""
+    cache = model.new_cache(*tokens.shape)
+    model(tokens.clamp(min=0), attention_mask=tokens >= 0, cache=cache)
+    return cache
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+@given(seed=st.integers(0, 2**31))
+@settings(max_examples=3, deadline=None)
+@torch.inference_mode()
+def test_rows_come_and_go_and_each_is_decoded_as_if_alone(block, seed):
+    """Through many moves and growths of the memory, every row's logits are those of its text without a cache."""
+    torch.manual_seed(seed)
+    chance = random.Random(seed)
+    model = random_model(**BLOCKS[block])
+    cache = ChangingCache(model.config)
+    texts = []
+    for _ in range(45):
+        if texts and chance.random() < 0.2:
+            row = chance.randrange(len(texts))
+            cache.remove_row(row)
+            texts[row] = texts[-1]
+            texts.pop()
+        if chance.random() < 0.3 or not texts:
+            new = [torch.randint(0, 97, (chance.randint(1, 9),)) for _ in range(chance.randint(1, 3))]
+            longest = max(map(len, new))
+            cache.add_rows(
+                read(model, torch.stack([torch.cat([-torch.ones(longest - len(t)).long(), t]) for t in new]))
+            )
+            texts += new
+        if max(map(len, texts)) > 24:
+            cache.clear()
+            texts = []
+            continue
+        tokens = torch.randint(0, 97, (len(texts), 1))
+        logits = model(tokens, cache=cache)
+        texts = [torch.cat([text, token]) for text, token in zip(texts, tokens, strict=True)]
+        assert cache.row_lengths == [len(text) for text in texts]
+        assert (cache.batch_size, cache.length) == (len(texts), max(map(len, texts)))
+        for row, text in enumerate(texts):
+            torch.testing.assert_close(logits[row, 0], model(text[None])[0, -1], atol=2e-4, rtol=2e-4)
+
+
+@torch.inference_mode()
+def test_memory_of_changing_rows_is_used_again():
+    model = random_model()
+    cache = ChangingCache(model.config)
+    sizes = set()
+    for step in range(400):
+        if step % 20 == 0:
+            if step:
+                cache.remove_row(0)
+            cache.add_rows(read(model, torch.randint(0, 97, (1, 6))))
+        model(torch.zeros(1, 1, dtype=torch.long), cache=cache)
+        sizes.add(cache.nbytes)
+    assert len(sizes) == 1
+    assert cache.max_len < 26 + 2 * 64
+
+
+def test_changing_rows_cannot_be_skipped_or_miscounted():
+    model = random_model()
+    cache = ChangingCache(model.config)
+    cache.add_rows(read(model, torch.tensor([[1, 2], [3, 4]])))
+    with pytest.raises(ValueError, match="has 2 rows, but the input has 3"):
+        cache.extend(3, 1)
+    with pytest.raises(ValueError, match="every row is given tokens"):
+        cache.extend(2, 1, torch.ones(2, 1, dtype=torch.bool))
+
+
+@torch.inference_mode()
+def test_a_cleared_cache_is_as_a_new_one():
+    model, tokens = random_model(), torch.randint(0, 97, (2, 7))
+    cache = model.new_cache(2)
+    padded = torch.tensor([[1], [0]]).expand(2, 7)
+    model(tokens, attention_mask=padded, cache=cache)
+    assert cache.row_lengths == [7, 0]
+    cache.clear()
+    torch.testing.assert_close(model(tokens, cache=cache), model(tokens), atol=1e-5, rtol=1e-5)
+    assert cache.row_lengths == [7, 7]

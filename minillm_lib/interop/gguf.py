@@ -20,7 +20,8 @@ from minillm_lib.model.config import DynamicScaling, LinearScaling, Llama3Scalin
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.hugging_face import model_type
 from minillm_lib.model.rope import attention_factor, inverse_frequencies, to_interleaved
-from minillm_lib.tokenizer import CHAT_TEMPLATE, SPECIAL_TOKENS, Tokenizer
+from minillm_lib.tokenizer import SPECIAL_TOKENS, HuggingFaceTokenizer, SentencePieceTokenizer, Tokenizer
+from minillm_lib.tokenizer.hugging_face_files import GPT2_WORDS, ByteLevelBPE
 
 with optional_imports("gguf", "to write GGUF files"):
     from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType, RopeScalingType, TokenType
@@ -33,6 +34,14 @@ _FILE_TYPES = {
     "f16": LlamaFileType.MOSTLY_F16,
     "bf16": LlamaFileType.MOSTLY_BF16,
 }
+_CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+_REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_PRE_TOKENIZERS = {
+    GPT2_WORDS: "gpt-2",
+    rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}|{_REST}": "qwen2",
+    rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{{1,3}}|{_REST}": "llama-bpe",
+}
+"""llama.cpp knows the patterns that split a text into words before merging by name only."""
 _NAMES = {
     "embed_tokens": "token_embd",
     "norm": "output_norm",
@@ -56,6 +65,7 @@ def export_gguf(model: MiniLLM, path: str | os.PathLike[str], *, dtype: DType = 
 
     llama.cpp gives the same tokens for any text without the character U+2581, which is a space there, and renders
     conversations with the same template. A model with query–key norm is written as Qwen3, any other model as Llama.
+    Rows of the embedding and the head beyond the tokenizer's ids are left out, as llama.cpp would draw them.
 
     Parameters
     ----------
@@ -73,9 +83,10 @@ def export_gguf(model: MiniLLM, path: str | os.PathLike[str], *, dtype: DType = 
     Raises
     ------
     ValueError
-        If ``dtype`` is unknown, if the model has no tokenizer or its vocabulary size is not the tokenizer's, or if
-        llama.cpp does not support the model, such as one with a unigram tokenizer, dynamic RoPE scaling, or blocks
-        other than a Llama's.
+        If ``dtype`` is unknown, if the model has no tokenizer or fewer ids than the tokenizer, or if llama.cpp does not
+        support the model, such as one with a unigram tokenizer, with another model's tokenizer that is not byte-level
+        BPE or splits words by a pattern without a name there, with dynamic RoPE scaling, or with blocks other than a
+        Llama's.
     """
     path, tokenizer, config = Path(path), tokenizer_of(model), model.config
     _refuse_unknown_to_llama_cpp(config, tokenizer)
@@ -86,7 +97,7 @@ def export_gguf(model: MiniLLM, path: str | os.PathLike[str], *, dtype: DType = 
     try:
         writer = GGUFWriter(temporary, model_type(config))
         writer.add_file_type(_FILE_TYPES[dtype])
-        _add_config(writer, config)
+        _add_config(writer, config.replace(vocab_size=model.n_ids))
         _add_tokenizer(writer, tokenizer)
         for name, tensor in gguf_tensors(model):
             kind = GGMLQuantizationType[dtype.upper() if tensor.dim() == 2 else "F32"]
@@ -115,6 +126,8 @@ def gguf_tensors(model: MiniLLM) -> Iterator[tuple[str, Tensor]]:
         module, _, kind = name.rpartition(".")
         layer, module = module.split(".", 2)[1:] if module.startswith("layers.") else ("", module)
         theirs, tensor = _NAMES[module], tensor.detach().float().cpu()
+        if theirs in ("token_embd", "output"):
+            tensor = tensor[: model.n_ids]
         if theirs in heads and not config.qk_norm:
             tensor = to_interleaved(tensor, heads[theirs])
         yield f"blk.{layer}.{theirs}.{kind}" if layer else f"{theirs}.{kind}", tensor.contiguous()
@@ -151,6 +164,22 @@ def _add_config(writer: GGUFWriter, config: ModelConfig) -> None:
 
 
 def _add_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer) -> None:
+    if isinstance(tokenizer, SentencePieceTokenizer):
+        _add_sentence_piece(writer, tokenizer)
+    elif isinstance(tokenizer, HuggingFaceTokenizer):
+        _add_byte_level_bpe(writer, tokenizer.byte_level_bpe())
+    writer.add_pad_token_id(tokenizer.pad_id)
+    writer.add_bos_token_id(tokenizer.bos_id)
+    writer.add_eos_token_id(tokenizer.eos_id)
+    writer.add_eot_token_id(tokenizer.end_of_turn_id)
+    writer.add_add_bos_token(tokenizer.begins_with_bos)
+    writer.add_add_eos_token(False)
+    if tokenizer.chat_template is not None:
+        # The tags that mark the assistant's tokens are an extension of transformers.
+        writer.add_chat_template(re.sub(r"{%-?\s*(end)?generation\s*-?%}", "", tokenizer.chat_template))
+
+
+def _add_sentence_piece(writer: GGUFWriter, tokenizer: SentencePieceTokenizer) -> None:
     """Add the vocabulary with scores that make llama.cpp merge in SentencePiece's order, earliest learned first."""
     n_special = len(SPECIAL_TOKENS)
     n_learned = tokenizer.vocab_size - n_special - 256
@@ -160,23 +189,46 @@ def _add_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer) -> None:
     writer.add_token_list(tokenizer.vocabulary)
     writer.add_token_scores([0.0] * (n_special + 256) + [-float(rank) for rank in range(n_learned)])
     writer.add_token_types(kinds)
-    writer.add_pad_token_id(tokenizer.pad_id)
     writer.add_unk_token_id(tokenizer.unk_id)
-    writer.add_bos_token_id(tokenizer.bos_id)
-    writer.add_eos_token_id(tokenizer.eos_id)
-    writer.add_eot_token_id(tokenizer.end_of_turn_id)
-    writer.add_add_bos_token(False)
-    writer.add_add_eos_token(False)
     writer.add_add_space_prefix(False)
-    # The tags that mark the assistant's tokens are an extension of transformers.
-    writer.add_chat_template(re.sub(r"{%- (end)?generation %}", "", CHAT_TEMPLATE))
+
+
+def _add_byte_level_bpe(writer: GGUFWriter, model: ByteLevelBPE) -> None:
+    kinds = [TokenType.NORMAL] * len(model.pieces)
+    for token_id in model.added_ids:
+        kinds[token_id] = TokenType.USER_DEFINED
+    for token_id in model.special_ids:
+        kinds[token_id] = TokenType.CONTROL if model.pieces[token_id] else TokenType.UNUSED
+    pieces = [piece or f"[UNUSED{token_id}]" for token_id, piece in enumerate(model.pieces)]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(_PRE_TOKENIZERS[model.word_pattern])
+    writer.add_token_list(pieces)
+    writer.add_token_types(kinds)
+    writer.add_token_merges([f"{left} {right}" for left, right in model.merges])
+
+
+def _obstacle_in_tokenizer(tokenizer: Tokenizer) -> str | None:
+    """Return why llama.cpp cannot have this tokenizer, or ``None`` if it can."""
+    if isinstance(tokenizer, HuggingFaceTokenizer):
+        try:
+            pattern = tokenizer.byte_level_bpe().word_pattern
+        except ValueError as error:
+            return str(error)
+        known = pattern in _PRE_TOKENIZERS
+        return None if known else f"its tokenizer splits words by a pattern without a name there, {pattern!r}"
+    if tokenizer.model_type != "bpe":
+        return "its tokenizer is unigram, which has no byte fallback in llama.cpp"
+    return None
 
 
 def _refuse_unknown_to_llama_cpp(config: ModelConfig, tokenizer: Tokenizer) -> None:
     scaling, n_pieces = config.rope_scaling, tokenizer.vocab_size
     obstacles = {
-        f"its vocabulary size is {config.vocab_size}, but the tokenizer's is {n_pieces}": (
-            config.vocab_size != n_pieces
+        f"its vocabulary size is {config.vocab_size}, below the tokenizer's {n_pieces}": (
+            config.vocab_size < n_pieces
+        ),
+        f"hidden_size={config.hidden_size} is no multiple of n_heads={config.n_heads}": (
+            not config.qk_norm and config.hidden_size % config.n_heads != 0
         ),
         "its blocks do not use RMSNorm, SwiGLU and rotary positions": model_type(config) == "minillm",
         "it has both biases and query–key norm": config.qk_norm and config.attention_bias,
@@ -188,8 +240,9 @@ def _refuse_unknown_to_llama_cpp(config: ModelConfig, tokenizer: Tokenizer) -> N
             isinstance(scaling, YarnScaling)
             and (scaling.beta_fast, scaling.beta_slow, scaling.truncate) != (32, 1, True)
         ),
-        "its tokenizer is unigram, which has no byte fallback in llama.cpp": tokenizer.model_type != "bpe",
     }
     for reason, applies in obstacles.items():
         if applies:
             raise ValueError(f"llama.cpp does not support this model: {reason}")
+    if obstacle := _obstacle_in_tokenizer(tokenizer):
+        raise ValueError(f"llama.cpp does not support this model: {obstacle}")

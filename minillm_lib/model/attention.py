@@ -69,15 +69,29 @@ class GroupedQueryAttention(nn.Module):
         Tensor
             ``(batch, seq, hidden)``.
         """
-        query = self.q_norm(self._split_heads(self.q_proj(x)))  # (batch, n_heads, seq, head_dim)
-        key = self.k_norm(self._split_heads(self.k_proj(x)))  # (batch, n_kv_heads, seq, head_dim)
+        query, key = self._queries_and_keys(x, rotation)
         value = self._split_heads(self.v_proj(x))  # (batch, n_kv_heads, seq, head_dim)
-        if rotation is not None:
-            query, key = rotate(query, *rotation), rotate(key, *rotation)
         if cache is not None:
             key, value = cache.update(self.layer, key, value)  # (batch, n_kv_heads, past + seq, head_dim)
         heads = attend(query, key, value, mask, self.dropout if self.training else 0.0)
         return self.o_proj(heads.transpose(1, 2).flatten(2))  # (batch, seq, hidden)
+
+    def last_weights(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Return how the last token attends to each token of its text, to look at: ``(batch, n_heads, seq)``.
+
+        :meth:`forward` never has these numbers, as the fused kernel keeps them to itself; here they are computed once
+        more. The arguments are those of :meth:`forward`, without padding.
+        """
+        query, key = self._queries_and_keys(x, rotation)
+        groups = query[:, :, -1:].unflatten(1, (key.shape[1], -1))  # (batch, n_kv_heads, group, 1, head_dim)
+        scores = groups @ key[:, :, None].mT * self.head_dim**-0.5
+        return scores.softmax(dim=-1).flatten(1, 2)[:, :, 0]
+
+    def _queries_and_keys(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+        """Return them ``(batch, heads, seq, head_dim)`` each, normed and rotated as configured."""
+        query = self.q_norm(self._split_heads(self.q_proj(x)))  # (batch, n_heads, seq, head_dim)
+        key = self.k_norm(self._split_heads(self.k_proj(x)))  # (batch, n_kv_heads, seq, head_dim)
+        return (query, key) if rotation is None else (rotate(query, *rotation), rotate(key, *rotation))
 
     def _split_heads(self, x: Tensor) -> Tensor:
         """Turn ``(batch, seq, heads * head_dim)`` into ``(batch, heads, seq, head_dim)``."""

@@ -1,6 +1,7 @@
 """Models on disk: a directory in the Hugging Face format, or a single ``.pt`` file.
 
-Tensors are read from safetensors or by ``torch.load(weights_only=True)``, which runs no code from the file.
+What may lie in such a place is read in :mod:`~minillm_lib.model.stored`, and tensors in
+:mod:`~minillm_lib.model.weights`.
 """
 
 from __future__ import annotations
@@ -8,10 +9,8 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import secrets
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,30 +18,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from minillm_lib.io.atomic_write import write_atomically
-from minillm_lib.model.config import ModelConfig, RopeScaling
+from minillm_lib.model.config import RopeScaling
 from minillm_lib.model.decoder import MiniLLM, fill
-from minillm_lib.model.hugging_face import from_hugging_face, to_hugging_face
-from minillm_lib.model.quantization import empty_quantized, is_quantized
-from minillm_lib.tokenizer import Tokenizer
-
-SINGLE_FILE_SUFFIXES = (".pt", ".pth")
-_WEIGHTS = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
+from minillm_lib.model.hugging_face import to_hugging_face
+from minillm_lib.model.metadata import chat_defaults_of, config_entries, generation_config, stage_of
+from minillm_lib.model.minimind import load_minimind
+from minillm_lib.model.quantization import is_quantized
+from minillm_lib.model.stored import GENERATION_FILE, INT8, read, stored_tokenizer
+from minillm_lib.model.weights import (
+    SINGLE_FILE_SUFFIXES as SINGLE_FILE_SUFFIXES,
+    WEIGHTS,
+    CheckpointError as CheckpointError,
+    assemble,
+    their_name,
 )
-_INT8 = {"quant_method": "minillm_int8"}
-"""``quantization_config`` in the ``config.json`` of a model with weights in 8 bits."""
-
-
-class CheckpointError(ValueError):
-    """The error of a checkpoint that cannot be read or must not be replaced; it names the file and what is wrong."""
+from minillm_lib.tokenizer import MODEL_FILE, Tokenizer
 
 
 def save_checkpoint(model: MiniLLM, path: str | os.PathLike[str], tokenizer: Tokenizer | None = None) -> Path:
@@ -95,47 +89,66 @@ def load_checkpoint(
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
     rope_scaling: RopeScaling | Mapping[str, Any] | None = None,
+    tokenizer: Tokenizer | str | os.PathLike[str] | bool = True,
+    overrides: Mapping[str, Any] | None = None,
 ) -> MiniLLM:
-    """Load a checkpoint of :func:`save_checkpoint`, or a Llama or Qwen3 directory from Hugging Face, in eval mode.
+    """Load a checkpoint, this package's own or another's, in eval mode.
 
-    A model that was saved with weights in 8 bits has them again. A tokenizer that is damaged or was written by another
-    program is left out, with a ``UserWarning``.
+    It may be one of :func:`save_checkpoint`; a directory of Hugging Face with a Llama, Qwen2 or Qwen3; or one of
+    MiniMind, a directory or the ``.pth`` of its training, as :func:`~minillm_lib.model.minimind.load_minimind` reads
+    them. A model that was saved with weights in 8 bits has them again.
+
+    Weights of this package know the hash of their tokenizer. If it is missing or another, that is an error. In an older
+    checkpoint, which has no hash, a tokenizer that is damaged or of an unknown kind is left out, with a
+    ``UserWarning``.
 
     Parameters
     ----------
     path
-        A directory with ``config.json`` and the tensors, in one file or in shards; or a ``.pt`` file.
+        A directory with ``config.json`` and the tensors, in one file or in shards; or a ``.pt`` or ``.pth`` file.
     device, dtype
         Device and type of the parameters; the default type is that in which the embedding was saved. In a quantized
         model, it is the type in which it computes.
     rope_scaling
         A scaling for a longer context than the model was trained on, as in
         :meth:`~minillm_lib.model.config.ModelConfig.with_rope_scaling`; by default that of the checkpoint.
+    tokenizer
+        Another tokenizer than the checkpoint's own, or where it is; its hash is not compared. With ``False``, the model
+        has none.
+    overrides
+        Keys of :class:`~minillm_lib.model.config.ModelConfig` for weights of MiniMind, whose shapes do not tell
+        everything. For other checkpoints, they are an error.
 
     Raises
     ------
     CheckpointError
-        If a file is missing, truncated, in an unknown format or unsafe to load, or if a tensor is missing,
-        unexpected or of the wrong shape. The message names the file, the tensor, the shape found and the shape
-        expected.
+        If a file is missing, truncated, in an unknown format or unsafe to load; if a tensor is missing, unexpected or
+        of the wrong shape; or if the tokenizer is not the one that the weights were trained with, or has more ids than
+        they. The message names the file, the tensor, the shape found and the shape expected.
     pydantic.ValidationError
         If ``rope_scaling`` is not valid for the model.
     """
-    path = _present_or_previous(Path(path))
-    if path.is_dir():
-        (config, int8), file = _read_config(path / "config.json"), weights_file(path)
-        tensors, tokenizer = read_tensors(file), _read_tokenizer(path / "tokenizer.model")
+    stored = read(_present_or_previous(Path(path)))
+    if stored.config is None:
+        model = _load_minimind(stored.path, dtype, rope_scaling, overrides or {})
     else:
-        file, (config, int8, tensors, tokenizer) = path, _read_single_file(path)
-    if rope_scaling is not None:
-        config = config.with_rope_scaling(rope_scaling)
-    model = assemble(config, tensors, file, dtype, int8=int8).to(device)
-    model.tokenizer = tokenizer
-    return model.eval()
+        if overrides:
+            raise CheckpointError(
+                f"{stored.path}: its configuration is complete, and overrides={dict(overrides)} have no place"
+            )
+        config = stored.config if rope_scaling is None else stored.config.with_rope_scaling(rope_scaling)
+        model = assemble(config, stored.tensors, stored.file, dtype, int8=stored.int8)
+    try:
+        model.stage, model.chat_defaults = stage_of(stored.values), chat_defaults_of(stored.generation)
+    except ValueError as error:
+        raise CheckpointError(f"{stored.path}: {error}") from error
+    model.source = Path(path)
+    model.tokenizer = stored_tokenizer(stored, model.config.vocab_size, tokenizer)
+    return model.to(device).eval()
 
 
 def write_model_files(model: MiniLLM, folder: Path, tokenizer: Tokenizer | None = None) -> None:
-    """Write the files of a checkpoint (``config.json``, tensors, tokenizer) into an existing directory.
+    """Write the files of a checkpoint (configurations, tensors, tokenizer) into an existing directory.
 
     Use it to put more files beside a model: unlike :func:`save_checkpoint`, which is built on it, it neither makes
     nor replaces the directory, so that the caller can fill one from :func:`atomic_directory`, as ``Checkpoints.save``
@@ -151,6 +164,8 @@ def write_model_files(model: MiniLLM, folder: Path, tokenizer: Tokenizer | None 
     save_file(_named_tensors(model), folder / "model.safetensors", metadata={"format": "pt"})
     if tokenizer is not None:
         tokenizer.save_hugging_face(folder)
+        generation = generation_config(tokenizer, model.stage, model.chat_defaults)
+        (folder / GENERATION_FILE).write_text(json.dumps(generation, indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager
@@ -208,7 +223,7 @@ def check_replaceable(path: Path) -> None:
     if path.is_file():
         raise CheckpointError(f"{path}: this is a file, and a directory of this name cannot be made")
     content = sorted(entry.name for entry in path.iterdir()) if path.exists() else []
-    if content and not ("config.json" in content and any(name in content for name in _WEIGHTS)):
+    if content and not ("config.json" in content and any(name in content for name in WEIGHTS)):
         shown = ", ".join(content[:3])
         raise CheckpointError(f"{path}: not replaced, because it is not a checkpoint; it holds {shown}")
 
@@ -222,238 +237,53 @@ def _flush_to_disk(folder: Path) -> None:
 
 
 def _config_json(model: MiniLLM, tokenizer: Tokenizer | None) -> dict[str, Any]:
-    """Return the content of ``config.json``: the configuration, the dtype and the ids of the special tokens."""
+    """Return the content of ``config.json``: the configuration, the dtype and what is known of the model."""
     values = to_hugging_face(model.config)
     if is_quantized(model):  # a type that transformers refuse, whatever the blocks
         config = model.config.model_dump(mode="json")
-        values = {"model_type": "minillm", "minillm": config, "quantization_config": _INT8}
+        values = {"model_type": "minillm", "minillm": config, "quantization_config": INT8}
     values["torch_dtype"] = str(model.embed_tokens.weight.dtype).removeprefix("torch.")
-    values["bos_token_id"] = tokenizer.bos_id if tokenizer else None
-    values["eos_token_id"] = [tokenizer.eos_id, tokenizer.end_of_turn_id] if tokenizer else None
-    values["pad_token_id"] = tokenizer.pad_id if tokenizer else None
-    return values
+    return values | config_entries(tokenizer, model.stage)
 
 
 def _named_tensors(model: MiniLLM) -> dict[str, Tensor]:
     """Return the tensors of a model under Hugging Face's names, on the CPU."""
     state = model.state_dict()
-    return {_their_name(name): tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-
-
-def _their_name(name: str) -> str:
-    return name if name.startswith("lm_head.") else f"model.{name}"
+    return {their_name(name): tensor.detach().cpu().contiguous() for name, tensor in state.items()}
 
 
 def _write_single_file(model: MiniLLM, path: Path, tokenizer: Tokenizer | None) -> None:
     content: dict[str, Any] = {"config": _config_json(model, tokenizer), "model": _named_tensors(model)}
     if tokenizer is not None:
-        with tempfile.TemporaryDirectory() as folder:
-            content["tokenizer"] = torch.frombuffer(
-                bytearray(tokenizer.save(folder).read_bytes()), dtype=torch.uint8
-            )
+        files = {
+            name: torch.frombuffer(bytearray(own), dtype=torch.uint8)
+            for name, own in tokenizer.files().items()
+        }
+        content["tokenizer"] = files.get(MODEL_FILE, files)
+        content["generation_config"] = generation_config(tokenizer, model.stage, model.chat_defaults)
     buffer = io.BytesIO()
     torch.save(content, buffer)
     write_atomically(path, buffer.getvalue())
 
 
-def _read_single_file(path: Path) -> tuple[ModelConfig, bool, dict[str, Tensor], Tokenizer | None]:
-    content = torch_load(path)
-    if not isinstance(content, dict) or not {"config", "model"} <= content.keys():
-        found = [str(key) for key in content][:4] if isinstance(content, dict) else type(content).__name__
-        raise CheckpointError(
-            f"{path}: not a checkpoint of this package; expected the keys 'config' and 'model', found {found}"
-        )
-    (config, int8), tensors = _config(path, content["config"]), _tensors(path, content["model"])
-    stored = content.get("tokenizer")
-    tokenizer = None if stored is None else _tokenizer(path, bytes(stored.tolist()))
-    return config, int8, tensors, tokenizer
-
-
-def torch_load(path: Path) -> Any:
-    """Load a file of ``torch.save`` without running code from it, onto the CPU.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is truncated, in another format, or would have to run code; the message names what it holds.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except PermissionError:
-        raise
-    except Exception as error:
-        if match := re.search(r"GLOBAL (\S+)", str(error)):
-            raise CheckpointError(
-                f"{path}: refused, because it holds {match[1]}, which is not a tensor and could run arbitrary code"
-            ) from None
-        raise CheckpointError(f"{path}: truncated, or not a file of tensors written by torch.save") from error
-
-
-def _read_config(path: Path) -> tuple[ModelConfig, bool]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: missing; a checkpoint directory needs it") from None
-    except ValueError as error:
-        raise CheckpointError(f"{path}: not JSON: {error}") from error
-    return _config(path, values)
-
-
-def _config(path: Path, values: Any) -> tuple[ModelConfig, bool]:
-    """Return the configuration, and whether the matrices are in 8 bits."""
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path}: the configuration is not a mapping of keys to values")
-    int8 = values.get("quantization_config") == _INT8
-    if int8:
-        values = {key: value for key, value in values.items() if key != "quantization_config"}
-    try:
-        return from_hugging_face(values), int8
-    except ValueError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-
-
-def weights_file(folder: Path) -> Path:
-    """Return the file that holds the tensors of a directory, or the index of its shards.
-
-    Raises
-    ------
-    CheckpointError
-        If there is none.
-    """
-    for name in _WEIGHTS:
-        if (folder / name).is_file():
-            return folder / name
-    raise CheckpointError(f"{folder}: no tensors; expected one of {', '.join(_WEIGHTS)}")
-
-
-def read_tensors(file: Path) -> dict[str, Tensor]:
-    """Read all tensors by Hugging Face's names, from one file or from the shards that an index names.
-
-    Raises
-    ------
-    CheckpointError
-        If a file is missing, truncated or unsafe to load, or the index is invalid.
-    """
-    if not file.name.endswith(".index.json"):
-        return _read_tensor_file(file)
-    try:
-        shards = sorted(set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{file}: this index has no 'weight_map' from tensors to files") from error
-    tensors: dict[str, Tensor] = {}
-    for shard in shards:
-        if Path(shard).name != shard:
-            raise CheckpointError(f"{file}: the shard {shard!r} lies outside the checkpoint")
-        tensors |= _read_tensor_file(file.with_name(shard))
-    return tensors
-
-
-def _read_tensor_file(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise CheckpointError(f"{path}: missing, though the index names it")
-    if path.suffix == ".bin":
-        return _tensors(path, torch_load(path))
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: truncated, or not a safetensors file: {error}") from error
-
-
-def _tensors(path: Path, content: Any) -> dict[str, Tensor]:
-    """Return the content of a pickle if it is tensors by name, and raise an error otherwise."""
-    if isinstance(content, dict) and all(isinstance(value, Tensor) for value in content.values()):
-        return content
-    raise CheckpointError(f"{path}: expected tensors by name and nothing else")
-
-
-def _read_tokenizer(path: Path) -> Tokenizer | None:
-    return _tokenizer(path, path.read_bytes()) if path.is_file() else None
-
-
-def _tokenizer(path: Path, model: bytes) -> Tokenizer | None:
-    """Return a checkpoint's tokenizer; warn and return ``None`` if it is damaged or another program's."""
-    try:
-        return Tokenizer(model)
-    except ValueError as error:
-        warnings.warn(f"{path}: {error}; the model is loaded without a tokenizer", stacklevel=3)
-        return None
-
-
-def assemble(
-    config: ModelConfig,
-    tensors: Mapping[str, Tensor],
+def _load_minimind(
     path: Path,
     dtype: torch.dtype | None,
-    *,
-    int8: bool = False,
+    rope_scaling: RopeScaling | Mapping[str, Any] | None,
+    overrides: Mapping[str, Any],
 ) -> MiniLLM:
-    """Return a model whose parameters are the given tensors, each of which must fit the configuration.
-
-    Parameters
-    ----------
-    tensors
-        Tensors by Hugging Face's names.
-    path
-        Where the tensors come from, for error messages.
-    dtype
-        Type of the parameters; by default that of the embedding.
-    int8
-        Whether the model is quantized.
-
-    Raises
-    ------
-    CheckpointError
-        If a tensor is missing, unexpected or of the wrong shape or type.
-    """
-    if int8:
-        model = empty_quantized(config)
-    else:
-        with torch.device("meta"):
-            model = MiniLLM(config)
-    found = {name: tensor for name, tensor in tensors.items() if not name.endswith("rotary_emb.inv_freq")}
-    if config.tied_embeddings:
-        _drop_tied_head(found, path)
-    expected = {_their_name(name): tensor for name, tensor in model.state_dict().items()}
-    _check_tensors(found, expected, path)
-    dtype = dtype or found["model.embed_tokens.weight_scale" if int8 else "model.embed_tokens.weight"].dtype
-    state = {
-        name: found[_their_name(name)].to(dtype if tensor.is_floating_point() else tensor.dtype)
-        for name, tensor in model.state_dict().items()
-    }
-    return fill(model, state)
-
-
-def _drop_tied_head(found: dict[str, Tensor], path: Path) -> None:
-    """Remove the output head of a tied model; it may be stored beside the embedding if it equals it."""
-    head, embedding = found.pop("lm_head.weight", None), found.get("model.embed_tokens.weight")
-    if head is not None and embedding is not None and not torch.equal(head, embedding):
-        raise CheckpointError(
-            f"{path}: the configuration ties lm_head.weight to the embedding, but the two differ"
+    """Load weights of MiniMind, and say what was not in them."""
+    model = load_minimind(path, dtype=dtype, **overrides)
+    keys = [key for key in ("n_heads", "rope_theta", "norm_eps", "max_seq_len") if key not in overrides]
+    if path.is_file() and keys:
+        found = ", ".join(f"{key}={getattr(model.config, key)}" for key in keys)
+        warnings.warn(
+            f"{path} has no configuration: {found} are those of MiniMind's published model of this shape; if yours "
+            "differs, give them as overrides (minillm export --set)",
+            stacklevel=4,
         )
-
-
-def _check_tensors(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
-    """Check that exactly the expected tensors are there, in the expected shapes and kinds of numbers."""
-    for name, tensor in expected.items():
-        shape = tuple(tensor.shape)
-        if name not in found:
-            raise CheckpointError(f"{path}: tensor {name} is missing; the configuration expects {shape}")
-        has, dtype = tuple(found[name].shape), found[name].dtype
-        if has != shape:
-            raise CheckpointError(
-                f"{path}: tensor {name} has the shape {has}, but the configuration expects {shape}"
-            )
-        if tensor.is_floating_point() and not dtype.is_floating_point:
-            raise CheckpointError(
-                f"{path}: tensor {name} has the type {dtype}, but weights must be floating point"
-            )
-        if not tensor.is_floating_point() and dtype != tensor.dtype:
-            raise CheckpointError(
-                f"{path}: tensor {name} has the type {dtype}, but {tensor.dtype} is expected"
-            )
-    if unexpected := sorted(found.keys() - expected.keys()):
-        name, others = unexpected[0], len(unexpected) - 1
-        raise CheckpointError(
-            f"{path}: tensor {name} of shape {tuple(found[name].shape)} is unexpected (and {others} others); "
-            "the configuration has no place for it"
-        )
+    if rope_scaling is None:
+        return model
+    with torch.device("meta"):
+        scaled = MiniLLM(model.config.with_rope_scaling(rope_scaling))
+    return fill(scaled, model.state_dict())

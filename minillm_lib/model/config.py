@@ -196,8 +196,10 @@ class ModelConfig(StrictConfig):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.hidden_size % self.n_heads:
-            raise ValueError(f"hidden_size={self.hidden_size} must be a multiple of n_heads={self.n_heads}")
+        if "head_dim" not in self.model_fields_set and self.hidden_size % self.n_heads:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} must be a multiple of n_heads={self.n_heads}, unless head_dim is given"
+            )
         if self.n_heads % self.n_kv_heads:
             divisors = [n for n in range(1, self.n_heads + 1) if self.n_heads % n == 0]
             raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
@@ -17,6 +18,7 @@ from minillm_lib.model.config import ModelConfig, RopeScaling
 from minillm_lib.model.feed_forward import GELUFeedForward, SwiGLU
 from minillm_lib.model.kv_cache import KVCache
 from minillm_lib.model.loss import ChunkStep, chunk_cross_entropy, linear_cross_entropy
+from minillm_lib.model.metadata import ChatDefaults, Stage
 from minillm_lib.model.rms_norm import RMSNorm
 from minillm_lib.model.rope import RotaryEmbedding
 
@@ -98,6 +100,13 @@ class MiniLLM(nn.Module):
     ----------
     tokenizer
         The tokenizer that the model was trained with, or ``None`` if it is not known; a checkpoint contains its own.
+    stage
+        ``"pretrain"`` if the model only continues texts, ``"sft"`` if it was fine-tuned on conversations, ``None`` if
+        that is not known.
+    chat_defaults
+        How the model wants to be used in conversations, :class:`~minillm_lib.model.metadata.ChatDefaults`.
+    source
+        The checkpoint from which the model was loaded, or ``None``.
     chunk_step
         The function that :meth:`loss` calls for each chunk of tokens; it may be replaced by a compiled one.
 
@@ -113,6 +122,9 @@ class MiniLLM(nn.Module):
         super().__init__()
         self.config = config
         self.tokenizer: Tokenizer | None = None
+        self.stage: Stage | None = None
+        self.chat_defaults = ChatDefaults()
+        self.source: Path | None = None
         self.chunk_step: ChunkStep = chunk_cross_entropy
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.embed_positions: nn.Embedding | None = None
@@ -145,14 +157,14 @@ class MiniLLM(nn.Module):
         positions: Tensor | None = None,
         cache: KVCache | None = None,
     ) -> Tensor:
-        """Return the logits of every token of the vocabulary as the next one, ``(batch, seq, vocab)``.
+        """Return the logits of every row of the output head, ``(batch, seq, vocab)``.
 
-        The arguments and errors are those of :meth:`hidden_states`.
+        Rows beyond :attr:`n_ids` stand for no text. The arguments and errors are those of :meth:`hidden_states`.
         """
         hidden = self.hidden_states(
             input_ids, attention_mask=attention_mask, positions=positions, cache=cache
         )
-        return linear(hidden, self.output_weight)  # (batch, seq, vocab)
+        return linear(hidden, self._head)  # (batch, seq, vocab)
 
     def hidden_states(
         self,
@@ -273,32 +285,93 @@ class MiniLLM(nn.Module):
         device: torch.device | str = "cpu",
         dtype: torch.dtype | None = None,
         rope_scaling: RopeScaling | Mapping[str, Any] | None = None,
+        tokenizer: Tokenizer | str | os.PathLike[str] | bool = True,
+        overrides: Mapping[str, Any] | None = None,
     ) -> MiniLLM:
         """Read a checkpoint: see :func:`~minillm_lib.model.checkpoint.load_checkpoint`."""
         from minillm_lib.model.checkpoint import load_checkpoint
 
-        return load_checkpoint(path, device=device, dtype=dtype, rope_scaling=rope_scaling)
+        return load_checkpoint(
+            path,
+            device=device,
+            dtype=dtype,
+            rope_scaling=rope_scaling,
+            tokenizer=tokenizer,
+            overrides=overrides,
+        )
 
     # The one exception to the order of the subpackages (see tests/test_rooms.py): for the user's convenience, these
     # three methods call `generation`, which is built on `model`.
 
     def generate(self, prompts: str | Tensor | Sequence[Any], **options: Any) -> list[Generation]:
-        """Continue prompts: see :func:`~minillm_lib.generation.decoding.generate`."""
+        """Continue each prompt of a batch: see :func:`~minillm_lib.generation.decoding.generate`.
+
+        Parameters
+        ----------
+        prompts
+            A string or a list of them, token ids or lists of them, or a tensor ``(seq,)`` or ``(batch, seq)``.
+        options
+            ``temperature`` (0.8; 0 always takes the likeliest token), ``top_k`` (None; draw among this many likeliest
+            tokens), ``top_p`` (1.0; among those of this total probability), ``min_p`` (0.0; among those at least this
+            share as likely as the likeliest), ``repetition_penalty`` (1.0; above it, tokens that occurred become less
+            likely), ``max_new_tokens`` (256; None continues to the end of the context), ``stop`` (strings that end the
+            text), ``seed`` (None; the same seed writes the same text): the keys of
+            :class:`~minillm_lib.generation.sampling.SamplingConfig`. Also ``sampling``, a configuration whose
+            keys the others replace, ``end_ids`` (by default the tokenizer's) and ``fast`` (True; False computes every
+            token with the layers).
+        """
         from minillm_lib.generation.decoding import generate
 
         return generate(self, prompts, **options)
 
     def stream(self, prompt: str | Sequence[int], **options: Any) -> TextStream:
-        """Continue one prompt, piece by piece: see :func:`~minillm_lib.generation.streaming.stream`."""
+        """Continue one prompt, piece by piece: see :func:`~minillm_lib.generation.streaming.stream`.
+
+        Parameters
+        ----------
+        prompt
+            A string, or token ids.
+        options
+            ``temperature`` (0.8; 0 always takes the likeliest token), ``top_k`` (None; draw among this many likeliest
+            tokens), ``top_p`` (1.0; among those of this total probability), ``min_p`` (0.0; among those at least this
+            share as likely as the likeliest), ``repetition_penalty`` (1.0; above it, tokens that occurred become less
+            likely), ``max_new_tokens`` (256; None continues to the end of the context), ``stop`` (strings that end the
+            text), ``seed`` (None; the same seed writes the same text): the keys of
+            :class:`~minillm_lib.generation.sampling.SamplingConfig`. Also ``sampling``, a configuration whose
+            keys the others replace, ``end_ids`` (by default the tokenizer's) and ``fast`` (True; False computes every
+            token with the layers).
+        """
         from minillm_lib.generation.streaming import stream
 
         return stream(self, prompt, **options)
 
     def chat(self, text: str, **options: Any) -> str:
-        """Reply to a message: see :func:`~minillm_lib.generation.chat_session.chat`."""
+        """Reply to one message: see :func:`~minillm_lib.generation.chat_session.chat`.
+
+        Parameters
+        ----------
+        text
+            The message.
+        options
+            ``temperature`` (0.0; 0 always takes the likeliest token), ``top_k`` (None; draw among this many likeliest
+            tokens), ``top_p`` (1.0; among those of this total probability), ``min_p`` (0.0; among those at least this
+            share as likely as the likeliest), ``repetition_penalty`` (1.0; above it, tokens that occurred become less
+            likely), ``max_new_tokens`` (256; None continues to the end of the context), ``stop`` (strings that end the
+            text), ``seed`` (None; the same seed writes the same text): the keys of
+            :class:`~minillm_lib.generation.sampling.SamplingConfig`. Also ``system`` (None; what the
+            model is told before the conversation), ``history`` (earlier messages, as
+            ``{"role": "user", "content": "…"}``), ``sampling``, a configuration whose keys the others replace, and
+            ``fast`` (True; False computes every token with the layers).
+        """
         from minillm_lib.generation.chat_session import chat
 
         return chat(self, text, **options)
+
+    def described_as(self, other: MiniLLM) -> Self:
+        """Take over what is known of another model beside its weights, such as its tokenizer, and return this model."""
+        self.tokenizer, self.stage, self.source = other.tokenizer, other.stage, other.source
+        self.chat_defaults = other.chat_defaults
+        return self
 
     def quantized(self) -> MiniLLM:
         """Return a copy with weights in 8 bits: see :func:`~minillm_lib.model.quantization.quantize`."""
@@ -313,8 +386,20 @@ class MiniLLM(nn.Module):
         return dequantize(self)
 
     @property
+    def n_ids(self) -> int:
+        """The number of ids that stand for a piece of the tokenizer; the vocabulary of the model may be larger."""
+        vocab_size = self.config.vocab_size
+        return vocab_size if self.tokenizer is None else min(vocab_size, self.tokenizer.vocab_size)
+
+    @property
     def output_weight(self) -> Tensor:
-        """The output head, ``(vocab, hidden)``: its own matrix, or the embedding when the two are tied."""
+        """The output head for the ids that have a piece, ``(n_ids, hidden)``; no other id gets a probability."""
+        head, n_ids = self._head, self.n_ids
+        return head if n_ids == len(head) else head[:n_ids]
+
+    @property
+    def _head(self) -> Tensor:
+        """The whole head, ``(vocab, hidden)``: its own matrix, or the embedding when the two are tied."""
         return self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
 
     @property

@@ -1,14 +1,18 @@
 """A model configuration as the ``config.json`` of Hugging Face's transformers, and back.
 
 Rotary positions, RMSNorm and SwiGLU make a Llama, and with query–key norm a Qwen3. ``AutoModelForCausalLM`` opens
-both without code from this package. Any other block (LayerNorm, GELU or learned positions) has no counterpart
-there. It is written with the model type ``minillm``, which transformers refuses and this package reads.
+both without code from this package. A Qwen2 is read as a Llama with biases, in which that of the output is 0. Any
+other block (LayerNorm, GELU or learned positions) has no counterpart there. It is written with the model type
+``minillm``, which transformers refuses and this package reads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Literal
+
+import torch
+from torch import Tensor
 
 from minillm_lib.model.config import ModelConfig
 
@@ -30,6 +34,8 @@ _THEIR_KEYS = {
 }
 _REQUIRED = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 _REQUIRED_BY_QWEN3 = ("num_key_value_heads", "head_dim")  # their defaults in Qwen3 differ from those in Llama
+_READ = ("llama", "qwen2", "qwen3", "minimind")
+_EXPERTS = ("use_moe", "num_experts", "num_local_experts", "n_routed_experts")
 _THEIR_DEFAULTS = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "tie_word_embeddings": False}
 
 
@@ -38,7 +44,8 @@ def model_type(config: ModelConfig) -> Literal["llama", "qwen3", "minillm"]:
     if (config.norm, config.feed_forward, config.positions) != ("rms", "swiglu", "rope"):
         return "minillm"
     if not config.qk_norm:
-        return "llama"
+        # transformers refuse other heads in a Llama, whatever head_dim is.
+        return "minillm" if config.hidden_size % config.n_heads else "llama"
     return "minillm" if config.mlp_bias else "qwen3"
 
 
@@ -64,7 +71,7 @@ def to_hugging_face(config: ModelConfig) -> dict[str, Any]:
 
 
 def from_hugging_face(values: Mapping[str, Any]) -> ModelConfig:
-    """Read a ``config.json`` of type ``llama``, ``qwen3`` or ``minillm``.
+    """Read a ``config.json`` of type ``llama``, ``qwen2``, ``qwen3``, ``minimind`` or ``minillm``.
 
     Rotary parameters are read both from ``rope_theta`` with ``rope_scaling`` (transformers 4) and from
     ``rope_parameters`` (transformers 5). Keys that are missing or null have the defaults of transformers.
@@ -78,8 +85,9 @@ def from_hugging_face(values: Mapping[str, Any]) -> ModelConfig:
     kind = values.get("model_type")
     if kind == "minillm":
         return ModelConfig.model_validate(values.get("minillm"))
-    if kind not in ("llama", "qwen3"):
-        raise ValueError(f"model_type is {kind!r}; this package reads 'llama', 'qwen3' and 'minillm'")
+    if kind not in _READ:
+        allowed = ", ".join(map(repr, (*_READ, "minillm")))
+        raise ValueError(f"model_type is {kind!r}; this package reads {allowed}")
     required = _REQUIRED + _REQUIRED_BY_QWEN3 * (kind == "qwen3")
     if missing := [key for key in required if values.get(key) is None]:
         raise ValueError(f"missing {', '.join(missing)}")
@@ -87,7 +95,26 @@ def from_hugging_face(values: Mapping[str, Any]) -> ModelConfig:
     given = {**_THEIR_DEFAULTS, **{key: value for key, value in values.items() if value is not None}}
     given.setdefault("num_key_value_heads", given["num_attention_heads"])
     ours = {our_key: given[their_key] for our_key, their_key in _THEIR_KEYS.items() if their_key in given}
+    if kind == "qwen2":  # it always has biases on queries, keys and values, and never on the output
+        ours["attention_bias"] = True
     return ModelConfig.model_validate({**ours, **_rope(given), "qk_norm": kind == "qwen3"})
+
+
+def complete_tensors(tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the tensors of a checkpoint, with the output biases of 0 that a Qwen2 lacks.
+
+    Parameters
+    ----------
+    values
+        The content of ``config.json``.
+    """
+    complete = dict(tensors)
+    if values.get("model_type") == "qwen2":
+        for name, tensor in tensors.items():
+            if name.endswith("self_attn.o_proj.weight"):
+                bias = torch.zeros(len(tensor), dtype=tensor.dtype)
+                complete.setdefault(name.removesuffix("weight") + "bias", bias)
+    return complete
 
 
 def _refuse_unsupported(values: Mapping[str, Any]) -> None:
@@ -97,6 +124,14 @@ def _refuse_unsupported(values: Mapping[str, Any]) -> None:
     for key in ("quantization_config", "use_sliding_window"):
         if values.get(key):
             raise ValueError(f"{key} is {values[key]!r}; it is not supported")
+    for key in _EXPERTS:
+        # MiniMind's configurations name experts even where use_moe says that there are none.
+        if values.get(key) and values.get("use_moe") is not False:
+            raise ValueError(
+                f"{key} is {values[key]!r}; a mixture of experts is not supported, only dense models"
+            )
+    if other := set(values.get("layer_types") or ()) - {"full_attention"}:
+        raise ValueError(f"layer_types has {sorted(other)[0]!r}; only 'full_attention' is supported")
 
 
 def _rope(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -170,8 +170,7 @@ def quantize(model: MiniLLM) -> MiniLLM:
         else:
             state[name] = tensor.detach().to(dtype, copy=True)
     fill(quantized, state)
-    quantized.tokenizer = model.tokenizer
-    return quantized.eval()
+    return quantized.described_as(model).eval()
 
 
 def dequantize(model: MiniLLM) -> MiniLLM:
@@ -185,8 +184,7 @@ def dequantize(model: MiniLLM) -> MiniLLM:
         if isinstance(module, _QuantizedMatrix):
             state[f"{name}.weight"] = module.weight.clone()
     fill(plain, state)
-    plain.tokenizer = model.tokenizer
-    return plain.eval()
+    return plain.described_as(model).eval()
 
 
 def is_quantized(model: MiniLLM) -> bool:

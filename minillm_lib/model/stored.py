@@ -1,0 +1,187 @@
+"""What is on disk of a model: its configuration, tensors, tokenizer, and what is known of it."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from minillm_lib.model.config import ModelConfig
+from minillm_lib.model.hugging_face import complete_tensors, from_hugging_face
+from minillm_lib.model.metadata import promised_tokenizer
+from minillm_lib.model.minimind import is_minimind
+from minillm_lib.model.weights import (
+    SINGLE_FILE_SUFFIXES,
+    WEIGHTS,
+    CheckpointError,
+    named_tensors,
+    read_json,
+    read_tensors,
+    torch_load,
+    weights_file,
+)
+from minillm_lib.tokenizer import MODEL_FILE, Tokenizer, load_tokenizer
+from minillm_lib.tokenizer.hugging_face_files import JSON_FILE
+from minillm_lib.tokenizer.loading import end_ids_in, tokenizer_of_files
+
+GENERATION_FILE = "generation_config.json"
+INT8 = {"quant_method": "minillm_int8"}
+"""``quantization_config`` in the ``config.json`` of a model with weights in 8 bits."""
+
+
+@dataclass
+class Stored:
+    """What is on disk of a model; ``config`` is ``None`` if MiniMind's reader has to find it out."""
+
+    path: Path
+    config: ModelConfig | None = None
+    int8: bool = False
+    values: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    file: Path = Path()
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    tokenizer_files: Mapping[str, bytes] | None = None
+    """The tokenizer inside a single file; ``None`` in a directory, where it has files of its own."""
+
+
+def read(path: Path) -> Stored:
+    """Read a checkpoint: a directory, or a single file.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing, truncated, in an unknown format or unsafe to load.
+    """
+    if path.is_file():
+        inside = path.name in WEIGHTS and (path.parent / "config.json").is_file()
+        return _read_directory(path.parent) if inside else _read_single_file(path)
+    return _read_directory(path)
+
+
+def _read_directory(path: Path) -> Stored:
+    values = read_json(path / "config.json", "a checkpoint directory needs it")
+    if is_minimind(values):
+        return Stored(path, values=values)
+    config, int8 = _config(path / "config.json", values)
+    file = weights_file(path)
+    has_generation = (path / GENERATION_FILE).is_file()
+    generation = read_json(path / GENERATION_FILE) if has_generation else {}
+    tensors = complete_tensors(read_tensors(file), values)
+    return Stored(path, config, int8, values, generation, file, tensors)
+
+
+def _read_single_file(path: Path) -> Stored:
+    content = torch_load(path) if path.suffix in SINGLE_FILE_SUFFIXES else None
+    if content is None or is_minimind(content):
+        return Stored(path, tokenizer_files=None)
+    if not isinstance(content, dict) or not {"config", "model"} <= content.keys():
+        found = [str(key) for key in content][:4] if isinstance(content, dict) else type(content).__name__
+        raise CheckpointError(
+            f"{path}: not a checkpoint of this package (expected the keys 'config' and 'model'), and not weights of "
+            f"MiniMind; found {found}"
+        )
+    values = content["config"]
+    config, int8 = _config(path, values)
+    tokens = content.get("tokenizer")
+    files = tokens if isinstance(tokens, dict) else {} if tokens is None else {MODEL_FILE: tokens}
+    return Stored(
+        path,
+        config,
+        int8,
+        values,
+        content.get("generation_config") or {},
+        path,
+        named_tensors(path, content["model"]),
+        {name: bytes(own.tolist()) for name, own in files.items()},
+    )
+
+
+def _config(path: Path, values: Any) -> tuple[ModelConfig, bool]:
+    """Return the configuration, and whether the matrices are in 8 bits."""
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path}: the configuration is not a mapping of keys to values")
+    int8 = values.get("quantization_config") == INT8
+    if int8:
+        values = {key: value for key, value in values.items() if key != "quantization_config"}
+    try:
+        return from_hugging_face(values), int8
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def stored_tokenizer(
+    stored: Stored, vocab_size: int, wanted: Tokenizer | str | os.PathLike[str] | bool
+) -> Tokenizer | None:
+    """Return the tokenizer that is wanted: the checkpoint's own (true), none (false), or another.
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing, damaged, not the one of the weights, or has more ids than ``vocab_size``.
+    """
+    if wanted is False:
+        return None
+    try:
+        if wanted is True:
+            tokenizer = _own_tokenizer(stored)
+        else:
+            tokenizer = wanted if isinstance(wanted, Tokenizer) else load_tokenizer(Path(wanted))
+    except (ValueError, FileNotFoundError) as error:
+        raise error if isinstance(error, CheckpointError) else CheckpointError(str(error)) from error
+    if tokenizer is not None and tokenizer.vocab_size > vocab_size:
+        raise CheckpointError(
+            f"{stored.path}: the tokenizer has {tokenizer.vocab_size} ids, but the weights have rows for only "
+            f"{vocab_size}: it is not the one that they were trained with"
+        )
+    return tokenizer
+
+
+def _own_tokenizer(stored: Stored) -> Tokenizer | None:
+    """Return the tokenizer that lies in or beside the weights, which must be the one whose hash they keep."""
+    promised = promised_tokenizer(stored.values)
+    if promised is None:
+        try:
+            return _found_tokenizer(stored)
+        except ValueError as error:
+            warnings.warn(f"{error}; the model is loaded without a tokenizer", stacklevel=4)
+            return None
+    name, sha256 = promised
+    files = stored.tokenizer_files
+    if not ((stored.path / name).is_file() if files is None else name in files):
+        raise CheckpointError(
+            f"{name} is missing from {stored.path}: put it back, or give another tokenizer; with tokenizer=False, the "
+            "weights are loaded alone"
+        )
+    tokenizer = _found_tokenizer(stored)
+    found = "none" if tokenizer is None else tokenizer.sha256
+    if found != sha256:
+        raise CheckpointError(
+            f"{stored.path / name}: this tokenizer (SHA-256 {found[:12]}…) is not the one that the weights were "
+            f"trained with (SHA-256 {sha256[:12]}…): put that one back; to use another on purpose, give it as the "
+            "tokenizer"
+        )
+    return tokenizer
+
+
+def _found_tokenizer(stored: Stored) -> Tokenizer | None:
+    files, path = stored.tokenizer_files, stored.path
+    if files is not None:
+        return tokenizer_of_files(files, end_ids_in(stored.values)) if files else None
+    if path.is_file():
+        return _tokenizer_nearby(path)
+    return load_tokenizer(path) if any((path / name).is_file() for name in (MODEL_FILE, JSON_FILE)) else None
+
+
+def _tokenizer_nearby(path: Path) -> Tokenizer | None:
+    """Return the tokenizer of weights of MiniMind, which lies beside them, or in the folder of its code."""
+    code = path.absolute().parent.parent / "model"
+    for folder in (path.parent, code, code / "minimind_tokenizer"):
+        if any((folder / name).is_file() for name in (MODEL_FILE, JSON_FILE)):
+            warnings.warn(f"{path}: the tokenizer is the one in {folder}", stacklevel=5)
+            return load_tokenizer(folder)
+    return None

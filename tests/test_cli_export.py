@@ -1,0 +1,54 @@
+"""``minillm export`` reads other people's checkpoints, and takes what they do not tell."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from foreign_models import save_qwen3, save_tokenizer
+from typer.testing import CliRunner
+
+from minillm_lib.cli.main import app
+from minillm_lib.model.checkpoint import load_checkpoint
+
+
+def export(*arguments):
+    return CliRunner().invoke(app, ["export", *map(str, arguments)])
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A .pth as MiniMind's training writes it, with 4 heads, which its shapes do not tell."""
+    model = load_checkpoint(save_qwen3(tmp_path / "qwen"))
+    state = model.state_dict().items()
+    tensors = {
+        f"model.{name}": value for name, value in state if "q_norm" not in name and "k_norm" not in name
+    }
+    torch.save(tensors, tmp_path / "own.pth")
+    return tmp_path / "own.pth"
+
+
+@pytest.mark.filterwarnings("ignore:.*has no configuration")
+def test_what_a_pth_does_not_tell_is_given_by_set(tmp_path, weights):
+    given = ["--set", "n_heads=4", "--set", "rope_theta=500", "--set", "max_seq_len=64"]
+    tokenizer = save_tokenizer(tmp_path / "words")
+    result = export(tmp_path / "out", "--ckpt", weights, *given, "--tokenizer", tokenizer)
+    assert result.exit_code == 0, result.output
+    model = load_checkpoint(tmp_path / "out")
+    assert (model.config.n_heads, model.config.rope_theta, model.config.max_seq_len) == (4, 500.0, 64)
+    assert model.tokenizer is not None
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [("n_heads", "--set 'n_heads': give a key and a value"), ("heads=4", "unknown key 'heads'")],
+)
+def test_a_key_that_is_not_one_is_named(tmp_path, weights, given, message):
+    result = export(tmp_path / "out", "--ckpt", weights, "--set", "n_heads=4", "--set", given)
+    assert message in str(result.exception)
+
+
+def test_a_gguf_file_of_a_qwen3(tmp_path):
+    folder = save_qwen3(tmp_path / "qwen")
+    result = export(tmp_path / "model.gguf", "--ckpt", folder)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "model.gguf").read_bytes()[:4] == b"GGUF"
