@@ -5,8 +5,14 @@ import json
 
 import pytest
 
-from minillm_lib.corpora.conversations import Conversation, ConversationError, Turn, read_conversations
-from minillm_lib.corpora.reading.report import ReadError, ReadReport
+from minillm_lib.corpora.conversations import (
+    Conversation,
+    ConversationError,
+    ConversationReport,
+    Turn,
+    read_conversations,
+)
+from minillm_lib.corpora.reading.report import ReadError
 
 CONVERSATIONS = {
     "conversations": [
@@ -68,7 +74,7 @@ def test_compression_a_byte_order_mark_and_empty_lines_make_no_difference(tmp_pa
 def test_lines_are_read_only_as_they_are_asked_for(tmp_path):
     file = tmp_path / "broken_later.jsonl"
     file.write_text(json.dumps(ALPACA) + "\n{broken\n", "utf-8")
-    conversations = read_conversations(file)
+    conversations = read_conversations(file, max_faulty_share=0)
     assert next(conversations).turns[1].content == "主题"
     with pytest.raises(ReadError, match=r"broken_later\.jsonl:2: malformed JSON"):
         next(conversations)
@@ -77,28 +83,38 @@ def test_lines_are_read_only_as_they_are_asked_for(tmp_path):
 @pytest.mark.parametrize(
     ("record", "complaint"),
     [
-        ({"text": "no turns"}, r"has the keys \['text'\]; it needs 'conversations' or 'instruction'"),
+        ({"text": "no turns"}, r"has the keys \['text'\]; it needs 'messages', 'conversations' or a pair"),
         ([1], "the record is of type int"),
-        ({"conversations": "none"}, "'conversations' is of type str; it must be a list"),
-        ({"instruction": "Hi"}, "the record has no 'output', which must be a string"),
-        ({"instruction": "Hi", "output": 3}, "'output' is of type int; it must be a string"),
+        ({"conversations": 1}, "'conversations' is of type int; it must be a list"),
+        ({"instruction": "Hi"}, r"has 'instruction' but no answer; the keys \['instruction'\]"),
+        ({"Answer": "Hi"}, r"has 'answer' but no question; the keys \['Answer'\]"),
+        ({"instruction": "Hi", "output": {"a": 3}}, "'output' is an object with the keys .* not a text"),
         (
             {"conversations": [{"role": "user"}]},
-            r"turn 0 has the keys \['role'\]; it needs 'role' and 'content'",
+            r"turn 0 has the keys \['role'\]; it needs 'role' or 'from' and 'content' or 'value' or 'text'",
         ),
         ({"conversations": ["Hi"]}, "turn 0 is of type str"),
         (
-            {"conversations": [{"from": "bard", "value": "Hi"}]},
-            "turn 0 is from 'bard'; allowed are 'system', 'human', 'gpt'",
+            {"conversations": [{"from": "narrator", "value": "Hi"}]},
+            "turn 0 is from 'narrator'; allowed are 'system', 'developer', 'user', 'human', 'assistant', 'gpt'",
         ),
-        ({"conversations": []}, "the last turn has role None"),
+        ({"conversations": []}, "there is no question with an answer after it"),
+        ({"conversations": [{"role": "user", "content": "Hi"}]}, "there is no question with an answer"),
+        ({"messages": "[{]"}, "'messages' is a text, and no list as JSON"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
+            "turn 0 has a part of type 'image_url'; only text can be read",
+        ),
+        ({"messages": [{"role": "assistant", "tool_calls": "{"}]}, "the calls of turn 0 are no valid JSON"),
+        ({"prompt": "Q", "chosen": "A", "rejected": "B"}, "compares two answers.*preferences: chosen takes"),
+        ({"instruction": "Q", "output": "A", "history": ["x"]}, r"history\[0\] is no pair"),
     ],
 )
 def test_an_error_names_file_line_key_and_what_is_allowed(tmp_path, record, complaint):
     text = json.dumps(record) if isinstance(record, dict) else json.dumps([record[0]])
     (tmp_path / "bad.jsonl").write_text(text, "utf-8")
     with pytest.raises(ReadError, match=complaint) as caught:
-        list(read_conversations(tmp_path / "bad.jsonl"))
+        list(read_conversations(tmp_path / "bad.jsonl", max_faulty_share=0))
     assert "bad.jsonl:1:" in str(caught.value) or "bad.jsonl[0]:" in str(caught.value)
 
 
@@ -122,12 +138,12 @@ def test_turns_out_of_order_or_empty_are_no_conversation(turns, complaint):
 
 def test_a_small_share_of_broken_records_is_counted_and_warned_of(tmp_path):
     file = write(tmp_path / "almost.jsonl", [ALPACA] * 150 + [{"instruction": "Hi"}] + [ALPACA] * 49)
-    report = ReadReport()
-    with pytest.warns(UserWarning, match=r"almost\.jsonl:151: malformed conversation .*no 'output'"):
+    report = ConversationReport()
+    with pytest.warns(UserWarning, match=r"almost\.jsonl:151: malformed conversation .*no answer"):
         assert len(list(read_conversations(file, max_faulty_share=0.01, report=report))) == 199
     assert (report.documents, report.n_faulty) == (199, 1)
     with pytest.raises(ReadError, match=r"more than 0\.00% of the records are broken"):
-        list(read_conversations(file))
+        list(read_conversations(file, max_faulty_share=0))
 
 
 def test_broken_lines_of_every_kind_are_counted_and_the_rest_is_read(tmp_path):
@@ -139,7 +155,7 @@ def test_broken_lines_of_every_kind_are_counted_and_the_rest_is_read(tmp_path):
         ("问".encode() + b"\xff\xff", "wrong encoding"),
     ]
     (tmp_path / "c.jsonl").write_bytes(b"\n".join([good, *(line for line, _ in broken), good]))
-    report = ReadReport()
+    report = ConversationReport()
     with pytest.warns(UserWarning, match="3 records"):
         assert len(list(read_conversations(tmp_path / "c.jsonl", max_faulty_share=1, report=report))) == 2
     assert [(fault.place, fault.kind) for fault in report.faults] == [
@@ -150,21 +166,25 @@ def test_broken_lines_of_every_kind_are_counted_and_the_rest_is_read(tmp_path):
 def test_a_damaged_archive_and_an_empty_file_are_errors_with_a_name(tmp_path):
     content = gzip.compress("\n".join(json.dumps({**ALPACA, "id": i**5}) for i in range(9_000)).encode())
     (tmp_path / "cut.jsonl.gz").write_bytes(content[:-2000])
-    with pytest.raises(ReadError, match=r"cut\.jsonl\.gz:1: damaged archive"):
+    with pytest.raises(ReadError, match=r"a damaged archive .*cut\.jsonl\.gz"):
         list(read_conversations(tmp_path / "cut.jsonl.gz"))
     (tmp_path / "empty.jsonl").write_text("\n\n")
-    with pytest.raises(ReadError, match="there is no document to read"):
+    with pytest.raises(ReadError, match="there is no conversation to read"):
         list(read_conversations(tmp_path / "empty.jsonl"))
 
 
 def test_bad_arguments_are_refused_at_the_call(tmp_path):
-    with pytest.raises(FileNotFoundError, match="there is no file"):
+    with pytest.raises(FileNotFoundError, match="there is no file or folder"):
         read_conversations(tmp_path / "none.jsonl")
     file = write(tmp_path / "a.jsonl", [ALPACA])
-    with pytest.raises(ValueError, match="format is 'chatml'; allowed are 'auto', 'conversations'"):
+    with pytest.raises(ValueError, match="format is 'chatml'; allowed are 'auto', 'messages'"):
         read_conversations(file, "chatml")
     with pytest.raises(ValueError, match="max_faulty_share is 2"):
         read_conversations(file, max_faulty_share=2)
+    with pytest.raises(ValueError, match="tools is 'json'; allowed are 'text', 'drop'"):
+        read_conversations(file, tools="json")
+    with pytest.raises(ValueError, match="answer_key is given alone; give question_key and answer_key"):
+        read_conversations(file, answer_key="a")
 
 
 def test_a_truncated_array_is_an_error(tmp_path):

@@ -66,6 +66,15 @@ def test_files_globs_and_folders_may_be_mixed(tmp_path):
     assert texts([tmp_path / "y.txt", f"{tmp_path}/x[1].txt"]) == ["y.txt", "x1.txt"]
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("separator", ["\n\n", "\r\n\r\n", "\\n\\n", "\\r\\n\\r\\n"])
+def test_line_ends_of_a_separator_match_those_of_any_file(tmp_path, line_end, separator):
+    text = line_end.join(["one", "still one", "", "two", "", "three"])
+    (tmp_path / "t.txt").write_bytes(text.encode())
+    found = [document.text for document in read_files(tmp_path / "t.txt", separator=separator)]
+    assert found == ["one\nstill one", "two", "three"]
+
+
 @pytest.mark.parametrize("chunk", [1, 3, 7, 1 << 20])
 def test_a_separator_divides_wherever_the_pieces_of_the_file_end(tmp_path, monkeypatch, chunk):
     monkeypatch.setattr("minillm_lib.corpora.reading.content.CHUNK_BYTES", chunk)

@@ -7,7 +7,12 @@ import json
 import pytest
 from local_server import LocalServer, Reply, ranged
 
-from minillm_lib.corpora.hub import NotOnHubError, fetch_hub_corpus, load_hub_corpus
+from minillm_lib.corpora.hub import (
+    NotOnHubError,
+    fetch_hub_corpus,
+    load_hub_conversations,
+    load_hub_corpus,
+)
 from minillm_lib.io.fetch_errors import DownloadError
 
 STORIES = b"Once upon a time.\n<|endoftext|>\nThe end.\n\nReally.\n<|endoftext|>\n"
@@ -65,6 +70,19 @@ def test_conversations_come_from_modelscope(hub):
     assert len(chats) == 2000
     assert chats[7].text == "问7\n\n答7"
     assert chats[7].meta["conversations"][1] == {"role": "assistant", "content": "答7"}
+
+
+def test_conversations_are_fetched_to_be_learned_from(hub, tmp_path):
+    files = {"sft_t2t_mini.jsonl": CHATS}
+    with LocalServer(hugging_face(files, "jingyaogong/minimind_dataset")) as server:
+        options = hub(server)
+        chats = list(load_hub_conversations("minimind-sft", format="conversations", **options))
+    assert len(chats) == 2000
+    assert chats[7].turns == (("user", "问7"), ("assistant", "答7"))
+    path = next(tmp_path.rglob("sft_t2t_mini.jsonl"))
+    assert list(load_hub_conversations("minimind-sft", path=path)) == chats
+    with pytest.raises(TypeError, match="max_faulty"):
+        load_hub_conversations("minimind-sft", path=path, max_faulty=1)
 
 
 def test_an_interrupted_download_goes_on_where_it_stopped(hub):

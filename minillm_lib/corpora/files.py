@@ -18,18 +18,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from minillm_lib.corpora.document import Document
-from minillm_lib.corpora.reading.content import (
-    DAMAGED,
-    beginning_of,
-    chunks_of,
-    inner_ending,
-    is_compressed,
-)
-from minillm_lib.corpora.reading.delimited import DelimitedTable
+from minillm_lib.corpora.reading.content import first_bytes, inner_ending, is_compressed
 from minillm_lib.corpora.reading.encoding import Encodings, check_encoding
-from minillm_lib.corpora.reading.finding import Paths, find_files, reason_of
+from minillm_lib.corpora.reading.finding import Paths, find_files, read_each
 from minillm_lib.corpora.reading.html import page_text
-from minillm_lib.corpora.reading.json_values import is_json_lines, read_json
+from minillm_lib.corpora.reading.json_values import is_json_lines
 from minillm_lib.corpora.reading.kinds import is_known, kind_of, may_be_plain_text, may_be_read
 from minillm_lib.corpora.reading.markdown import strip_markdown
 from minillm_lib.corpora.reading.pdf import pdf_pages
@@ -50,7 +43,7 @@ from minillm_lib.corpora.reading.report import (
     without_faults,
 )
 from minillm_lib.corpora.reading.rows import RowReader
-from minillm_lib.corpora.reading.sheets import read_parquet, read_sheets
+from minillm_lib.corpora.reading.tables import rows_of, table_kind
 from minillm_lib.corpora.reading.units import DocumentUnit, grouped, guess_unit
 from minillm_lib.corpora.reading.word import word_text
 
@@ -59,9 +52,10 @@ __all__ = ["DocumentUnit", "Fault", "ReadError", "ReadReport", "read_files", "st
 _OTHERWISE = 'documents="file", "paragraph" or "line" (--documents) says otherwise'
 _TABLES = ("delimited", "sheets", "parquet", "json")
 _RECORD = {"column": "row", "key": "record"}
-_BEGINNING = 1 << 16
 _FEW_DOCUMENTS = 10
 _MANY_LINES = 20
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
+_WRITTEN_OUT = re.compile(r"\\([nrt])")
 
 
 def read_files(
@@ -77,7 +71,7 @@ def read_files(
     max_faulty_share: float = 0.01,
     report: ReadReport | None = None,
 ) -> Iterator[Document]:
-    """Read documents from files, folders and globs, one at a time.
+    r"""Read documents from files, folders and globs, one at a time.
 
     - **Texts**: whatever its bytes show to be text, with any ending or none. HTML gives its visible text without
       navigation, PDF its pages, Word (``.docx``) its paragraphs.
@@ -110,7 +104,8 @@ def read_files(
         The column or key of the text, also ``"post.body"`` for one inside of another; in a table without column names,
         its number. None for ``"text"`` or, where there is none, the column of the longest texts, which is said.
     separator
-        Split texts at this string instead, such as ``"<|endoftext|>"``.
+        Split texts at this string instead, such as ``"<|endoftext|>"`` or an empty line, ``"\n\n"``. Line ends of any
+        kind match one another, and may be written out, as a shell gives them: a backslash and ``n``.
     encoding
         Any encoding that Python knows. None to recognise it, for each file or, where files are short, for all together:
         by a byte order mark, as UTF-8, or by what the bytes give as text, which is said. A byte order mark wins.
@@ -144,6 +139,9 @@ def read_files(
     check_encoding(encoding)
     if separator == "":
         raise ValueError("separator is empty; allowed is a string of one character or more, or None")
+    if separator is not None:
+        separator = _WRITTEN_OUT.sub(lambda found: _ESCAPES[found[1]], separator)
+        separator = separator.replace("\r\n", "\n").replace("\r", "\n")
     if max_record_bytes < 1:
         raise ValueError(f"max_record_bytes is {max_record_bytes}; allowed is a number from 1")
     report = ReadReport() if report is None else report
@@ -182,62 +180,30 @@ class _Reader:
     rows: RowReader
 
     def read_all(self) -> Iterator[Document | Fault]:
-        """Yield what the files hold; those that cannot be read are passed over."""
-        for path in self.files:
-            try:
-                yield from self._read(path)
-            except Unusable as reason:
-                self.report.pass_over(path, str(reason))
-            except OSError as error:
-                self.report.pass_over(path, reason_of(error))
-
-    def _read(self, path: Path) -> Iterator[Document | Fault]:
-        """Yield what one file holds; a file that holds nothing but white space is noted as empty."""
-        is_empty = path.stat().st_size == 0
-        items = iter(()) if is_empty else self._items(path)
-        first = next(items, None)
-        self.report.files += 1
-        self.report.by_ending[inner_ending(path) + path.suffix.lower() * is_compressed(path)] += 1
-        if first is None:
-            self.report.empty_files.append(shown(path))
-            return
-        yield first
-        yield from items
+        """Return what the files hold; those that cannot be read are passed over."""
+        return read_each(self.files, self._items, self.report)
 
     def _items(self, path: Path) -> Iterator[Document | Fault]:
-        beginning = _beginning(path)
+        beginning = first_bytes(path)
         kind = kind_of(path, beginning, is_named=self.is_named)
         if self.documents == "row" and kind not in _TABLES and not is_json_lines(beginning):
             raise Unusable(
                 'documents="row" is for tables and JSON, and this is text: say "file", "paragraph" or "line"'
             )
-        if kind == "parquet":
-            return self._from_table(path, read_parquet(path), "column")
-        if kind == "sheets":
-            return self._from_table(path, read_sheets(path, self.rows.text_key, self.report), "column")
         if kind == "pdf":
             return self._from_parts(path, *pdf_pages(path), "page")
         if kind == "word":
             text, title = word_text(path)
             return self._from_parts(path, text.split("\n\n"), title, "paragraph")
-        if kind == "text" and self.documents in ("auto", "row") and is_json_lines(beginning):
-            self.report.note("JSON lines were recognised in a file of another ending", path)
-            kind = "json"
+        if self.documents in ("auto", "row"):
+            kind = table_kind(path, beginning, kind, self.report)
+        rows = rows_of(path, kind, self.encodings, self.limit, self.rows.text_key, self.report)
+        if rows is not None:
+            return self._from_table(path, rows, "key" if kind == "json" else "column")
         encoding = self.encodings.of(path, is_web_page=kind == "html")
         if kind == "html":
             return self._from_page(path, encoding)
-        if kind == "json":
-            values = read_json(path, encoding, self.limit, replaced=self.report.replaced_bytes)
-            return self._from_table(path, values, "key")
-        if kind == "delimited":
-            return self._from_delimited(path, encoding)
         return self._from_text(path, encoding, is_marked_up=self.strip_markup and kind == "markdown")
-
-    def _from_delimited(self, path: Path, encoding: str) -> Iterator[Document | Fault]:
-        lines = self._records(path, "\n", encoding, keep_blank=True)
-        table = DelimitedTable(lines, self.limit, self.rows.text_key, inner_ending(path))
-        self.report.note(str(table.dialect), path, doubtful=table.dialect.is_doubtful)
-        return self._from_table(path, table.rows(), "column")
 
     def _from_table(self, path: Path, rows: Iterable[Any], what: str) -> Iterator[Document | Fault]:
         found = self.rows.documents(path, rows, what)
@@ -382,11 +348,3 @@ def _stem(path: Path) -> str:
         name = name[: -len(path.suffix)]
     ending = inner_ending(path)
     return shown(name[: -len(ending)] if is_known(ending) else name)
-
-
-def _beginning(path: Path) -> bytes:
-    beginning = beginning_of(path, _BEGINNING)
-    try:
-        return beginning or next(chunks_of(path), b"")
-    except DAMAGED as error:
-        raise Unusable(f"a damaged archive ({error})") from error

@@ -11,12 +11,15 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
+from minillm_lib.corpora.conversations import Conversation, read_conversations
 from minillm_lib.corpora.document import Document
 from minillm_lib.corpora.files import read_files
+from minillm_lib.corpora.reading.finding import Paths
 from minillm_lib.io.fetch_errors import FetchError
 
 if TYPE_CHECKING:
@@ -255,6 +258,43 @@ def load_hub_corpus(
     if path is None:
         path = fetch_hub_corpus(name, split=split, **options)
     return read_files(path, separator=corpus.separator, encoding="utf-8", max_faulty_share=max_faulty_share)
+
+
+def load_hub_conversations(
+    name: str,
+    *,
+    path: Paths | None = None,
+    **options: Any,
+) -> Iterator[Conversation]:
+    """Return the conversations of a corpus, as a stream, from the cache, the hub or local files.
+
+    Parameters
+    ----------
+    name
+        One of :data:`HUB_CORPORA`.
+    path
+        Local files, folders or globs of the published format; nothing is downloaded then.
+    options
+        Those of :func:`~minillm_lib.corpora.conversations.reading.read_conversations` and, without ``path``, those of
+        :func:`fetch_hub_corpus`.
+
+    Raises
+    ------
+    ValueError
+        If the corpus, an option or the hub is unknown.
+    NotOnHubError
+        If the repository does not hold the file.
+    DownloadError
+        If the file is not in the cache and cannot be downloaded.
+    FileNotFoundError, ReadError
+        See :func:`~minillm_lib.corpora.conversations.reading.read_conversations`.
+    """
+    if path is not None:
+        return read_conversations(path, **options)
+    known = signature(read_conversations).parameters
+    reading = {key: value for key, value in options.items() if key in known}
+    fetching = {key: value for key, value in options.items() if key not in known}
+    return read_conversations(fetch_hub_corpus(name, **{"split": "all", **fetching}), **reading)
 
 
 def _corpus(name: str) -> HubCorpus:

@@ -18,14 +18,13 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urljoin
 
-from tqdm.auto import tqdm
-
 from minillm_lib.corpora.document import Document
 from minillm_lib.corpora.reading.pdf import pdf_pages
 from minillm_lib.corpora.reading.report import Unusable
 from minillm_lib.io.download import Downloader
 from minillm_lib.io.fetch_errors import FetchError
 from minillm_lib.io.optional import optional_imports
+from minillm_lib.io.progress_bar import progress_bar
 
 with optional_imports("fetch", "to read the pages and PDFs of papers"):
     import pypdfium2  # noqa: F401 (the reader of PDFs needs it; missed here, before anything is downloaded)
@@ -428,7 +427,7 @@ def _collect(
     pool = ThreadPoolExecutor(downloader.max_connections)
     try:
         outcomes = pool.map(_paper_or_error, jobs)
-        for outcome in tqdm(outcomes, total=len(jobs), unit=" papers", disable=not progress):
+        for outcome in progress_bar(outcomes, total=len(jobs), unit=" papers", disable=not progress):
             if isinstance(outcome, Document):
                 report.without_abstract += not outcome.meta.get("abstract", outcome.text)
                 if outcome.text:

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from minillm_lib.corpora.document import SPLITS, Document, split_of
+from minillm_lib.corpora.document import SPLITS, Document, divided, split_of
+
+if TYPE_CHECKING:
+    from minillm_lib.corpora.reading.report import ReadReport
 
 _EVERYTHING = "all"
 _QUANTILES = (0.05, 0.5, 0.95)
@@ -75,7 +78,8 @@ def load_corpus(name: str, *, split: str = "train", **options: Any) -> Iterator[
         One of :data:`CORPORA`.
     split
         ``"train"``, ``"validation"``, ``"test"`` or ``"all"``. Where a corpus has no splits of its own, its
-        documents are divided by a hash of their text (:func:`~minillm_lib.corpora.document.split_of`).
+        documents are divided by a hash of their text, and a few long ones are cut
+        (:func:`~minillm_lib.corpora.document.divided`).
     options
         Options of the corpus (``CORPORA[name].options``), explained at the function that reads it:
         :func:`~minillm_lib.corpora.docstrings.corpus.load_docstrings`, :meth:`Grammar.generate
@@ -96,6 +100,11 @@ def load_corpus(name: str, *, split: str = "train", **options: Any) -> Iterator[
         allowed = ", ".join(map(repr, (*SPLITS, _EVERYTHING)))
         raise ValueError(f"split is {split!r}; allowed values: {allowed}")
     return iter(corpus.load(split, **_checked(corpus, options)))
+
+
+def load_files(report: ReadReport, *, split: str = "train", **options: Any) -> Iterator[Document]:
+    """Return the documents of the corpus ``files``, and fill in the report while they are read."""
+    return iter(_load_files(split, report=report, **_checked(find_corpus("files"), options)))
 
 
 def fetch_corpus(name: str, **options: Any) -> str:
@@ -139,7 +148,9 @@ def _checked(corpus: Corpus, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_split(documents: Iterable[Document], split: str) -> Iterator[Document]:
-    return (document for document in documents if split in (_EVERYTHING, split_of(document.text)))
+    if split == _EVERYTHING:
+        return iter(documents)
+    return (document for own, document in divided(documents) if own == split)
 
 
 def _load_docstrings(split: str, **options: Any) -> Iterable[Document]:
@@ -167,12 +178,14 @@ def _load_grammar(
     return _of_split(documents, split)
 
 
-def _load_course_faq(split: str, *, language: Literal["en", "zh"] | None = None) -> Iterable[Document]:
+def _load_course_faq(
+    split: str, *, language: Literal["en", "zh"] | None = None, topics: Sequence[str] | None = None
+) -> Iterable[Document]:
     from minillm_lib.corpora.faq import SOURCE, faq_questions
 
     return (
         Document(f"{question.phrasings[0]}\n\n{question.answer}", SOURCE, {"language": question.language})
-        for question in faq_questions(language)
+        for question in faq_questions(language, topics)
         if split in (_EVERYTHING, split_of(question.id))
     )
 
@@ -302,10 +315,10 @@ _ALL = (
         name="course-faq",
         description="questions about this course's subjects with their answers, as text",
         licence="MIT, part of this package",
-        size="0.1 MB",
+        size="0.3 MB",
         language="en, zh",
         needs_network=False,
-        options={"language": Literal["en", "zh"]},
+        options={"language": Literal["en", "zh"], "topics": Sequence[str]},
         load=_load_course_faq,
     ),
     _venue_corpus("neurips", "NeurIPS, 1987 to today", "up to 6 MB a year", venue="nips"),

@@ -16,6 +16,7 @@ from minillm_lib.io.optional import needed
 CHUNK_BYTES = 1 << 20
 COMPRESSED_ENDINGS = (".gz", ".zst")
 DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
+_BEGINNING = 1 << 16
 _ZSTD_CHUNK = 1 << 14
 
 
@@ -101,6 +102,21 @@ def beginning_of(path: Path, n: int) -> bytes:
     except DAMAGED:
         pass
     return bytes(content)
+
+
+def first_bytes(path: Path) -> bytes:
+    """Return the beginning of a file, by which its kind is told; empty only if the file is.
+
+    Raises
+    ------
+    Unusable
+        If it is compressed, and damaged before anything can be read.
+    """
+    beginning = beginning_of(path, _BEGINNING)
+    try:
+        return beginning or next(chunks_of(path), b"")
+    except DAMAGED as error:
+        raise Unusable(f"a damaged archive ({error})") from error
 
 
 def whole(path: Path, limit: int) -> bytes:

@@ -21,7 +21,13 @@ _SAMPLE_CHARACTERS = 1 << 18
 _LONGEST_NAME = 80
 _MISSING = {"", "NaN", "nan", "NULL", "null", "None", "NA", "N/A", "<NA>"}  # what programs write for no value
 # Names by which a first line is known for the names of columns, whatever stands below.
-_NAMES = frozenset(["text", "title", "id", "content", "abstract", "body", "正文", "标题", "内容"])
+_NAMES = frozenset(
+    (
+        *("text", "title", "id", "content", "abstract", "body", "正文", "标题", "内容"),
+        *("messages", "conversations", "instruction", "output", "prompt", "completion"),
+        *("question", "answer", "query", "response", "问题", "回答", "答案"),
+    )
+)
 _EXCEL_SEPARATOR = re.compile(r"sep=([,;|\t])\s*", re.IGNORECASE)
 _NUMBER = frozenset("0123456789.,+-eE%/: ")
 

@@ -1,15 +1,21 @@
-"""Which files there are to read: paths, globs and folders, searched so that nothing blocks or goes in circles."""
+"""Which files there are to read: paths, globs and folders, searched so that nothing blocks or goes in circles.
+
+They are read one after the other, and what cannot be read is passed over and named.
+"""
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
-from minillm_lib.corpora.reading.report import ReadReport
+from minillm_lib.corpora.reading.content import inner_ending, is_compressed
+from minillm_lib.corpora.reading.report import ReadReport, Unusable, shown
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+_Item = TypeVar("_Item")
 _TEMPORARY = ("~$", "__MACOSX")  # what Office leaves beside an open file, and macOS in an archive
 _NO_FILE = "not a regular file"
 
@@ -93,3 +99,30 @@ def _reason_against(entry: os.DirEntry[str]) -> str:
 def reason_of(error: OSError) -> str:
     """Return why the system refuses a file, in words."""
     return f"the system refuses to read it ({error.strerror or error})"
+
+
+def read_each(
+    files: Iterable[Path], read: Callable[[Path], Iterator[_Item]], report: ReadReport
+) -> Iterator[_Item]:
+    """Yield what the files hold; those that cannot be read are passed over, and empty ones are named."""
+    for path in files:
+        try:
+            yield from _counted(path, read, report)
+        except Unusable as reason:
+            report.pass_over(path, str(reason))
+        except OSError as error:
+            report.pass_over(path, reason_of(error))
+
+
+def _counted(path: Path, read: Callable[[Path], Iterator[_Item]], report: ReadReport) -> Iterator[_Item]:
+    """Yield what one file holds; a file that holds nothing but white space is noted as empty."""
+    is_empty = path.stat().st_size == 0
+    items = iter(()) if is_empty else read(path)
+    first = next(items, None)
+    report.files += 1
+    report.by_ending[inner_ending(path) + path.suffix.lower() * is_compressed(path)] += 1
+    if first is None:
+        report.empty_files.append(shown(path))
+        return
+    yield first
+    yield from items

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import ClassVar, Literal, NamedTuple, TypeVar
 
 from minillm_lib.io.terminal import printable
 from minillm_lib.io.wording import number_of
@@ -102,6 +102,9 @@ class ReadReport:
         What a document is in the texts: ``"file"``, ``"paragraph"`` or ``"line"``; None if there were none but tables.
     """
 
+    thing: ClassVar[str] = "document"
+    lacking: ClassVar[str] = "text"
+    share_option: ClassVar[str] = "max_faulty_share (--max-faulty on the command line)"
     files: int = 0
     documents: int = 0
     by_ending: Counter[str] = field(default_factory=Counter)
@@ -185,7 +188,7 @@ class ReadReport:
         if self.n_faulty > max(max_faulty_share * self.n_records, few):
             raise ReadError(
                 f"more than {max_faulty_share:.2%} of the records are broken; to skip more of them, raise "
-                f"max_faulty_share (--max-faulty on the command line), a share from 0 to 1\n{self}"
+                f"{self.share_option}, a share from 0 to 1\n{self}"
             )
 
     def __str__(self) -> str:
@@ -194,7 +197,7 @@ class ReadReport:
             for ending, number in self.by_ending.most_common(_SHOWN_ENDINGS)
         ) + " …" * (len(self.by_ending) > _SHOWN_ENDINGS)
         files = number_of(self.files, "file") + f" ({endings})" * bool(endings)
-        lines = [f"{number_of(self.documents, 'document')} from {files}", *self.notes]
+        lines = [f"{number_of(self.documents, self.thing)} from {files}", *self.notes]
         if self.n_faulty:
             kinds = ", ".join(f"{number:,} {kind}" for kind, number in self.by_kind.most_common())
             records = f"{number_of(self.n_faulty, 'record')} ({self.faulty_share:.2%})"
@@ -206,7 +209,7 @@ class ReadReport:
             records = number_of(self.n_empty, "record")
             share = self.n_empty / (self.n_empty + self.n_records)
             places = ", ".join(self._empty) + " …" * (self.n_empty > len(self._empty))
-            lines.append(f"{records} ({share:.2%}) without text left out: {places}")
+            lines.append(f"{records} ({share:.2%}) without {self.lacking} left out: {places}")
         for path, n_bytes in self.replaced_bytes.most_common(_SHOWN_NAMES):
             lines.append(
                 f"{path}: {number_of(n_bytes, 'byte')} not valid in the encoding, replaced by U+FFFD"
@@ -266,7 +269,7 @@ def without_faults(
                 report.check(max_faulty_share)
         report.check(max_faulty_share)
         if not report.documents:
-            raise ReadError(f"there is no document to read\n{report}")
+            raise ReadError(f"there is no {report.thing} to read\n{report}")
         if report.is_worth_a_warning:
             warnings.warn(str(report), stacklevel=2)
 

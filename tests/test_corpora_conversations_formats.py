@@ -1,0 +1,186 @@
+"""Conversations in the formats and the kinds of files in which people have them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+
+import pandas
+import pytest
+
+from minillm_lib.corpora.conversations import ConversationReport, Turn, read_conversations
+from minillm_lib.corpora.reading.report import ReadError
+
+QUESTION, ANSWER = Turn("user", "What is LDA?"), Turn("assistant", "A topic model.")
+SYSTEM = Turn("system", "Be brief.")
+OPENAI = [turn._asdict() for turn in (QUESTION, ANSWER)]
+SHAREGPT = [{"from": "human", "value": QUESTION.content}, {"from": "gpt", "value": ANSWER.content}]
+
+
+def read(path, *records, **options):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
+    report = ConversationReport()
+    return [each.turns for each in read_conversations(path, report=report, **options)], report
+
+
+@pytest.mark.parametrize(
+    ("record", "format"),
+    [
+        ({"messages": OPENAI}, "messages"),
+        ({"conversation": OPENAI}, "messages"),
+        ({"conversations": OPENAI}, "conversations"),
+        ({"conversations": SHAREGPT}, "sharegpt"),
+        ({"conversations": [{"from": "user", "value": QUESTION.content}, SHAREGPT[1]]}, "sharegpt"),
+        ({"messages": json.dumps(OPENAI)}, "messages"),
+        ({"messages": repr(OPENAI)}, "messages"),
+        (
+            {"messages": {"role": ["user", "assistant"], "content": [QUESTION.content, ANSWER.content]}},
+            "messages",
+        ),
+        (
+            {"messages": [{**OPENAI[0], "content": [{"type": "text", "text": QUESTION.content}]}, OPENAI[1]]},
+            "messages",
+        ),
+        ({"instruction": QUESTION.content, "input": "", "output": ANSWER.content}, "alpaca"),
+        ({"instruction": QUESTION.content, "input": None, "response": ANSWER.content}, "alpaca"),
+        ({"instruction": "", "input": QUESTION.content, "output": ANSWER.content}, "alpaca"),
+        ({"prompt": QUESTION.content, "completion": ANSWER.content}, "pairs"),
+        ({"prompt": OPENAI[:1], "completion": OPENAI[1:]}, "pairs"),
+        ({"question": QUESTION.content, "answer": ANSWER.content}, "pairs"),
+        ({"Query": QUESTION.content, "Response": ANSWER.content}, "pairs"),
+        ({"input": QUESTION.content, "output": ANSWER.content}, "pairs"),
+        ({"问题": QUESTION.content, "答案": ANSWER.content}, "pairs"),
+    ],
+    ids=str,
+)
+def test_each_format_says_the_same(tmp_path, record, format):
+    turns, report = read(tmp_path / "a.jsonl", record)
+    assert turns == [(QUESTION, ANSWER)]
+    assert report.formats == {format: 1}
+    assert not report.is_worth_a_warning
+    assert read(tmp_path / "b.jsonl", record, format=format)[0] == turns
+    with pytest.raises(ReadError, match=f'the record is of format "{format}"; asked for was "preferences"'):
+        read(tmp_path / "c.jsonl", record, format="preferences")
+
+
+def test_a_line_may_be_the_list_itself(tmp_path):
+    """A file of a single such line is an array, whose items are the records."""
+    assert read(tmp_path / "a.jsonl", OPENAI, OPENAI)[0] == [(QUESTION, ANSWER)] * 2
+
+
+@pytest.mark.parametrize("name", ["human", "USER", "user"])
+@pytest.mark.parametrize("own", ["gpt", "assistant", "Model", "chatgpt", "bot"])
+def test_roles_have_many_names(tmp_path, name, own):
+    turns = [{"role": name, "content": QUESTION.content}, {"role": own, "content": ANSWER.content}]
+    assert read(tmp_path / "a.jsonl", {"messages": turns})[0] == [(QUESTION, ANSWER)]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"messages": [SYSTEM._asdict(), *OPENAI]},
+        {"messages": [{"role": "developer", "content": "Be brief."}, *OPENAI]},
+        {"system": "Be brief.", "conversations": SHAREGPT},
+        {"system_prompt": "Be brief.", "question": QUESTION.content, "response": ANSWER.content},
+    ],
+)
+def test_a_system_turn_is_kept_or_dropped(tmp_path, record):
+    turns, report = read(tmp_path / "a.jsonl", record)
+    assert turns == [(SYSTEM, QUESTION, ANSWER)]
+    assert not report.changes
+    turns, report = read(tmp_path / "a.jsonl", record, system="drop")
+    assert turns == [(QUESTION, ANSWER)]
+    assert "1 system turn left out (system: drop)" in str(report)
+
+
+def test_earlier_turns_of_alpaca_come_first(tmp_path):
+    record = {"instruction": "Why?", "output": "So.", "history": [[QUESTION.content, ANSWER.content]]}
+    assert read(tmp_path / "a.jsonl", record)[0] == [
+        (QUESTION, ANSWER, Turn("user", "Why?"), Turn("assistant", "So."))
+    ]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"prompt": QUESTION.content, "chosen": ANSWER.content, "rejected": "No."},
+        {"prompt": OPENAI[:1], "chosen": OPENAI[1:], "rejected": OPENAI[1:]},
+        {"prompt": QUESTION.content, "chosen": OPENAI, "rejected": OPENAI},
+        {"chosen": OPENAI, "rejected": OPENAI},
+        {"conversations": SHAREGPT[:1], "chosen": SHAREGPT[1], "rejected": SHAREGPT[1]},
+        {"instruction": QUESTION.content, "input": "", "chosen": ANSWER.content, "rejected": "No."},
+    ],
+    ids=str,
+)
+def test_of_two_answers_the_chosen_one_is_taken_if_that_is_said(tmp_path, record):
+    assert read(tmp_path / "a.jsonl", record, preferences="chosen")[0] == [(QUESTION, ANSWER)]
+    with pytest.raises(ReadError, match="compares two answers, 'chosen' and 'rejected'"):
+        read(tmp_path / "a.jsonl", record)
+
+
+def table(rows):
+    return pandas.DataFrame(rows)
+
+
+PAIRS = [{"question": f"{QUESTION.content} {n}", "answer": ANSWER.content} for n in range(4)]
+LISTS = [{"messages": [{**OPENAI[0], "content": row["question"]}, OPENAI[1]]} for row in PAIRS]
+AS_JSON = [{"messages": json.dumps(row["messages"])} for row in LISTS]
+
+
+@pytest.mark.parametrize("rows", [PAIRS, LISTS, AS_JSON], ids=["pairs", "lists", "json"])
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".csv.gz", ".xlsx", ".parquet", ".json", ".jsonl.gz"])
+def test_tables_hold_pairs_or_lists_of_turns(tmp_path, rows, ending):
+    path = tmp_path / f"table{ending}"
+    if ending == ".parquet":
+        table(rows).to_parquet(path)
+    elif ending == ".xlsx":
+        table(rows).to_excel(path, index=False)
+    elif ending == ".json":
+        table(rows).to_json(path, orient="records")
+    elif ending == ".jsonl.gz":
+        path.write_bytes(gzip.compress(b"\n".join(json.dumps(row).encode() for row in rows)))
+    else:
+        table(rows).to_csv(path, index=False, sep="\t" if ending == ".tsv" else ",")
+    read_back = [each.turns for each in read_conversations(path)]
+    assert read_back == [(Turn("user", row["question"]), ANSWER) for row in PAIRS]
+
+
+def test_a_column_of_structures_has_keys_that_only_some_turns_fill(tmp_path):
+    calling = {"role": "assistant", "content": None, "tool_calls": [{"name": "f", "arguments": "{}"}]}
+    rows = [{"messages": OPENAI}, {"messages": [OPENAI[0], calling]}]
+    table(rows).to_parquet(tmp_path / "a.parquet")
+    plain, called = read_conversations(tmp_path / "a.parquet")
+    assert plain.turns == (QUESTION, ANSWER)
+    assert called.turns[1].content == '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
+
+
+def test_columns_of_other_names_are_named_by_options(tmp_path):
+    with (tmp_path / "a.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["frage", "antwort"], *[[QUESTION.content, ANSWER.content]] * 3])
+    with pytest.raises(
+        ReadError, match=r"no line names them, so they are 1, 2.*\n.*\n.*question_key and answer_key name"
+    ):
+        list(read_conversations(tmp_path / "a.csv"))
+    found = list(read_conversations(tmp_path / "a.csv", question_key="frage", answer_key="antwort"))
+    assert [each.turns for each in found] == [(QUESTION, ANSWER)] * 3
+    with pytest.raises(ReadError, match="the record has no 'answer'; its keys are"):
+        list(read_conversations(tmp_path / "a.csv", question_key="frage", answer_key="answer"))
+
+
+def test_a_number_in_a_table_is_a_text(tmp_path):
+    table([{"question": "What is 17 times 24?", "answer": 408}] * 2).to_excel(
+        tmp_path / "a.xlsx", index=False
+    )
+    first, _ = read_conversations(tmp_path / "a.xlsx")
+    assert first.turns[1].content == "408"
+
+
+def test_folders_globs_and_several_paths_are_read_and_what_is_no_conversation_is_named(tmp_path):
+    for name in ("a.jsonl", "b.jsonl"):
+        read(tmp_path / name, {"messages": OPENAI})
+    (tmp_path / "notes.txt").write_text("Just text.", "utf-8")
+    with pytest.warns(UserWarning, match=r"passed over:\n.*no table and no JSON.*notes\.txt"):
+        assert len(list(read_conversations(tmp_path))) == 2
+    assert len(list(read_conversations(tmp_path / "*.jsonl"))) == 2
+    assert len(list(read_conversations([tmp_path / "b.jsonl", tmp_path / "a.jsonl"]))) == 2
