@@ -1,0 +1,122 @@
+"""``minillm serve``: a model for other programs, and for a page in the browser."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from minillm_lib.cli.options import Checkpoint, Device, console, load_model, notes, own_or_shipped, say
+
+if TYPE_CHECKING:
+    from minillm_lib.model.decoder import MiniLLM
+
+serve_app = typer.Typer()
+
+_SHIPPED_NAME = "minillm-26m-chat"
+_EXAMPLES = ("lda-what", "attention-what", "tok-what")
+
+
+@serve_app.command()
+def serve(
+    ckpt: Checkpoint = None,
+    port: Annotated[int, typer.Option(help="Where to listen; 0 takes a free port.")] = 8000,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="The address to listen on. Only programs on this machine reach 127.0.0.1; for any other address, "
+            "such as 0.0.0.0, there must be a key."
+        ),
+    ] = "127.0.0.1",
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="MINILLM_API_KEY",
+            help="The key that each request has to give. An option is seen by everyone on this machine; the "
+            "environment variable is not.",
+            show_default=False,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The name of the model for clients; by default that of the checkpoint.")
+    ] = None,
+    max_batch: Annotated[
+        int, typer.Option(min=1, help="The most texts that are written at the same time.")
+    ] = 64,
+    max_queue: Annotated[
+        int, typer.Option(min=0, help="The most texts that wait; more are refused with the status 429.")
+    ] = 128,
+    device: Device = None,
+) -> None:
+    """Serve a model in the browser, and to other programs as OpenAI's API does."""
+    from minillm_lib.serving.app import Service
+    from minillm_lib.serving.server import check_reach, serve as serve_model
+
+    check_reach(host, api_key)
+    path = ckpt or own_or_shipped("chat")
+    model = load_model(path, "chat", device)
+    is_shipped = _is_shipped(path)
+    service = Service(
+        name=name or (_SHIPPED_NAME if is_shipped else path.resolve().stem),
+        examples=_examples() if is_shipped else {},
+        api_key=api_key,
+    )
+    _warn_of_a_base_model(model)
+
+    def announce(address: str) -> None:
+        _announce(address, service.name, path, api_key is not None)
+
+    serve_model(
+        model, service, host=host, port=port, max_batch=max_batch, max_queue=max_queue, on_start=announce
+    )
+    say("The server has stopped.")
+
+
+def _is_shipped(path: Path) -> bool:
+    from minillm_lib.io.repository import REPOSITORY
+
+    return path.resolve() == (REPOSITORY / "results" / "26m" / "chat").resolve()
+
+
+def _examples() -> dict[str, list[str]]:
+    """Return some questions that the shipped model was trained to answer, by language."""
+    from minillm_lib.corpora.conversations import LANGUAGES
+    from minillm_lib.corpora.faq import faq_questions
+
+    return {
+        language: [each.phrasings[0] for each in faq_questions(language) if each.id in _EXAMPLES]
+        for language in LANGUAGES
+    }
+
+
+def _warn_of_a_base_model(model: MiniLLM) -> None:
+    from minillm_lib.generation.turns import takes_turns
+
+    is_known = model.stage is not None or model.tokenizer is None
+    if model.stage == "pretrain" or not (is_known or takes_turns(model)):
+        notes.print(
+            "warning: this model was not fine-tuned on conversations: /v1/chat/completions will not answer, but "
+            "continue texts, as /v1/completions does; minillm sft trains it to answer",
+            style="yellow",
+        )
+
+
+def _announce(address: str, name: str, path: Path, has_key: bool) -> None:
+    key = "$MINILLM_API_KEY" if has_key else "none"
+    body = json.dumps({"model": name, "messages": [{"role": "user", "content": "What is LDA?"}]})
+    header = ' -H "Authorization: Bearer $MINILLM_API_KEY"' if has_key else ""
+    key_in_python = 'os.environ["MINILLM_API_KEY"]' if has_key else f'"{key}"'
+    say(
+        f"""
+Serving {name} ({path})
+  in the browser   {address}/
+  with curl        curl {address}/v1/chat/completions{header} -H "Content-Type: application/json" -d '{body}'
+  in Python        from openai import OpenAI
+                   client = OpenAI(base_url="{address}/v1", api_key={key_in_python})
+                   asked = [{{"role": "user", "content": "What is LDA?"}}]
+                   client.chat.completions.create(model="{name}", messages=asked)
+Ctrl-C stops it."""
+    )
+    console.file.flush()  # a program that started the server may be waiting for this
