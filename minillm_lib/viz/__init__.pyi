@@ -1,3 +1,4 @@
+from .chat_widget import ChatWidget as ChatWidget
 from .cleaning_plots import plot_cleaning as plot_cleaning
 from .demo_report import write_demo_report as write_demo_report
 from .lda_report import ReportError as ReportError, write_lda_report as write_lda_report

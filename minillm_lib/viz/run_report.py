@@ -15,9 +15,11 @@ from minillm_lib import __version__
 from minillm_lib.analysis.baselines import baselines_of_run
 from minillm_lib.analysis.health.report import RunReport, examine_run
 from minillm_lib.analysis.scaling_law import ScalingLaw, fit_scaling_law
+from minillm_lib.evaluation.results import Evaluation
 from minillm_lib.io.atomic_write import write_atomically
 from minillm_lib.training.run import RunResult, RunSource
 from minillm_lib.training.run_folder import Record
+from minillm_lib.viz.evaluation_table import EvaluationTable
 from minillm_lib.viz.lda_report import check_report_path, report_environment
 from minillm_lib.viz.original_figures import OriginalFigures
 from minillm_lib.viz.pictures import Picture
@@ -102,6 +104,7 @@ def write_run_report(
     *,
     target_perplexity: float | None = None,
     original: str | os.PathLike[str] | OriginalFigures | None = None,
+    evaluation: str | os.PathLike[str] | Evaluation | None = None,
 ) -> Path:
     """Write the page of :func:`run_report_html` atomically to ``path``, and return the path.
 
@@ -112,10 +115,13 @@ def write_run_report(
     ReportError
         If ``path`` is a folder or cannot be written.
     ValueError
-        If there is no run, a run has no step or no evaluation, or the file of ``original`` is invalid.
+        If there is no run, a run has no step or no evaluation, or the file of ``original`` or ``evaluation`` is
+        invalid.
     """
     path = check_report_path(path)
-    page = run_report_html(runs, target_perplexity=target_perplexity, original=original)
+    page = run_report_html(
+        runs, target_perplexity=target_perplexity, original=original, evaluation=evaluation
+    )
     write_atomically(path, page.encode())
     return path
 
@@ -125,6 +131,7 @@ def run_report_html(
     *,
     target_perplexity: float | None = None,
     original: str | os.PathLike[str] | OriginalFigures | None = None,
+    evaluation: str | os.PathLike[str] | Evaluation | None = None,
 ) -> str:
     """Report on runs on one self-contained HTML page.
 
@@ -138,11 +145,14 @@ def run_report_html(
     original
         Figures to show beside those of the runs: the path of a JSON file as described in
         :class:`~minillm_lib.viz.original_figures.OriginalFigures`, or what was read from it. None for no comparison.
+    evaluation
+        What ``minillm eval`` found: its JSON file, or what was read from it. None for no table of it.
 
     Raises
     ------
     ValueError
-        If there is no run, a run has no step or no evaluation, or the file of ``original`` is invalid.
+        If there is no run, a run has no step or no evaluation, or the file of ``original`` or ``evaluation`` is
+        invalid.
     """
     figures = None if original is None else OriginalFigures.of(original)
     summaries = summarize_runs(runs)
@@ -159,6 +169,7 @@ def run_report_html(
             },
             facts=list(_facts(summaries)),
             original=figures,
+            evaluation=None if evaluation is None else EvaluationTable.of(evaluation),
             table=comparison_rows(summaries, figures),
             parts=[_part(summary, target_perplexity) for summary in summaries],
         )

@@ -15,9 +15,11 @@ import yaml
 
 from minillm_lib import __version__
 from minillm_lib.analysis.reference import FILE_NAME, reference_band
+from minillm_lib.evaluation.results import Evaluation
 from minillm_lib.io.atomic_write import open_atomically, write_atomically
 from minillm_lib.io.optional import installed_version
 from minillm_lib.training.run import RunSource
+from minillm_lib.viz.evaluation_table import FILE_NAME as EVALUATION_FILE, EvaluationTable
 from minillm_lib.viz.lda_report import ReportError
 from minillm_lib.viz.original_figures import OriginalFigures
 from minillm_lib.viz.run_report import (
@@ -41,6 +43,7 @@ def keep_results(
     *,
     target_perplexity: float | None = None,
     original: str | os.PathLike[str] | OriginalFigures | None = None,
+    evaluation: str | os.PathLike[str] | Evaluation | None = None,
 ) -> Path:
     """Write what is worth keeping of runs into a folder, and return the folder.
 
@@ -55,10 +58,11 @@ def keep_results(
             metrics.jsonl         the metrics of every step, rounded to five digits
             curves.png
             reference-band.json   what later runs of this kind are compared with
+            eval.json             what minillm eval found, if given
 
-    With several runs, the last four files of each run are in a subfolder with the name of the run. ``minillm doctor``
-    and ``minillm report`` can read such a folder like that of a run. Each file is written atomically. Other files in
-    the folder are kept.
+    With several runs, the four files before eval.json are in a subfolder with the name of the run, one for each.
+    ``minillm doctor`` and ``minillm report`` can read such a folder like that of a run. Each file is written
+    atomically. Other files in the folder are kept.
 
     Parameters
     ----------
@@ -66,17 +70,21 @@ def keep_results(
         Report when the fitted scaling law reaches this perplexity; None for no target.
     original
         Figures to compare with, as in :func:`~minillm_lib.viz.run_report.run_report_html`; None for no comparison.
+    evaluation
+        What ``minillm eval`` found, as in ``run_report_html``; None for none.
 
     Raises
     ------
     ValueError
         If there is no run, a run has no step or no evaluation, two runs have the same name, or the file of
-        ``original`` is invalid.
+        ``original`` or ``evaluation`` is invalid.
     ReportError
         If the folder cannot be written.
     """
     folder = Path(folder)
     figures = None if original is None else OriginalFigures.of(original)
+    if evaluation is not None and not isinstance(evaluation, Evaluation):
+        evaluation = Evaluation.load(evaluation)
     summaries = summarize_runs(runs)
     names = [summary.metrics.name for summary in summaries]
     if len(set(names)) < len(names):
@@ -87,9 +95,15 @@ def keep_results(
             _keep_run(place, summary, folder.name)
         _write_json(folder / "environment.json", rounded(environment(summaries)))
         _write(folder / "samples.md", _samples(summaries))
-        _write(folder / "table.md", _table(summaries, places, target_perplexity, figures))
+        _write(folder / "table.md", _table(summaries, places, target_perplexity, figures, evaluation))
+        if evaluation is not None:
+            evaluation.save(folder / EVALUATION_FILE)
         write_run_report(
-            folder / "report.html", summaries, target_perplexity=target_perplexity, original=figures
+            folder / "report.html",
+            summaries,
+            target_perplexity=target_perplexity,
+            original=figures,
+            evaluation=evaluation,
         )
     except OSError as error:
         if isinstance(error, ReportError):
@@ -171,8 +185,9 @@ def _table(
     places: Sequence[Path],
     target_perplexity: float | None,
     figures: OriginalFigures | None,
+    evaluation: Evaluation | None,
 ) -> str:
-    """Return the figures of runs, the commands that reproduce them, and the scaling law, as Markdown."""
+    """Return the figures of runs, the commands that reproduce them, the scaling law and an evaluation, as Markdown."""
     rows = comparison_rows(summaries, figures)
     if figures is None:
         lines = ["| | these runs |", "| --- | --- |", *(f"| {what} | {ours} |" for what, _, ours in rows), ""]
@@ -197,6 +212,8 @@ def _table(
             sentences.append(" ".join(warning))
         lines += [f"- {sentence}" for sentence in sentences]
         lines += [""] * bool(sentences)
+    if evaluation is not None:
+        lines += ["What the models know, by `minillm eval`:", "", EvaluationTable.of(evaluation).markdown()]
     return "\n".join(lines)
 
 

@@ -1,0 +1,206 @@
+"""``minillm eval``: what models know, on questions, on texts and on the tasks of lm-evaluation-harness."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from minillm_lib.cli.options import Device, console, notes, own_or_shipped, say, show_warnings_plainly
+from minillm_lib.cli.reading_options import Reading
+from minillm_lib.corpora.reading.units import DocumentUnit
+
+if TYPE_CHECKING:
+    from minillm_lib.evaluation.results import Evaluation
+
+eval_app = typer.Typer()
+
+_LINE = re.compile(r":\d+$")
+_TEXTS = "Your own texts"
+_EXPLAINED = {
+    "acc": "the likeliest answer is the right one",
+    "acc_bytes": "the same, by log probability per byte, so that short answers have no advantage",
+    "acc_mutual_info": "the same, by how much the question makes an answer likelier than it is alone",
+    "bits_per_byte": "the loss per byte of the text; lower is better, and comparable between tokenizers",
+    "perplexity": "per token; lower is better, and not comparable between tokenizers",
+}
+
+
+@eval_app.command("eval")
+def evaluate(
+    ckpt: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--ckpt",
+            help="A checkpoint, or any directory of Hugging Face; several times to compare models side by side. By "
+            "default checkpoints/sft.pt or, if there is none, the 26 M model of the repository.",
+            show_default=False,
+        ),
+    ] = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            help="Tasks with commas between them: course-quiz, course-quiz-en, course-quiz-zh, or names of the "
+            "harness, such as hellaswag,ceval-valid, whose data comes from the network. By default course-quiz, "
+            "unless --text is given.",
+            show_default=False,
+        ),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--text",
+            help="A file, a folder or a glob: perplexity and bits per byte; may be given several times.",
+            metavar="PATH",
+            show_default=False,
+            rich_help_panel=_TEXTS,
+        ),
+    ] = None,
+    documents: Annotated[
+        DocumentUnit,
+        typer.Option(help="What a text is; each one starts without context.", rich_help_panel=_TEXTS),
+    ] = "file",
+    text_key: Annotated[
+        str | None,
+        typer.Option(
+            help="The column or key that holds the text.", show_default=False, rich_help_panel=_TEXTS
+        ),
+    ] = None,
+    stride: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Tokens that are predicted per window; by default half of the model's context, so that all but the "
+            "first tokens have at least the other half before them.",
+            show_default=False,
+            rich_help_panel=_TEXTS,
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="The most questions per task.")] = None,
+    num_fewshot: Annotated[
+        int | None,
+        typer.Option(min=0, help="Solved examples before each question; by default as the task says."),
+    ] = None,
+    apply_chat_template: Annotated[
+        bool,
+        typer.Option(
+            "--apply-chat-template", help="Put each question as a user's turn, by the model's own template."
+        ),
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="The most texts that are computed together.")] = 16,
+    device: Device = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write all figures, versions and hashes to this JSON file."),
+    ] = None,
+    list_tasks: Annotated[
+        bool,
+        typer.Option(
+            "--list",
+            help="List the tasks and exit; with --tasks 'ceval*', also those of the harness that match.",
+        ),
+    ] = False,
+) -> None:
+    """Measure what one or several models know, with chance levels and 95 % intervals.
+
+    Needs the extra `eval`, which brings EleutherAI's lm-evaluation-harness.
+    """
+    names = [name.strip() for name in (tasks or "").split(",") if name.strip()]
+    if list_tasks:
+        _list(names)
+        return
+    from minillm_lib.evaluation.quiz import QUIZ
+    from minillm_lib.evaluation.running import evaluate as run
+
+    show_warnings_plainly()
+    read = _read(text, documents, text_key) if text else {}
+    result = run(
+        ckpt or [own_or_shipped("chat")],
+        names or ([] if read else [QUIZ]),
+        texts=read,
+        stride=stride,
+        limit=limit,
+        n_shots=num_fewshot,
+        chat=apply_chat_template,
+        batch_size=batch_size,
+        device=device,
+    )
+    show(result)
+    if output is not None:
+        say(f"written: {result.save(output)}")
+
+
+def _list(patterns: Sequence[str]) -> None:
+    from minillm_lib.evaluation.tasks import LOCAL_TASKS, harness_names
+
+    for name, what in LOCAL_TASKS.items():
+        say(f"{name}  {what}")
+    if not patterns:
+        say(
+            "and the tasks of lm-evaluation-harness, by name: minillm eval --list --tasks 'ceval*' lists some"
+        )
+    for pattern in patterns:
+        found = harness_names(pattern)
+        for name in found:
+            say(name)
+        notes.print(f"{len(found):,} tasks and groups of the harness match {pattern!r}", markup=False)
+
+
+def _read(paths: Sequence[str], documents: DocumentUnit, text_key: str | None) -> dict[str, list[str]]:
+    """Return the texts of files as they are: Markdown keeps its markup.
+
+    The key is the name of the file, or its path where several files have that name.
+    """
+    from minillm_lib.corpora.files import ReadReport, read_files
+
+    report = ReadReport()
+    found = read_files(
+        paths[0] if len(paths) == 1 else list(paths), documents=documents, text_key=text_key, report=report
+    )
+    texts: dict[Path, list[str]] = {}
+    with Reading(found, report).said_at_the_end(notes):
+        for each in found:
+            texts.setdefault(Path(_LINE.sub("", each.source)), []).append(each.text)
+    named = Counter(path.name for path in texts)
+    return {path.name if named[path.name] == 1 else str(path): own for path, own in texts.items()}
+
+
+def show(result: Evaluation) -> None:
+    """Print the figures of all models in a table, and what to know about them."""
+    rows = result.main_rows()
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0))
+    for name in ("", "metric"):
+        table.add_column(name)
+    for model in result.models:
+        table.add_column(escape(model.name), justify="right")
+    table.add_column("n", justify="right")
+    for task, own in groupby(rows, key=lambda row: row[0].task):
+        table.add_section()
+        chance = next((score for score, _ in rows if score.task == task and score.chance is not None), None)
+        guessing = "" if chance is None else f"chance {chance.shown(chance.chance)}"
+        table.add_row(f"[bold]{escape(task)}[/bold]", guessing)
+        previous = None
+        for score, values in own:
+            cells = ["–" if value is None else value.with_interval() for value in values]
+            part = "" if score.part == previous else f"  {escape(score.part)}"
+            table.add_row(part, score.metric, *cells, f"{score.n:,}")
+            previous = score.part
+    console.print(table)
+    for metric in dict.fromkeys(score.metric for score, _ in rows):
+        if metric in _EXPLAINED:
+            notes.print(f"{metric}: {_EXPLAINED[metric]}")
+    notes.print("In brackets: 95 % intervals. --output writes every metric of every part.")
+    for model in result.models:
+        notes.print(
+            f"{model.name}: {model.facts['parameters']:,} parameters, {model.seconds:.0f} s", markup=False
+        )
+        for note in model.notes:
+            notes.print(f"{model.name}: {note}", markup=False)

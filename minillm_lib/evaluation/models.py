@@ -1,0 +1,133 @@
+"""Models for an evaluation: this package's checkpoints, and whatever transformers can open."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from minillm_lib.evaluation.harness_model import HarnessModel, Pair
+from minillm_lib.io.optional import MissingPackageError
+from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.model.devices import best_device
+from minillm_lib.model.hugging_face import from_hugging_face
+
+_DECISIVE = ("*.safetensors", "*.bin", "*.json", "*.model", "*.jinja", "*.txt")
+
+
+def open_model(
+    path: Path, *, device: str | None = None, batch_size: int = 16, progress: bool = True
+) -> tuple[Any, dict[str, Any]]:
+    """Open a checkpoint for the harness.
+
+    Parameters
+    ----------
+    path
+        A checkpoint of this package, or a directory of Hugging Face. What this package does not read is opened by the
+        harness's own ``hf``, with transformers.
+    device
+        By default the best one; a CPU computes in float32.
+    batch_size
+        The most rows that are computed together.
+    progress
+        Whether bars are shown.
+
+    Returns
+    -------
+    lm, facts
+        The model, and what can be said of it: parameters, context, device, and which program read it.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint is damaged.
+    ValueError
+        If the device is not available, or the model has no tokenizer.
+    MissingPackageError
+        If the checkpoint is for transformers, and a package is missing.
+    """
+    target = _device(device)
+    reason = _why_foreign(path)
+    if reason is None:
+        dtype = torch.float32 if target.type == "cpu" else None
+        model = MiniLLM.load_from_checkpoint(path, device=target, dtype=dtype).eval()
+        lm: Any = HarnessModel(model, batch_size=batch_size, progress=progress)
+        weights, reader = model.parameters(), "minillm_lib"
+    else:
+        lm = _with_transformers(path, str(target), batch_size, reason)
+        weights, reader = lm.model.parameters(), f"transformers ({reason})"
+    n_parameters = sum(each.numel() for each in weights)
+    facts = {"parameters": n_parameters, "context": lm.max_length, "device": str(target), "reader": reader}
+    return lm, facts
+
+
+def _device(name: str | None) -> torch.device:
+    try:
+        device = best_device() if name is None else torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"the device {name!r} is not available here: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def hashes(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of a checkpoint that decides what it computes, by name."""
+    files = [path] if path.is_file() else sorted({each for kind in _DECISIVE for each in path.glob(kind)})
+    return {file.name: _sha256(file) for file in files}
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _why_foreign(path: Path) -> str | None:
+    """Return why this package cannot read a directory of Hugging Face; None if it can, or it is none."""
+    try:
+        values = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None  # the loader says what is wrong
+    if not isinstance(values, dict) or values.get("model_type") in (None, "minillm"):
+        return None
+    try:
+        from_hugging_face(values)
+    except ValueError as error:
+        return str(error).splitlines()[0]
+    return None
+
+
+def _with_transformers(path: Path, device: str, batch_size: int, reason: str) -> Any:
+    try:
+        from lm_eval.models.huggingface import HFLM
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(
+            f"{path}: {reason}. The harness reads it with transformers, and the package {error.name} is not installed: "
+            "pip install 'lm-eval[hf]'",
+            name=error.name,
+        ) from None
+
+    class TransformersModel(HFLM):
+        """The harness's ``hf``, which counts what it cuts, and scores ids as well as texts."""
+
+        counts: Counter[str]
+
+        def log_likelihoods(self, pairs: Iterable[Pair], what: str = "scoring") -> list[tuple[float, bool]]:
+            """Return the log probability of each second part, and whether all its tokens are the likeliest."""
+            return self._loglikelihood_tokens([(("", ""), context, tokens) for context, tokens in pairs])
+
+        def _loglikelihood_tokens(self, requests: Any, **options: Any) -> list[tuple[float, bool]]:
+            for _, context, tokens in requests:
+                if (cut := len(context) + len(tokens) - self.max_length - 1) > 0:
+                    self.counts.update({"cut": 1, "cut tokens": cut})
+            found: list[tuple[float, bool]] = super()._loglikelihood_tokens(requests, **options)
+            return found
+
+    dtype = "float32" if device == "cpu" else "auto"
+    model = TransformersModel(pretrained=str(path), device=device, dtype=dtype, batch_size=batch_size)
+    model.counts = Counter()
+    return model

@@ -1,0 +1,211 @@
+"""Evaluations from checkpoints to figures: the quiz, texts, comparisons, files, and no network."""
+
+import json
+import os
+import socket
+import sys
+
+import pytest
+import torch
+from served_model import CONTEXT, tiny_model
+
+from minillm_lib.evaluation import running
+from minillm_lib.evaluation.models import open_model
+from minillm_lib.evaluation.quiz import quiz_questions
+from minillm_lib.evaluation.results import Evaluation
+from minillm_lib.evaluation.running import evaluate
+from minillm_lib.evaluation.statistics import wilson_interval
+from minillm_lib.evaluation.tasks import TaskDataError, UnknownTaskError, load_tasks, offline
+from minillm_lib.io.optional import MissingPackageError
+
+LIMIT = 12
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    paths = [folder / "one", folder / "two"]
+    for seed, path in enumerate(paths):
+        tiny_model(seed).save(path)
+    return paths
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Every attempt to reach a host fails, and is remembered."""
+    tried = []
+
+    def refuse(*arguments, **_):
+        tried.append(arguments)
+        raise OSError("the network was used")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    return tried
+
+
+@pytest.fixture(scope="module")
+def evaluation(checkpoints):
+    return evaluate(checkpoints, limit=LIMIT, progress=False)
+
+
+def answers_by_hand(model, questions):
+    """For each question, whether the likeliest answer is right: one forward pass for each answer."""
+    right = []
+    for question in questions:
+        delimiter = " " if question.language == "en" else ""
+        context = len(model.tokenizer.encode(question.prompt))
+        totals = []
+        for choice in question.choices:
+            ids = torch.tensor(
+                [model.tokenizer.encode(question.prompt + delimiter + choice)[-(CONTEXT + 1) :]]
+            )
+            n = len(model.tokenizer.encode(question.prompt + delimiter + choice)) - context
+            with torch.no_grad():
+                likelihoods = model(ids[:, :-1])[0, -n:].double().log_softmax(-1)
+            totals.append(float(likelihoods.gather(1, ids[0, -n:, None]).sum()))
+        right.append(totals.index(max(totals)) == question.answer)
+    return right
+
+
+def test_the_share_of_right_answers_is_that_of_the_likeliest_ones(evaluation, checkpoints):
+    for model, seed in zip(evaluation.models, (0, 1), strict=True):
+        by_id = {question.id: question for question in quiz_questions()}
+        asked = [by_id[key] for key in model.right]
+        assert len(asked) == 2 * LIMIT
+        assert list(model.right.values()) == answers_by_hand(tiny_model(seed), asked)
+        score = model.score(("course-quiz", "all", "acc"))
+        n_right = sum(model.right.values())
+        assert (score.value, score.n, score.chance) == (n_right / len(asked), len(asked), 0.25)
+        assert (score.low, score.high) == wilson_interval(n_right, len(asked))
+
+
+def test_languages_and_subjects_add_up_and_a_limit_keeps_all_subjects(evaluation):
+    subjects = {question.subject for question in quiz_questions()}
+    for model in evaluation.models:
+        n = {score.part: score.n for score in model.scores if score.metric == "acc"}
+        assert n["en"] == n["zh"] == LIMIT
+        assert subjects <= n.keys()
+        assert sum(n[subject] for subject in subjects) == n["all"] == 2 * LIMIT
+        assert {score.metric for score in model.scores} == {"acc", "acc_bytes", "acc_mutual_info"}
+
+
+def test_a_single_language_has_no_row_for_all(checkpoints):
+    found = evaluate(checkpoints[:1], ["course-quiz-zh"], limit=2, progress=False)
+    assert {score.part for score in found.models[0].scores} >= {"zh"}
+    assert not {"all", "en"} & {score.part for score in found.models[0].scores}
+
+
+def test_chat_turns_and_solved_examples_change_what_is_read(checkpoints, evaluation):
+    found = evaluate(checkpoints[:1], limit=2, chat=True, n_shots=1, progress=False)
+    assert found.settings["apply_chat_template"]
+    assert found.models[0].notes, "questions with an example do not fit into 96 tokens, and nobody says so"
+
+
+def test_local_tasks_and_texts_never_use_the_network(checkpoints, no_network):
+    found = evaluate(checkpoints[:1], limit=1, texts={"t.txt": ["a rose"]}, progress=False)
+    assert no_network == []
+    assert {score.task for score in found.models[0].scores} == {"course-quiz", "text"}
+
+
+def test_the_switch_to_offline_is_undone(monkeypatch):
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "0")
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    with offline():
+        assert constants.HF_HUB_OFFLINE
+    assert before == constants.HF_HUB_OFFLINE
+    assert os.environ["HF_DATASETS_OFFLINE"] == "0"
+
+
+def test_a_task_whose_data_cannot_be_fetched_says_what_needs_no_network(no_network, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(TaskDataError, match=r"arc_easy cannot be loaded.*course-quiz and --text need none"):
+        load_tasks(["arc_easy"], n_shots=None, chat=False)
+
+
+def test_an_unknown_task_gets_similar_names():
+    with pytest.raises(UnknownTaskError, match=r"'helaswag'; similar names: .*hellaswag.*--list"):
+        load_tasks(["helaswag"], n_shots=None, chat=False)
+
+
+def test_results_can_be_written_and_read_again(evaluation, tmp_path):
+    path = evaluation.save(tmp_path / "eval.json")
+    again = Evaluation.load(path)
+    assert again.rows() == evaluation.rows()
+    assert [model.right for model in again.models] == [model.right for model in evaluation.models]
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content["models"][0]["files"].keys() >= {"model.safetensors", "config.json", "tokenizer.model"}
+    assert content["made_with"].keys() >= {"python", "torch", "lm-eval", "minillm_lib", "date"}
+    assert content["settings"]["limit"] == LIMIT
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"format": 2, "models": []}', '{"format": 1}', '{"format": 1, "models": [{}]}']
+)
+def test_another_file_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "other.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"other.json: not the results of minillm eval"):
+        Evaluation.load(path)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"tasks": []}, "nothing to evaluate"),
+    ({"limit": 0}, "limit is 0; allowed is a number from 1"),
+    ({"n_shots": -1}, "n_shots is -1; allowed is a number from 0"),
+    ({"device": "cuda:99"}, "'cuda:99' is not available"),
+    ({"stride": CONTEXT + 1, "tasks": [], "texts": {"t": ["a"]}}, f"stride is {CONTEXT + 1}; .* 1 to .* {CONTEXT}"),
+    ({"tasks": [], "texts": {"t": [""]}}, "no text"),
+])  # fmt: skip
+def test_what_cannot_be_is_refused(checkpoints, options, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate(checkpoints[:1], **{"progress": False, **options})
+
+
+def test_a_checkpoint_that_is_missing_or_given_twice_is_refused_before_anything_runs(
+    checkpoints, monkeypatch
+):
+    monkeypatch.setattr(running, "open_model", lambda *_, **__: pytest.fail("a model was opened"))
+    with pytest.raises(ValueError, match=r"nowhere: there is no checkpoint"):
+        evaluate([checkpoints[0], "nowhere"])
+    with pytest.raises(ValueError, match="given twice"):
+        evaluate([checkpoints[0], checkpoints[0].parent / "two" / ".." / "one"])
+
+
+def test_names_are_as_short_as_tells_them_apart(tmp_path):
+    paths = [tmp_path / "a" / "model", tmp_path / "b" / "model"]
+    assert running._short_names(paths) == ["a/model", "b/model"]
+    assert running._short_names(paths[:1]) == ["model"]
+
+
+def test_an_architecture_of_others_is_left_to_transformers_and_a_missing_package_is_named(
+    tmp_path, monkeypatch
+):
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=310)).save_pretrained(tmp_path)
+    tiny_model().tokenizer.save_hugging_face(tmp_path)
+    monkeypatch.delitem(sys.modules, "lm_eval.models.huggingface", raising=False)
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(
+        MissingPackageError, match=r"model_type is 'gpt2'.*accelerate is not installed: pip install 'lm-eval"
+    ):
+        open_model(tmp_path, device="cpu")
+
+
+def test_an_architecture_of_others_is_evaluated(tmp_path):
+    pytest.importorskip("accelerate", reason="lm_eval's hf needs it")
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    config = GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=310, n_positions=64)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    tiny_model().tokenizer.save_hugging_face(tmp_path)
+    found = evaluate([tmp_path], texts={"t": ["a rose is " * 40]}, limit=2, device="cpu", progress=False)
+    (model,) = found.models
+    assert model.facts["reader"].startswith("transformers (model_type is 'gpt2'")
+    assert model.facts["context"] == 64
+    assert model.score(("text", "t", "perplexity")).value == pytest.approx(310, rel=0.2)  # it knows nothing
+    assert any("lost their beginning" in note for note in model.notes)
