@@ -57,8 +57,10 @@ class MachineReport:
         Bytes.
     device_memory
         Bytes of the accelerator's own memory; 0 if it has none.
+    precision
+        The type in which training computes here by default.
     matmul_flops
-        Measured speed of a matrix product in floating-point operations per second.
+        Measured speed of a matrix product of that type, in floating-point operations per second.
     packages
         Installed versions by package name; None for a missing package.
     browser
@@ -73,6 +75,7 @@ class MachineReport:
     memory_available: int
     disk_free: int
     device_memory: int
+    precision: str
     matmul_flops: float
     packages: dict[str, str | None]
     browser: str | None
@@ -81,7 +84,9 @@ class MachineReport:
         facts = Table(title="This machine", box=box.SIMPLE, show_header=False, title_justify="left")
         facts.add_row("system", f"{self.system}, Python {self.python}")
         facts.add_row(
-            "device", f"{self.device}, {self.matmul_flops / 1e9:,.0f} GFLOP/s in a float32 matrix product"
+            "device",
+            f"{self.device}, {self.matmul_flops / 1e9:,.0f} GFLOP/s in a {self.precision} matrix product, the type in "
+            "which training computes here",
         )
         facts.add_row("cores", str(self.cores))
         facts.add_row("memory", f"{_size(self.memory)}, of which {_size(self.memory_available)} is available")
@@ -109,7 +114,8 @@ class MachineReport:
             pad_edge=False,
             caption="Training keeps the weights, the gradients and AdamW's two moments in float32; activations need "
             "additional memory. The KV cache is for one sequence of 2048 tokens. The time is for the matrix products "
-            "alone, at the speed measured above. No run can be faster.",
+            "alone, at the speed measured above, from which minillm plan computes its MFU: a run needs "
+            "at least as long.",
             title_justify="left",
             caption_justify="left",
         )
@@ -144,6 +150,7 @@ def examine_machine(folder: str | Path = ".") -> MachineReport:
 
     # imported late because it loads torch, but the choice of the device belongs to the model
     from minillm_lib.model.devices import best_device, matmul_flops
+    from minillm_lib.training.precision import Precision
 
     device = best_device()
     name, device_memory = f"CPU ({platform.processor() or platform.machine()})", 0
@@ -153,6 +160,7 @@ def examine_machine(folder: str | Path = ".") -> MachineReport:
     elif device.type == "mps":
         name = "MPS (Apple GPU)"
     memory = psutil.virtual_memory()
+    precision = Precision("auto", device)
     return MachineReport(
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
@@ -162,7 +170,8 @@ def examine_machine(folder: str | Path = ".") -> MachineReport:
         memory_available=memory.available,
         disk_free=shutil.disk_usage(folder).free,
         device_memory=device_memory,
-        matmul_flops=matmul_flops(device),
+        precision=precision.name,
+        matmul_flops=matmul_flops(device, precision.matmul_dtype),
         packages={package: installed_version(package) for package in _PACKAGES},
         browser=_browser(),
     )

@@ -163,7 +163,7 @@ def flip_a_byte(file):
 def test_a_flipped_byte_in_any_file_is_found_and_the_file_named(finished):
     checkpoints = CheckpointFolder(finished.run)
     files = [file for file in checkpoints.path_of(9).rglob("*") if file.is_file()]
-    assert len(files) == 8
+    assert len(files) == 9
     checkpoints.verified_metadata(9)
     for file in files:
         content = file.read_bytes()

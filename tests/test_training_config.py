@@ -185,11 +185,11 @@ def test_a_mistake_is_named_in_one_line(load, text, arguments, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{most: 3}", "data.conversations.0: give either name (course-faq or docstring-qa) or path"),
+        ("{most: 3}", "data.conversations.0: give either name (course-faq, course-dialogues, "),
         ("{name: course-faq, path: a.jsonl}", "data.conversations.0: give either name"),
         (
             "{name: mine}",
-            "data.conversations.0.name is 'mine': Input should be 'course-faq' or 'docstring-qa'",
+            "data.conversations.0.name is 'mine': Input should be 'course-faq', 'course-dialogues', ",
         ),
         ("{path: a.jsonl, held_out: 1}", "data.conversations.0.held_out is 1: Input should be less than 1"),
     ],

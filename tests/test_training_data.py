@@ -12,7 +12,7 @@ from quick_runs import write_conversations, write_documents
 from minillm_lib.corpora.registry import load_corpus
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.tokenizer import Tokenizer
-from minillm_lib.training import data as data_module
+from minillm_lib.training import corpus_text as text_module, data as data_module
 from minillm_lib.training.config import ConversationsConfig, DataConfig
 from minillm_lib.training.data import (
     DataError,
@@ -124,7 +124,7 @@ def test_other_processes_open_what_the_first_has_prepared(documents, monkeypatch
     with pytest.raises(FileNotFoundError):
         open_pretraining_data(recipe(documents))
     facts = prepared(recipe(documents)).fingerprint
-    monkeypatch.setattr(data_module, "load_corpus", None)  # they read no text
+    monkeypatch.setattr(text_module, "load_corpus", None)  # they read no text
     assert open_pretraining_data(recipe(documents)).fingerprint == facts
 
 
@@ -132,11 +132,15 @@ def test_the_text_is_read_once_to_see_that_it_has_not_changed(documents, monkeyp
     prepared(recipe(documents))
     splits = []
 
-    def counted(name, *, split, **options):
-        splits.append(split)
-        return load_corpus(name, split=split, **options)
+    def counted(sound):
+        def load(*arguments, split, **options):
+            splits.append(split)
+            return sound(*arguments, split=split, **options)
 
-    monkeypatch.setattr(data_module, "load_corpus", counted)
+        return load
+
+    for name in ("load_corpus", "load_files"):
+        monkeypatch.setattr(text_module, name, counted(getattr(text_module, name)))
     prepared(recipe(documents))
     assert splits == ["train", "validation"]
 
@@ -157,7 +161,8 @@ def test_training_text_is_repeated_and_held_out_text_is_not(documents):
 def test_the_tokenizer_sees_a_sample_of_each_corpus(documents, monkeypatch):
     seen = []
 
-    def train(texts, *, vocab_size):
+    def train(texts, *, vocab_size, or_fewer):
+        assert (vocab_size, or_fewer) == (320, False)
         seen.extend(texts)
         raise ValueError("stop here")
 
@@ -167,7 +172,9 @@ def test_the_tokenizer_sees_a_sample_of_each_corpus(documents, monkeypatch):
         {"name": "grammar", "options": {"n": 2000, "language": "en"}},
         {"name": "grammar", "options": {"n": 3, "language": "zh"}},
     ]
-    with pytest.raises(DataError, match="train split of files, grammar, grammar: stop here"):
+    with pytest.raises(
+        DataError, match=r"train split of files, grammar, grammar, [\d,]+ documents \(.*\): stop here"
+    ):
         prepared(recipe(documents, corpora=corpora, tokenizer_megabytes=0.008))
     whole = [
         [document.text for document in load_corpus(corpus["name"], **corpus["options"])] for corpus in corpora
@@ -209,16 +216,42 @@ def test_a_tokenizer_that_is_not_there_is_named(documents, tmp_path):
             [{"name": "grammar", "options": {"size": 3}}],
             r"grammar has no option 'size'; allowed options: n, seed, language",
         ),
-        (
-            [{"name": "grammar", "options": {"n": 1, "language": "en"}}],
-            r"the validation split of grammar: .*5 %",
-        ),
         ([{"name": "files", "options": {"paths": "nowhere.txt"}}], "nowhere.txt"),
     ],
 )
 def test_text_that_is_not_there_is_named_with_its_corpus_and_split(documents, corpora, message):
     with pytest.raises((ValueError, OSError), match=message):
         prepared(recipe(documents, corpora=corpora, tokenizer=_saved_tokenizer(documents)))
+
+
+def test_text_of_which_nothing_can_be_held_out_is_an_error_with_counts(tmp_path):
+    (tmp_path / "one.txt").write_text("ab")
+    config = recipe(tmp_path / "one.txt")
+    message = r"the validation split of files holds no text: 1 part \(2 characters\) to train on, 0 documents \(0 char"
+    with pytest.raises(DataError, match=message):
+        prepared(config)
+
+
+@pytest.mark.parametrize("n", [1, 5, 30])
+def test_few_documents_are_parted_and_it_is_said_with_counts(tmp_path, capsys, n):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for i in range(n):
+        words = " ".join(f"word{(i * j) % 37} of topic {j % 11}" for j in range(4000 // n))
+        (folder / f"{i}.txt").write_text(f"{i} {words}")
+    data = prepare_pretraining_data(recipe(folder, vocab_size=None))
+    said = capsys.readouterr().out
+    held_out = list(load_corpus("files", split="validation", paths=folder))
+    assert len(data.validation) == len(held_out) > 0
+    assert len(data.train) == n if n < 20 else 0.8 * n < len(data.train) < n
+    assert f"{sum(len(each.text) for each in held_out):,} characters) held out" in said
+    assert ("each was cut" in said) == (n < 20)
+
+
+def test_without_a_size_the_largest_vocabulary_is_taken_and_it_is_said(documents, capsys):
+    data = prepare_pretraining_data(recipe(documents, vocab_size=None))
+    assert 264 < data.tokenizer.vocab_size < 6400
+    assert f"yields only {data.tokenizer.vocab_size} pieces" in capsys.readouterr().out
 
 
 def _saved_tokenizer(documents):
@@ -235,7 +268,10 @@ def test_whether_bars_are_shown_makes_no_other_text():
 
 
 def test_a_vocabulary_that_the_text_cannot_fill_is_an_error(documents):
-    with pytest.raises(DataError, match=r"train split of files: vocab_size is 32000, but"):
+    with pytest.raises(
+        DataError,
+        match=r"train split of files, \d+ documents .*: vocab_size is 32000, but .* data.vocab_size",
+    ):
         prepared(recipe(documents, vocab_size=32_000))
 
 
@@ -247,8 +283,9 @@ def test_a_process_that_waits_says_so(documents, monkeypatch):
     lock.acquire()
 
     def release(text, **_):
-        assert "another process is preparing this text" in text
-        lock.release()
+        if lock.is_locked:
+            assert "another process is preparing this text" in text
+            lock.release()
 
     monkeypatch.setattr(data_module, "print", release, raising=False)
     assert prepare_pretraining_data(config).train.path.parent == folder
@@ -294,7 +331,10 @@ def test_sources_are_mixed_as_configured(tmp_path, tokenizer):
     data = prepare_conversations(sources(one, {"name": "course-faq", "most": 7}), tokenizer, 512)
     assert list(data.held_out) == [str(path), "course-faq"]
     assert int(data.train[:].segment_ids.amax(dim=1).sum()) == 5 * 3 + 7
-    assert data.summary.startswith("22 conversations")
+    assert "\n22 conversations of " in data.summary
+    assert f"{path}: 5 conversations to train on, " in data.summary
+    assert "held out; repeated 3 times" in data.summary
+    assert "not read beyond the first 5 to train on (most: 5)" in data.summary
 
 
 def test_rewordings_take_the_place_of_the_questions_and_answers_are_broken_off(tmp_path, tokenizer):
@@ -326,7 +366,11 @@ def test_rewordings_without_questions_to_reword_are_named(tmp_path, tokenizer):
 @pytest.mark.parametrize(
     ("source", "seq_len", "message"),
     [
-        ({"held_out": 0.0}, 64, "no conversation is held out to evaluate on; set held_out"),
+        (
+            {"held_out": 0.0},
+            64,
+            "no conversation is held out to evaluate on; set held_out of .* has 60 .* 0 held out, with held_out: 0",
+        ),
         ({"held_out": 0.3}, 4, "the training conversations: none of .* conversations fits into 4 tokens"),
         ({"held_out": 0.3, "options": {"fromat": "alpaca"}}, 64, "a.jsonl, options .*fromat"),
         ({"held_out": 0.3, "options": {"format": "alpaca"}}, 64, "a.jsonl"),
@@ -336,3 +380,117 @@ def test_conversations_that_cannot_be_used_are_named(tmp_path, tokenizer, source
     path = write_conversations(tmp_path / "a.jsonl")
     with pytest.raises(ValueError, match=message):
         prepare_conversations(sources({"path": path, **source}), tokenizer, seq_len)
+
+
+def n_conversations(rows):
+    return int(rows[:].segment_ids.amax(dim=1).sum())
+
+
+@pytest.mark.parametrize("n", [2, 3, 30])
+@pytest.mark.parametrize("seed", range(3))
+def test_of_few_conversations_one_is_held_out_and_one_is_not(tmp_path, tokenizer, n, seed):
+    path = write_conversations(tmp_path / "a.jsonl", n=n, seed=seed)
+    for share in (0.001, 0.999):
+        data = prepare_conversations(sources({"path": path, "held_out": share}), tokenizer, 64)
+        (held_out,) = data.held_out.values()
+        assert n_conversations(data.train) >= 1
+        assert n_conversations(held_out) >= 1
+        assert n_conversations(data.train) + n_conversations(held_out) == n
+        assert (share > 0.1) or "so one is held out" in data.summary
+
+
+def test_the_only_one_that_is_held_out_fits_into_a_row(tmp_path, tokenizer):
+    """However the hashes fall: with eleven long ones of twelve, a choice by hash alone would be a long one."""
+    turns = [{"instruction": "what is it", "output": f"a model {n} " * 40} for n in range(10)]
+    turns += [{"instruction": "what is it", "output": f"a model {n}"} for n in range(2)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, turns)), encoding="utf-8")
+    data = prepare_conversations(sources({"path": tmp_path / "a.jsonl", "held_out": 1e-9}), tokenizer, 64)
+    (held_out,) = data.held_out.values()
+    assert (n_conversations(data.train), n_conversations(held_out)) == (1, 1)
+    assert "0 truncated, 10 more dropped as too long" in data.summary
+
+
+def test_copies_are_not_on_both_sides_unless_there_is_nothing_else(tmp_path, tokenizer):
+    one, other = ({"instruction": text, "output": text} for text in ("it is", "a topic"))
+    path = tmp_path / "a.jsonl"
+    for records, expected in (([one] * 3 + [other] * 3, (3, 3)), ([one] * 3, (2, 1))):
+        path.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+        data = prepare_conversations(sources({"path": path, "held_out": 1e-9}), tokenizer, 64)
+        (held_out,) = data.held_out.values()
+        assert n_conversations(data.train) == expected[0]
+        assert n_conversations(held_out) == expected[1]
+
+
+def test_one_conversation_cannot_be_divided_and_the_error_tells_counts_and_key(tmp_path, tokenizer):
+    path = write_conversations(tmp_path / "a.jsonl", n=1)
+    with pytest.raises(
+        DataError, match=r"a\.jsonl has 1 conversation to train on, 0 held out, with held_out: 0\.02"
+    ):
+        prepare_conversations(sources({"path": path}), tokenizer, 64)
+
+
+def test_several_paths_and_patterns_are_one_source(tmp_path, tokenizer):
+    paths = [write_conversations(tmp_path / f"{seed}.jsonl", n=20, seed=seed) for seed in range(2)]
+    for path in (tmp_path / "*.jsonl", list(map(str, paths)), tmp_path):
+        data = prepare_conversations(sources({"path": path, "held_out": 0.1}), tokenizer, 64)
+        assert "40 conversations from 2 files" in data.summary
+        assert len(data.held_out) == 1
+
+
+def test_what_was_read_and_changed_is_said_without_a_warning(tmp_path, tokenizer, recwarn):
+    messages = [
+        {"role": "system", "content": ""},
+        {"role": "user", "content": "what is it"},
+        {"role": "assistant", "content": "a model", "reasoning_content": "words"},
+    ]
+    lines = [json.dumps({"messages": messages, "n": n}) for n in range(5)]
+    (tmp_path / "a.jsonl").write_text("\n".join([*lines, "{broken"]), encoding="utf-8")
+    source = {"path": tmp_path / "a.jsonl", "options": {"reasoning": "drop"}}
+    data = prepare_conversations(sources(source), tokenizer, 64)
+    for line in (
+        "5 conversations from 1 file (1 .jsonl)",
+        "format: 5 messages",
+        "5 empty system turns left out",
+        "5 turns with reasoning, which is left out (reasoning: drop)",
+        "1 record (16.67%) could not be used: 1 malformed JSON",
+    ):
+        assert line in data.summary
+    assert not recwarn.list
+    with pytest.raises(DataError, match=r"options \{'max_faulty': 1\}: .*max_faulty"):
+        prepare_conversations(sources({**source, "options": {"max_faulty": 1}}), tokenizer, 64)
+
+
+def test_minimind_sft_is_read_from_a_local_file_of_its_shape(tmp_path, tokenizer):
+    def turn(role, content, **more):
+        return {
+            "role": role,
+            "content": content,
+            "reasoning_content": "",
+            "tools": "",
+            "tool_calls": "",
+            **more,
+        }
+
+    calling = [
+        turn("system", "", tools='[{"type": "function", "function": {"name": "words"}}]'),
+        turn("user", "what is a topic"),
+        turn(
+            "assistant",
+            "",
+            tool_calls='[{"name": "words", "arguments": {"n": 2}}]',
+            reasoning_content="topic",
+        ),
+        turn("tool", '{"words": "a b"}'),
+        turn("assistant", "a model of words"),
+    ]
+    plain = [turn("system", ""), turn("user", "what is it"), turn("assistant", "a model")]
+    lines = [json.dumps({"conversations": turns, "n": n}) for n in range(4) for turns in (plain, calling)]
+    (tmp_path / "sft.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    options = {"path": str(tmp_path / "sft.jsonl")}
+    data = prepare_conversations(sources({"name": "minimind-sft", "options": options}), tokenizer, 512)
+    assert list(data.held_out) == ["minimind-sft"]
+    for line in ("8 conversations from 1 file", "4 tool calls read as", "4 empty system turns left out"):
+        assert line in data.summary
+    assert "<tool_call>" in tokenizer.decode(data.train[:].input_ids.flatten().tolist()) + tokenizer.decode(
+        data.held_out["minimind-sft"][:].input_ids.flatten().tolist()
+    )

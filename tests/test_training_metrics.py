@@ -29,8 +29,9 @@ def test_the_bar_shows_how_it_goes(config, capsys):
     shown = capsys.readouterr().err
     assert "pretrain: 100%" in shown
     assert "4/4" in shown
-    for part in ("loss 5.", "perplexity 2", "tokens/s", "MFU", "step/s"):
+    for part in ("loss 5.", "tokens/s"):  # in 80 columns; a wider terminal shows more
         assert part in shown, part
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_a_quiet_run_shows_no_bar(config, capsys):

@@ -160,3 +160,31 @@ def test_a_gradient_of_zeros_moves_nothing():
     weight.grad = torch.zeros(4, 6)
     Muon([weight], OptimizerConfig(name="muon", weight_decay=0.0)).step()
     assert torch.equal(weight, torch.ones(4, 6))
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_some_named_parameters_are_divided_as_in_the_whole_model(name):
+    model = MiniLLM.from_preset("nano")
+    chosen = [each for each in model.named_parameters() if "layers.1" in each[0]]
+    of_model = make_optimizers(model, OptimizerConfig(name=name))
+    kinds = {
+        id(parameter): (type(optimizer), group["weight_decay"])
+        for optimizer in of_model
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    found = {
+        id(parameter): (type(optimizer), group["weight_decay"])
+        for optimizer in make_optimizers(iter(chosen), OptimizerConfig(name=name))
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    assert found == {id(parameter): kinds[id(parameter)] for _, parameter in chosen}
+
+
+def test_an_optimizer_without_parameters_is_left_out_and_none_is_an_error():
+    model = MiniLLM.from_preset("nano")
+    matrices = [each for each in model.named_parameters() if each[0].endswith("q_proj.weight")]
+    assert [type(each) for each in make_optimizers(matrices, OptimizerConfig(name="muon"))] == [Muon]
+    with pytest.raises(ValueError, match="nothing to optimize"):
+        make_optimizers(model.requires_grad_(False), OptimizerConfig())

@@ -53,6 +53,20 @@ def test_wsd_stays_at_the_peak_and_then_falls_in_a_straight_line():
     np.testing.assert_allclose(found[74:], np.linspace(1, 0.5, 26))
 
 
+@pytest.mark.parametrize("name", ["cosine", "wsd"])
+def test_the_rate_stays_at_its_floor_beyond_the_end(name):
+    schedule = ScheduleConfig(name=name, warmup_steps=3, final_share=0.2)
+    beyond = [learning_rate_factor(step, 30, schedule) for step in range(29, 200)]
+    assert beyond == pytest.approx([0.2] * len(beyond))
+
+
+@pytest.mark.parametrize("name", ["cosine", "wsd"])
+def test_a_schedule_with_steps_of_its_own_does_not_depend_on_those_of_the_run(name):
+    options = {"name": name, "warmup_steps": 4, "final_share": 0.1}
+    assert factors(100, steps=40, **options) == pytest.approx(factors(40, **options) + [0.1] * 60)
+    assert factors(20, steps=40, **options) == factors(40, **options)[:20]
+
+
 def test_constant_stays():
     assert factors(30, name="constant", warmup_steps=0) == [1.0] * 30
 

@@ -79,7 +79,7 @@ def assert_refused(run, config, message, **options):
         ({"data": {"corpora": [{"name": "course-faq", "options": {"language": "fr"}}]}}, "language is 'fr'"),
         (
             {"data": {"corpora": [{"name": "files", "options": {"paths": "one.txt"}}]}},
-            "the validation split of files",
+            "the training text is too short: .* give more text, or train.seq_len of at most",
         ),
         (
             {"train": {"batch_size": 4, "precision": "fp16"}},
@@ -247,6 +247,7 @@ def test_what_does_not_decide_on_the_weights_may_change_and_is_recorded(tmp_path
     (resumed,) = result.of_kind("resume")
     assert resumed["changed"] == {
         "train.steps": [4, 6],
+        "train.schedule.steps": [None, 4],
         "train.micro_batch_size": [2, 4],
         "train.activation_checkpointing": [False, True],
         "model.activation_checkpointing": [False, True],
@@ -254,6 +255,7 @@ def test_what_does_not_decide_on_the_weights_may_change_and_is_recorded(tmp_path
         "evaluation.every": [4, 2],
         "checkpoint.keep_last": [2, 1],
     }
+    later = changed(later, train={"schedule": {**later.as_json()["train"]["schedule"], "steps": 4}})
     assert RunFolder(config.run).config() == later.as_json()
     assert pretrain(later, resume=True, progress=False).of_kind("resume")[1]["changed"] == {}
 

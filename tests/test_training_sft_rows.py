@@ -199,8 +199,12 @@ def test_a_packed_conversation_has_the_loss_that_it_has_alone(overrides):
 
 def test_without_the_mask_conversations_would_meet():
     nano, rows = model(), pack_conversations(encoded(), 512)
-    together = nano.loss(rows.input_ids, rows.labels, positions=rows.positions)
-    assert abs(together - batch_loss(nano, rows)) > 1e-3
+
+    def difference(row):
+        together = nano.loss(row.input_ids, row.labels, positions=row.positions, reduction="sum")
+        return abs(together - batch_loss(nano, row, "sum"))
+
+    assert max(difference(rows[[index]]) for index in range(len(rows))) > 0.1
 
 
 def test_padded_rows_have_the_same_loss_as_packed_ones():
@@ -243,3 +247,13 @@ def test_the_picture_colours_what_is_trained_on():
     console = Console(file=io.StringIO(), force_terminal=True, width=200)
     console.print(explanation)
     assert "<|assistant|>" in console.file.getvalue()
+
+
+def test_a_conversation_that_a_template_refuses_is_named_by_its_place():
+    class Refusing:
+        def chat_ids_and_mask(self, messages):
+            raise ValueError("the template does not take this")
+
+    conversation = Conversation.of("hello", "hi", source="chats.jsonl:7")
+    with pytest.raises(ValueError, match=r"chats\.jsonl:7: the template does not take this"):
+        encode_conversations([conversation], Refusing(), 32)

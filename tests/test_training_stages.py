@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import numpy as np
@@ -94,3 +95,95 @@ def test_a_longer_context_changes_no_weight(tmp_path, documents):
     values["ckpt"] = str(first.output)
     longer = minillm_lib.pretrain(minillm_lib.PretrainConfig.model_validate(values), progress=False)
     assert longer.load_model().config.context_length == 64
+
+
+def test_keys_are_changed_from_python_by_section_or_with_dots(tmp_path, documents):
+    config = quick_pretraining(tmp_path, documents, steps=9)
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(config.as_json()))
+    for number, given in enumerate((config, path, str(path))):
+        options = {"run": tmp_path / str(number), "train": {"steps": 1}, "evaluation.every": 1}
+        result = minillm_lib.pretrain(given, progress=False, **options)
+        assert result.config["train"]["steps"] == 1
+        assert result.config["train"]["batch_size"] == config.train.batch_size
+        assert result.config["evaluation"] == {**config.as_json()["evaluation"], "every": 1}
+    short = minillm_lib.pretrain(
+        path, progress=False, **{"run": tmp_path / "s", "train.steps": 1, "train.lr": 1e-9}
+    )
+    assert short.config["train"]["optimizer"]["lr"] == 1e-9
+    for wrong, message in (
+        ({"train": {"step": 1}}, "Did you mean --train.steps"),
+        ({"train.steps": 0}, "greater"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            minillm_lib.pretrain(path, progress=False, **wrong)
+
+
+def without_vocab_size(tmp_path, documents, run="run", **data):
+    values = quick_pretraining(tmp_path, documents, run, steps=2).as_json()
+    del values["model"]["vocab_size"]
+    values["data"] = {**values["data"], "vocab_size": None, **data}
+    return minillm_lib.PretrainConfig.model_validate(values)
+
+
+@pytest.mark.parametrize("size", [None, 310])
+def test_a_model_takes_the_size_of_its_tokenizer_and_resumes_with_it(tmp_path, documents, size):
+    config = without_vocab_size(tmp_path, documents, vocab_size=size)
+    result = minillm_lib.pretrain(config, progress=False)
+    model = result.load_model()
+    assert model.config.vocab_size == model.tokenizer.vocab_size
+    assert model.tokenizer.vocab_size == size or 264 < model.tokenizer.vocab_size < 6400
+    assert result.config["model"]["vocab_size"] == model.config.vocab_size
+    assert model.stage == "pretrain"
+    longer = config.replace(train={**config.train.model_dump(exclude_unset=True), "steps": 4})
+    assert minillm_lib.pretrain(longer, resume=True, progress=False).is_finished
+    more = without_vocab_size(tmp_path, documents, "more").replace(ckpt=result.output)
+    assert (
+        minillm_lib.pretrain(more, progress=False).load_model().config.vocab_size == model.config.vocab_size
+    )
+
+
+def test_a_larger_model_is_made_only_if_that_is_asked_for(tmp_path, documents):
+    config = without_vocab_size(tmp_path, documents, vocab_size=310)
+    padded = config.replace(model={**config.model.model_dump(exclude_unset=True), "vocab_size": 384})
+    model = minillm_lib.pretrain(padded, progress=False).load_model()
+    assert (model.config.vocab_size, model.n_ids) == (384, 310)
+    assert all(
+        id < 310 for each in model.generate([""] * 4, max_new_tokens=20, temperature=3) for id in each.ids
+    )
+    small = config.replace(model={**config.model.model_dump(exclude_unset=True), "vocab_size": 306})
+    with pytest.raises(
+        ValueError, match=r"data.vocab_size=310 does not fit model.vocab_size=306.*leave model.vocab_"
+    ):
+        minillm_lib.pretrain(small, progress=False, overwrite=True)
+
+
+def test_a_run_that_resumes_with_more_steps_keeps_its_schedule(tmp_path, documents, capsys):
+    config = quick_pretraining(tmp_path, documents, steps=6)
+    minillm_lib.pretrain(config, progress=False)
+    longer = quick_pretraining(tmp_path, documents, steps=10)
+    minillm_lib.pretrain(longer, resume=True)
+    assert "keeps the schedule that the run began with, of 6 steps" in capsys.readouterr().out
+    rates = RunFolder(config.run).records("step")
+    rates = [record["lr"] for record in rates]
+    assert rates[6:] == [rates[5]] * 4
+    further = quick_pretraining(tmp_path, documents, steps=12)
+    result = minillm_lib.pretrain(further, resume=True, progress=False)
+    assert result.series("lr")[1].tolist()[6:] == pytest.approx([rates[5]] * 6), "also the second time"
+    stretched = quick_pretraining(tmp_path, documents, steps=14)
+    values = stretched.as_json()
+    values["train"]["schedule"]["steps"] = 14
+    result = minillm_lib.pretrain(type(config).model_validate(values), resume=True, progress=False)
+    assert result.series("lr")[1][12] > rates[5], "unless another one is asked for"
+
+
+@pytest.mark.parametrize("n_questions", [1, 2])
+def test_a_model_that_has_seen_no_second_question_starts_afresh_in_chat(tmp_path, documents, n_questions):
+    first = minillm_lib.pretrain(quick_pretraining(tmp_path, documents, steps=1), progress=False)
+    talk = write_conversations(tmp_path / "talk.jsonl")
+    lines = [json.loads(line) for line in talk.read_text().splitlines()]
+    lines = [{"conversations": each["conversations"] * n_questions} for each in lines]
+    talk.write_text("\n".join(map(json.dumps, lines)))
+    result = minillm_lib.sft(quick_sft(tmp_path, first.output, talk, "chat", steps=1), progress=False)
+    assert result.load_model().stage == "sft"
+    assert result.load_model().chat_defaults.fresh == (n_questions == 1)

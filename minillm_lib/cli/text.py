@@ -131,15 +131,15 @@ def clean(
     option: CorpusOptions = None,
 ) -> None:
     """Clean a corpus, and show as a table and a plot what each step removed, with examples."""
-    from tqdm.auto import tqdm
-
     from minillm_lib.corpora.cleaning.pipeline import DEFAULT_STEPS, clean_corpus
     from minillm_lib.corpora.registry import load_corpus
     from minillm_lib.io.optional import MissingPackageError
+    from minillm_lib.io.progress_bar import progress_bar
 
     options = parse_options(option)
     held_out = () if against is None else load_corpus(name, split=against, **options)
-    with tqdm(load_corpus(name, split=split, **options), unit=" documents", desc="Cleaning") as documents:
+    loaded = load_corpus(name, split=split, **options)
+    with progress_bar(loaded, unit=" documents", desc="Cleaning") as documents:
         report = clean_corpus(
             documents, output, steps=step or DEFAULT_STEPS, test_documents=held_out, n_jobs=jobs
         )
@@ -160,14 +160,78 @@ def clean(
     say(f"written: {output}, and next to it {counts.name} and {picture.name}")
 
 
+@data_app.command("pack")
+def pack_ids(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Token ids: .npy arrays, (tokens,) or (documents, tokens), or raw .bin as of nanoGPT."
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="A folder for the token files; data.packed names it in a run."),
+    ],
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(help="The tokenizer that made the ids: tokenizer.model, tokenizer.json, or its folder."),
+    ] = None,
+    vocab_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="The number of ids, if there is no tokenizer; only for loops of your own."),
+    ] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="A file of held-out ids; by default, the last 5 % are held out.")
+    ] = None,
+    dtype: Annotated[
+        Literal["uint16", "uint32", "int32", "int64"], typer.Option(help="Type of the ids in raw files.")
+    ] = "uint16",
+    big_endian: Annotated[
+        bool, typer.Option("--big-endian", help="In raw files, the highest byte of an id comes first.")
+    ] = False,
+    eos_id: Annotated[
+        int | None, typer.Option(min=0, help="The id that ends a document; the tokenizer's by default.")
+    ] = None,
+) -> None:
+    """Pack text that has been encoded already, for pretraining."""
+    from minillm_lib.training.ready_ids import pack_ready_ids
+
+    packed = pack_ready_ids(
+        files,
+        output,
+        tokenizer=tokenizer,
+        vocab_size=vocab_size,
+        validation=validation,
+        dtype=dtype,
+        big_endian=big_endian,
+        eos_id=eos_id,
+    )
+    for note in packed.notes:
+        say(note)
+    for file in (packed.train, packed.validation):
+        say(f"written: {file.path}, {len(file.tokens):,} ids in {len(file):,} documents")
+    if tokenizer is not None:
+        say(f"next: minillm pretrain --data.packed {output}, with the other keys of your run")
+
+
 @tokenizer_app.command()
 def train(
     output: Annotated[Path, typer.Argument(help="A .model file, or a folder for it.")],
     corpora: _Corpora = "docstrings",
     documents: _Documents = 20_000,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="train, validation, test or all. By default train, or all of the corpus files, your own texts."
+        ),
+    ] = None,
     vocab_size: Annotated[
-        int, typer.Option(help="Number of ids, including the special tokens and the bytes.")
-    ] = 6400,
+        int | None,
+        typer.Option(
+            help="Number of ids, including the special tokens and the bytes. By default 6400, or as many as the text "
+            "yields if that is fewer."
+        ),
+    ] = None,
     model_type: Annotated[
         Literal["bpe", "unigram"], typer.Option(help="bpe merges pairs; unigram prunes.")
     ] = "bpe",
@@ -180,16 +244,29 @@ def train(
     """Learn a vocabulary from corpora."""
     from minillm_lib.tokenizer import Tokenizer
 
-    texts = [each.text for name in corpora.split(",") for each in _sample(name, "train", documents, option)]
-    with console.status(f"Learning {vocab_size} pieces from {len(texts):,} documents …"):
+    splits = {name: split or ("all" if name == "files" else "train") for name in corpora.split(",")}
+    texts = [each.text for name, own in splits.items() for each in _sample(name, own, documents, option)]
+    if not any(map(str.strip, texts)):
+        named = ", ".join(f"{name} (split {own})" for name, own in splits.items())
+        raise ValueError(f"there is no text to learn from in {named}: {len(texts):,} documents")
+    wanted = vocab_size or 6400
+    with console.status(f"Learning {wanted} pieces from {len(texts):,} documents …"):
         tokenizer = Tokenizer.train(
-            texts, vocab_size=vocab_size, model_type=model_type, character_coverage=character_coverage
+            texts,
+            vocab_size=wanted,
+            model_type=model_type,
+            character_coverage=character_coverage,
+            or_fewer=vocab_size is None,
         )
     path = tokenizer.save(output)
     size = tokenizer.bytes_per_token(texts)
-    console.print(
-        f"{len(texts):,} documents, {size:.2f} bytes per token; written: [bold]{escape(str(path))}[/bold]"
+    if tokenizer.vocab_size < wanted:
+        say(f"this text yields only {tokenizer.vocab_size:,} pieces, all of which were taken")
+    say(
+        f"{len(texts):,} documents ({', '.join(f'{name}: split {own}' for name, own in splits.items())}), "
+        f"{tokenizer.vocab_size:,} pieces, {size:.2f} bytes per token; written: {path}"
     )
+    say(f"a run uses it by data.tokenizer: {path}")
 
 
 @tokenizer_app.command("show")

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperCommand
 
-from minillm_lib.cli.options import OVERRIDES, console, say
+from minillm_lib.cli.options import OVERRIDES, console, say, show_warnings_plainly
 from minillm_lib.io.wording import duration, flop
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def _loaded(
     """Return the configuration of the command line; if it is only to be shown, the command ends here."""
     from minillm_lib.training.overrides import load_config, parse_overrides
 
+    show_warnings_plainly()
     overrides = parse_overrides(context.args) | ({} if ckpt is None else {"ckpt": str(ckpt)})
     if resume and path is None:
         own = Path(overrides.get("run", kind.model_fields["run"].default)) / "config.yaml"
@@ -164,16 +165,35 @@ def plan(
     keys: Annotated[
         bool, typer.Option("--keys", help="List every key of a configuration with its default and meaning.")
     ] = False,
+    gpu: Annotated[
+        str | None,
+        typer.Option(
+            "--gpu",
+            help='Estimate the run on a GPU that is not here, such as "RTX 3090"; ? lists the known ones.',
+        ),
+    ] = None,
+    mfu: Annotated[
+        float | None,
+        typer.Option(help="With --gpu: the share of its peak speed that is reached; 0.3 by default."),
+    ] = None,
+    price_per_hour: Annotated[
+        float | None, typer.Option(min=0, help="With --gpu: its price per hour, to estimate the cost.")
+    ] = None,
 ) -> None:
     """Show the steps, tokens, learning rate, time, memory and disk space of a run before it is started.
 
     A few micro-steps of the real model are timed on this machine. Keys are overridden as for the run itself:
-    --train.lr 3e-4.
+    --train.lr 3e-4. With --gpu, nothing is timed: the time follows from the data sheet of that GPU.
     """
     if keys:
         print_keys("pretrain")
         print_keys("sft")
         raise typer.Exit
+    if gpu == "?":
+        _print_gpus()
+        raise typer.Exit
+    if gpu is None and (mfu is not None or price_per_hour is not None):
+        raise ValueError("--mfu and --price-per-hour belong to --gpu; on this machine, the speed is measured")
     if config is None:
         raise ValueError("give --config, the YAML file of a run, such as configs/pretrain.yaml, or --keys")
     from minillm_lib.training.overrides import kind_of_config, load_config, parse_overrides
@@ -182,11 +202,16 @@ def plan(
     draw = _figure_drawer(figure or loaded.run.with_name(f"{loaded.run.name}-plan.png"))
     from minillm_lib.training.planning import plan
 
-    with console.status("timing some steps of the model …"):
-        found = plan(loaded)
+    if gpu is None:
+        with console.status("timing some steps of the model …"):
+            found = plan(loaded)
+        lines = [*rows(found), *_rows_here(found)]
+    else:
+        found = _plan_on_gpu(loaded, config, gpu, mfu)
+        lines = [*rows(found), *_rows_there(found, price_per_hour)]
     table = Table(show_header=False, box=None, title=f"{loaded.stage}: {loaded.run}", title_justify="left")
     table.add_column(style="dim", no_wrap=True)
-    for name, value in rows(found):
+    for name, value in lines:
         table.add_row(name, value)
     console.print(table, highlight=False)
     for warning in found.warnings:
@@ -222,8 +247,8 @@ def print_keys(stage: str) -> None:
 
 
 def rows(plan: Plan) -> Iterator[tuple[str, str]]:
-    """Yield what is shown of a plan, line by line."""
-    train, cost = plan.config.train, plan.cost
+    """Yield what is shown of a plan wherever it runs, line by line."""
+    train = plan.config.train
     rates = plan.learning_rates()
     yield "model", f"{plan.model.n_parameters:,} parameters"
     yield "batch", f"{train.batch_size} rows of {plan.seq_len} tokens: {plan.tokens_per_step:,} per step"
@@ -238,6 +263,11 @@ def rows(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "learning rate", f"{train.schedule.name}: up to {max(rates):.3g}, at the end {rates[-1]:.3g}"
     yield "", sparkline(rates, _CURVE_WIDTH)
     yield "FLOPs", f"{flop(plan.flops_per_token)} per token, {flop(plan.flops)} in total"
+
+
+def _rows_here(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yield what was measured on this machine."""
+    cost = plan.cost
     yield "device", f"{plan.device}, {plan.precision}, {flop(cost.matmul_flops)}/s in matrix products"
     yield (
         "per step",
@@ -256,6 +286,54 @@ def rows(plan: Plan) -> Iterator[tuple[str, str]]:
             f"{free / 2**30:,.1f} GiB are free"
         ),
     )
+
+
+def _plan_on_gpu(config: RunConfig, path: Path, gpu: str, mfu: float | None) -> Plan:
+    """Estimate a run; the model to fine-tune may be one that pretrain.yaml in the same folder is going to make."""
+    from minillm_lib.training.config import PretrainConfig, SFTConfig
+    from minillm_lib.training.gpus import ASSUMED_MFU, find_gpu, plan_on_gpu
+    from minillm_lib.training.overrides import load_config
+    from minillm_lib.training.preflight import is_same_path
+
+    pretraining, beside = None, path.with_name("pretrain.yaml")
+    if isinstance(config, SFTConfig) and not config.ckpt.exists() and beside.is_file():
+        pretraining = load_config(PretrainConfig, beside)
+        if not is_same_path(pretraining.output, config.ckpt):
+            pretraining = None
+    return plan_on_gpu(
+        config, find_gpu(gpu), mfu=ASSUMED_MFU if mfu is None else mfu, pretraining=pretraining
+    )
+
+
+def _rows_there(plan: Plan, price_per_hour: float | None) -> Iterator[tuple[str, str]]:
+    """Yield what is estimated for a named GPU."""
+    from minillm_lib.training.gpus import find_gpu
+
+    gpu, cost, tokens = find_gpu(plan.device), plan.cost, plan.tokens_per_step
+    speed = tokens / cost.step_seconds
+    yield "device", f"{gpu.name}: {flop(gpu.flops)}/s in {gpu.precision} matrix products, by its data sheet"
+    yield "assumed", f"MFU {plan.mfu:.0%}, that is {flop(plan.mfu * gpu.flops)}/s; --mfu sets another share"
+    yield "per step", f"{duration(cost.step_seconds)}: {speed:,.0f} tokens/s"
+    yield "time", f"about {duration(plan.seconds)}, evaluations included, preparing the text not"
+    if price_per_hour is not None:
+        yield "cost", f"about {price_per_hour * plan.seconds / 3600:,.2f} at {price_per_hour:g} per hour"
+    needed, there = cost.memory_bytes / 2**30, gpu.memory_bytes / 2**30
+    fits = (
+        "it fits"
+        if needed < 0.9 * there
+        else "too little: lower train.micro_batch_size, or take a smaller model"
+    )
+    yield "memory", f"about {needed:.1f} GiB of {there:.0f}: {fits}"
+    yield "disk", f"{plan.disk_bytes / 2**30:.2f} GiB, one checkpoint {cost.checkpoint_bytes / 2**30:.2f}"
+
+
+def _print_gpus() -> None:
+    from minillm_lib.training.gpus import GPUS
+
+    table = Table("GPU", "memory", "matrix products", "type", box=None)
+    for gpu in GPUS.values():
+        table.add_row(gpu.name, f"{gpu.memory_bytes / 1e9:.0f} GB", f"{flop(gpu.flops)}/s", gpu.precision)
+    console.print(table, highlight=False)
 
 
 def sparkline(values: Sequence[float], width: int) -> str:

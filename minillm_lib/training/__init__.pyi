@@ -13,6 +13,7 @@ from .data import (
     prepare_pretraining_data as prepare_pretraining_data,
 )
 from .divergence import TrainingDivergedError as TrainingDivergedError
+from .gpus import find_gpu as find_gpu, plan_on_gpu as plan_on_gpu
 from .optimizer import (
     Muon as Muon,
     learning_rate_factor as learning_rate_factor,
@@ -21,6 +22,7 @@ from .optimizer import (
 from .overrides import describe_keys as describe_keys, load_config as load_config
 from .planning import Plan as Plan, plan as plan
 from .precision import Precision as Precision
+from .ready_ids import pack_ready_ids as pack_ready_ids
 from .rows import (
     IGNORE_INDEX as IGNORE_INDEX,
     Batch as Batch,

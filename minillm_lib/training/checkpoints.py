@@ -27,10 +27,10 @@ from minillm_lib.model.checkpoint import (
     CheckpointError,
     atomic_directory,
     save_checkpoint,
-    torch_load,
     write_model_files,
 )
 from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.model.weights import torch_load
 from minillm_lib.training.config import CheckpointConfig
 from minillm_lib.training.parallel import Processes
 from minillm_lib.training.precision import Precision
@@ -198,7 +198,7 @@ class Checkpoints:
         self.data_fingerprint = dict(data_fingerprint)
         with torch.device("meta"):
             self._gathered = MiniLLM(model.config)  # what the gathered weights are put into, to be written
-        self._gathered.tokenizer = model.tokenizer
+        self._gathered.described_as(model)
 
     @property
     def exist(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +23,8 @@ from pydantic import (
 from minillm_lib.model.config import PRESETS, ModelConfig, StrictConfig
 
 Item = TypeVar("Item")
+VOCAB_SIZE = 6400
+"""The number of pieces of a tokenizer whose size is not given, if the text yields so many."""
 
 
 class ConfigError(ValueError):
@@ -39,9 +41,10 @@ class CorpusConfig(StrictConfig):
     """A corpus of ``minillm data list``."""
 
     name: str
-    """Its name."""
+    """Its name, as minillm data list shows it; files is your own text."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Options of the corpus, as minillm data list shows them."""
+    """Options of the corpus, as minillm data list shows them. Those of files are paths (files, folders or globs) and,
+    if wanted, documents (what one document is: file, paragraph, line or row), separator, text_key and encoding."""
     repeat: PositiveInt = 1
     """How many times the training text contains it."""
 
@@ -56,8 +59,11 @@ class DataConfig(StrictConfig):
     held-out text."""
     tokenizer: Path | None = None
     """A tokenizer.model, or a checkpoint that holds one; by default one is trained on the training text."""
-    vocab_size: PositiveInt = 6400
-    """Number of pieces of the tokenizer that is trained."""
+    vocab_size: PositiveInt | None = None
+    """Number of pieces of the tokenizer that is trained. By default 6,400, or as many as the text yields if that is
+    fewer. The model takes the tokenizer's number."""
+    packed: Path | None = None
+    """A folder that minillm data pack has written: token files and their tokenizer, in place of corpora."""
     tokenizer_megabytes: PositiveFloat = 20.0
     """How much of each corpus the tokenizer is trained on, in megabytes."""
     folder: Path = Path("data")
@@ -65,39 +71,57 @@ class DataConfig(StrictConfig):
     document_mask: bool = False
     """Keep attention within each document; by default a row is read as one text, across documents."""
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        others = ("tokenizer", "vocab_size", "corpora")
+        given = [key for key in others if getattr(self, key) != type(self).model_fields[key].default]
+        if self.packed is not None and given:
+            raise ValueError(f"packed takes the place of {', '.join(given)}: leave them out, or packed")
+        return self
 
-Source = Literal["course-faq", "docstring-qa"]
+
+Source = Literal["course-faq", "course-dialogues", "out-of-scope", "docstring-qa", "minimind-sft"]
 
 
 class ConversationsConfig(StrictConfig):
-    """A source of conversations: ``course-faq``, ``docstring-qa``, or your own file with ``path``.
+    """A source of conversations: one that is known by its name, or your own files with ``path``.
 
     A source may be listed twice, once with ``answer_tokens`` or ``rewordings`` and once without.
     """
 
     name: Source | None = None
-    """A source that comes with the course."""
-    path: Path | None = None
-    """Your own file of conversations, in place of a name."""
+    """A source that comes with the course, or minimind-sft, which is downloaded."""
+    path: Path | tuple[Path, ...] | None = None
+    """Your own conversations, in place of a name: a file, a folder, a pattern such as chats/*.jsonl, or a list of them.
+    Each record holds messages, {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]},
+    or a question and an answer, {"question": "…", "answer": "…"}; JSON lines, JSON, CSV, Excel and Parquet are read."""
     held_out: float = Field(default=0.02, ge=0, lt=1)
-    """Share of the conversations of a file that is held out, chosen by a hash of each."""
+    """Share of the conversations of files or of minimind-sft that is held out, chosen by a hash of each; at least one
+    of two or more, unless it is 0."""
     repeat: PositiveInt = 1
     """How many times each conversation occurs in an epoch."""
     most: PositiveInt | None = None
-    """Take at most this many conversations."""
+    """Take at most this many conversations to train on; files are read no further."""
     rewordings: NonNegativeInt = 0
     """Replace each question by this many noisy rewordings of it (:func:`~minillm_lib.corpora.faq.reword`)."""
     answer_tokens: PositiveInt | None = None
     """Keep only this many tokens of each answer. Its beginning decides which answer it is, and
     several times as many questions fit into a step."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Options of the function that reads the source."""
+    """Options of the function that reads the source; for files, those of
+    :func:`~minillm_lib.corpora.conversations.reading.read_conversations`: system, tools, reasoning, max_faulty_share, …
+    """
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """``path`` as a list, which is empty for a source with a name."""
+        return (self.path,) if isinstance(self.path, Path) else self.path or ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.name is None) == (self.path is None):
             raise ValueError(
-                "give either name (course-faq or docstring-qa) or path (a file of conversations)"
+                f"give either name ({', '.join(get_args(Source))}) or path (files of conversations)"
             )
         return self
 
@@ -142,10 +166,13 @@ class ScheduleConfig(StrictConfig):
     """Fall along a cosine; stay at the peak and then fall linearly (WSD, Hu et al. 2024, arXiv:2404.06395); or stay."""
     warmup_steps: NonNegativeInt = 50
     """Steps over which the learning rate rises to its peak."""
+    steps: PositiveInt | None = None
+    """The step in which the decay ends, and from which the rate stays as it is then; train.steps by default. A run that
+    resumes with more steps keeps the schedule that it began with, unless this is given."""
     decay_share: float = Field(default=0.2, gt=0, le=1)
     """Share of the steps, at the end, over which wsd falls."""
     final_share: float = Field(default=0.1, ge=0, le=1)
-    """The learning rate of the last step as a share of the peak."""
+    """The learning rate at the end of the decay as a share of the peak."""
 
 
 class TrainConfig(StrictConfig):
@@ -158,7 +185,8 @@ class TrainConfig(StrictConfig):
     micro_batch_size: PositiveInt | None = None
     """Rows that go through the model at a time; by default as many as make 4,096 tokens."""
     seq_len: PositiveInt | None = None
-    """Tokens per row; the model's max_seq_len by default."""
+    """Tokens per row; the model's max_seq_len by default and, in fine-tuning, at most 2,048: other people's models have
+    contexts of 32,768 and more, which few conversations fill."""
     optimizer: OptimizerConfig = OptimizerConfig()
     """The optimizer."""
     schedule: ScheduleConfig = ScheduleConfig()
@@ -194,6 +222,10 @@ class TrainConfig(StrictConfig):
         """Let ``train.lr`` stand for ``train.optimizer.lr``, and so on for what people set most often."""
         return with_full_names(values) if isinstance(values, Mapping) else values
 
+    def fine_tuning_seq_len(self, model: ModelConfig) -> int:
+        """Return the tokens per row in which conversations are packed for a model."""
+        return self.seq_len or min(model.max_seq_len, LONGEST_CONVERSATION)
+
     def rows_at_a_time(self, seq_len: int, n_processes: int = 1) -> int:
         """Return how many rows of ``seq_len`` tokens go through the model at a time, in each process."""
         own = max(self.batch_size // n_processes, 1)
@@ -201,6 +233,8 @@ class TrainConfig(StrictConfig):
 
 
 _TOKENS_AT_A_TIME = 4096
+LONGEST_CONVERSATION = 2048
+"""The most tokens per row of conversations, if train.seq_len is not given."""
 
 SHORT_NAMES: Mapping[str, tuple[str, str]] = {
     "lr": ("optimizer", "lr"),
@@ -302,7 +336,7 @@ class RunConfig(StrictConfig):
     """Other places for the metrics."""
 
     @property
-    def stage(self) -> str:
+    def stage(self) -> Literal["pretrain", "sft"]:
         """``"pretrain"`` or ``"sft"``."""
         raise NotImplementedError
 
@@ -323,12 +357,13 @@ class PretrainConfig(RunConfig):
     weight, such as max_seq_len and rope_scaling, may differ. The optimizer starts again, so the learning rate should
     warm up again, to a peak below that of the first run."""
     model: Annotated[ModelConfig, BeforeValidator(_named_model)] = ModelConfig()
-    """The shape of the model; model.preset names one of those of minillm doctor."""
+    """The shape of the model; model.preset names one of those of minillm doctor. Without vocab_size, the model has as
+    many ids as the tokenizer."""
     data: DataConfig = DataConfig()
     """The text, and its tokenizer."""
 
     @property
-    def stage(self) -> str:
+    def stage(self) -> Literal["pretrain", "sft"]:
         """``"pretrain"``."""
         return "pretrain"
 
@@ -344,10 +379,20 @@ class PretrainConfig(RunConfig):
 
     @property
     def text(self) -> DataConfig:
-        """``data``, with the tokenizer of ``ckpt`` unless another one is named."""
-        if self.ckpt is None or self.data.tokenizer is not None:
-            return self.data
-        return self.data.replace(tokenizer=self.ckpt)
+        """``data`` with what other keys decide: the tokenizer of ``ckpt``, and the size of ``model.vocab_size``."""
+        data = self.data
+        if data.tokenizer is not None or data.packed is not None:
+            return data
+        if self.ckpt is not None:
+            return data.replace(tokenizer=self.ckpt)
+        if data.vocab_size is None and (self.model_vocab_size or VOCAB_SIZE) < VOCAB_SIZE:
+            return data.replace(vocab_size=self.model_vocab_size)
+        return data
+
+    @property
+    def model_vocab_size(self) -> int | None:
+        """``model.vocab_size`` if it is given; without it, the model takes the tokenizer's."""
+        return self.model.vocab_size if "vocab_size" in self.model.model_fields_set else None
 
 
 def check_seq_len(seq_len: int | None, model: ModelConfig, whose: str) -> None:
@@ -377,6 +422,6 @@ class SFTConfig(RunConfig):
     """The conversations."""
 
     @property
-    def stage(self) -> str:
+    def stage(self) -> Literal["pretrain", "sft"]:
         """``"sft"``."""
         return "sft"

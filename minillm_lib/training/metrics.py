@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import psutil
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from minillm_lib.io.progress_bar import progress_bar
 from minillm_lib.model.config import ModelConfig
@@ -111,8 +111,8 @@ class Metrics:
 
 def _in_a_line(record: Record) -> str:
     return (
-        f"loss {record['loss']:.3f}, perplexity {math.exp(min(record['loss'], 20)):,.1f}, "
-        f"{record['tokens_per_second']:,.0f} tokens/s, MFU {record['mfu']:.0%}"
+        f"loss {record['loss']:.3f}, {record['tokens_per_second']:,.0f} tokens/s, "
+        f"perplexity {math.exp(min(record['loss'], 20)):,.1f}, MFU {record['mfu']:.0%}"
     )
 
 

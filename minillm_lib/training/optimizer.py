@@ -16,23 +16,38 @@ from minillm_lib.training.config import OptimizerConfig, ScheduleConfig
 
 
 def make_optimizers(
-    model: nn.Module, config: OptimizerConfig, dtype: torch.dtype | None = None
+    model: nn.Module | Iterable[tuple[str, nn.Parameter]],
+    config: OptimizerConfig,
+    dtype: torch.dtype | None = None,
 ) -> list[Optimizer]:
-    """Make the configured optimizers, and divide a model's parameters among them.
+    """Make the configured optimizers, and divide parameters among them.
 
     Weight decay applies to matrices, not to vectors (the gains of norms, biases). A tied embedding counts once.
+    Parameters that need no gradient are left out.
 
     Parameters
     ----------
+    model
+        A model, or some of its parameters with their names, as ``model.named_parameters()`` yields them. Muon takes the
+        matrices whose names begin with ``layers.``.
     dtype
         The type of Muon's products (see :func:`orthogonalise`).
 
     Returns
     -------
     list[Optimizer]
-        AdamW, and Muon after it if it is configured and the model has matrices for it.
+        AdamW, and Muon after it if it is configured and there are matrices for it; one of them alone if there are no
+        parameters for the other.
+
+    Raises
+    ------
+    ValueError
+        If no parameter needs a gradient.
     """
-    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    given = model.named_parameters() if isinstance(model, nn.Module) else model
+    named = [(name, parameter) for name, parameter in given if parameter.requires_grad]
+    if not named:
+        raise ValueError("there is nothing to optimize: no parameter was given that needs a gradient")
     matrices = [
         parameter
         for name, parameter in named
@@ -44,21 +59,27 @@ def make_optimizers(
         {"params": [each for each in others if each.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [each for each in others if each.ndim < 2], "weight_decay": 0.0},
     ]
-    adamw = torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=config.lr,
-        betas=(config.beta1, config.beta2),
-        eps=config.eps,
-        fused=True,
-    )
-    return [adamw, Muon(matrices, config, dtype)] if matrices else [adamw]
+    optimizers: list[Optimizer] = []
+    if others:
+        adamw = torch.optim.AdamW(
+            [group for group in groups if group["params"]],
+            lr=config.lr,
+            betas=(config.beta1, config.beta2),
+            eps=config.eps,
+            fused=True,
+        )
+        optimizers.append(adamw)
+    if matrices:
+        optimizers.append(Muon(matrices, config, dtype))
+    return optimizers
 
 
 def learning_rate_factor(step: int, n_steps: int, schedule: ScheduleConfig) -> float:
     """Return the factor by which the peak learning rate is multiplied in a step, counted from 0 to ``n_steps - 1``.
 
     The factor is ``1 / warmup_steps`` in the first step of a warm-up, since a step at rate 0 would be lost, and
-    ``final_share`` in the last step of a decay.
+    ``final_share`` in the last step of a decay and after it. If ``schedule.steps`` is given, it takes the place of
+    ``n_steps``.
 
     >>> schedule = ScheduleConfig(name="wsd", warmup_steps=2, decay_share=0.4, final_share=0.0)
     >>> [round(learning_rate_factor(step, 10, schedule), 2) for step in range(10)]
@@ -68,15 +89,16 @@ def learning_rate_factor(step: int, n_steps: int, schedule: ScheduleConfig) -> f
         return (step + 1) / schedule.warmup_steps
     if schedule.name == "constant":
         return 1.0
+    n_steps = schedule.steps or n_steps
     n_decay = max(n_steps - schedule.warmup_steps, 1)
     if schedule.name == "wsd":
         n_decay = min(max(round(schedule.decay_share * n_steps), 1), n_decay)
-    left = (n_steps - 1 - step) / n_decay  # 1 where the decay begins, 0 in the last step
+    left = max(n_steps - 1 - step, 0) / n_decay  # 1 where the decay begins, 0 in the last step
     if left >= 1:
         return 1.0
     if schedule.name == "cosine":
         left = (1 - math.cos(math.pi * left)) / 2
-    return schedule.final_share + (1 - schedule.final_share) * max(left, 0.0)
+    return schedule.final_share + (1 - schedule.final_share) * left
 
 
 class Muon(Optimizer):

@@ -104,6 +104,42 @@ def load_config(
         raise ConfigError(in_one_line(error, kind)) from None
 
 
+def with_overrides(config: Config, overrides: Mapping[str, Any]) -> Config:
+    """Return a configuration with some keys changed, whose others stay as they are.
+
+    Parameters
+    ----------
+    overrides
+        Values by dotted key, ``{"train.lr": 3e-4}``, or by section, ``{"train": {"lr": 3e-4}}``.
+
+    Raises
+    ------
+    ConfigError
+        If a key is unknown or a value not allowed.
+    """
+    kind = type(config)
+    values = config.model_dump(exclude_unset=True)
+    try:
+        for key, value in _by_dotted_key(kind, overrides):
+            _override(values, _full_name(kind, key, value), value)
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(in_one_line(error, kind)) from None
+
+
+def _by_dotted_key(
+    kind: type[StrictConfig], overrides: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested sections by dotted key."""
+    keys = set(_keys(kind))
+    sections = {key.rpartition(".")[0] for key in keys}
+    for name, value in overrides.items():
+        if isinstance(value, Mapping) and prefix + name in sections:
+            yield from _by_dotted_key(kind, value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
 def _override(values: dict[str, Any], key: str, value: Any) -> None:
     """Set the value of a dotted key, and leave its neighbours as they are."""
     *sections, last = key.split(".")

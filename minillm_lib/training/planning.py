@@ -31,7 +31,7 @@ from minillm_lib.training.overrides import kind_of_config, load_config
 from minillm_lib.training.parallel import Processes, Replica, joined_processes
 from minillm_lib.training.precision import Precision
 from minillm_lib.training.rows import Batch
-from minillm_lib.training.stages import model_to_fine_tune
+from minillm_lib.training.stages import model_to_fine_tune, sized_model
 
 _USEFUL_EPOCHS = 4
 _TIMES = 2
@@ -210,24 +210,31 @@ def _what_is_trained(config: RunConfig) -> tuple[MiniLLM, int, int | None, int]:
     if isinstance(config, SFTConfig):
         return _fine_tuning(config)
     assert isinstance(config, PretrainConfig)
-    model, seq_len = MiniLLM(config.model), config.seq_len
+    shape, seq_len, per_epoch, per_evaluation = text_sizes(config)
+    return MiniLLM(shape), seq_len, per_epoch, per_evaluation
+
+
+def text_sizes(config: PretrainConfig) -> tuple[ModelConfig, int, int | None, int]:
+    """Return the model's shape, the length of a row, and the tokens per epoch (None if unknown) and evaluation."""
+    seq_len = config.seq_len
     try:
         data = open_pretraining_data(config.text)
-    except (FileNotFoundError, ValueError):
-        return model, seq_len, None, _evaluated(config, seq_len, None)
+    except (FileNotFoundError, ValueError):  # not prepared yet
+        return sized_model(config), seq_len, None, evaluated_tokens(config, seq_len, None)
     train, held_out = (data.windows(split, seq_len) for split in ("train", "validation"))
-    return model, seq_len, len(train) * seq_len, _evaluated(config, seq_len, len(held_out))
+    n_evaluated = evaluated_tokens(config, seq_len, len(held_out))
+    return sized_model(config, data.tokenizer), seq_len, len(train) * seq_len, n_evaluated
 
 
 def _fine_tuning(config: SFTConfig) -> tuple[MiniLLM, int, int | None, int]:
     model = model_to_fine_tune(config)
-    seq_len = config.train.seq_len or model.config.max_seq_len
+    seq_len = config.train.fine_tuning_seq_len(model.config)
     data = prepare_conversations(config.data.conversations, tokenizer_of(model), seq_len)
-    n_evaluated = sum(_evaluated(config, seq_len, len(rows)) for rows in data.held_out.values())
+    n_evaluated = sum(evaluated_tokens(config, seq_len, len(rows)) for rows in data.held_out.values())
     return model, seq_len, len(data.train) * seq_len, n_evaluated
 
 
-def _evaluated(config: RunConfig, seq_len: int, n_rows: int | None) -> int:
+def evaluated_tokens(config: RunConfig, seq_len: int, n_rows: int | None) -> int:
     """Return how many tokens an evaluation reads of ``n_rows`` rows; None where their number is not known."""
     most = max(config.evaluation.max_tokens // seq_len, 1)
     return seq_len * (most if n_rows is None else min(most, n_rows))

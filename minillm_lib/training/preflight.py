@@ -6,16 +6,19 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TypeVar
 
 from minillm_lib.model.checkpoint import SINGLE_FILE_SUFFIXES, check_replaceable
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.training.compilation import check_compiler
-from minillm_lib.training.config import RunConfig
+from minillm_lib.training.config import PretrainConfig, RunConfig
 from minillm_lib.training.metrics import check_loggers
 from minillm_lib.training.overrides import differences
 from minillm_lib.training.parallel import Processes
 from minillm_lib.training.precision import Precision
 from minillm_lib.training.run_folder import RunError, RunFolder, checkpoint_steps
+
+Config = TypeVar("Config", bound=RunConfig)
 
 # What may change when a run resumes; everything else affects its weights.
 _FREE = (
@@ -24,6 +27,7 @@ _FREE = (
         "output",
         "data.folder",
         "train.steps",
+        "train.schedule.steps",
         "train.micro_batch_size",
         "train.compile",
         "train.device",
@@ -85,7 +89,10 @@ def _changed_keys(config: RunConfig, folder: RunFolder) -> dict[str, list[object
     if was_sft != is_sft:
         other = "an SFT run" if was_sft else "a pretraining run"
         raise RunError(f"{folder.path}: this folder holds {other}, which cannot be resumed as the other kind")
-    changes = {key: [old, new] for key, old, new in differences(before, config.as_json())}
+    now = config.as_json()
+    if isinstance(config, PretrainConfig) and config.model_vocab_size is None:
+        now["model"]["vocab_size"] = before["model"]["vocab_size"]  # it is the tokenizer's
+    changes = {key: [old, new] for key, old, new in differences(before, now)}
     refused = [
         f"{key} was {old!r}, is {new!r}"
         for key, (old, new) in changes.items()
@@ -97,6 +104,19 @@ def _changed_keys(config: RunConfig, folder: RunFolder) -> dict[str, list[object
             "Give the values that it began with, or begin a new run with --overwrite or another --run"
         )
     return changes
+
+
+def with_its_schedule(config: Config, folder: RunFolder) -> Config:
+    """Return the configuration of a run that resumes with more steps, so that its learning rate does not rise again.
+
+    The schedule stays the one that the run began with, unless ``train.schedule.steps`` is given.
+    """
+    train = config.train
+    before = folder.config()["train"]
+    length = before["schedule"].get("steps") or before["steps"]
+    if train.schedule.steps is not None or train.schedule.name == "constant" or length >= train.steps:
+        return config
+    return config.replace(train=train.replace(schedule=train.schedule.replace(steps=length)))
 
 
 def check_output(output: Path) -> None:

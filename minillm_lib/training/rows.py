@@ -111,7 +111,7 @@ class TokenWindows:
         if len(file.tokens) <= seq_len:
             raise ValueError(
                 f"{file.path} holds {len(file.tokens):,} tokens, fewer than one row of seq_len={seq_len} and its last "
-                "label: give more text, or a smaller train.seq_len"
+                f"label: give more text, or train.seq_len of at most {max(len(file.tokens) - 1, 1)}"
             )
         self.file, self.seq_len, self.document_mask = file, seq_len, document_mask
 

@@ -17,6 +17,7 @@ import torch
 from rich.text import Text
 
 from minillm_lib.corpora.conversations import Conversation
+from minillm_lib.io.wording import number_of
 from minillm_lib.tokenizer import Tokenizer
 from minillm_lib.training.rows import IGNORE_INDEX, Batch, IntArray
 
@@ -98,8 +99,8 @@ class EncodingReport:
     def __str__(self) -> str:
         share = self.n_trained / max(self.n_tokens, 1)
         return (
-            f"{self.n_conversations:,} conversations of {self.n_tokens:,} tokens, {share:.0%} of them trained on; "
-            f"{self.n_truncated:,} truncated, {self.n_dropped:,} more dropped as too long"
+            f"{number_of(self.n_conversations, 'conversation')} of {self.n_tokens:,} tokens, {share:.0%} of them "
+            f"trained on; {self.n_truncated:,} truncated, {self.n_dropped:,} more dropped as too long"
         )
 
 
@@ -109,8 +110,21 @@ def encode_conversations(
     max_len: int,
     answer_tokens: int | None = None,
 ) -> tuple[list[EncodedConversation], EncodingReport]:
-    """Encode each conversation by :func:`encode_conversation`; return those that fit, and a report on all."""
-    rows = [encode_conversation(each, tokenizer, max_len, answer_tokens) for each in conversations]
+    """Encode each conversation by :func:`encode_conversation`; return those that fit, and a report on all.
+
+    Raises
+    ------
+    ValueError
+        If ``max_len`` is below 1, or the chat template of another model's tokenizer refuses a conversation, which is
+        named by its source.
+    """
+    rows = []
+    for conversation in conversations:
+        try:
+            rows.append(encode_conversation(conversation, tokenizer, max_len, answer_tokens))
+        except ValueError as error:
+            where = f"{conversation.source}: " if conversation.source else ""
+            raise ValueError(f"{where}{error}") from error
     kept = [row for row in rows if row is not None]
     report = EncodingReport(
         n_conversations=len(kept),

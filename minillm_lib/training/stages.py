@@ -5,23 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
 from minillm_lib.generation.decoding import tokenizer_of
+from minillm_lib.io.wording import number_of
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
-from minillm_lib.training.config import PretrainConfig, RunConfig, SFTConfig, check_seq_len
+from minillm_lib.tokenizer import Tokenizer
+from minillm_lib.training.config import VOCAB_SIZE, PretrainConfig, RunConfig, SFTConfig, check_seq_len
+from minillm_lib.training.corpus_text import planned_tokenizer
 from minillm_lib.training.data import (
-    given_tokenizer,
     open_pretraining_data,
     prepare_conversations,
     prepare_pretraining_data,
 )
-from minillm_lib.training.overrides import load_config
+from minillm_lib.training.overrides import load_config, with_overrides
 from minillm_lib.training.parallel import Processes, joined_processes
 from minillm_lib.training.preflight import (
     check_folder,
@@ -29,6 +31,7 @@ from minillm_lib.training.preflight import (
     check_output,
     check_room,
     is_same_path,
+    with_its_schedule,
 )
 from minillm_lib.training.rows import Rows
 from minillm_lib.training.run import RunResult
@@ -56,6 +59,7 @@ def pretrain(
     overwrite: bool = False,
     progress: bool = True,
     on_record: OnRecord | None = None,
+    **overrides: Any,
 ) -> RunResult:
     """Train a model to continue text, from random weights or, with ``config.ckpt``, from a checkpoint.
 
@@ -70,6 +74,9 @@ def pretrain(
         Show progress bars.
     on_record
         Called with each record of the metrics, such as ``{"kind": "step", "step": 1, "loss": 8.76, …}``.
+    overrides
+        Keys of the configuration to change: ``train={"steps": 5}``, ``run="runs/mine"``, or with dots, as on the
+        command line: ``**{"train.steps": 5}``.
 
     Returns
     -------
@@ -84,28 +91,38 @@ def pretrain(
         and :class:`~minillm_lib.training.divergence.TrainingDivergedError` that the loss is no longer finite, or has
         jumped in a run that is to stop then.
     """
-    config = _as_config(PretrainConfig, config)
+    config = _as_config(PretrainConfig, config, overrides)
     _check_ckpt_is_kept(config)
     with _begun(config, resume, overwrite) as run:
-        check_room(config, config.model, run.folder)
+        config = run.config_said(progress, config)
+        start = None if config.ckpt is None else _start(config.ckpt)
+        if start is not None:
+            config = _with_shape_of(start, config)
         _check_vocabulary(config)
-        torch.manual_seed(config.train.seed)
-        model = MiniLLM(config.model) if config.ckpt is None else _continued(config.ckpt, config.model)
+        check_room(config, sized_model(config), run.folder)
         if run.processes.is_first:
             data = prepare_pretraining_data(config.text, progress=progress)
         run.processes.wait()
         if not run.processes.is_first:
             data = open_pretraining_data(config.text)
-        if config.ckpt is not None and data.tokenizer.sha256 != tokenizer_of(model).sha256:
+        if start is not None and data.tokenizer.sha256 != tokenizer_of(start).sha256:
+            named = config.data.packed or config.data.tokenizer
+            key = f"data.{'packed' if config.data.packed else 'tokenizer'}={named}"
             raise RunError(
-                f"data.tokenizer={config.data.tokenizer} is not the tokenizer of ckpt={config.ckpt}, with which the "
-                "model was trained; leave data.tokenizer out"
+                f"{key} is not the tokenizer of ckpt={config.ckpt}, with which the model was trained; leave "
+                f"{key.partition('=')[0]} out"
             )
         train, validation = (
             data.windows(split, config.seq_len, document_mask=config.data.document_mask)
             for split in ("train", "validation")
         )
+        config = config.replace(model=sized_model(config, data.tokenizer))
+        torch.manual_seed(config.train.seed)
+        model = MiniLLM(config.model)
+        if start is not None:
+            model.load_state_dict(start.state_dict())
         model.tokenizer = data.tokenizer
+        run = replace(run, config=config)
         return run.trained(model, train, {"validation": validation}, data.fingerprint, progress, on_record)
 
 
@@ -116,30 +133,49 @@ def sft(
     overwrite: bool = False,
     progress: bool = True,
     on_record: OnRecord | None = None,
+    **overrides: Any,
 ) -> RunResult:
     """Teach a pretrained model to answer; arguments, result and errors are those of :func:`pretrain`."""
-    config = _as_config(SFTConfig, config)
+    config = _as_config(SFTConfig, config, overrides)
     _check_ckpt_is_kept(config)
     with _begun(config, resume, overwrite) as run:
+        config = run.config_said(progress, config)
         model = model_to_fine_tune(config)
         check_room(config, model.config, run.folder)
-        seq_len = config.train.seq_len or model.config.max_seq_len
+        seq_len = config.train.fine_tuning_seq_len(model.config)
         data = prepare_conversations(config.data.conversations, tokenizer_of(model), seq_len)
         if progress and run.processes.is_first:
             print(data.summary, flush=True)
+            if not data.has_second_questions:
+                print(
+                    "no conversation has a second question: chat will start afresh with each message",
+                    flush=True,
+                )
+        model.chat_defaults = model.chat_defaults.replace(fresh=not data.has_second_questions)
         return run.trained(model, data.train, data.held_out, data.fingerprint, progress, on_record)
 
 
 @dataclass(frozen=True)
-class _Run:
+class _Run(Generic[Config]):
     """A run that has its folder to itself, and the processes that take part in it."""
 
-    config: RunConfig
+    config: Config
     folder: RunFolder
     processes: Processes
     resume: bool
     overwrite: bool
     changed_keys: Mapping[str, Any]
+
+    def config_said(self, progress: bool, given: Config) -> Config:
+        """Return the configuration, and say what the run has kept of the one that it began with."""
+        kept = self.config.train.schedule.steps
+        if progress and self.processes.is_first and kept != given.train.schedule.steps:
+            print(
+                f"the learning rate keeps the schedule that the run began with, of {kept} steps, and stays where it "
+                "ended; train.schedule.steps changes that",
+                flush=True,
+            )
+        return self.config
 
     def trained(
         self,
@@ -153,6 +189,15 @@ class _Run:
         if self.overwrite and self.processes.is_first:
             self.folder.clear()  # only now that everything else has been checked
         self.processes.wait()
+        if progress and self.processes.is_first:
+            train = self.config.train
+            epochs = train.steps * train.batch_size / len(rows)
+            print(
+                f"{number_of(len(rows), 'row')} of {rows.seq_len} tokens; in {number_of(train.steps, 'step')} of "
+                f"{number_of(train.batch_size, 'row')}, each is read {epochs:,.1f} times",
+                flush=True,
+            )
+        model.stage = self.config.stage
         trainer = Trainer(
             self.config,
             self.folder,
@@ -172,7 +217,7 @@ class _Run:
 
 
 @contextmanager
-def _begun(config: RunConfig, resume: bool, overwrite: bool) -> Iterator[_Run]:
+def _begun(config: Config, resume: bool, overwrite: bool) -> Iterator[_Run[Config]]:
     """Join the processes, lock the folder, and check that the run may begin or resume there.
 
     The first process locks and checks the folder, and the others wait for it.
@@ -182,6 +227,8 @@ def _begun(config: RunConfig, resume: bool, overwrite: bool) -> Iterator[_Run]:
     folder = RunFolder(config.run)
     with joined_processes(config.train.device) as processes:
         check_machine(config, processes)
+        if resume and folder.has_run:
+            config = with_its_schedule(config, folder)
         if not processes.is_first:
             processes.wait()
             yield _Run(config, folder, processes, resume, overwrite, {})
@@ -195,8 +242,11 @@ def _begun(config: RunConfig, resume: bool, overwrite: bool) -> Iterator[_Run]:
             yield _Run(config, folder, processes, resume, overwrite, changed_keys)
 
 
-def _as_config(kind: type[Config], config: Config | str | os.PathLike[str]) -> Config:
-    return config if isinstance(config, kind) else load_config(kind, config)  # type: ignore[arg-type]
+def _as_config(
+    kind: type[Config], config: Config | str | os.PathLike[str], overrides: Mapping[str, Any]
+) -> Config:
+    loaded = config if isinstance(config, kind) else load_config(kind, config)  # type: ignore[arg-type]
+    return with_overrides(loaded, overrides) if overrides else loaded
 
 
 def _check_ckpt_is_kept(config: PretrainConfig | SFTConfig) -> None:
@@ -208,13 +258,33 @@ def _check_ckpt_is_kept(config: PretrainConfig | SFTConfig) -> None:
 
 def _check_vocabulary(config: PretrainConfig) -> None:
     """Check that each piece of the tokenizer has a row in the model's embedding."""
-    data, room = config.text, config.model.vocab_size
-    n_pieces = data.vocab_size if data.tokenizer is None else given_tokenizer(data.tokenizer).vocab_size
-    if n_pieces > room:
-        key = "data.vocab_size" if data.tokenizer is None else f"data.tokenizer={data.tokenizer}, vocab_size"
-        raise RunError(
-            f"{key}={n_pieces} does not fit model.vocab_size={room}: each piece needs a row in the model's embedding"
+    data, room = config.text, config.model_vocab_size
+    tokenizer = planned_tokenizer(data)
+    n_pieces = data.vocab_size if tokenizer is None else tokenizer.vocab_size
+    if room is not None and n_pieces is not None and n_pieces > room:
+        named = (
+            f"data.packed={data.packed}" if data.packed is not None else f"data.tokenizer={data.tokenizer}"
         )
+        key = "data.vocab_size" if tokenizer is None else f"{named}, vocab_size"
+        raise RunError(
+            f"{key}={n_pieces} does not fit model.vocab_size={room}: each piece needs a row in the model's embedding; "
+            "leave model.vocab_size out, and the model takes the tokenizer's size"
+        )
+
+
+def sized_model(config: PretrainConfig, tokenizer: Tokenizer | None = None) -> ModelConfig:
+    """Return the shape of a run's model, with as many ids as the tokenizer unless ``model.vocab_size`` is given.
+
+    Parameters
+    ----------
+    tokenizer
+        None before it is trained: then the size that it is meant to have.
+    """
+    if config.model_vocab_size is not None:
+        return config.model
+    tokenizer = tokenizer or planned_tokenizer(config.text)
+    planned = config.text.vocab_size or VOCAB_SIZE
+    return config.model.replace(vocab_size=planned if tokenizer is None else tokenizer.vocab_size)
 
 
 def model_to_fine_tune(config: SFTConfig) -> MiniLLM:
@@ -232,11 +302,12 @@ def model_to_fine_tune(config: SFTConfig) -> MiniLLM:
     return model
 
 
-def _continued(ckpt: Path, config: ModelConfig) -> MiniLLM:
-    """Load the weights of a checkpoint into a model of this configuration, which must have the same shape."""
-    start = _start(ckpt)
-    free = _CHANGE_NO_WEIGHT - ({"max_seq_len"} if config.positions == "learned" else set())
-    own, wanted = start.config.model_dump(), config.model_dump()
+def _with_shape_of(start: MiniLLM, config: PretrainConfig) -> PretrainConfig:
+    """Check that a checkpoint has the shape of the configured model; return the configuration with its vocabulary."""
+    if config.model_vocab_size is None:
+        config = config.replace(model=config.model.replace(vocab_size=start.config.vocab_size))
+    free = _CHANGE_NO_WEIGHT - ({"max_seq_len"} if config.model.positions == "learned" else set())
+    own, wanted = start.config.model_dump(), config.model.model_dump()
     changed = [
         f"model.{key}={wanted[key]} ({own[key]})"
         for key in own
@@ -244,12 +315,9 @@ def _continued(ckpt: Path, config: ModelConfig) -> MiniLLM:
     ]
     if changed:
         raise RunError(
-            f"ckpt={ckpt} is a model of a different shape (its values in brackets): {', '.join(changed)}"
+            f"ckpt={config.ckpt} is a model of a different shape (its values in brackets): {', '.join(changed)}"
         )
-    model = MiniLLM(config)
-    model.load_state_dict(start.state_dict())
-    model.tokenizer = start.tokenizer
-    return model
+    return config
 
 
 def _start(ckpt: Path) -> MiniLLM:

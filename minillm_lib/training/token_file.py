@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from minillm_lib.corpora.document import Document
 from minillm_lib.io.atomic_write import open_atomically
@@ -86,18 +86,89 @@ def pack(
     """
     if isinstance(documents, str | Document):
         raise ValueError("documents is a single text; give an iterable of texts or of Documents")
-    path = Path(path)
     corpus = _Corpus(documents)
+    encoded = _encoded(corpus, tokenizer, add_bos, add_eos, n_jobs)
+    specials = {"add_bos": add_bos, "add_eos": add_eos}
+    return _packed(Path(path), encoded, tokenizer.vocab_size, tokenizer, corpus, specials, progress)
+
+
+def pack_ids(
+    documents: Iterable[np.ndarray],
+    vocab_size: int,
+    path: str | os.PathLike[str],
+    tokenizer: Tokenizer | None = None,
+    *,
+    progress: bool = True,
+) -> TokenFile:
+    """Write documents that have been encoded already as a token file, as they are.
+
+    Parameters
+    ----------
+    documents
+        The ids of each document, ``(n_tokens,)``; those without ids are left out.
+    vocab_size
+        Number of ids of the vocabulary.
+    path
+        Where to write the file; an existing one is replaced.
+    tokenizer
+        The tokenizer that has encoded the documents, if it is known; without it, no run can read the file.
+    progress
+        Show a progress bar.
+
+    Raises
+    ------
+    ValueError
+        If there are no ids at all, or one is not of the vocabulary.
+    """
+    corpus = _EncodedCorpus(documents, vocab_size)
+    return _packed(Path(path), corpus, vocab_size, tokenizer, corpus, {}, progress)
+
+
+def _packed(
+    path: Path,
+    encoded: Iterable[_Encoded],
+    vocab_size: int,
+    tokenizer: Tokenizer | None,
+    corpus: _Corpus | _EncodedCorpus,
+    specials: dict[str, bool],
+    progress: bool,
+) -> TokenFile:
     with (
         open_atomically(path) as file,
         progress_bar(desc=f"packing {path.name}", unit="B", unit_scale=True, disable=not progress) as bar,
     ):
-        encoded = _encoded(corpus, tokenizer, add_bos, add_eos, n_jobs)
-        metadata = _write(file, encoded, tokenizer, corpus, bar)
-        header = _MARK + json.dumps(metadata | {"add_bos": add_bos, "add_eos": add_eos}).encode()
+        metadata = _write(file, encoded, vocab_size, corpus, bar)
+        metadata |= {"tokenizer_sha256": None if tokenizer is None else tokenizer.sha256}
+        metadata |= {"add_bos": False, "add_eos": False} | specials
         file.seek(0)
-        file.write(header.ljust(_HEADER_BYTES))
+        file.write((_MARK + json.dumps(metadata).encode()).ljust(_HEADER_BYTES))
     return TokenFile(path, tokenizer)
+
+
+class _EncodedCorpus:
+    """Documents as their ids and lengths; counts and hashes what has been read."""
+
+    def __init__(self, documents: Iterable[np.ndarray], vocab_size: int) -> None:
+        self._documents, self._vocab_size = documents, vocab_size
+        self._digest = hashlib.sha256()
+        self.n_bytes = 0
+
+    def __iter__(self) -> Iterator[_Encoded]:
+        dtype = _dtype(self._vocab_size)
+        for ids in self._documents:
+            if not len(ids):
+                continue
+            if not 0 <= ids.min() <= ids.max() < self._vocab_size:
+                wrong = next(int(each) for each in ids if not 0 <= each < self._vocab_size)
+                raise ValueError(f"there is the id {wrong}; ids are from 0 to {self._vocab_size - 1}")
+            content = ids.astype(dtype).tobytes()
+            self._digest.update(len(content).to_bytes(8, "little") + content)
+            self.n_bytes += len(content)
+            yield content, np.array([len(ids)])
+
+    def sha256(self) -> str:
+        """Return the hash of the ids of all documents, each preceded by its length in bytes."""
+        return self._digest.hexdigest()
 
 
 class _Corpus:
@@ -146,9 +217,9 @@ def _encoded(
 class WordIds(dict[str, bytes]):
     """The ids of each word as bytes, computed once and remembered.
 
-    A word is a run of spaces together with what follows, up to the next space. No piece of the vocabulary extends
-    beyond the end of a word, so the words of a text can be encoded one by one: neither merges nor the likeliest
-    segmentation cross from one word into the next. For a vocabulary with such pieces, a text is one word.
+    A word is a run of spaces together with what follows, up to the next space. If no piece of the vocabulary extends
+    beyond the end of a word, the words of a text can be encoded one by one: neither merges nor the likeliest
+    segmentation cross from one word into the next. For any other tokenizer, a text is one word.
 
     Parameters
     ----------
@@ -163,8 +234,7 @@ class WordIds(dict[str, bytes]):
         self._tokenizer = tokenizer
         self._dtype = dtype
         self._most = most
-        reaches_over = any(re.search("[^▁]▁", piece) for piece in tokenizer.vocabulary)
-        self.pattern = re.compile("(?s).+" if reaches_over else " *[^ ]+| +")
+        self.pattern = re.compile(" *[^ ]+| +" if tokenizer.encodes_words_apart else "(?s).+")
 
     def __missing__(self, word: str) -> bytes:
         ids = np.array(self._tokenizer.encode(word), dtype=self._dtype).tobytes()
@@ -199,13 +269,13 @@ def _dtype(vocab_size: int) -> np.dtype[Any]:
 def _write(
     file: BinaryIO,
     encoded: Iterable[_Encoded],
-    tokenizer: Tokenizer,
-    corpus: _Corpus,
+    vocab_size: int,
+    corpus: _Corpus | _EncodedCorpus,
     bar: tqdm[Any],
 ) -> dict[str, Any]:
     """Write ids and starts behind the space for the header; return the content of the header."""
     digest, starts, n_tokens = hashlib.sha256(), array("Q"), 0
-    dtype = _dtype(tokenizer.vocab_size)
+    dtype = _dtype(vocab_size)
     file.write(bytes(_HEADER_BYTES))
     for ids, lengths in encoded:
         file.write(ids)
@@ -223,9 +293,8 @@ def _write(
         "dtype": dtype.name,
         "n_tokens": n_tokens,
         "n_documents": len(starts),
-        "vocab_size": tokenizer.vocab_size,
+        "vocab_size": vocab_size,
         "sha256": digest.hexdigest(),
-        "tokenizer_sha256": tokenizer.sha256,
         "corpus_sha256": corpus.sha256(),
         "corpus_bytes": corpus.n_bytes,
     }
