@@ -27,7 +27,7 @@ from packaging.utils import canonicalize_name
 PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))[
     "project"
 ]
-OPTIONAL = ("fetch", "files", "gguf", "languages", "report")
+OPTIONAL = ("eval", "fetch", "files", "gguf", "languages", "report", "serve")
 
 
 class HidingFinder:

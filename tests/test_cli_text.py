@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from minillm_lib.cli.main import app
-from minillm_lib.corpora.document import sample
+from minillm_lib.corpora.document import sample, split_of
 from minillm_lib.corpora.registry import load_corpus
 from minillm_lib.tokenizer import Tokenizer
 
@@ -83,3 +84,35 @@ def test_clean_writes_documents_and_an_account_of_what_went(tmp_path):
     assert "exact duplicates" in output
     assert json.loads((tmp_path / "clean.report.json").read_text(encoding="utf-8"))
     assert (tmp_path / "clean.report.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_tokenizer_learns_from_all_of_your_own_text_whatever_its_hash(tmp_path):
+    """One text whose hash puts it into the validation split, when splits go by whole documents."""
+    text = next(
+        text for i in range(100) if split_of(text := f"{i} the river runs past the mill. " * 60) != "train"
+    )
+    (tmp_path / "own.txt").write_text(text)
+    options = ["--corpus", "files", "--option", f"paths={tmp_path / 'own.txt'}"]
+    output = run("tokenizer", "train", tmp_path / "own", *options)
+    tokenizer = Tokenizer.load(tmp_path / "own")
+    assert tokenizer == Tokenizer.train([text.strip()], or_fewer=True)
+    assert "files: split all" in output
+    assert f"yields only {tokenizer.vocab_size} pieces" in output
+    assert f"data.tokenizer: {tmp_path / 'own'}" in output
+    part = run("tokenizer", "train", tmp_path / "part", *options, "--split", "train")
+    assert "files: split train" in part
+    wrong = CliRunner().invoke(app, ["tokenizer", "train", str(tmp_path), *options, "--vocab-size", "6400"])
+    assert "this corpus yields at most" in str(wrong.exception)
+
+
+def test_ids_are_packed_for_a_run(tmp_path):
+    tokenizer = Tokenizer.train(["a rose is a rose"] * 9, vocab_size=300)
+    tokenizer.save(tmp_path / "tokenizer")
+    np.array(tokenizer.encode("a rose is a rose", add_eos=True) * 50, dtype="<u2").tofile(
+        tmp_path / "ids.bin"
+    )
+    options = ["--tokenizer", tmp_path / "tokenizer", "--output", tmp_path / "packed"]
+    output = run("data", "pack", tmp_path / "ids.bin", *options)
+    assert "50 documents; a document ends after id 3" in output
+    assert "minillm pretrain --data.packed" in output
+    assert (tmp_path / "packed" / "train.tokens").is_file()

@@ -93,7 +93,7 @@ def test_a_run_goes_on_with_or_without_its_configuration(minillm, tmp_path, conf
     records = RunFolder(tmp_path / "run").records
     assert [record["step"] for record in records("step")] == [1, 2, 3, 4, 5]
     assert [record["changed"] for record in records("resume")] == [
-        {"train.steps": [2, 4]},
+        {"train.steps": [2, 4], "train.schedule.steps": [None, 2]},
         {"train.steps": [4, 5]},
     ]
 

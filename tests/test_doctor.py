@@ -50,6 +50,7 @@ def test_what_is_missing_is_said_with_what_to_do():
         memory_available=2**28,
         disk_free=2**30,
         device_memory=0,
+        precision="float32",
         matmul_flops=1e9,
         packages={"jupyterlab": None, "ipywidgets": "8.1.0"},
         browser=None,

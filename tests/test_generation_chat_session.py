@@ -1,14 +1,19 @@
-"""Conversations: what the model is given, what is remembered and what is printed when the context is full."""
+"""Conversations: what the model is given, what is remembered, what is said of the context, and how sure a reply is."""
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import pytest
+import torch
 from scripted_model import ScriptedModel
 
-from minillm_lib.generation.chat_session import ChatSession, chat, chat_in_terminal
+from minillm_lib.generation.chat_session import ChatSession, chat
 from minillm_lib.generation.streaming import print_stream
+from minillm_lib.model.config import ModelConfig
+from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.model.metadata import ChatDefaults
 from minillm_lib.tokenizer import Tokenizer
 
 
@@ -104,41 +109,102 @@ def test_an_interrupted_reply_is_remembered_as_far_as_it_came(tokenizer, interru
     assert model.training
 
 
-def test_a_terminal_session(tokenizer, capsys):
-    """Two turns, one of them stopped by Ctrl-C, an empty line, a new beginning and Ctrl-D."""
-    replies = [*script(tokenizer, "a rose"), 300, KeyboardInterrupt(), *script(tokenizer, "is a rose")]
-    model = ScriptedModel(tokenizer, replies)
-    typed = iter(["what?", "  ", "and?", "/reset", "who?"])
-
-    def read(prompt):
-        if (line := next(typed, None)) is None:
-            raise EOFError
-        return line
-
-    session = chat_in_terminal(model, system="one", read=read, temperature=0)
-    assert session.messages == [turn("system", "one"), turn("user", "who?"), turn("assistant", "is a rose")]
-    interrupted = [
-        turn("system", "one"),
-        turn("user", "what?"),
-        turn("assistant", "a rose"),
-        turn("user", "and?"),
+def test_a_fresh_session_starts_a_conversation_with_each_message_and_says_so_once(tokenizer):
+    model = ScriptedModel(tokenizer, script(tokenizer, *["a rose"] * 3))
+    model.chat_defaults = ChatDefaults(fresh=True)
+    session = ChatSession(model, system="one")
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always")
+        for text in ("what?", "who?", "and?"):
+            session.send(text)
+    assert [str(note.message) for note in notes] == [
+        "earlier messages are left out: this conversation starts afresh with each message"
     ]
-    prompts = [interrupted[:2], interrupted, session.messages[:2]]
     template = tokenizer.apply_chat_template
-    assert prompts_of(model) == [template(messages, add_generation_prompt=True) for messages in prompts]
-    assert "a rose\n" in capsys.readouterr().out
+    given = [[turn("system", "one"), turn("user", text)] for text in ("what?", "who?", "and?")]
+    assert prompts_of(model) == [template(messages, add_generation_prompt=True) for messages in given]
+    assert session.messages == [*given[-1], turn("assistant", "a rose")]
 
 
-def test_a_terminal_session_says_what_happened_to_the_context(tokenizer, capsys):
-    model = ScriptedModel(tokenizer, [300] * 64, max_seq_len=32)
-    typed = iter(["what?", "?" * 40])
+def test_fresh_can_be_chosen_against_the_model_and_a_history_that_is_dropped_is_warned_of(tokenizer):
+    model = ScriptedModel(tokenizer, script(tokenizer, *["a rose"] * 2))
+    history = [turn("user", "one"), turn("assistant", "rose")]
+    with pytest.warns(UserWarning, match="afresh"):
+        chat(model, "what?", history=history, fresh=True)
+    model.chat_defaults = ChatDefaults(fresh=True)
+    chat(model, "what?", history=history, fresh=False)
+    first, second = prompts_of(model)
+    assert len(first) < len(second)
 
-    def read(prompt):
-        if (line := next(typed, None)) is None:
-            raise KeyboardInterrupt
-        return line
 
-    chat_in_terminal(model, read=read, max_new_tokens=None)
-    shown = capsys.readouterr().out
-    assert "[the reply stops because the context of 32 tokens is full]" in shown
-    assert "but the model's context is 32" in shown
+def test_the_system_message_can_be_replaced_and_removed_in_the_middle(tokenizer):
+    model = ScriptedModel(tokenizer, script(tokenizer, *["a rose"] * 3))
+    session = ChatSession(model)
+    assert session.system is None
+    session.send("what?")
+    session.system = "one"
+    session.system = "two"
+    assert session.system == "two"
+    session.send("who?")
+    assert session.messages[:2] == [turn("system", "two"), turn("user", "what?")]
+    session.system = None
+    assert session.messages[0] == turn("user", "what?")
+    assert len(session.messages) == 4
+
+
+def test_the_latest_message_can_be_taken_back(tokenizer):
+    session = ChatSession(ScriptedModel(tokenizer, script(tokenizer, "a rose", "is")), system="one")
+    assert session.take_back() is None
+    session.send("what?")
+    before = list(session.messages)
+    session.send("who?")
+    assert session.take_back() == "who?"
+    assert session.messages == before
+    assert session.confidence is None
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize(
+    "options", [{}, {"temperature": 2.0, "top_k": 5, "repetition_penalty": 1.3, "seed": 1}]
+)
+def test_confidence_is_the_geometric_mean_probability_of_the_first_twelve_tokens(tokenizer, fast, options):
+    """However the tokens are chosen, as the model itself gives their probabilities when it reads them again."""
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "n_layers": 1, "n_heads": 2, "n_kv_heads": 1, "intermediate_size": 32}
+    model = MiniLLM(ModelConfig(vocab_size=tokenizer.vocab_size, initializer_range=0.3, **shape)).eval()
+    model.tokenizer = tokenizer
+    session = ChatSession(model, fast=fast, max_new_tokens=20, **options)
+    assert session.confidence is None
+    for n_pieces, _ in enumerate(session.stream("what?")):
+        assert 0 < session.confidence <= 1, n_pieces
+    prompt = tokenizer.apply_chat_template([turn("user", "what?")], add_generation_prompt=True)
+    (text,) = model.generate(prompt, fast=fast, max_new_tokens=20, **{"temperature": 0, **options})
+    log_p = model(torch.tensor([prompt + text.ids]))[0].log_softmax(-1)
+    expected = [log_p[len(prompt) - 1 + place, token].item() for place, token in enumerate(text.ids)]
+    assert text.log_probs == pytest.approx(expected, abs=1e-4)
+    assert session.confidence == pytest.approx(math.exp(sum(expected[:12]) / len(expected[:12])), abs=1e-4)
+    assert len(text.ids) > 12
+
+
+def test_a_reply_below_the_models_threshold_is_doubtful_in_its_own_language(tokenizer):
+    model = ScriptedModel(tokenizer, script(tokenizer, "a rose", "is", "a rose"))
+    session = ChatSession(model)
+    session.send("what?")
+    assert session.is_sure
+    assert session.doubt is None
+    session.not_sure_below = 0.5
+    assert session.is_sure
+    session._reply.generation.log_probs[:] = [-1.0, -3.0]
+    assert session.confidence == pytest.approx(math.exp(-2))
+    assert session.doubt.startswith("(not sure")
+    session.messages[-1] = turn("assistant", "LDA 是一种主题模型")
+    assert session.doubt.startswith("（不确定")
+    session.not_sure_below = 0.1
+    assert session.doubt is None
+
+
+def test_the_threshold_comes_from_the_model_unless_it_is_given(tokenizer):
+    model = ScriptedModel(tokenizer, [])
+    model.chat_defaults = ChatDefaults(not_sure_below=0.3)
+    assert ChatSession(model).not_sure_below == 0.3
+    assert ChatSession(model, not_sure_below=0.2).not_sure_below == 0.2

@@ -207,7 +207,7 @@ def test_half_precision_generates():
         ([[1], [2] * 32], r"prompt 1 has 32 tokens, but the model's context is 32; at most 31"),
         ([[1, 97]], r"prompt 0 has the token 97; ids are from 0 to 96"),
         ([[-1]], "prompt 0 has the token -1"),
-        ("text", r"this model has none: set model.tokenizer"),
+        ("text", r"this model has none: set model.tokenizer, load"),
     ],
 )
 def test_a_prompt_that_cannot_be_continued_is_named(prompts, message):
@@ -226,3 +226,39 @@ def test_a_model_generates_streams_and_chats_by_itself(tokenizer):
     assert model.generate("one", temperature=0)[0].text == "a rose"
     assert "".join(model.stream("one", sampling=SamplingConfig(temperature=0))) == "a rose"
     assert model.chat("one?", history=[], temperature=0) == "a rose"
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+@pytest.mark.parametrize("fast", [True, False])
+def test_ids_without_a_piece_are_never_drawn_though_the_head_favours_them(tokenizer, fast, penalty):
+    model = tiny_model(vocab_size=400, tied_embeddings=False)
+    model.tokenizer = tokenizer
+    with torch.no_grad():
+        model.lm_head.weight[310:] *= 1000
+        assert model(torch.tensor([[300]]))[0, -1].argmax() >= 310
+    options = {"max_new_tokens": 25, "temperature": 1.5, "seed": 0, "repetition_penalty": penalty}
+    drawn = generate(model, [[300], [301]] if not fast else [[300]], end_ids=(), fast=fast, **options)
+    assert all(len(each.ids) == 25 and max(each.ids) < 310 for each in drawn)
+    with pytest.raises(ValueError, match="prompt 0 has the token 310; ids are from 0 to 309"):
+        generate(model, [[310]])
+
+
+def test_the_loss_spreads_its_probability_over_ids_with_a_piece_only(tokenizer):
+    padded, exact = tiny_model(vocab_size=400), tiny_model(vocab_size=310)
+    state = padded.state_dict()
+    exact.load_state_dict(state | {"embed_tokens.weight": state["embed_tokens.weight"][:310]})
+    padded.tokenizer = tokenizer
+    ids = torch.randint(310, (2, 20), generator=torch.Generator().manual_seed(0))
+    losses = [model.loss(ids[:, :-1], ids[:, 1:]) for model in (padded, exact)]
+    torch.testing.assert_close(*losses)
+    losses[0].backward()
+    assert not padded.embed_tokens.weight.grad[310:].any()
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0}, {"temperature": 1.7, "top_k": 3, "seed": 4}])
+def test_each_id_comes_with_its_log_probability_before_truncation(options):
+    model = tiny_model()
+    for prompt, row in zip(PROMPTS, generate(model, PROMPTS, max_new_tokens=6, **options), strict=True):
+        log_p = model(torch.tensor([prompt + row.ids]))[0].log_softmax(-1)
+        expected = [log_p[len(prompt) - 1 + place, token].item() for place, token in enumerate(row.ids)]
+        assert row.log_probs == pytest.approx(expected, abs=1e-4)

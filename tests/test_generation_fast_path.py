@@ -255,6 +255,8 @@ class Letters:
     """A tokenizer in which each token is a letter."""
 
     eos_id = end_of_turn_id = -1
+    end_ids = (-1,)
+    vocab_size = 97
 
     def decode_stream(self, ids):
         return (chr(1000 + token) for token in ids)

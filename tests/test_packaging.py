@@ -30,11 +30,23 @@ NAMED_BY_THE_COURSE = [
 ]  # fmt: skip
 
 LOCKED_EXTRAS = ("course", "test")  # "logging" is for those who have an account at Weights & Biases
-COME_ALONG = {"cycler": "matplotlib", "IPython": "ipywidgets", "pydantic_core": "pydantic"}
+COME_ALONG = {
+    "cycler": "matplotlib",
+    "datasets": "lm_eval",
+    "IPython": "ipywidgets",
+    "pydantic_core": "pydantic",
+}
 NEED_AN_EXTRA = {
     "corpora.neurips": "fetch",
     "io.download": "fetch",
+    "evaluation.harness_model": "eval",
+    "evaluation.models": "eval",
+    "evaluation.running": "eval",
+    "evaluation.texts": "eval",
     "interop.gguf": "gguf",
+    "serving.answering": "serve",
+    "serving.app": "serve",
+    "serving.server": "serve",
     "topics.pyldavis": "report",
     "viz.cleaning_plots": "report",
     "viz.demo_report": "report",
@@ -186,7 +198,7 @@ def test_without_extras_all_else_can_be_imported(without_extras):
     for name in ("GibbsLDA", "MiniLLM", "pretrain", "load_corpus", "examine_run", "check", "save_minimind"):
         assert f"minillm_lib.{name}" in without_extras["usable_names"]
     rooms = {name.split(".")[1] for name in without_extras["unusable_names"] if name.count(".") > 1}
-    assert rooms == {"corpora", "interop", "io", "topics", "viz"}
+    assert rooms == {"corpora", "evaluation", "interop", "io", "serving", "topics", "viz"}
 
 
 @pytest.mark.parametrize("extra", OPTIONAL)

@@ -12,6 +12,7 @@ import pytest
 
 import minillm_lib
 from minillm_lib.cli.main import app
+from minillm_lib.corpora.registry import find_corpus
 from minillm_lib.training.run import RunResult
 
 ROOT = Path(__file__).parent.parent
@@ -38,12 +39,12 @@ def test_both_readmes_show_the_same_commands_code_and_figures():
         assert found[0] == found[1], pattern
 
 
-def code_blocks():
-    return re.findall(r"```python\n(.*?)```", READMES[0].read_text(encoding="utf-8"), re.DOTALL)
+def code_blocks(readme=READMES[0]):
+    return re.findall(r"```python\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
 
 
-def block_with(word):
-    (block,) = (block for block in code_blocks() if word in block)
+def block_with(word, readme=READMES[0]):
+    (block,) = (block for block in code_blocks(readme) if word in block)
     return block
 
 
@@ -62,9 +63,13 @@ def test_the_example_of_lda_runs(tmp_path, monkeypatch):
     assert {"fetch_neurips", "bag_of_words"} <= set(minillm_lib.__all__)
 
 
-def test_the_methods_of_the_decoder_are_there():
-    for method in re.findall(r"\b(?:model|MiniLLM)\.(\w+)\(", block_with("from_preset")):
-        assert callable(getattr(minillm_lib.MiniLLM, method)), method
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
+def test_the_example_of_the_decoder_runs_as_it_is(readme, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    names = {}
+    exec(block_with("from_preset", readme), names)
+    assert names["logits"].shape == (1, 16, 6400)
+    assert "LDA" in capsys.readouterr().out
 
 
 def test_the_assignment_finds_the_misconception_that_it_declares():
@@ -128,3 +133,21 @@ def test_the_figures_of_the_26_m_model_are_those_recorded(readme):
         summaries = (of_stage[stage] for stage in ("as_trained_summary", "fine_tuned_summary"))
         figures = [f"{each[part]:.1f}" for each in summaries for part in ("within", "last_quarter")]
         assert f"| {' | '.join(figures)} |" in text
+
+
+def test_both_pages_on_a_model_of_your_own_give_the_same_commands_options_and_messages():
+    pages = [ROOT / "course" / f"YOUR_OWN_MODEL{ending}" for ending in (".md", ".zh-CN.md")]
+    texts = [page.read_text(encoding="utf-8") for page in pages]
+    for pattern in (r"^minillm .*", r"^\| `([^|]*)` \|", r"^result = .*", r"`(configs/\S*)`"):
+        found = [re.findall(pattern, text, re.MULTILINE) for text in texts]
+        assert found[0], pattern
+        assert [each.replace("`、`", "`, `") for each in found[1]] == found[0], pattern
+    for path in re.findall(r"`(configs/[^`]*)`", texts[0]):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_options_that_the_page_on_a_model_of_your_own_lists_are_those_of_the_corpus():
+    page = (ROOT / "course" / "YOUR_OWN_MODEL.md").read_text(encoding="utf-8")
+    section = page[page.index("## 2.") : page.index("## 3.")]
+    rows = re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(find_corpus("files").options)

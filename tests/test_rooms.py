@@ -29,6 +29,8 @@ ROOMS = [
     "training",
     "analysis",
     "interop",
+    "serving",
+    "evaluation",
     "viz",
     "checks",
     "doctor",
@@ -36,9 +38,11 @@ ROOMS = [
     "cli",
     "__main__",
 ]
-# MiniLLM.generate, .stream, .chat, .save, .load_from_checkpoint, .quantized and .dequantized are there for the user's
-# convenience, and call what is built on the model. Nothing else may.
+# Tokenizer.train and .load are there for the user's convenience, and call what is built on the class, as do
+# MiniLLM.generate, .stream, .chat, .save, .load_from_checkpoint, .quantized and .dequantized. Nothing else may.
 CONVENIENCES = {
+    ("tokenizer.interface", "tokenizer.training"),
+    ("tokenizer.interface", "tokenizer.loading"),
     ("model.decoder", "generation.decoding"),
     ("model.decoder", "generation.streaming"),
     ("model.decoder", "generation.chat_session"),
@@ -109,7 +113,7 @@ def test_no_imports_go_in_a_circle():
 
 
 def test_every_convenience_is_used():
-    used = {("model.decoder", other) for _, other in imported("model.decoder")}
+    used = {(module, other) for module, _ in CONVENIENCES for _, other in imported(module)}
     assert used >= CONVENIENCES
 
 

@@ -38,9 +38,8 @@ def grade(
     seed: Annotated[int | None, typer.Option(help="Seed for the hidden inputs; random by default.")] = None,
 ) -> None:
     """Grade submitted notebooks, each in its own process; a broken one never stops the rest."""
-    from tqdm.auto import tqdm
-
     from minillm_lib.checks.grading import grade_folder_paths, grade_notebook
+    from minillm_lib.io.progress_bar import progress_bar
 
     if not path.exists():
         raise ValueError(f"{path} does not exist: name a notebook or a folder of notebooks")
@@ -55,7 +54,7 @@ def grade(
             memory_limit=memory_limit,
             seed=seed,
         )
-        for one in tqdm(paths, unit="notebook", desc="Grading", disable=len(paths) == 1)
+        for one in progress_bar(paths, unit="notebook", desc="Grading", disable=len(paths) == 1)
     ]
     if path.is_dir():
         console.print(_submissions_table(reports, path))

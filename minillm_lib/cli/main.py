@@ -10,11 +10,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from minillm_lib.cli.evaluate import eval_app
 from minillm_lib.cli.grade import grade_app
+from minillm_lib.cli.init import init_app
 from minillm_lib.cli.lda import lda_app
 from minillm_lib.cli.model import model_app
-from minillm_lib.cli.options import OpenReport, ReportLanguage, announce_report, console
+from minillm_lib.cli.options import (
+    OpenReport,
+    ReportLanguage,
+    announce_report,
+    console,
+    show_warnings_plainly,
+)
 from minillm_lib.cli.runs import runs_app
+from minillm_lib.cli.serve import serve_app
 from minillm_lib.cli.text import data_app, tokenizer_app
 from minillm_lib.cli.topics import topics_app
 from minillm_lib.cli.train import train_app
@@ -90,6 +99,9 @@ def demo(
 app.add_typer(lda_app)
 app.add_typer(topics_app, name="topics")
 app.add_typer(model_app)
+app.add_typer(serve_app)
+app.add_typer(eval_app)
+app.add_typer(init_app)
 app.add_typer(train_app)
 app.add_typer(runs_app)
 app.add_typer(data_app, name="data")
@@ -102,6 +114,7 @@ def main() -> None:
     from minillm_lib.io.optional import MissingPackageError
 
     make_output_safe()
+    show_warnings_plainly()
     try:
         app()
     except (ValueError, OSError, MissingPackageError, MemoryError) as error:

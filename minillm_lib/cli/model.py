@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from minillm_lib.cli.options import Checkpoint, Device, console, load_model, notes, own_or_shipped
+from minillm_lib.cli.options import (
+    Checkpoint,
+    Device,
+    TokenizerOption,
+    console,
+    load_model,
+    notes,
+    own_or_shipped,
+)
 
 if TYPE_CHECKING:
+    from minillm_lib.cli.terminal_chat import TerminalChat
     from minillm_lib.generation.sampling import SamplingConfig
 
 model_app = typer.Typer()
@@ -54,9 +69,23 @@ def chat(
         str | None, typer.Argument(help="A single message; without one, a conversation begins.")
     ] = None,
     ckpt: Checkpoint = None,
+    tokenizer: TokenizerOption = None,
     system: Annotated[
         str | None, typer.Option(help="What the model is told before the conversation.")
     ] = None,
+    fresh: Annotated[
+        bool | None,
+        typer.Option(
+            "--fresh/--no-fresh",
+            help="Let each message start a conversation of its own. By default, as the checkpoint says.",
+        ),
+    ] = None,
+    history: Annotated[
+        bool,
+        typer.Option(
+            "--history/--no-history", help="Remember what is typed, for the arrow keys of the next time."
+        ),
+    ] = True,
     device: Device = None,
     exact: Annotated[
         bool, typer.Option("--exact", help=f"{_EXACT}; and on a CPU, do not round its weights to 8 bits.")
@@ -69,27 +98,57 @@ def chat(
     max_new_tokens: _MaxNewTokens = 256,
     seed: _Seed = None,
 ) -> None:
-    """Talk with a trained model, or ask it a single question."""
-    from minillm_lib.generation.chat_session import ChatSession, chat_in_terminal
-    from minillm_lib.generation.streaming import print_stream
+    """Talk with a trained model, or ask it a single question.
+
+    Without a message, each line of a pipe is one. Only the answers go to standard output.
+    """
+    from minillm_lib.cli.terminal_chat import TerminalChat
+    from minillm_lib.generation.chat_session import ChatSession
+    from minillm_lib.generation.turns import is_fine_tuned
     from minillm_lib.model.quantization import is_quantized
 
     sampling = _sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, seed)
-    model = load_model(ckpt, "chat", device)
+    model = load_model(ckpt, "chat", device, tokenizer)
     if model.device.type == "cpu" and not exact and not is_quantized(model):
         model = model.quantized()
-        notes.print("The weights are rounded to 8 bits, to answer faster; --exact keeps them.", style="dim")
-    if message is None:
-        chat_in_terminal(model, system=system, sampling=sampling, fast=not exact)
+        notes.print("The weights are rounded to 8 bits, to answer faster; --exact keeps them.")
+    session = ChatSession(model, system=system, fresh=fresh, sampling=sampling, fast=not exact)
+    if not is_fine_tuned(model):
+        notes.print(
+            "This model is not fine-tuned: it continues text rather than answering. minillm sft trains it to answer.",
+            style="yellow",
+        )
+    terminal_chat = TerminalChat(session, notes)
+    if message is not None:
+        terminal_chat.answer(message)
+    elif sys.stdin.isatty():
+        _at_the_keyboard(terminal_chat, keeps_history=history)
+        return
     else:
-        session = ChatSession(model, system=system, sampling=sampling, fast=not exact)
-        print_stream(session.stream(message))
+        terminal_chat.read_lines(sys.stdin)
+    if terminal_chat.n_refused:
+        raise typer.Exit(1)
+
+
+def _at_the_keyboard(terminal_chat: TerminalChat, *, keeps_history: bool) -> None:
+    from minillm_lib.cli.chat_header import header
+    from minillm_lib.cli.line_editor import LineEditor, history_file
+
+    try:
+        editor = LineEditor(history_file() if keeps_history else None)
+    except OSError as error:
+        notes.print(f"Messages are not remembered for the next time: {error}", markup=False)
+        editor = LineEditor()
+    for line in header(terminal_chat.session.model, fresh=terminal_chat.session.fresh):
+        notes.print(line, markup=False)
+    terminal_chat.talk(editor)
 
 
 @model_app.command()
 def generate(
     prompt: Annotated[str, typer.Argument(help="The beginning of the text.")],
     ckpt: Checkpoint = None,
+    tokenizer: TokenizerOption = None,
     stop: Annotated[
         list[str] | None, typer.Option(help="Stop before this text; may be given several times.")
     ] = None,
@@ -104,12 +163,13 @@ def generate(
     seed: _Seed = None,
 ) -> None:
     """Continue a text with a trained model, and print it as it is written."""
-    from minillm_lib.generation.streaming import print_stream, stream
+    from minillm_lib.cli.terminal_chat import print_text
+    from minillm_lib.generation.streaming import stream
 
     sampling = _sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, seed, stop)
-    pieces = stream(load_model(ckpt, "base", device), prompt, sampling, fast=not exact)
-    print(prompt, end="")
-    print_stream(pieces)
+    pieces = stream(load_model(ckpt, "base", device, tokenizer), prompt, sampling, fast=not exact)
+    with suppress(KeyboardInterrupt):
+        print_text(chain([prompt], pieces))
     if pieces.generation.finish_reason == "context":
         notes.print("the context is full")
 
@@ -120,6 +180,16 @@ def export(
         Path, typer.Argument(help="A .gguf file for llama.cpp, or a directory for transformers.")
     ],
     ckpt: Checkpoint = None,
+    tokenizer: TokenizerOption = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="For a .pth of MiniMind: a key of the model that its shapes do not tell, such as n_heads=16 or "
+            "rope_theta=10000; may be given several times.",
+        ),
+    ] = None,
     dtype: Annotated[
         Literal["f32", "f16", "bf16", "int8"] | None,
         typer.Option(
@@ -134,6 +204,9 @@ def export(
     from minillm_lib.model.decoder import MiniLLM
 
     ckpt = ckpt or own_or_shipped("chat")
+    load = partial(
+        MiniLLM.load_from_checkpoint, ckpt, tokenizer=tokenizer or True, overrides=_overrides(given or [])
+    )
     if output.suffix == ".gguf":
         from minillm_lib.interop.gguf import export_gguf
 
@@ -142,14 +215,28 @@ def export(
                 f"--dtype int8 is this package's own format, not one of .gguf files such as {output}: write f16, and "
                 "quantize it with llama-quantize of llama.cpp"
             )
-        export_gguf(MiniLLM.load_from_checkpoint(ckpt), output, dtype=dtype or "f16")
+        export_gguf(load(), output, dtype=dtype or "f16")
     elif dtype == "int8":
-        MiniLLM.load_from_checkpoint(ckpt, dtype=torch.float32).quantized().save(output)
+        load(dtype=torch.float32).quantized().save(output)
     else:
         types = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
-        model = MiniLLM.load_from_checkpoint(ckpt, dtype=None if dtype is None else types[dtype])
+        model = load(dtype=None if dtype is None else types[dtype])
         (model if dtype is None else model.dequantized()).save(output)
     console.print(f"written: [bold]{output}[/bold]", soft_wrap=True)
+
+
+def _overrides(given: Sequence[str]) -> dict[str, Any]:
+    """Turn ``["n_heads=16"]`` into keys of the model's configuration, which checks the values."""
+    overrides: dict[str, Any] = {}
+    for each in given:
+        key, equals, value = each.partition("=")
+        if not (key and equals):
+            raise ValueError(f"--set {each!r}: give a key and a value, such as n_heads=16")
+        try:
+            overrides[key] = json.loads(value)
+        except ValueError:
+            overrides[key] = value
+    return overrides
 
 
 def _sampling(

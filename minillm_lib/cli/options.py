@@ -32,8 +32,16 @@ Checkpoint = Annotated[
     Path | None,
     typer.Option(
         "--ckpt",
-        help="A checkpoint: a directory, or a .pt file. By default checkpoints/sft.pt or, if there is none, the 26 M "
-        "model of the repository.",
+        help="A checkpoint: a directory of this package or of Hugging Face (Llama, Qwen2, Qwen3, MiniMind), a .pt "
+        "file, or a .pth of MiniMind. By default checkpoints/sft.pt or, if there is none, the 26 M model of the "
+        "repository.",
+    ),
+]
+TokenizerOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--tokenizer",
+        help="Another tokenizer than the checkpoint's own: a tokenizer.model, a tokenizer.json, or a folder with one.",
     ),
 ]
 CorpusOptions = Annotated[
@@ -91,7 +99,12 @@ def parse_options(options: Sequence[str] | None) -> dict[str, str | list[str]]:
     return {name: own if len(own) > 1 else own[0] for name, own in values.items()}
 
 
-def load_model(ckpt: Path | None, shipped: Literal["base", "chat"], device: str | None = None) -> MiniLLM:
+def load_model(
+    ckpt: Path | None,
+    shipped: Literal["base", "chat"],
+    device: str | None = None,
+    tokenizer: Path | None = None,
+) -> MiniLLM:
     """Load a checkpoint for use; without one, the user's own or, if there is none, one of the repository's.
 
     Raises
@@ -112,7 +125,7 @@ def load_model(ckpt: Path | None, shipped: Literal["base", "chat"], device: str 
     # A processor computes in float32: not all have bfloat16, in which weights may have been saved.
     dtype = torch.float32 if target.type == "cpu" else None
     path = ckpt or own_or_shipped(shipped)
-    return MiniLLM.load_from_checkpoint(path, device=target, dtype=dtype).eval()
+    return MiniLLM.load_from_checkpoint(path, device=target, dtype=dtype, tokenizer=tokenizer or True)
 
 
 def own_or_shipped(name: Literal["base", "chat"]) -> Path:

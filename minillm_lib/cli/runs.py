@@ -37,6 +37,15 @@ def report(
             help="Compare with the figures in this JSON file, such as results/26m/original.json.",
         ),
     ] = None,
+    evaluation: Annotated[
+        Path | None,
+        typer.Option(
+            "--eval",
+            help="Show what minillm eval wrote to this JSON file; by default eval.json in a run's folder, if there is "
+            "one.",
+            show_default=False,
+        ),
+    ] = None,
     open_report: OpenReport = False,
 ) -> None:
     """Report on one or more training runs: figures, curves, health and samples.
@@ -44,20 +53,32 @@ def report(
     With --output, write a folder that is small enough for a repository: the configuration, the metrics of every step,
     the environment, samples, figures, tables and the page.
     """
+    from minillm_lib.evaluation.results import Evaluation
+    from minillm_lib.viz.evaluation_table import evaluation_beside
     from minillm_lib.viz.original_figures import OriginalFigures
     from minillm_lib.viz.run_report import summarize_runs, write_run_report
     from minillm_lib.viz.run_results import keep_results
 
     figures = None if original is None else OriginalFigures.of(original)
+    file = evaluation or next(filter(None, map(evaluation_beside, runs)), None)
+    found = None if file is None else Evaluation.load(file)
+    if file is not None and evaluation is None:
+        console.print(f"with the evaluation in {file}", markup=False, highlight=False, soft_wrap=True)
     with console.status("Reading metrics, computing baselines, fitting the scaling law …"):
         summaries = summarize_runs(runs)
         if output is None:
             page = write_run_report(
-                runs[0] / "report.html", summaries, target_perplexity=perplexity, original=figures
+                runs[0] / "report.html",
+                summaries,
+                target_perplexity=perplexity,
+                original=figures,
+                evaluation=found,
             )
         else:
             page = (
-                keep_results(output, summaries, target_perplexity=perplexity, original=figures)
+                keep_results(
+                    output, summaries, target_perplexity=perplexity, original=figures, evaluation=found
+                )
                 / "report.html"
             )
     for summary in summaries:

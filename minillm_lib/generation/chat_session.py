@@ -1,20 +1,28 @@
-"""Conversations: the chat template around generation, and a memory that is as long as the context."""
+"""Conversations: the chat template around generation, a memory that is as long as the context, and doubts."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing
 from typing import Any
 
 from minillm_lib.generation.decoding import configured, tokenizer_of
+from minillm_lib.generation.history import fit_history
 from minillm_lib.generation.sampling import SamplingConfig
-from minillm_lib.generation.streaming import TextStream, print_stream
+from minillm_lib.generation.streaming import TextStream
 from minillm_lib.model.decoder import MiniLLM
 
 Message = Mapping[str, str]
 
+N_CONFIDENCE_TOKENS = 12
+"""How many tokens at the beginning of a reply its confidence is about."""
+
 _GREEDY = SamplingConfig(temperature=0.0)
+_DOUBTS = {
+    "en": "(not sure: the model was undecided when it began this answer; check it before you rely on it)",
+    "zh": "（不确定：模型在开始回答时把握不大，请核实后再采信）",
+}
 
 
 class ChatSession:
@@ -22,6 +30,9 @@ class ChatSession:
 
     When the conversation no longer leaves room for a reply, the oldest turns are forgotten, with a ``UserWarning``. The
     system message is always kept. Another warning appears when a reply stops because the context is full.
+
+    A small model gives wrong answers in the same fluent words as right ones, but its first words are then often less
+    probable. ``confidence`` measures that, and ``is_sure`` compares it with what was found out for the model.
 
     Parameters
     ----------
@@ -31,6 +42,14 @@ class ChatSession:
         System message: what the model is told before the conversation.
     history
         Earlier messages, as ``{"role": "user", "content": "…"}``; the first may be a system message.
+    fresh
+        Whether each message starts a conversation of its own, after the system message; a ``UserWarning`` says so when
+        earlier messages are left out for the first time. By default what ``model.chat_defaults`` says of the model.
+    not_sure_below
+        The confidence below which a reply is doubtful. By default what ``model.chat_defaults`` says of the model; if
+        that is ``None``, no reply is.
+    on_notice
+        Called with the text of each warning, in place of the warning.
     sampling, options
         As in :func:`~minillm_lib.generation.decoding.generate`, except that by default the likeliest token is always
         chosen: a small model has few answers that are right.
@@ -41,6 +60,8 @@ class ChatSession:
     ----------
     messages
         The conversation, with the system message first if there is one, and without forgotten turns.
+    sampling
+        How tokens are chosen from the next message on.
 
     Raises
     ------
@@ -55,6 +76,8 @@ class ChatSession:
         for piece in session.stream("What is a topic model?"):
             print(piece, end="", flush=True)
         session.send("And what is a language model?")
+        if session.doubt:
+            print(session.doubt)  # (not sure: …)
     """
 
     def __init__(
@@ -63,15 +86,60 @@ class ChatSession:
         *,
         system: str | None = None,
         history: Sequence[Message] = (),
+        fresh: bool | None = None,
+        not_sure_below: float | None = None,
+        on_notice: Callable[[str], object] | None = None,
         sampling: SamplingConfig | None = None,
         fast: bool = True,
         **options: Any,
     ) -> None:
-        self.fast = fast
+        self.fast, self.on_notice = fast, on_notice
         self.model, self.tokenizer = model, tokenizer_of(model)
         self.sampling = configured(sampling or _GREEDY, options)
-        first = [] if system is None else [{"role": "system", "content": system}]
-        self.messages: list[Message] = [*first, *history]
+        defaults = model.chat_defaults
+        self.fresh = defaults.fresh if fresh is None else fresh
+        self.not_sure_below = defaults.not_sure_below if not_sure_below is None else not_sure_below
+        self.messages: list[Message] = list(history)
+        if system is not None:
+            self.messages.insert(0, {"role": "system", "content": system})
+        self._reply: TextStream | None = None
+        self._has_said_fresh = False
+
+    @property
+    def system(self) -> str | None:
+        """The system message; a new one holds from the next message on, ``None`` removes it."""
+        first = _system_message(self.messages)
+        return first[0]["content"] if first else None
+
+    @system.setter
+    def system(self, text: str | None) -> None:
+        turns = self.messages[len(_system_message(self.messages)) :]
+        self.messages = turns if text is None else [{"role": "system", "content": text}, *turns]
+
+    @property
+    def confidence(self) -> float | None:
+        """How probable the latest reply's first 12 tokens were, from 0 to 1; ``None`` if it has no token yet.
+
+        This is the geometric mean of their probabilities as the model gave them: at temperature 1, before any
+        truncation or penalty.
+        """
+        log_probs = [] if self._reply is None else self._reply.generation.log_probs[:N_CONFIDENCE_TOKENS]
+        return math.exp(sum(log_probs) / len(log_probs)) if log_probs else None
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the latest reply's confidence is at least ``not_sure_below``; true if that was never measured."""
+        confidence = self.confidence
+        return confidence is None or self.not_sure_below is None or confidence >= self.not_sure_below
+
+    @property
+    def doubt(self) -> str | None:
+        """A line for below the latest reply, in its language, if the model is not sure; otherwise ``None``."""
+        if self.is_sure:
+            return None
+        reply = self.messages[-1]["content"]
+        n_han = sum("\u4e00" <= character <= "\u9fff" for character in reply)
+        return _DOUBTS["zh" if 4 * n_han > len(reply) else "en"]
 
     def stream(self, text: str) -> Generator[str, None, None]:
         """Return an iterator over the reply to ``text``, piece by piece.
@@ -84,11 +152,11 @@ class ChatSession:
         ValueError
             If ``text`` and the system message alone leave no room for a reply in the context.
         """
-        messages = self._fitting([*self.messages, {"role": "user", "content": text}])
-        prompt = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True)
-        return self._reply(messages, TextStream(self.model, prompt, self.sampling, fast=self.fast))
+        messages, prompt = self._fitting([*self._carried(), {"role": "user", "content": text}])
+        self._reply = TextStream(self.model, prompt, self.sampling, fast=self.fast)
+        return self._pieces(messages, self._reply)
 
-    def _reply(self, messages: list[Message], pieces: TextStream) -> Generator[str, None, None]:
+    def _pieces(self, messages: list[Message], pieces: TextStream) -> Generator[str, None, None]:
         reply = ""
         try:
             for piece in pieces:
@@ -98,7 +166,7 @@ class ChatSession:
             self.messages = [*messages, {"role": "assistant", "content": reply}]
         if pieces.generation.finish_reason == "context":
             context = self.model.config.context_length
-            warnings.warn(f"the reply stops because the context of {context} tokens is full", stacklevel=2)
+            self._notify(f"the reply stops because the context of {context} tokens is full", 2)
 
     def send(self, text: str) -> str:
         """Return the complete reply to ``text``; :meth:`stream` describes what happens."""
@@ -106,28 +174,46 @@ class ChatSession:
 
     def reset(self) -> None:
         """Forget everything except the system message."""
-        self.messages = _system_message(self.messages)
+        self.messages, self._reply = _system_message(self.messages), None
 
-    def _fitting(self, messages: list[Message]) -> list[Message]:
+    def take_back(self) -> str | None:
+        """Forget the latest message and its reply, and return the message; ``None`` if there is none."""
+        places = [place for place, message in enumerate(self.messages) if message["role"] == "user"]
+        if not places:
+            return None
+        text = self.messages[places[-1]]["content"]
+        self.messages, self._reply = self.messages[: places[-1]], None
+        return text
+
+    def _carried(self) -> list[Message]:
+        """Return the messages that the next one comes after; if a model cannot carry them, only the system message."""
+        carried = _system_message(self.messages) if self.fresh else self.messages
+        if len(carried) < len(self.messages) and not self._has_said_fresh:
+            self._has_said_fresh = True
+            self._notify(
+                "earlier messages are left out: this conversation starts afresh with each message", 3
+            )
+        return carried
+
+    def _fitting(self, messages: list[Message]) -> tuple[list[Message], list[int]]:
         """Drop as many of the oldest turns as necessary to leave room for a reply, with a warning.
 
         The room is ``max_new_tokens``, but at most a quarter of the context. The last message always stays.
         """
-        context, system = self.model.config.context_length, _system_message(messages)
+        context = self.model.config.context_length
         room = min(self.sampling.max_new_tokens or context, context // 4)
-        later_turns = range(len(system) + 1, len(messages))
-        starts = [len(system), *(i for i in later_turns if messages[i]["role"] == "user")]
-        for start in starts:
-            kept = [*system, *messages[start:]]
-            if len(self.tokenizer.apply_chat_template(kept, add_generation_prompt=True)) + room <= context:
-                break
-        if start > len(system):
-            n_forgotten = start - len(system)
-            warnings.warn(
-                f"the context of {context} tokens is full: the oldest {n_forgotten} messages are forgotten",
-                stacklevel=3,
+        kept, ids = fit_history(self.tokenizer, messages, context - room)
+        if n_forgotten := len(messages) - len(kept):
+            self._notify(
+                f"the context of {context} tokens is full: the oldest {n_forgotten} messages are forgotten", 3
             )
-        return kept
+        return kept, ids
+
+    def _notify(self, text: str, stacklevel: int) -> None:
+        if self.on_notice is None:
+            warnings.warn(text, stacklevel=stacklevel + 1)
+        else:
+            self.on_notice(text)
 
 
 def _system_message(messages: Sequence[Message]) -> list[Message]:
@@ -148,50 +234,3 @@ def chat(
     The arguments and errors are those of :class:`ChatSession`, which, unlike this function, keeps the conversation.
     """
     return ChatSession(model, history=history, sampling=sampling, fast=fast, **options).send(text)
-
-
-def chat_in_terminal(
-    model: MiniLLM,
-    *,
-    system: str | None = None,
-    sampling: SamplingConfig | None = None,
-    read: Callable[[str], str] = input,
-    fast: bool = True,
-    **options: Any,
-) -> ChatSession:
-    """Talk with a model at the keyboard until Ctrl-D, and return the conversation.
-
-    Ctrl-C stops a reply, or, at the prompt, ends the conversation. ``/reset`` starts a new conversation.
-
-    Parameters
-    ----------
-    system, sampling, fast, options
-        As in :class:`ChatSession`.
-    read
-        Shows its argument as a prompt and returns the line that was typed.
-    """
-    session = ChatSession(model, system=system, sampling=sampling, fast=fast, **options)
-    print("Ctrl-C stops a reply, /reset starts a new conversation, Ctrl-D ends the conversation.")
-    while True:
-        try:
-            text = read("> ").strip()
-        except (EOFError, KeyboardInterrupt):
-            print()
-            return session
-        if text == "/reset":
-            session.reset()
-        elif text:
-            _print_reply(session, text)
-
-
-def _print_reply(session: ChatSession, text: str) -> None:
-    """Print the reply as it is written, and then, in brackets, any warning or error about the context."""
-    with warnings.catch_warnings(record=True) as notes:
-        warnings.simplefilter("always", UserWarning)
-        try:
-            with closing(session.stream(text)) as pieces:
-                print_stream(pieces)
-        except ValueError as error:
-            print(f"[{error}]")
-    for note in notes:
-        print(f"[{note.message}]")

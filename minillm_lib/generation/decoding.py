@@ -15,7 +15,7 @@ from torch.nn.functional import linear
 from minillm_lib.generation.fast_path import FastDecoder
 from minillm_lib.generation.sampling import SamplingConfig, choose_tokens
 from minillm_lib.model.decoder import MiniLLM
-from minillm_lib.tokenizer import Tokenizer
+from minillm_lib.tokenizer import MODEL_FILE, Tokenizer
 
 FinishReason = Literal["stop", "stop_string", "length", "context"]
 
@@ -33,11 +33,15 @@ class Generation:
         if prompt and text fill the model's context; ``None`` while the text is being written.
     text
         The decoded tokens up to the stop string; empty if the model has no tokenizer.
+    log_probs
+        The natural logarithm of each id's probability as the model gave it: at temperature 1, before any truncation or
+        penalty.
     """
 
     ids: list[int] = field(default_factory=list)
     finish_reason: FinishReason | None = None
     text: str = ""
+    log_probs: list[float] = field(default_factory=list, repr=False, compare=False)
 
 
 def generate(
@@ -120,10 +124,10 @@ def generation_steps(
     modules = list(model.modules())
     rules = [StopRule(model, len(prompt), sampling, end_ids) for prompt in prompts]
     generators = _seeded_generators(sampling.seed, len(prompts))
-    input_ids, attention_mask = _pad_left(prompts, model.device)  # (batch, longest prompt) each
+    input_ids, attention_mask = pad_left(prompts, model.device)  # (batch, longest prompt) each
     seen = None  # (batch, vocab): tokens that occurred, if that matters
     if sampling.repetition_penalty != 1:
-        seen = torch.zeros(len(prompts), model.config.vocab_size, dtype=torch.bool, device=model.device)
+        seen = torch.zeros(len(prompts), model.n_ids, dtype=torch.bool, device=model.device)
     cache = model.new_cache(len(prompts), input_ids.shape[1] + max(rule.limit for rule in rules) - 1)
     decoder: FastDecoder | None = None
     while any(row.finish_reason is None for row in rows):
@@ -131,7 +135,7 @@ def generation_steps(
             decoder = FastDecoder.if_possible(model, cache)
             fast = decoder is not None
         if decoder is not None:
-            logits = decoder(int(input_ids))
+            logits = decoder(int(input_ids))[:, : model.n_ids]
         else:
             with _eval_mode(modules):
                 hidden = model.hidden_states(input_ids, attention_mask=attention_mask, cache=cache)
@@ -139,9 +143,11 @@ def generation_steps(
         if seen is not None:
             seen.scatter_(1, input_ids, True)
         tokens = choose_tokens(logits, sampling, seen, generators)  # (batch,)
-        for row, rule, token in zip(rows, rules, tokens.tolist(), strict=True):
+        for row, rule, token, log_prob in zip(
+            rows, rules, tokens.tolist(), _log_probs(logits, tokens), strict=True
+        ):
             if row.finish_reason is None:
-                rule.append(token, row)
+                rule.append(token, row, log_prob)
         yield rows
         input_ids = tokens[:, None].to(model.device)
         unfinished = [[row.finish_reason is None] for row in rows]
@@ -179,18 +185,25 @@ class StopRule:
         self.limit = min(room, wanted)
         self._reason_at_limit: FinishReason = "length" if self.limit == sampling.max_new_tokens else "context"
 
-    def append(self, token: int, row: Generation) -> None:
-        """Add a token to a text, and set its ``finish_reason`` if the text ends here."""
+    def append(self, token: int, row: Generation, log_prob: float | None = None) -> None:
+        """Add a token, with its log-probability if that is known, and set ``finish_reason`` if the text ends here."""
         if token in self._end_ids:
             row.finish_reason = "stop"
         else:
             row.ids.append(token)
+            if log_prob is not None:
+                row.log_probs.append(log_prob)
             if len(row.ids) == self.limit:
                 row.finish_reason = self._reason_at_limit
         if self._tokenizer is not None and (self._stop or row.finish_reason):
             row.text = self._tokenizer.decode(row.ids)
             if (end := find_stop(row.text, self._stop)) is not None:
                 row.text, row.finish_reason = row.text[:end], "stop_string"
+
+
+def _log_probs(logits: Tensor, tokens: Tensor) -> list[float]:
+    """Return the log-probability of the token chosen in each row of logits ``(batch, vocab)``."""
+    return logits.log_softmax(dim=-1).gather(1, tokens[:, None].to(logits.device))[:, 0].tolist()
 
 
 def find_stop(text: str, stop: Sequence[str]) -> int | None:
@@ -221,25 +234,28 @@ def tokenizer_of(model: MiniLLM) -> Tokenizer:
         If it has none; the message says how to give it one.
     """
     if model.tokenizer is None:
+        source = model.source
+        where = "" if source is None else f" ({MODEL_FILE} is missing from {source}, or was left out)"
         raise ValueError(
-            "text needs a tokenizer, and this model has none: set model.tokenizer, or pass token ids"
+            f"text needs a tokenizer, and this model has none{where}: set model.tokenizer, load the model with "
+            "one (tokenizer=…, --tokenizer), or pass token ids"
         )
     return model.tokenizer
 
 
 def _encode(model: MiniLLM, prompt: str) -> list[int]:
     tokenizer = tokenizer_of(model)
-    return tokenizer.encode(prompt) or [tokenizer.bos_id]
+    return tokenizer.encode(prompt, add_bos=tokenizer.begins_with_bos) or [tokenizer.bos_id]
 
 
 def _default_end_ids(model: MiniLLM) -> tuple[int, ...]:
     tokenizer = model.tokenizer
-    return () if tokenizer is None else (tokenizer.eos_id, tokenizer.end_of_turn_id)
+    return () if tokenizer is None else tokenizer.end_ids
 
 
 def _check(model: MiniLLM, prompts: Sequence[list[int]]) -> None:
     """Raise an error for prompts that would lead to a wrong result, or to an error deep inside the model."""
-    context, vocab_size = model.config.context_length, model.config.vocab_size
+    context, vocab_size = model.config.context_length, model.n_ids
     if not prompts:
         raise ValueError("there is no prompt")
     for i, prompt in enumerate(prompts):
@@ -265,7 +281,7 @@ def _seeded_generators(seed: int | None, n_rows: int) -> list[torch.Generator]:
     return generators
 
 
-def _pad_left(prompts: Sequence[list[int]], device: torch.device) -> tuple[Tensor, Tensor | None]:
+def pad_left(prompts: Sequence[list[int]], device: torch.device) -> tuple[Tensor, Tensor | None]:
     """Pad prompts on the left, and mark the slots that are tokens.
 
     The padding is the row's own first token, so that it adds nothing to the tokens seen in the row.

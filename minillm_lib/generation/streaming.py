@@ -91,7 +91,7 @@ def until_stop(pieces: Iterable[str], stop: Sequence[str]) -> Iterator[str]:
         if (end := find_stop(held, stop)) is not None:
             held = held[:end]
             break
-        n_safe = len(held) - _longest_beginning(held, stop)
+        n_safe = len(held) - longest_beginning(held, stop)
         if n_safe:
             yield held[:n_safe]
         held = held[n_safe:]
@@ -99,7 +99,7 @@ def until_stop(pieces: Iterable[str], stop: Sequence[str]) -> Iterator[str]:
         yield held
 
 
-def _longest_beginning(text: str, stop: Sequence[str]) -> int:
+def longest_beginning(text: str, stop: Sequence[str]) -> int:
     """Count the characters at the end of ``text`` that may be the beginning of a stop string."""
     beginnings = (each[:length] for each in stop for length in range(1, len(each)))
     return max((len(beginning) for beginning in beginnings if text.endswith(beginning)), default=0)

@@ -18,7 +18,7 @@ from time import monotonic, sleep
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from minillm_lib import __version__
 from minillm_lib.io.atomic_write import write_atomically
@@ -26,6 +26,7 @@ from minillm_lib.io.cache import default_cache_dir
 from minillm_lib.io.fetch_errors import DownloadError
 from minillm_lib.io.optional import optional_imports
 from minillm_lib.io.partial_file import PartialFile, mismatch, total_size
+from minillm_lib.io.progress_bar import progress_bar
 
 with optional_imports("fetch", "to fetch anything from the network"):
     import httpx
@@ -221,7 +222,7 @@ class Downloader:
                 raise _FailedAttempt(problem, advice, final=not continued)
 
         unit: dict[str, Any] = {"unit": "B", "unit_scale": True, "unit_divisor": 1024}
-        with tqdm(desc=path.name, total=size, disable=not progress, **unit) as bar:
+        with progress_bar(desc=path.name, total=size, disable=not progress, **unit) as bar:
             self._retry(url, attempt, lambda: part.size)
         part.finish()
         return path
