@@ -507,7 +507,7 @@ def all_cuts(text):
     ]
 
 
-cuts = {" ".join(cut): exp(sum(log_p[piece] for piece in cut)) for cut in all_cuts("▁overfitting")}
+cuts = {" ".join(cut): exp(sum(log_p[piece] for piece in cut)) for cut in all_cuts("▁deduplicating")}
 total = sum(cuts.values())
 print(f"{len(cuts)} ways")
 for cut, probability in sorted(cuts.items(), key=lambda item: -item[1])[:3]:
@@ -640,7 +640,7 @@ for size in vocab_sizes:
 # - Bytes per token measure compression. A language that the tokenizer has not seen pays for it in every text. A larger
 #   vocabulary compresses better, but its rows have to be learned from the places where they occur.
 #
-# **In the library:** `minillm_lib/tokenizer.py`. On the command line, `minillm tokenizer train`, `show` and `compare`.
+# **In the library:** `minillm_lib/tokenizer/`. On the command line, `minillm tokenizer train`, `show` and `compare`.
 # **Next:** [05 · Language models](05_language_models.ipynb), which predict the next token.
 #
 # **To read on.** Gage 1994, "A new algorithm for data compression", for the idea; Sennrich, Haddow and Birch 2016,

@@ -23,7 +23,6 @@
 # > 用公式说明它何时成立；做一个流式聊天小部件；并推导投机采样的接受规则。
 
 # %%
-import html
 import io
 import json
 import time
@@ -51,7 +50,7 @@ torch.set_num_threads(1)  # for matrices as small as these, sharing the work out
 # %%
 questions = [each for each in faq_questions("en") if each.topic in ("kv_cache", "sampling")]
 answers = {each.id: each.answer.split(". ")[0].rstrip(".") + "." for each in questions}
-questions = [q for q in questions if 40 < len(answers[q.id]) < 180 and "et al" not in answers[q.id]]
+questions = [q for q in questions if 40 < len(answers[q.id]) < 180 and "et al" not in answers[q.id]][:13]
 conversations = [Conversation.of(asked, answers[q.id]) for q in questions for asked in q.phrasings[:7]]
 abstracts = [document.text for document in load_grammar("en").generate(1280, seed=0)]
 chat_texts = [turn.content for conversation in conversations for turn in conversation.turns]
@@ -884,36 +883,26 @@ plt.show()
 # step each. *Time to first token* and *time per token* are the two numbers by which a chat service is judged, and by now
 # you know what each is made of.
 #
-# The chat below needs nothing but three widgets and a loop that sets the value of one. (After each piece it waits for
-# a thirtieth of a second, or you would see nothing: our model is too quick.) The model knows 13 answers, so ask about them,
-# in your own words; at a high temperature you can watch it get lost.
+# The chat below is the library's `ChatWidget`: a line to type in, and a loop over these pieces that sets the value of one
+# widget. The loop runs in a thread of its own, so that *Stop* can be pressed while it writes. (After each piece it waits
+# for a thirtieth of a second, or you would see nothing: our model is too quick.) The model knows 13 answers, so ask about
+# them, in your own words; at a high temperature you can watch it get lost.
 
 # %%
-question = widgets.Text(questions[0].phrasings[0], layout=widgets.Layout(width="95%"))
-warmth = widgets.FloatSlider(0.3, min=0, max=1.5, step=0.1, description="temperature")
-warmth.style.description_width = "initial"
-send, answer = widgets.Button(description="Send"), widgets.HTML()
+from minillm_lib.viz import ChatWidget
 
-
-def show_reply(button=None):
-    """Stream the reply to the question into the page."""
-    send.disabled, written = True, ""
-    try:
-        session = ChatSession(model, temperature=warmth.value, max_new_tokens=120, seed=0)
-        for piece in session.stream(question.value):
-            written += piece
-            answer.value = f"<b>{html.escape(question.value)}</b><br>{html.escape(written)}"
-            time.sleep(1 / 30)
-    except ValueError as error:  # the question alone fills the context
-        answer.value = f"<i>{html.escape(str(error))}</i>"
-    finally:
-        send.disabled = False
-
-
-# %%
-send.on_click(show_reply)
-show_reply()
-widgets.VBox([question, warmth, send, answer])
+talk = ChatWidget(
+    model,
+    text=questions[0].phrasings[0],
+    pace=1 / 30,
+    fresh=True,
+    temperature=0.3,
+    max_new_tokens=120,
+    seed=0,
+)
+talk.send()
+talk.wait()
+talk
 
 # %% [markdown]
 # Without a kernel the button is dead. So here are some of its answers on paper, at temperature 0: to questions as they were
