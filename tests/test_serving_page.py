@@ -63,6 +63,7 @@ def test_a_conversation_of_two_turns(visit, served):
 
 def test_an_example_is_asked_by_a_click(visit):
     page = visit()
+    page.locator(".examples button").first.wait_for()
     assert page.locator(".examples button").all_text_contents() == [*EXAMPLES["en"], *EXAMPLES["zh"]]
     page.locator(".examples button").last.click()
     finished(page)
