@@ -29,6 +29,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.path.suffix != ".ipynb", -rank[item.path]))
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """An installed Chromium: see open_browser."""
+    from browser import open_browser
+
+    with open_browser() as opened:
+        yield opened
+
+
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., LocalServer]]:
     """Start a server on the loopback interface that gives these answers to the path /page, one after the other."""

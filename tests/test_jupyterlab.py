@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import pytest
-from browser import open_browser
 
 ROOT = Path(__file__).parent.parent
 _STARTUP_SECONDS = 90
@@ -122,12 +121,6 @@ class OpenNotebook:
 
     def n_failed_cells(self):
         return self.page.locator('.jp-RenderedText[data-mime-type="application/vnd.jupyter.error"]').count()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with open_browser() as opened:
-        yield opened
 
 
 def notebooks_with_sliders():

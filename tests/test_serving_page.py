@@ -4,17 +4,10 @@ import json
 import threading
 
 import pytest
-from browser import open_browser
 from chat_page import CHAT, EXAMPLES, PHONE, QUESTION, answers, ask, expected, finished, pages, refuse, user
 from served_model import CONTEXT, eventually, running
 
 from minillm_lib.serving.batch import Batch
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with open_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

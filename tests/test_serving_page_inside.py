@@ -3,15 +3,8 @@
 import math
 
 import pytest
-from browser import open_browser
 from chat_page import EXAMPLES, PHONE, QUESTION, ask, finished, pages, user
 from served_model import CONTEXT, running, tiny_model
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with open_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import numpy as np
 import pyLDAvis
 import pyLDAvis.urls
 import pytest
-from browser import open_browser, visit
+from browser import visit
 from known_model import known_model
 from scipy.spatial.distance import jensenshannon, pdist
 from scipy.stats import entropy
@@ -216,12 +216,6 @@ def test_the_frame_shows_its_page_and_does_not_print_it():
     [(tag, attributes)] = _Elements(frame._repr_html_()).found
     assert (tag, attributes["srcdoc"]) == ("iframe", pyldavis_html(prepared, visid="seen"))
     assert len(repr(frame)) < 100
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with open_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import open_browser, visit
+from browser import visit
 from known_model import known_model
 from selectolax.lexbor import LexborHTMLParser
 
@@ -71,12 +71,6 @@ def neurips():
 @pytest.fixture(scope="module")
 def report(neurips, tmp_path_factory) -> Path:
     return write_lda_report(tmp_path_factory.mktemp("report") / "report.html", *neurips, seconds=1.5)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with open_browser() as browser:
-        yield browser
 
 
 @pytest.mark.parametrize("offline", [False, True])

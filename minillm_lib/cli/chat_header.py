@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from minillm_lib.corpora.conversations import Language
+from minillm_lib.corpora.conversations import LANGUAGES
 from minillm_lib.corpora.faq import faq_questions
 from minillm_lib.io.repository import REPOSITORY
 from minillm_lib.model.decoder import MiniLLM
@@ -29,8 +29,8 @@ def header(model: MiniLLM, *, fresh: bool) -> Iterator[str]:
     )
     if is_course_model(model):
         yield "It was trained on questions about this course, in English and Chinese, and can be wrong. For example:"
-        yield f"  {'  '.join(_examples('en'))}"
-        yield f"  {'  '.join(_examples('zh'))}"
+        for examples in course_examples(EXAMPLES).values():
+            yield f"  {'  '.join(examples)}"
     if fresh:
         yield "It cannot carry a conversation: each message starts afresh."
     yield "/help lists the commands, Ctrl-C stops an answer, Ctrl-D ends the conversation."
@@ -42,6 +42,7 @@ def is_course_model(model: MiniLLM) -> bool:
     return model.source is not None and model.source.resolve() == shipped.resolve()
 
 
-def _examples(language: Language) -> list[str]:
-    first = {question.id: question.phrasings[0] for question in faq_questions(language)}
-    return [first[each] for each in EXAMPLES]
+def course_examples(ids: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Return questions of the course's FAQ in their first wording, by language."""
+    first = {(each.language, each.id): each.phrasings[0] for each in faq_questions()}
+    return {language: [first[language, each] for each in ids] for language in LANGUAGES}

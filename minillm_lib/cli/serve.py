@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 serve_app = typer.Typer()
 
 _SHIPPED_NAME = "minillm-26m-chat"
-_EXAMPLES = ("lda-what", "attention-what", "tok-what")
+_EXAMPLES = ("attention-what", "lda-what", "tok-what")
 
 
 @serve_app.command()
@@ -51,16 +51,17 @@ def serve(
     device: Device = None,
 ) -> None:
     """Serve a model in the browser, and to other programs as OpenAI's API does."""
+    from minillm_lib.cli.chat_header import course_examples, is_course_model
     from minillm_lib.serving.app import Service
     from minillm_lib.serving.server import check_reach, serve as serve_model
 
     check_reach(host, api_key)
     path = ckpt or own_or_shipped("chat")
     model = load_model(path, "chat", device)
-    is_shipped = _is_shipped(path)
+    is_shipped = is_course_model(model)
     service = Service(
         name=name or (_SHIPPED_NAME if is_shipped else path.resolve().stem),
-        examples=_examples() if is_shipped else {},
+        examples=course_examples(_EXAMPLES) if is_shipped else {},
         api_key=api_key,
     )
     _warn_of_a_base_model(model)
@@ -74,28 +75,11 @@ def serve(
     say("The server has stopped.")
 
 
-def _is_shipped(path: Path) -> bool:
-    from minillm_lib.io.repository import REPOSITORY
-
-    return path.resolve() == (REPOSITORY / "results" / "26m" / "chat").resolve()
-
-
-def _examples() -> dict[str, list[str]]:
-    """Return some questions that the shipped model was trained to answer, by language."""
-    from minillm_lib.corpora.conversations import LANGUAGES
-    from minillm_lib.corpora.faq import faq_questions
-
-    return {
-        language: [each.phrasings[0] for each in faq_questions(language) if each.id in _EXAMPLES]
-        for language in LANGUAGES
-    }
-
-
 def _warn_of_a_base_model(model: MiniLLM) -> None:
-    from minillm_lib.generation.turns import takes_turns
+    from minillm_lib.generation.turns import is_fine_tuned
 
-    is_known = model.stage is not None or model.tokenizer is None
-    if model.stage == "pretrain" or not (is_known or takes_turns(model)):
+    may_be_told = model.stage is not None or model.tokenizer is not None
+    if may_be_told and not is_fine_tuned(model):
         notes.print(
             "warning: this model was not fine-tuned on conversations: /v1/chat/completions will not answer, but "
             "continue texts, as /v1/completions does; minillm sft trains it to answer",

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from minillm_lib.corpora.conversations import LANGUAGES, Conversation, Language, Turn
-from minillm_lib.corpora.faq import SPLITS, FaqQuestion, faq_questions, written_dialogues
+from minillm_lib.corpora.faq import FaqQuestion, check_split, faq_questions, written_dialogues
 from minillm_lib.corpora.follow_ups import FOLLOW_UPS
 from minillm_lib.corpora.out_of_scope import load_out_of_scope
 
@@ -66,14 +66,14 @@ def load_course_dialogues(
     >>> len(load_course_dialogues("test", "en", copies=1)[0].turns) in (4, 6, 8)
     True
     """
-    if split not in SPLITS:
-        raise ValueError(f"split is {split!r}; allowed are {', '.join(map(repr, SPLITS))}")
+    check_split(split)
     if copies < 1:
         raise ValueError(f"copies is {copies}; it must be at least 1")
     composer = _Composer(topics, held_out=split == "test", rng=random.Random(f"{seed} {split}"))
+    questions = faq_questions(language, topics)
     composed: list[Conversation] = []
     for _ in range(copies):
-        for question in faq_questions(language, topics):
+        for question in questions:
             composed.append(composer.dialogue(question))
             if split == "train":
                 composed += composer.at_once(question)
@@ -94,8 +94,12 @@ class _Composer:
 
     def __init__(self, topics: Collection[str] | None, held_out: bool, rng: random.Random) -> None:
         self._held_out, self._rng = held_out, rng
-        self._faq = {own: faq_questions(own, topics) for own in LANGUAGES}
-        self._by_id = {own: {each.id: each for each in faq_questions(own)} for own in LANGUAGES}
+        every = faq_questions()
+        self._by_id = {own: {each.id: each for each in every if each.language == own} for own in LANGUAGES}
+        self._faq = {
+            own: [each for each in self._by_id[own].values() if topics is None or each.topic in topics]
+            for own in LANGUAGES
+        }
         split: Literal["train", "test"] = "test" if held_out else "train"
         self._declined = {own: load_out_of_scope(split, own) for own in LANGUAGES}
 

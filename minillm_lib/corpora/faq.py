@@ -146,7 +146,7 @@ def load_course_faq(
     ValueError
         If the split, the language or a topic is unknown.
     """
-    _check("split", split, SPLITS)
+    check_split(split)
     is_test = split == "test"
     return [
         Conversation.of(
@@ -162,7 +162,15 @@ def written_dialogues(language: Language | None = None) -> list[Conversation]:
 
     ``meta`` is as in :func:`load_course_faq`, with ``"multi_turn"`` as the topic.
     """
-    return list(_multi_turn(language))
+    return [
+        Conversation(
+            tuple(Turn(turn["role"], turn["content"]) for turn in row["conversations"]),
+            SOURCE,
+            _meta(row["id"], "multi_turn", row["language"], False),
+        )
+        for row in _rows(multi_turn=True)
+        if language in (None, row["language"])
+    ]
 
 
 def reword(conversations: Iterable[Conversation], copies: int, seed: int = 0) -> list[Conversation]:
@@ -204,13 +212,6 @@ def reword(conversations: Iterable[Conversation], copies: int, seed: int = 0) ->
     return reworded
 
 
-def _multi_turn(language: Language | None) -> Iterator[Conversation]:
-    for row in _rows(multi_turn=True):
-        if language in (None, row["language"]):
-            turns = tuple(Turn(turn["role"], turn["content"]) for turn in row["conversations"])
-            yield Conversation(turns, SOURCE, _meta(row["id"], "multi_turn", row["language"], False))
-
-
 def _meta(question_id: str, topic: str, language: Language, held_out: bool) -> dict[str, Any]:
     return {"id": question_id, "topic": topic, "language": language, "held_out": held_out}
 
@@ -219,6 +220,11 @@ def _rows(*, multi_turn: bool) -> Iterator[dict[str, Any]]:
     for path in sorted(_FOLDER.glob("*.jsonl")):
         if path.name.startswith(_MULTI_TURN) == multi_turn:
             yield from map(json.loads, path.read_bytes().splitlines())
+
+
+def check_split(split: str) -> None:
+    """Raise a ValueError unless the split is one of :data:`SPLITS`."""
+    _check("split", split, SPLITS)
 
 
 def _check(name: str, value: object, allowed: tuple[object, ...]) -> None:

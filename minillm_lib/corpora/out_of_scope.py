@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from minillm_lib.corpora.conversations import LANGUAGES, Conversation, Language
+from minillm_lib.corpora.faq import check_split
 from minillm_lib.corpora.follow_ups import FOLLOW_UPS
 
 SOURCE = "out-of-scope"
-SPLITS = ("train", "test")
 DECLINES: Mapping[Language, str] = {
     "en": "I only know this course: topic models, language models, and how to use its notebooks and its package. "
     "Please ask me about those.",
@@ -66,13 +66,13 @@ def load_out_of_scope(
     >>> load_out_of_scope("test", "en")[0].turns[1].content[:23]
     'I only know this course'
     """
-    if split not in SPLITS:
-        raise ValueError(f"split is {split!r}; allowed are {', '.join(map(repr, SPLITS))}")
+    check_split(split)
     if language not in (None, *LANGUAGES):
         raise ValueError(f"language is {language!r}; allowed are {', '.join(map(repr, LANGUAGES))} and None")
     held_out = split == "test"
     found: dict[str, Conversation] = {}
-    for row in _rows():
+    rows = [row for row in _every_row() if "decline" not in row]
+    for row in rows:
         if language not in (None, row["language"]) or (held_out and row["language"] not in LANGUAGES):
             continue
         rng = random.Random(f"{seed} {row.get('frame')}")
@@ -85,7 +85,7 @@ def load_out_of_scope(
                     found.setdefault(question, _declined(question, own, "nothing to follow", held_out))
             for question in _nonsense(own, n_nonsense, random.Random(f"{seed} {own}")):
                 found.setdefault(question, _declined(question, own, "nonsense", held_out))
-        kept_back = {_letters(row["question"]) for row in _rows() if row.get("held_out")} - {""}
+        kept_back = {_letters(row["question"]) for row in rows if row.get("held_out")} - {""}
         return [each for question, each in found.items() if _letters(question) not in kept_back]
     return list(found.values())
 
@@ -114,10 +114,6 @@ def all_declines() -> Mapping[str, str]:
 def _declined(question: str, language: str, category: str, held_out: bool) -> Conversation:
     meta = {"language": language, "category": category, "held_out": held_out}
     return Conversation.of(question, decline_in(language), SOURCE, meta)
-
-
-def _rows() -> Iterator[dict[str, Any]]:
-    return (row for row in _every_row() if "decline" not in row)
 
 
 def _every_row() -> Iterator[dict[str, Any]]:

@@ -39,11 +39,6 @@ class Reference:
     name: str
     text: str
 
-    @property
-    def is_decline(self) -> bool:
-        """Whether the model says that it does not know."""
-        return self.name.startswith("decline@")
-
 
 @dataclass(frozen=True, slots=True)
 class CheckedReply:
@@ -117,7 +112,6 @@ def check_honesty(
     known = references()
     nearest = NearestText([each.text for each in known])
     tokenizer = tokenizer_of(model)
-    checked: list[CheckedReply] = []
     # dialogues of similar length together, so that a batch has little padding
     order = sorted(range(len(dialogues)), key=lambda index: len(dialogues[index].turns[0].question))
     replies: dict[int, list[CheckedReply]] = {index: [] for index in order}
@@ -145,6 +139,4 @@ def check_honesty(
                     bar.update()
                     if on_reply is not None:
                         on_reply(replies[index][-1])
-    for index in range(len(dialogues)):
-        checked += replies[index]
-    return checked
+    return [reply for index in range(len(dialogues)) for reply in replies[index]]
