@@ -210,9 +210,13 @@ def test_the_chat_streams_its_answer_and_the_distribution_follows_the_sliders(br
     assert notebook.errors == []
 
 
+# The conversation is one widget, with a block per message and per notice: the latest question and the reply below it.
 COLLECT_REPLIES = """() => {
-    const answer = [...document.querySelectorAll('.jupyter-widgets .widget-html-content')].pop();
+    const log = [...document.querySelectorAll('.jupyter-widgets .widget-html-content')].pop();
     window.replies = [];
-    new MutationObserver(() => window.replies.push(answer.innerText))
-        .observe(answer, {childList: true, subtree: true, characterData: true});
+    new MutationObserver(() => {
+        const blocks = [...log.querySelectorAll(':scope > div > div')];
+        const question = blocks.findLastIndex(block => block.querySelector('b'));
+        window.replies.push(blocks.slice(question, question + 2).map(block => block.innerText).join('\\n'));
+    }).observe(log, {childList: true, subtree: true, characterData: true});
 }"""
