@@ -108,6 +108,31 @@ def test_scores_are_the_log_probabilities_of_the_model():
         ) or "\ufffd" in model.tokenizer.decode(ids[: place + 1])
 
 
+def test_in_bfloat16_scores_are_those_of_float32_to_its_digits():
+    model, prompts = tiny_model(), [[30, 31], [40], [50, 51, 52]]
+    tokenizer = model.tokenizer
+    batch = Batch(model, bf16=True)
+    texts = [  # the last one ends alone, on the fast path
+        ServedText(model, prompt, SamplingConfig(temperature=0, max_new_tokens=length), n_alternatives=2)
+        for prompt, length in zip(prompts, (3, 6, 20), strict=True)
+    ]
+    scores = {id(text): [] for text in texts}
+    updates = batch.add(texts)
+    while updates:
+        for text, update in updates:
+            scores[id(text)] += update.scores
+        updates = batch.step() if batch.texts else []
+    assert model.tokenizer is tokenizer and model.embed_tokens.weight.dtype == torch.float32
+    for text, prompt in zip(texts, prompts, strict=True):
+        with torch.inference_mode():
+            log_p = model(torch.tensor([prompt + text.generation.ids]))[0].log_softmax(-1)
+        differences = [
+            each.log_probability - float(log_p[place, each.token])
+            for place, each in enumerate(scores[id(text)], start=len(prompt) - 1)
+        ]
+        assert 1e-5 < max(map(abs, differences)) < 0.05
+
+
 def test_a_text_that_is_given_up_leaves_the_others_as_they_are():
     model, sampling = tiny_model(), SamplingConfig(temperature=0, max_new_tokens=40)
     prompts = [[30, 31], [40], [50, 51, 52]]

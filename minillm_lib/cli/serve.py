@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -48,6 +48,14 @@ def serve(
     max_queue: Annotated[
         int, typer.Option(min=0, help="The most texts that wait; more are refused with the status 429.")
     ] = 128,
+    precision: Annotated[
+        Literal["auto", "float32", "bf16"],
+        typer.Option(
+            help="The numbers in which texts that are written together are computed. bf16 is faster where the "
+            "processor has instructions for it, which auto finds out; a text that is alone is computed in float32, so "
+            "that with bf16 the same request may get other words in company.",
+        ),
+    ] = "auto",
     device: Device = None,
 ) -> None:
     """Serve a model in the browser, and to other programs as OpenAI's API does."""
@@ -70,7 +78,14 @@ def serve(
         _announce(address, service.name, path, api_key is not None)
 
     serve_model(
-        model, service, host=host, port=port, max_batch=max_batch, max_queue=max_queue, on_start=announce
+        model,
+        service,
+        host=host,
+        port=port,
+        max_batch=max_batch,
+        max_queue=max_queue,
+        precision=precision,
+        on_start=announce,
     )
     say("The server has stopped.")
 

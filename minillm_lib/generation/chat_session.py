@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
@@ -14,9 +13,6 @@ from minillm_lib.generation.streaming import TextStream
 from minillm_lib.model.decoder import MiniLLM
 
 Message = Mapping[str, str]
-
-N_CONFIDENCE_TOKENS = 12
-"""How many tokens at the beginning of a reply its confidence is about."""
 
 _GREEDY = SamplingConfig(temperature=0.0)
 _DOUBTS = {
@@ -118,13 +114,11 @@ class ChatSession:
 
     @property
     def confidence(self) -> float | None:
-        """How probable the latest reply's first 12 tokens were, from 0 to 1; ``None`` if it has no token yet.
+        """How probable the beginning of the latest reply was; ``None`` if it has no token yet.
 
-        This is the geometric mean of their probabilities as the model gave them: at temperature 1, before any
-        truncation or penalty.
+        See :attr:`Generation.confidence <minillm_lib.generation.decoding.Generation.confidence>`.
         """
-        log_probs = [] if self._reply is None else self._reply.generation.log_probs[:N_CONFIDENCE_TOKENS]
-        return math.exp(sum(log_probs) / len(log_probs)) if log_probs else None
+        return None if self._reply is None else self._reply.generation.confidence
 
     @property
     def is_sure(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.tokenizer import MODEL_FILE, Tokenizer
 
 FinishReason = Literal["stop", "stop_string", "length", "context"]
+N_CONFIDENCE_TOKENS = 12
+"""How many tokens at the beginning of a text its confidence is about."""
 
 
 @dataclass
@@ -42,6 +45,15 @@ class Generation:
     finish_reason: FinishReason | None = None
     text: str = ""
     log_probs: list[float] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def confidence(self) -> float | None:
+        """How probable the first ``N_CONFIDENCE_TOKENS`` tokens were, from 0 to 1; ``None`` if there is none yet.
+
+        This is the geometric mean of their probabilities as the model gave them.
+        """
+        log_probs = self.log_probs[:N_CONFIDENCE_TOKENS]
+        return math.exp(sum(log_probs) / len(log_probs)) if log_probs else None
 
 
 def generate(

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from minillm_lib.generation.chat_session import N_CONFIDENCE_TOKENS
-from minillm_lib.generation.decoding import tokenizer_of
+from minillm_lib.generation.decoding import N_CONFIDENCE_TOKENS, tokenizer_of
 from minillm_lib.generation.sampling import SamplingConfig
+from minillm_lib.generation.turns import is_fine_tuned
 from minillm_lib.io.optional import optional_imports
 from minillm_lib.serving.answering import ClientGoneError, in_our_shape, make_texts, respond, unless_gone
 from minillm_lib.serving.engine import Engine, EngineError, QueueFullError, StoppingError
@@ -62,11 +62,12 @@ def make_app(engine: Engine, service: Service) -> App:
     Parameters
     ----------
     engine
-        It must have been started.
+        Of a model with a tokenizer. It must have been started.
     """
     app = FastAPI(title="minillm", docs_url=None, redoc_url=None)  # their pages load scripts from elsewhere
     _add_errors(app)
     model = engine.model
+    answers = is_fine_tuned(model)
 
     @app.get("/health")
     async def health() -> Response:
@@ -88,6 +89,7 @@ def make_app(engine: Engine, service: Service) -> App:
             "n_layers": model.config.n_layers,
             "n_heads": model.config.n_heads,
             "vocab_size": model.n_ids,
+            "takes_turns": answers,
             "carries_history": not model.chat_defaults.fresh,
             "not_sure_below": model.chat_defaults.not_sure_below,
             "languages": list(service.examples),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -25,9 +26,9 @@ class Batch:
 
     The layers compute all texts at once, and so read the weights once for all of them. A text that is alone takes the
     fast path, if there is one for the model; the two differ in rounding only. What the other texts are, and when they
-    come and go, has no influence on a text but through the order of sums in products of matrices of another size:
-    logits differ in the last digits, and a text differs only where two tokens are as likely to within that, or where a
-    uniform number falls that close to the border between two tokens.
+    come and go, has no influence on a text but through rounding: in float32, logits differ in the last digits, and a
+    text differs only where two tokens are as likely to within that, or where a uniform number falls that close to the
+    border between two tokens. In bfloat16, the logits of texts that are written together differ in the third digit.
 
     Parameters
     ----------
@@ -35,6 +36,9 @@ class Batch:
         A model with a tokenizer, in eval mode. No other thread may use it at the same time.
     fast
         Whether a text that is alone may take the fast path.
+    bf16
+        Whether the layers compute in bfloat16, with a copy of the model, which takes half the memory of a float32
+        model again. The logits are computed in the model's own type.
 
     Attributes
     ----------
@@ -42,9 +46,10 @@ class Batch:
         The texts that are being written.
     """
 
-    def __init__(self, model: MiniLLM, *, fast: bool = True) -> None:
+    def __init__(self, model: MiniLLM, *, fast: bool = True, bf16: bool = False) -> None:
         self.model, self.texts = model, list[ServedText]()
-        weight = model.embed_tokens.weight
+        self._layers = _in_bfloat16(model) if bf16 else model
+        weight = self._layers.embed_tokens.weight
         self._cache = ChangingCache(model.config, device=weight.device, dtype=weight.dtype)
         self._may_be_fast, self._is_alone = fast, False
         self._alone: tuple[FastDecoder, KVCache] | None = None  # holds the text's past while _is_alone
@@ -53,8 +58,8 @@ class Batch:
     def add(self, texts: Sequence[ServedText]) -> Updates:
         """Read prompts together, and write the first token of each text."""
         input_ids, mask = pad_left([text.prompt for text in texts], self.model.device)
-        prompts = self.model.new_cache(*input_ids.shape)
-        hidden = self.model.hidden_states(input_ids, attention_mask=mask, cache=prompts)
+        prompts = self._layers.new_cache(*input_ids.shape)
+        hidden = self._layers.hidden_states(input_ids, attention_mask=mask, cache=prompts)
         for text, states in zip(texts, hidden, strict=True):
             if text.with_prompt:
                 text.prompt_scores = self._prompt_scores(text, states[-len(text.prompt) :])
@@ -72,7 +77,7 @@ class Batch:
         if len(self.texts) == 1 and (decode := self._fast_decoder()) is not None:
             return self._advance(self.texts, decode(self.texts[0].last_token))
         tokens = torch.tensor([[text.last_token] for text in self.texts], device=self.model.device)
-        hidden = self.model.hidden_states(tokens, cache=self._cache)
+        hidden = self._layers.hidden_states(tokens, cache=self._cache)
         return self._advance(self.texts, self._logits(hidden[:, -1]))
 
     @torch.inference_mode()
@@ -94,7 +99,8 @@ class Batch:
         self._is_alone = False
 
     def _logits(self, hidden: Tensor) -> Tensor:
-        return linear(hidden, self.model.output_weight).float()
+        weight = self.model.output_weight
+        return linear(hidden.to(weight.dtype), weight).float()
 
     def _advance(self, texts: Sequence[ServedText], logits: Tensor) -> Updates:
         """Choose a token of each text from its logits, ``(texts, vocab)``."""
@@ -155,6 +161,11 @@ class Batch:
             ):
                 scores.append(TokenScore(token, starts[place], float(row[token]), best))
         return scores
+
+
+def _in_bfloat16(model: MiniLLM) -> MiniLLM:
+    """Return a copy of a model in bfloat16, with the same tokenizer."""
+    return copy.deepcopy(model, {id(model.tokenizer): model.tokenizer}).to(torch.bfloat16)
 
 
 def choose(texts: Sequence[ServedText], logits: Tensor) -> list[int]:

@@ -101,8 +101,8 @@ class Engine:
         The most texts that are decoded together.
     max_queue
         The most texts that wait for a place in the batch.
-    fast
-        Whether a text that is alone may take the fast path.
+    fast, bf16
+        As in :class:`~minillm_lib.serving.batch.Batch`.
 
     Attributes
     ----------
@@ -111,11 +111,17 @@ class Engine:
     """
 
     def __init__(
-        self, model: MiniLLM, *, max_batch: int = 32, max_queue: int = 128, fast: bool = True
+        self,
+        model: MiniLLM,
+        *,
+        max_batch: int = 32,
+        max_queue: int = 128,
+        fast: bool = True,
+        bf16: bool = False,
     ) -> None:
         self.model, self.max_batch, self.max_queue = model, max_batch, max_queue
         self.is_stopping = False
-        self._batch = Batch(model, fast=fast)
+        self._batch = Batch(model, fast=fast, bf16=bf16)
         self._waiting: deque[ServedText] = deque()
         self._jobs: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._submissions: dict[int, Submission] = {}  # by the id of each text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -171,12 +170,8 @@ class ServedText:
 
     @property
     def confidence(self) -> float | None:
-        """The geometric mean of the probabilities of the first ``n_log_probs`` tokens; ``None`` if there are none.
-
-        It is that of :class:`~minillm_lib.generation.chat_session.ChatSession`.
-        """
-        noted = self.generation.log_probs[: self.n_log_probs]
-        return math.exp(sum(noted) / len(noted)) if noted else None
+        """That of ``generation``, if log probabilities are noted for it."""
+        return self.generation.confidence if self.n_log_probs else None
 
     @property
     def last_token(self) -> int:

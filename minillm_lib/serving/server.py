@@ -9,10 +9,14 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
+
+import torch
 
 from minillm_lib.io.optional import optional_imports
 from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.model.devices import has_bf16_instructions
+from minillm_lib.model.quantization import is_quantized
 from minillm_lib.serving.app import Service, make_app
 from minillm_lib.serving.engine import Engine
 from minillm_lib.serving.protection import is_loopback
@@ -151,6 +155,7 @@ def serve(
     port: int = 8000,
     max_batch: int = 32,
     max_queue: int = 128,
+    precision: Literal["auto", "float32", "bf16"] = "auto",
     on_start: Callable[[str], Any] | None = None,
 ) -> None:
     """Serve a model until Ctrl-C or SIGTERM; answers that have begun are finished, within some seconds.
@@ -165,26 +170,42 @@ def serve(
         Where to listen; port 0 takes a free one.
     max_batch, max_queue
         As in :class:`~minillm_lib.serving.engine.Engine`.
+    precision
+        In what texts that are written together are computed; ``"float32"`` is whatever type the model has, and
+        ``"auto"`` what :func:`computes_in_bf16` finds to be faster.
     on_start
         Called with the address when the server is ready.
 
     Raises
     ------
     ValueError
-        If the model has no tokenizer, ``host`` needs a key and there is none, or the port is in use.
+        If the model has no tokenizer, ``host`` needs a key and there is none, the port is in use, or a model with
+        weights in 8 bits is to be computed in bfloat16.
     """
     from dataclasses import replace
 
     check_reach(host, service.api_key)
+    if precision == "bf16" and is_quantized(model):
+        raise ValueError(
+            "the weights of this model are in 8 bits, which are not computed in bf16; allowed: auto, float32"
+        )
     if model.tokenizer is None:
         raise ValueError("this checkpoint has no tokenizer, without which no text can be served")
     with listen(host, port) as listener:
-        engine = Engine(model, max_batch=max_batch, max_queue=max_queue)
+        bf16 = precision == "bf16" or (precision == "auto" and computes_in_bf16(model))
+        engine = Engine(model, max_batch=max_batch, max_queue=max_queue, bf16=bf16)
         engine.start()
         server = Server(engine, replace(service, is_local=is_loopback(host)), listener)
         if on_start is not None:
             on_start(address(host, listener))
         asyncio.run(server.serve())
+
+
+def computes_in_bf16(model: MiniLLM) -> bool:
+    """Return whether a float32 model is served faster in bfloat16: on a CPU with instructions for it."""
+    weight = model.embed_tokens.weight
+    is_float32 = weight.dtype == torch.float32 and not is_quantized(model)
+    return is_float32 and weight.device.type == "cpu" and has_bf16_instructions()
 
 
 def address(host: str, listener: socket.socket) -> str:
