@@ -1,12 +1,12 @@
 """Find out whether a chat model is right about the course, declines the rest, and carries a conversation.
 
-    python benchmarks/honesty.py [--ckpt results/26m/chat] [--output results/26m/honesty.json]
+    python benchmarks/honesty.py [--ckpt results/26m/chat] [--only "in scope"] [--output results/26m/honesty.json]
 
-The questions were written apart from the training data, by authors who had not seen it, in free words: 220 about the
-course and 220 about other things in each language, 40 in other languages, and 70 dialogues of three turns in each
-language. A reply is right if the nearest of all references is one that the question accepts (by
-minillm_lib/generation/honesty.py). With --own, the held-out wordings of the training sources are asked instead, by
-which the recipe was chosen. Every reply is in the record, for a person to read.
+Three sets of questions were written apart from the training data, by authors who had not seen it, in free words: 220
+about the course and 220 about other things in each language, 40 in other languages, and 70 dialogues of three turns in
+each language. Two further sets are the held-out wordings of the training sources, which have the same authors as those
+that were trained on; by these the recipe was chosen. A reply is right if the nearest of all references is one that the
+question accepts (by minillm_lib/generation/honesty.py). Every reply is in the record, for a person to read.
 """
 
 from __future__ import annotations
@@ -42,14 +42,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--ckpt", type=Path, default=ROOT / "results" / "26m" / "chat")
-    parser.add_argument(
-        "--own", action="store_true", help="ask the held-out wordings of the training sources"
-    )
+    parser.add_argument("--only", choices=SETS, action="append", help="a set to ask; by default all of them")
     parser.add_argument("--every", type=int, default=1, help="ask only every so-manyth question")
     parser.add_argument("--output", type=Path, help="where the record goes; by default it is only printed")
     arguments = parser.parse_args()
     model = MiniLLM.load_from_checkpoint(arguments.ckpt, dtype=torch.float32)
-    sets = _own() if arguments.own else _free()
+    sets = {name: SETS[name]() for name in arguments.only or SETS}
     record: dict[str, Any] = {"figures": {}, "replies": []}
     start = time.perf_counter()
     for name, dialogues in sets.items():
@@ -63,21 +61,16 @@ def main() -> None:
         print(f"written to {arguments.output}")
 
 
-def _free() -> dict[str, list[FreeDialogue]]:
-    return {
-        "in scope": free_questions(),
-        "out of scope": free_out_of_scope(),
-        "dialogues": free_dialogues(),
-    }
-
-
-def _own() -> dict[str, list[FreeDialogue]]:
-    asked = [
+def _held_out_wordings() -> list[FreeDialogue]:
+    return [
         FreeDialogue(each.language, (FreeTurn(text, "new", "", (f"{each.id}@{each.language}",)),), each.topic)
         for each in faq_questions()
         for text in each.held_out
     ]
-    declined = [
+
+
+def _held_out_others() -> list[FreeDialogue]:
+    return [
         FreeDialogue(
             each.meta["language"],
             (FreeTurn(each.turns[0].content, "out_of_scope", "", (f"decline@{each.meta['language']}",)),),
@@ -85,7 +78,15 @@ def _own() -> dict[str, list[FreeDialogue]]:
         )
         for each in load_out_of_scope("test")
     ]
-    return {"in scope": asked, "out of scope": declined}
+
+
+SETS = {
+    "in scope": free_questions,
+    "out of scope": free_out_of_scope,
+    "dialogues": free_dialogues,
+    "held-out wordings": _held_out_wordings,
+    "held-out others": _held_out_others,
+}
 
 
 def _as_json(name: str, each: CheckedReply) -> dict[str, Any]:
@@ -96,6 +97,7 @@ def _as_json(name: str, each: CheckedReply) -> dict[str, Any]:
         "kind": each.turn.kind,
         "asked": each.turn.question,
         "reply": each.reply,
+        "confidence": round(each.confidence, 3),
         "says": each.reference,
         "is_right": each.is_right,
     }
@@ -127,11 +129,11 @@ def _share(values: Sequence[bool]) -> float:
 
 
 def _print(figures: dict[str, dict[str, dict[str, float | int]]]) -> None:
-    print(f"{'':14}{'language':10}{'asked':>7}{'right':>8}{'declined':>10}{'broken':>8}")
+    print(f"{'':18}{'language':10}{'asked':>7}{'right':>8}{'declined':>10}{'broken':>8}")
     for name, by_language in figures.items():
         for language, own in by_language.items():
             shares = f"{own['right']:8.1%}{own['declined']:10.1%}{own['broken']:8.1%}"
-            print(f"{name:14}{language:10}{own['asked']:7}{shares}")
+            print(f"{name:18}{language:10}{own['asked']:7}{shares}")
 
 
 if __name__ == "__main__":

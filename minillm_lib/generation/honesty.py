@@ -42,12 +42,13 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class CheckedReply:
-    """A reply, and the name of the reference that it says (``"broken"`` if none)."""
+    """A reply, its confidence, and the name of the reference that it says (``"broken"`` if none)."""
 
     dialogue: FreeDialogue
     turn: FreeTurn
     turn_index: int
     reply: str
+    confidence: float
     reference: str
 
     @property
@@ -130,12 +131,14 @@ def check_honesty(
                     for index in asked
                 ]
                 for index, generation in zip(asked, generate(model, prompts, sampling), strict=True):
-                    text = generation.text
+                    text, confidence = generation.text, generation.confidence or 0.0
                     messages[index].append({"role": "assistant", "content": text})
                     best, similarity = nearest.of(text)
                     said = known[best].name if similarity >= _LEAST_SIMILARITY else BROKEN
                     turn = dialogues[index].turns[turn_index]
-                    replies[index].append(CheckedReply(dialogues[index], turn, turn_index, text, said))
+                    replies[index].append(
+                        CheckedReply(dialogues[index], turn, turn_index, text, confidence, said)
+                    )
                     bar.update()
                     if on_reply is not None:
                         on_reply(replies[index][-1])
