@@ -192,7 +192,6 @@ def test_transformers_give_the_same_likelihoods(folder):
 
 
 def test_the_harness_own_model_gives_the_same(folder):
-    pytest.importorskip("accelerate", reason="lm_eval's hf needs it")
     from lm_eval.models.huggingface import HFLM
 
     theirs = HFLM(

@@ -196,7 +196,6 @@ def test_an_architecture_of_others_is_left_to_transformers_and_a_missing_package
 
 
 def test_an_architecture_of_others_is_evaluated(tmp_path):
-    pytest.importorskip("accelerate", reason="lm_eval's hf needs it")
     from transformers import GPT2Config, GPT2LMHeadModel
 
     torch.manual_seed(0)
