@@ -7,6 +7,9 @@ about the course and 220 about other things in each language, 40 in other langua
 each language. Two further sets are the held-out wordings of the training sources, which have the same authors as those
 that were trained on; by these the recipe was chosen. A reply is right if the nearest of all references is one that the
 question accepts (by minillm_lib/generation/honesty.py). Every reply is in the record, for a person to read.
+
+If the last two sets are asked, they also give the confidence below which ``minillm chat`` should say that it is not
+sure: the highest one, in hundredths, at which at least half of the replies below it are wrong.
 """
 
 from __future__ import annotations
@@ -55,7 +58,11 @@ def main() -> None:
         record["replies"] += [_as_json(name, each) for each in replies]
         record["figures"][name] = _figures(name, replies)
     record["seconds"] = round(time.perf_counter() - start, 1)
+    record["not_sure_below"] = threshold = _threshold(record["replies"])
     _print(record["figures"])
+    if threshold is not None:
+        record["doubted"] = {name: _doubted(name, record["replies"], threshold) for name in sets}
+        _print_doubted(record["doubted"], threshold)
     if arguments.output:
         write_atomically(arguments.output, (json.dumps(record, ensure_ascii=False, indent=1) + "\n").encode())
         print(f"written to {arguments.output}")
@@ -124,6 +131,29 @@ def _figures(name: str, replies: Sequence[CheckedReply]) -> dict[str, dict[str, 
     return figures
 
 
+def _threshold(replies: Sequence[dict[str, Any]]) -> float | None:
+    """Return the confidence below which a reply is doubtful, from the sets by which the recipe was chosen."""
+    known = [each for each in replies if each["set"] in ("held-out wordings", "held-out others")]
+    for hundredths in range(100, 0, -1):
+        doubtful = [each["is_right"] for each in known if each["confidence"] < hundredths / 100]
+        if doubtful and sum(doubtful) <= len(doubtful) / 2:
+            return hundredths / 100
+    return None
+
+
+def _doubted(name: str, replies: Sequence[dict[str, Any]], threshold: float) -> dict[str, float]:
+    """Return which share of the right and of the wrong replies of a set has a confidence below the threshold."""
+    shares = {}
+    for kind, is_right in (("right", True), ("wrong", False)):
+        own = [
+            each["confidence"] < threshold
+            for each in replies
+            if each["set"] == name and each["is_right"] == is_right
+        ]
+        shares[kind] = _share(own) if own else 0.0
+    return shares
+
+
 def _share(values: Sequence[bool]) -> float:
     return round(sum(values) / len(values), 4)
 
@@ -134,6 +164,12 @@ def _print(figures: dict[str, dict[str, dict[str, float | int]]]) -> None:
         for language, own in by_language.items():
             shares = f"{own['right']:8.1%}{own['declined']:10.1%}{own['broken']:8.1%}"
             print(f"{name:18}{language:10}{own['asked']:7}{shares}")
+
+
+def _print_doubted(doubted: dict[str, dict[str, float]], threshold: float) -> None:
+    print(f"\nshare of replies with a confidence below {threshold}:")
+    for name, own in doubted.items():
+        print(f"{name:18}{own['right']:8.1%} of the right ones{own['wrong']:8.1%} of the wrong ones")
 
 
 if __name__ == "__main__":
