@@ -26,6 +26,7 @@
 import copy
 import dataclasses
 import random
+import re
 
 import matplotlib.pyplot as plt
 import torch
@@ -343,15 +344,20 @@ check.fill_rows(fill_rows)
 # ## 5 · Fine-tuning
 #
 # The model is small, so it gets an easy task: from each of the 18 subjects of `course-faq` the question whose answer has
-# the shortest first sentence, and only that sentence. Each question can be asked in more than thirty ways. We train on
-# seven; **two are held out** of all training. So we can tell answers learnt by heart from questions understood.
+# the shortest first sentence of at least forty characters, and only that sentence. Each question can be asked in more than
+# thirty ways. We train on seven; **two are held out** of all training. So we can tell answers learnt by heart from
+# questions understood.
 
 # %%
 subjects = {}
 for question in faq_questions("en"):
     subjects.setdefault(question.topic, []).append(question)
-sentences = {each.id: each.answer.split(". ")[0].rstrip(".") + "." for each in faq_questions("en")}
-questions = [min(own, key=lambda question: len(sentences[question.id])) for own in subjects.values()]
+sentences = {each.id: re.split(r"(?<!et al)\. ", each.answer)[0].rstrip(".") + "." for each in faq_questions("en")}
+sentences = {name: text for name, text in sentences.items() if len(text) >= 40}
+questions = [
+    min((each for each in own if each.id in sentences), key=lambda each: len(sentences[each.id]))
+    for own in subjects.values()
+]
 questions = [dataclasses.replace(each, answer=sentences[each.id]) for each in questions]
 conversations = [Conversation.of(asked, each.answer) for each in questions for asked in each.phrasings[:7]]
 encoded, report = encode_conversations(conversations, tokenizer, max_len=128)

@@ -91,7 +91,7 @@ def base(tmp_path_factory):
 def test_a_run_ends_with_a_model_that_chats(tmp_path, base, name, file, write):
     path = tmp_path / file
     write([RECORDS[name]] * 30, path)
-    config = quick_sft(tmp_path, base, path, steps=80, lr=2e-2, batch_size=2)
+    config = quick_sft(tmp_path, base, path, steps=120, lr=2e-2, batch_size=2)
     model = minillm_lib.sft(config, progress=False).load_model()
     system = "the word" if name == "with a system turn" else None
     assert model.stage == "sft"
