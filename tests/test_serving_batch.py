@@ -122,7 +122,8 @@ def test_in_bfloat16_scores_are_those_of_float32_to_its_digits():
         for text, update in updates:
             scores[id(text)] += update.scores
         updates = batch.step() if batch.texts else []
-    assert model.tokenizer is tokenizer and model.embed_tokens.weight.dtype == torch.float32
+    assert model.tokenizer is tokenizer
+    assert model.embed_tokens.weight.dtype == torch.float32
     for text, prompt in zip(texts, prompts, strict=True):
         with torch.inference_mode():
             log_p = model(torch.tensor([prompt + text.generation.ids]))[0].log_softmax(-1)
