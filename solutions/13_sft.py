@@ -352,7 +352,9 @@ check.fill_rows(fill_rows)
 subjects = {}
 for question in faq_questions("en"):
     subjects.setdefault(question.topic, []).append(question)
-sentences = {each.id: re.split(r"(?<!et al)\. ", each.answer)[0].rstrip(".") + "." for each in faq_questions("en")}
+sentences = {
+    each.id: re.split(r"(?<!et al)\. ", each.answer)[0].rstrip(".") + "." for each in faq_questions("en")
+}
 sentences = {name: text for name, text in sentences.items() if len(text) >= 40}
 questions = [
     min((each for each in own if each.id in sentences), key=lambda each: len(sentences[each.id]))
