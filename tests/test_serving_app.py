@@ -12,6 +12,7 @@ from served_model import CONTEXT, eventually, running, tiny_model
 
 from minillm_lib.generation.chat_session import ChatSession
 from minillm_lib.generation.decoding import generate
+from minillm_lib.generation.turns import is_fine_tuned
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.metadata import ChatDefaults
 from minillm_lib.serving.batch import Batch
@@ -471,6 +472,7 @@ def test_the_page_learns_what_it_is_about():
     assert config["context_length"] == CONTEXT
     assert config["parameters"] == sum(p.numel() for p in tiny_model().parameters())
     assert config["examples"] == {"en": ["What is a rose?"]}
+    assert config["takes_turns"] == is_fine_tuned(tiny_model())
     assert config["defaults"]["temperature"] == 0
 
 

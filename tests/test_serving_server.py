@@ -11,8 +11,9 @@ import openai
 import pytest
 from served_model import eventually, running, tiny_model
 
+from minillm_lib.serving.app import Service
 from minillm_lib.serving.batch import Batch
-from minillm_lib.serving.server import check_reach, listen
+from minillm_lib.serving.server import check_reach, computes_in_bf16, listen, serve
 
 HELLO = [{"role": "user", "content": "what is a rose?"}]
 
@@ -162,3 +163,15 @@ def test_the_command_from_its_start_to_a_signal(checkpoint, number):
         assert "The server has stopped." in rest
         assert "Traceback" not in errors
         assert "not fine-tuned on conversations" in errors
+
+
+@pytest.mark.parametrize("has_instructions", [True, False])
+def test_bfloat16_is_for_float32_weights_and_processors_that_compute_in_it(monkeypatch, has_instructions):
+    monkeypatch.setattr("minillm_lib.serving.server.has_bf16_instructions", lambda: has_instructions)
+    assert computes_in_bf16(tiny_model()) is has_instructions
+    assert not computes_in_bf16(tiny_model().quantized())
+
+
+def test_weights_in_8_bits_are_not_served_in_bfloat16():
+    with pytest.raises(ValueError, match=r"in 8 bits.*allowed: auto, float32"):
+        serve(tiny_model().quantized(), Service("tiny"), precision="bf16")
