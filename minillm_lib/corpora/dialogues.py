@@ -123,7 +123,7 @@ class _Composer:
         conversations = [self._conversation(question, asked, ())]
         for kind, reply in (("why", question.why), ("example", question.example)):
             if reply:
-                wording = self._rng.choice(FOLLOW_UPS[kind].wordings(question.language, self._held_out))
+                wording = self._follow_up(kind, question, reply)
                 first, _ = self._asked(question)
                 both = Turn("user", f"{first.content} {wording}")
                 conversations.append(self._conversation(question, [both, Turn("assistant", reply)], ()))
@@ -155,9 +155,15 @@ class _Composer:
             question = self._by_id["zh" if question.language == "en" else "en"][question.id]
         elif kind != "again":
             part = kind
-        wording = self._rng.choice(FOLLOW_UPS[kind].wordings(question.language, self._held_out))
         reply: str = getattr(question, part)
+        wording = self._follow_up(kind, question, reply)
         return [Turn("user", wording), Turn("assistant", reply)], _Said(question, part)
+
+    def _follow_up(self, kind: str, question: FaqQuestion, reply: str) -> str:
+        if self._held_out:
+            return self._rng.choice(FOLLOW_UPS[kind].wordings(question.language, held_out=True))
+        about = self._rng.choice((question.answer, reply))
+        return FOLLOW_UPS[kind].said_by_someone(question.language, about, self._rng)
 
     def _drawn_kinds(self) -> list[str]:
         rng = self._rng

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,18 +20,114 @@ class FollowUp:
         Wordings for training, by the language of the reply. (Who wants Chinese may ask for it in either language.)
     held_out_english, held_out_chinese
         Wordings for test.
+    about_english, about_chinese
+        Wordings for training with a place, ``{}``, for some words of what was or will be said.
     """
 
     english: tuple[str, ...]
     chinese: tuple[str, ...]
     held_out_english: tuple[str, ...]
     held_out_chinese: tuple[str, ...]
+    about_english: tuple[str, ...] = ()
+    about_chinese: tuple[str, ...] = ()
 
     def wordings(self, language: Language, held_out: bool) -> tuple[str, ...]:
         """Return the wordings of a split whose reply is in ``language``."""
         if language == "en":
             return self.held_out_english if held_out else self.english
         return self.held_out_chinese if held_out else self.chinese
+
+    def said_by_someone(self, language: Language, about: str, rng: random.Random) -> str:
+        """Return a wording for training, as one of many people would put it.
+
+        Some name what they mean ("Why does it cut tokens off?"), some begin or end with a word or two ("OK, and why?"),
+        and some are careless with capitals and marks.
+
+        Parameters
+        ----------
+        language
+            The language of the reply.
+        about
+            What was or will be said, some words of which may be in the wording.
+        """
+        wordings = self.wordings(language, held_out=False)
+        named = self.about_english if language == "en" else self.about_chinese
+        text = rng.choice(wordings)
+        if named and rng.random() < _P_NAMED:
+            text = rng.choice(named).format(_some_words(about, language, rng))
+        openers, closers = _AROUND["zh" if any("\u4e00" <= letter <= "\u9fff" for letter in text) else "en"]
+        if rng.random() < _P_OPENER:
+            text = rng.choice(openers) + text[:1].lower() + text[1:]
+        if rng.random() < _P_CLOSER:
+            text = text.rstrip(".?。？") + rng.choice(closers)
+        if rng.random() < _P_CARELESS:
+            text = text.lower().rstrip(".?!。？！")
+        return rng.choice(wordings) if text in self.wordings(language, held_out=True) else text
+
+
+_P_NAMED, _P_OPENER, _P_CLOSER, _P_CARELESS = 0.5, 0.25, 0.15, 0.3
+_AROUND: Mapping[Language, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "en": (
+        (
+            "OK, ",
+            "ok ",
+            "Hmm, ",
+            "hm ",
+            "Sorry, ",
+            "Wait, ",
+            "and ",
+            "So ",
+            "Right, ",
+            "I see. ",
+            "Yes, but ",
+            "well, ",
+        ),
+        (
+            ", please",
+            " please?",
+            " then?",
+            ", if you can",
+            " I mean",
+            ", exactly?",
+            " for me",
+            "...",
+            " though?",
+            "??",
+        ),
+    ),
+    "zh": (
+        (
+            "好的，",
+            "嗯，",
+            "那",
+            "哦，",
+            "等等，",
+            "不好意思，",
+            "明白了，",
+            "请问",
+            "可是",
+            "行，",
+            "那个，",
+            "麻烦",
+        ),
+        ("呢？", "呀", "吗？", "，谢谢", "行吗", "吧", "，可以吗？", "啊？", "哈", "……"),
+    ),
+}
+_HAN_RUN = re.compile(r"[\u4e00-\u9fff]{2,}")
+_ENGLISH_WORD = re.compile(r"[A-Za-z][\w'-]*")
+
+
+def _some_words(text: str, language: Language, rng: random.Random) -> str:
+    """Return one to four neighbouring words of a text, or two to eight neighbouring characters in Chinese."""
+    if language == "zh" and (runs := _HAN_RUN.findall(text)):
+        run = rng.choice(runs)
+        n = min(len(run), rng.randint(2, 8))
+        at = rng.randrange(len(run) - n + 1)
+        return str(run[at : at + n])
+    words = _ENGLISH_WORD.findall(text)
+    n = min(len(words), rng.randint(1, 4))
+    at = rng.randrange(len(words) - n + 1)
+    return " ".join(words[at : at + n])
 
 
 FOLLOW_UPS: Mapping[str, FollowUp] = {
@@ -182,6 +280,71 @@ FOLLOW_UPS: Mapping[str, FollowUp] = {
             "那是为啥呀",
             "能说说原因吗？",
         ),
+        about_english=(
+            *(
+                "Why {}?",
+                "why {}",
+                "But why {}?",
+                "why is it {}",
+                "Why is that {}?",
+                "why does it {}",
+                "and why {}",
+            ),
+            *("How come {}?", "What is the reason for {}?", "why would one {}", "why the {}", "why not {}"),
+            *("{}, why?", "{} but why", "Why do we need {}?", "why does {} matter", "what is {} good for"),
+            *(
+                "Tell me more about {}.",
+                "What about {}?",
+                "how so, {}?",
+                "why exactly {}",
+                "Why should {} matter?",
+            ),
+            *(
+                "What is the point of {}?",
+                "what happens without {}",
+                "How does that follow, {}?",
+                "why did they {}",
+            ),
+            *("Explain why {}.", "I don't see why {}", "why can't it {}", "why {} and not something else"),
+        ),
+        about_chinese=(
+            *(
+                "为什么{}？",
+                "为什么{}",
+                "为啥{}",
+                "为何{}？",
+                "凭什么{}",
+                "{}是为什么？",
+                "{}，为什么",
+                "那为什么{}呢",
+            ),
+            *(
+                "怎么会{}",
+                "{}的原因是什么",
+                "{}有什么用？",
+                "为什么要{}",
+                "为什么不{}",
+                "{}有什么好处",
+                "为啥要{}呢",
+            ),
+            *(
+                "{}这是什么道理",
+                "为什么会{}",
+                "为什么非要{}",
+                "没有{}会怎样",
+                "干嘛{}",
+                "{}的理由呢",
+                "{}的意义在哪",
+            ),
+            *(
+                "再说说{}",
+                "{}展开讲讲",
+                "详细说说{}",
+                "{}这一点我不明白为什么",
+                "怎么就{}了",
+                "能解释一下为什么{}吗",
+            ),
+        ),
     ),
     "example": FollowUp(
         english=(
@@ -333,9 +496,107 @@ FOLLOW_UPS: Mapping[str, FollowUp] = {
             "有具体的例子吗？",
             "那能举例吗",
         ),
+        about_english=(
+            *(
+                "An example of {}?",
+                "Give me an example of {}.",
+                "an example with {}",
+                "example for {}?",
+                "{}, for example?",
+            ),
+            *(
+                "Show me {}",
+                "show me how {}",
+                "Can you show {}?",
+                "What does {} look like?",
+                "{} for instance",
+            ),
+            *(
+                "Can you illustrate {}?",
+                "with numbers: {}",
+                "a concrete {} please",
+                "let me see {}",
+                "one {} as an example",
+            ),
+            *(
+                "an example {}?",
+                "Could I see {} in practice?",
+                "like which {}?",
+                "which {}, for example?",
+                "make {} concrete",
+            ),
+            *(
+                "I don't get {}, an example?",
+                "explain {} with an example",
+                "a small example with {}",
+                "a picture of {}?",
+            ),
+            *("What would {} be in practice?", "walk me through {}", "compare {} for me", "how do I type {}"),
+        ),
+        about_chinese=(
+            *(
+                "举个{}的例子",
+                "{}的例子呢",
+                "拿{}举个例子",
+                "用{}打个比方",
+                "{}举例说明",
+                "比如{}？",
+                "{}，比如呢",
+            ),
+            *(
+                "给我看看{}",
+                "演示一下{}",
+                "{}具体是什么样",
+                "{}长什么样",
+                "能用{}举例吗",
+                "{}用数字说明一下",
+                "写个{}给我看",
+            ),
+            *(
+                "{}没听懂，举个例子",
+                "具体说说{}的例子",
+                "{}有例子吗",
+                "来个{}的例子",
+                "{}实际中怎么样",
+                "用具体的{}说明",
+            ),
+            *(
+                "{}能具体点吗",
+                "{}说得简单点",
+                "算一个{}看看",
+                "以{}为例",
+                "给个{}",
+                "{}是怎么个样子",
+                "举例：{}",
+            ),
+        ),
     ),
     "translation": FollowUp(
         english=(
+            *(
+                "the English for that?",
+                "English?",
+                "again but in English",
+                "could I have it in English",
+                "say this in English",
+            ),
+            *(
+                "and how would that be in English",
+                "同样的话用英文",
+                "给我英语的",
+                "英语版的呢",
+                "用英语怎么表达",
+                "换英语讲",
+                "in english pls",
+            ),
+            *(
+                "Same in English please",
+                "now the same thing in English",
+                "要英文的",
+                "这句英文是什么",
+                "英文讲一遍",
+                "英文解释一下",
+            ),
             *(
                 "And in English?",
                 "in English",
@@ -382,6 +643,30 @@ FOLLOW_UPS: Mapping[str, FollowUp] = {
             ),
         ),
         chinese=(
+            *(
+                "the Chinese for that?",
+                "Chinese?",
+                "again but in Chinese",
+                "could I have it in Chinese",
+                "say that in Mandarin",
+            ),
+            *(
+                "and how would that be in Chinese",
+                "同样的话用中文",
+                "给我中文的",
+                "中文版的呢",
+                "用中文怎么表达",
+                "换中文讲",
+                "in chinese pls",
+            ),
+            *(
+                "Same in Chinese please",
+                "now the same thing in Chinese",
+                "要中文的",
+                "这段中文是什么",
+                "中文讲一遍",
+                "中文解释一下",
+            ),
             *(
                 "And in Chinese?",
                 "in Chinese",
@@ -449,6 +734,27 @@ FOLLOW_UPS: Mapping[str, FollowUp] = {
     "again": FollowUp(
         english=(
             *(
+                "say that again in other words",
+                "Try again.",
+                "in short?",
+                "Put it another way.",
+                "sum that up",
+            ),
+            *(
+                "In one sentence?",
+                "say it in fewer words",
+                "Could you rephrase that?",
+                "What do you mean?",
+                "I'm lost, again",
+            ),
+            *(
+                "say it slower",
+                "What does that mean?",
+                "can you run that by me again",
+                "wait, what?",
+                "Once again, slowly",
+            ),
+            *(
                 "Say that again.",
                 "Can you repeat that?",
                 "Repeat please",
@@ -474,6 +780,25 @@ FOLLOW_UPS: Mapping[str, FollowUp] = {
         ),
         chinese=(
             *(
+                "换个说法",
+                "换句话说？",
+                "一句话总结",
+                "简单总结一下",
+                "再发一次",
+                "重新说一下",
+                "刚刚那个再讲讲",
+                "复述一下",
+            ),
+            *(
+                "没跟上，再说一遍",
+                "慢点，再说一次",
+                "什么意思？",
+                "你的意思是？",
+                "再解释一遍",
+                "重说",
+                "又忘了，再讲一遍",
+            ),
+            *(
                 "再说一遍",
                 "请再说一遍。",
                 "重复一下",
@@ -487,6 +812,26 @@ FOLLOW_UPS: Mapping[str, FollowUp] = {
         ),
         held_out_english=("Would you repeat that, please?", "Say it once more."),
         held_out_chinese=("麻烦重复一下。", "可以再讲一次吗？"),
+        about_english=(
+            *(
+                "Say that about {} again.",
+                "again, {}?",
+                "what was that about {}",
+                "Repeat the part on {}",
+                "{} again?",
+            ),
+            *("sorry, {} what?", "I missed the part about {}", "once more: {}", "you said {}?"),
+        ),
+        about_chinese=(
+            *(
+                "{}再说一遍",
+                "{}那段再讲一次",
+                "你刚才说{}？",
+                "没看清{}，再说一次",
+                "{}重复一下",
+                "再来一遍{}",
+            ),
+        ),
     ),
 }
 """The kinds of follow-ups by name. ``translation`` asks for the previous answer in the other language."""

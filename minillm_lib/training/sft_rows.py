@@ -55,7 +55,8 @@ def encode_conversation(
     max_len
         Length of a row, in tokens.
     answer_tokens
-        Break the conversation off after this many tokens of its first answer; None keeps all.
+        Keep this many tokens of each answer: the conversation breaks off within its last answer, and the end of an
+        earlier one that lost some is not trained on; None keeps all.
 
     Raises
     ------
@@ -74,12 +75,32 @@ def encode_conversation(
     first_answer = 2 + (messages[0]["role"] == "system")
     for n_turns in range(len(messages), first_answer - 1, -2):
         ids, mask = tokenizer.chat_ids_and_mask(messages[:n_turns])
+        if answer_tokens is not None:
+            ids, mask = _with_short_answers(ids, mask, answer_tokens)
         if len(ids) - 1 <= max_len:
             row = np.array(ids, dtype=np.int64)
             labels = np.where(mask[1:], row[1:], IGNORE_INDEX)
-            end = None if answer_tokens is None else mask.index(True) - 1 + answer_tokens
-            return EncodedConversation(row[:-1][:end], labels[:end], len(messages) - n_turns)
+            return EncodedConversation(row[:-1], labels, len(messages) - n_turns)
     return None
+
+
+def _with_short_answers(ids: Sequence[int], mask: Sequence[bool], n: int) -> tuple[list[int], list[bool]]:
+    """Return the ids and the mask with at most ``n`` tokens of each answer, and nothing after those of the last.
+
+    An earlier answer that is longer still ends with the token that closes it, which is then not trained on.
+    """
+    runs = [(said, list(run)) for said, run in groupby(range(len(ids)), mask.__getitem__)]
+    last_answer = max(index for index, (said, _) in enumerate(runs) if said)
+    short_ids: list[int] = []
+    short_mask: list[bool] = []
+    for index, (said, run) in enumerate(runs[: last_answer + 1]):
+        kept = run[:n] if said else run
+        short_ids += [ids[at] for at in kept]
+        short_mask += [said] * len(kept)
+        if index < last_answer and len(kept) < len(run):
+            short_ids.append(ids[run[-1]])
+            short_mask.append(False)
+    return short_ids, short_mask
 
 
 @dataclass(slots=True)
