@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from minillm_lib.io.leftovers import held, remove_leftovers, temporary_beside
+from minillm_lib.io.leftovers import SECONDS_TO_HOLD, held, remove_leftovers, temporary_beside
 from minillm_lib.io.write_errors import named_write_errors
 
 
@@ -34,7 +34,7 @@ def replaced_at_end(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         with named_write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            remove_leftovers(path.parent, path.name)
+            remove_leftovers(path.parent, path.name, SECONDS_TO_HOLD)
             temporary.open("xb").close()
             with held(temporary):
                 yield temporary

@@ -17,7 +17,8 @@ except ImportError:  # on Windows, where leftovers stay, since nothing tells whe
     fcntl = None  # type: ignore[assignment]
 
 _NAME = re.compile(r"\.(.+)\.[0-9a-f]{16}")
-_SECONDS_TO_HOLD = 0.05  # a process may need so long between making a temporary file and holding it
+SECONDS_TO_HOLD = 0.05
+"""What a process may need between making a temporary file and holding it."""
 
 
 def temporary_beside(path: Path) -> Path:
@@ -40,7 +41,7 @@ def held(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def remove_leftovers(folder: Path, name: str | None = None) -> list[Path]:
+def remove_leftovers(folder: Path, name: str | None = None, older_than: float = 0) -> list[Path]:
     """Remove temporary files and folders that no process has in use any more, and return their paths.
 
     Parameters
@@ -49,11 +50,16 @@ def remove_leftovers(folder: Path, name: str | None = None) -> list[Path]:
         Where to look; folders in it are not searched.
     name
         What the temporary files were to become; None for any name.
+    older_than
+        Seconds for which nothing was written to them, at least; where another process may be about to write the same
+        file, :data:`SECONDS_TO_HOLD`.
     """
     removed = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         found = _NAME.fullmatch(path.name)
-        if found is None or (name is not None and found[1] != name) or path.is_symlink() or _is_held(path):
+        if found is None or (name is not None and found[1] != name) or path.is_symlink():
+            continue
+        if _is_young(path, older_than) or _is_held(path):
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -65,13 +71,18 @@ def remove_leftovers(folder: Path, name: str | None = None) -> list[Path]:
     return removed
 
 
+def _is_young(path: Path, seconds: float) -> bool:
+    try:
+        return 0 <= time.time() - path.stat().st_mtime < seconds
+    except OSError:
+        return True
+
+
 def _is_held(path: Path) -> bool:
     """Return whether a process has a file or folder in use, or that cannot be told."""
     if fcntl is None or not (path.is_dir() or path.is_file()):
         return True
     try:
-        if 0 <= time.time() - path.stat().st_mtime < _SECONDS_TO_HOLD:
-            return True
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return True

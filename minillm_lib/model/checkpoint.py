@@ -22,7 +22,7 @@ from torch import Tensor
 
 from minillm_lib.io.atomic_write import write_atomically
 from minillm_lib.io.checksums import CHECKSUM_FILE, ChecksumError, read_checksums, verified, write_checksums
-from minillm_lib.io.leftovers import held, remove_leftovers, temporary_beside
+from minillm_lib.io.leftovers import SECONDS_TO_HOLD, held, remove_leftovers, temporary_beside
 from minillm_lib.io.write_errors import named_write_errors
 from minillm_lib.model.config import RopeScaling
 from minillm_lib.model.decoder import MiniLLM, fill
@@ -236,7 +236,7 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     with named_write_errors(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            remove_leftovers(path.parent, path.name)
+            remove_leftovers(path.parent, path.name, SECONDS_TO_HOLD)
             temporary.mkdir()
             with held(temporary):
                 yield temporary
