@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
@@ -17,6 +16,7 @@ from minillm_lib.corpora.faq import faq_questions, load_course_faq
 from minillm_lib.generation.answers import check_answers, held_out_phrasings
 from minillm_lib.generation.sampling import SamplingConfig
 from minillm_lib.io.repository import repository_file
+from minillm_lib.io.terminal import PrintableConsole
 from minillm_lib.io.wording import duration
 from minillm_lib.topics.document_term import BagOfWords
 from minillm_lib.topics.gibbs_lda import GibbsLDA
@@ -87,7 +87,7 @@ def run_demo(
     DemoInterrupted
         If Ctrl-C or SIGTERM stopped one of the runs.
     """
-    folder, console, began = Path(folder), Console(), time.perf_counter()
+    folder, console, began = Path(folder), PrintableConsole(), time.perf_counter()
     pretrain_config = _pretrain_config(folder, quick)
     sft_config = _sft_config(folder, quick)
     topics = sft_config.data.conversations[0].options.get("topics")
@@ -173,7 +173,7 @@ def _finished(result: RunResult) -> RunResult:
 
 
 @contextmanager
-def _stage(name: str, seconds: dict[str, float], console: Console) -> Iterator[None]:
+def _stage(name: str, seconds: dict[str, float], console: PrintableConsole) -> Iterator[None]:
     """Print a heading, and afterwards note the time that the stage took."""
     number = list(STAGES).index(name) + 1
     console.rule(f"{number}/{len(STAGES)}  {STAGES[name]}", align="left")

@@ -12,10 +12,10 @@ import joblib
 import psutil
 from rich import box
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from minillm_lib.io.optional import installed_version
+from minillm_lib.io.terminal import styled
 from minillm_lib.io.wording import duration
 from minillm_lib.model.config import PRESETS, ModelConfig
 
@@ -92,9 +92,10 @@ class MachineReport:
         facts.add_row("memory", f"{_size(self.memory)}, of which {_size(self.memory_available)} is available")
         facts.add_row("disk", f"{_size(self.disk_free)} free here")
         for name, version in self.packages.items():
-            facts.add_row(name, version or f"[red]missing[/red]: {escape(_command(name))}")
+            facts.add_row(name, version or styled(("missing", "red"), f": {_command(name)}"))
         facts.add_row(
-            "widgets", "yes" if self.has_widgets else "[red]no[/red]: they need jupyterlab and ipywidgets 8"
+            "widgets",
+            "yes" if self.has_widgets else styled(("no", "red"), ": they need jupyterlab and ipywidgets 8"),
         )
         facts.add_row(
             "browser", self.browser or "none found: open reports and JupyterLab from another machine"

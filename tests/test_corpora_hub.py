@@ -114,7 +114,8 @@ def test_what_is_in_the_cache_serves_without_a_network(hub):
     with LocalServer(hugging_face({"pretrain_hq.jsonl": TEXTS}, "jingyaogong/minimind_dataset")) as server:
         options = hub(server)
         online = list(load_hub_corpus("minimind-pretrain", split="all", **options))
-    assert list(load_hub_corpus("minimind-pretrain", split="all", **options)) == online
+    with pytest.warns(UserWarning, match=r"pretrain_hq\.jsonl is used unchecked, as the hub cannot be asked"):
+        assert list(load_hub_corpus("minimind-pretrain", split="all", **options)) == online
     assert [document.text for document in online] == [f"第{i}篇" for i in range(5)]
     with pytest.raises(DownloadError, match="after 3 attempts"):
         load_hub_corpus("minimind-sft", split="all", **options)
@@ -141,6 +142,18 @@ def test_what_is_wrong_is_named(hub):
         pytest.raises(NotOnHubError, match="not a list of a repository's files"),
     ):
         fetch_hub_corpus("tinystories", **hub(server))
+    for file in (
+        {"size": -1},
+        {"size": 1e400},
+        {"size": "many"},
+        {"size": None},
+        {"size": 5, "lfs": {"oid": "../../x"}},
+        {"size": 5, "lfs": "x"},
+    ):
+        rows = json.dumps([{"type": "file", "path": "TinyStories-train.txt", **file}]).encode()
+        answers = {"/api/datasets/roneneldan/TinyStories/tree/main": Reply(rows)}
+        with LocalServer(answers) as server, pytest.raises(NotOnHubError, match="not a list of a repository"):
+            fetch_hub_corpus("tinystories", **hub(server))
     with pytest.raises(ValueError, match="split 'test'; allowed are 'train', 'validation'"):
         fetch_hub_corpus("tinystories", split="test")
     with pytest.raises(ValueError, match="there is no corpus 'c4' on the hubs; available are tinystories"):

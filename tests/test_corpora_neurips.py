@@ -285,6 +285,26 @@ def test_a_list_cut_where_http_cannot_see_it_is_fetched_again(fetch, serve):
     assert len(fetch(2013, "lists", base_url=server.url)) == 9
 
 
+@pytest.mark.parametrize("key", ["title", "author", "abstract", "oa", "site", "pdf", "track", "status"])
+@pytest.mark.parametrize("value", ["5", "[1]", '{"a": 1}', "true"])
+def test_a_list_with_other_values_than_texts_is_an_error(fetch, serve, key, value):
+    server = serve(Reply())
+    rows = b'[{"title": "first"}, {"title": "second", "%s": %s}]' % (key.encode(), value.encode())
+    server.answers["/nips/nips2013.json"] = [Reply(rows)]
+    with pytest.raises(LayoutChanged, match=f"a text under '{key}' of paper 1 not found"):
+        fetch(2013, "lists", base_url=server.url)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"[" * 100_000, "nested more"), (b"[" + b"1" * 5000, "an integer of")]
+)
+def test_a_list_that_would_end_the_parser_is_an_error(fetch, serve, content, reason):
+    server = serve(Reply())
+    server.answers["/nips/nips2013.json"] = [Reply(content)]
+    with pytest.raises(DownloadError, match=rf"damaged content \({reason}"):
+        fetch(2013, "lists", base_url=server.url)
+
+
 def test_the_pointer_to_a_large_list_is_followed(fetch, serve, monkeypatch):
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
     server = serve(Reply())

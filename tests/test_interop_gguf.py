@@ -14,6 +14,7 @@ import jinja2
 import pytest
 import tokenizers
 import torch
+from faults.full_disk import failing_writes, small_disk
 from foreign_models import TEMPLATE, TEXTS, WORDS, byte_level_tokenizer, save_qwen3, save_tokenizer
 from gguf import GGUFReader, TokenType
 from gguf.quants import dequantize
@@ -22,6 +23,7 @@ from hypothesis import given, strategies as st
 from minillm_lib.generation.chat_session import chat
 from minillm_lib.generation.decoding import generate
 from minillm_lib.interop.gguf import export_gguf
+from minillm_lib.io.write_errors import WriteError
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.tokenizer import Tokenizer
@@ -339,3 +341,31 @@ def test_words_without_a_name_in_llama_cpp_are_refused(tmp_path):
     save_tokenizer(folder, words=r"\w+|\W")
     with pytest.raises(ValueError, match=r"splits words by a pattern without a name there, '\\\\w\+"):
         export_gguf(MiniLLM.load_from_checkpoint(folder), tmp_path / "model.gguf")
+
+
+def full_disk_while(writing, path):
+    """Check that a failing write of a GGUF file names it and leaves nothing else."""
+    with pytest.raises(WriteError, match=rf"^{path} could not be written: the disk is full"):
+        writing()
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    assert path.read_bytes() == b"earlier"
+
+
+def test_a_full_disk_names_the_file_and_leaves_the_earlier_one(tokenizer, tmp_path):
+    model, path = random_model(tokenizer), tmp_path / "model.gguf"
+    with failing_writes(tmp_path) as counted:
+        export_gguf(model, path)
+    path.write_bytes(b"earlier")
+    for at in {1, 2, 3, counted.n_writes // 2, counted.n_writes - 1, counted.n_writes}:
+        with failing_writes(tmp_path, at=at):
+            full_disk_while(lambda: export_gguf(model, path), path)
+
+
+@pytest.mark.slow
+def test_so_does_a_disk_that_is_really_full(tokenizer, tmp_path):
+    """Tensors are written by NumPy, past Python's files, and its error knows no reason."""
+    model = random_model(tokenizer)
+    with small_disk(tmp_path / "disk", 200_000) as disk:
+        path = disk.path / "model.gguf"
+        path.write_bytes(b"earlier")
+        full_disk_while(lambda: export_gguf(model, path), path)

@@ -258,8 +258,8 @@ def changed(**changes):
             {"transformer.wte.weight": torch.zeros(2, 2)},
             r"not a MiniMind checkpoint: .* but transformer\.wte\.weight",
         ),
-        ({"a": 1}, "does not hold a mapping from names to tensors"),
-        (torch.zeros(3), "does not hold a mapping from names to tensors"),
+        ({"a": 1}, "expected tensors by name and nothing else, but a is of the type int"),
+        (torch.zeros(3), "expected tensors by name and nothing else, not Tensor"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

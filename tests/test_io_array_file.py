@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import zlib
 
 import numpy as np
 import pytest
@@ -64,3 +67,54 @@ def test_foreign_files_are_refused(tmp_path, content):
 def test_older_versions_are_left_to_the_reader(tmp_path):
     write_arrays(tmp_path / "file", "test", 1, {"old": True}, {})
     assert read_arrays(tmp_path / "file", "test", 2)[0] == {"old": True}
+
+
+def hand_made(path, header, rest=b""):
+    """Write a file whose hash is right, whatever it holds."""
+    content = (header if isinstance(header, bytes) else json.dumps(header).encode()) + b"\n" + rest
+    path.write_bytes(b"minillm-lib test 1 " + hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("header", "rest", "message"),
+    [
+        (b"no JSON", b"", "not as minillm-lib writes it"),
+        (b"[" * 100_000, b"", "not as minillm-lib writes it"),
+        ([], b"", "not as minillm-lib writes it"),
+        ({"facts": [1], "arrays": [], "compressed": False}, b"", "not as minillm-lib writes it"),
+        ({"facts": {}, "arrays": [["a", "O", [1]]], "compressed": False}, b"x" * 8, "has the type 'O'"),
+        ({"facts": {}, "arrays": [["a", "<V8", [1]]], "compressed": False}, b"x" * 8, "has the type"),
+        ({"facts": {}, "arrays": [["a", "<f8", [-1]]], "compressed": False}, b"", r"has the shape \[-1\]"),
+        ({"facts": {}, "arrays": [["a", "<f8", [10**30]]], "compressed": False}, b"", "0 bytes cannot hold"),
+        ({"facts": {}, "arrays": [["a", "<f8", [10**12]]], "compressed": True}, b"x" * 99, "cannot hold"),
+        (
+            {"facts": {}, "arrays": [["a", "<f8", [4]]], "compressed": True},
+            b"no stream",
+            "not as minillm-lib",
+        ),
+        (
+            {"facts": {}, "arrays": [["a", "<f8", [4]]], "compressed": True},
+            zlib.compress(b"short"),
+            "ends before",
+        ),
+    ],
+)
+def test_a_file_made_by_hand_is_refused_in_words_and_takes_no_memory(tmp_path, header, rest, message):
+    path = hand_made(tmp_path / "file", header, rest)
+    with pytest.raises(ArrayFileError, match=message):
+        read_arrays(path, "test", 1)
+
+
+def test_what_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    write_arrays(tmp_path / "file", "test", 1, {}, {"zeros": np.zeros(10**6)}, compress=True)
+    monkeypatch.setattr("minillm_lib.io.array_file.available_memory", lambda: 2**20)
+    with pytest.raises(ArrayFileError, match=r"its arrays take 7.63 MiB, and 1 MiB of memory is available"):
+        read_arrays(tmp_path / "file", "test", 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of Unix")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="named pipe"):
+        read_arrays(tmp_path / "pipe", "test", 1)

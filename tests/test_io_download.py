@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
+import httpx
 import pytest
+from faults.fault_server import FaultServer, chunked, head, raw, whole
 from local_server import LocalServer, Reply
 
 import minillm_lib
 from minillm_lib.io import download
+from minillm_lib.io.answer import check_redirection
 from minillm_lib.io.cache import default_cache_dir
 from minillm_lib.io.download import Downloader
-from minillm_lib.io.fetch_errors import DownloadError
+from minillm_lib.io.fetch_errors import DownloadError, FailedAttempt
 
 BODY = "Bäume und Wälder".encode() * 500
 FINE = Reply(BODY)
@@ -93,6 +98,46 @@ def test_an_address_that_is_none_is_an_error_at_once(client, address):
 
 def test_a_redirection_is_followed(serve, client):
     server = serve(Reply(status=302, headers={"Location": "/moved"}), moved=FINE)
+    assert client().get(server.url + "/page") == BODY
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_refused"),
+    [
+        ("https://a.b/c", "http://a.b/c", True),
+        ("https://a.b/c", "file:///etc/passwd", True),
+        ("http://a.b/c", "https://a.b/c", False),
+        ("http://a.b/c", "http://d.e/f", False),
+    ],
+)
+def test_no_redirection_leads_from_the_encrypted_web_elsewhere(before, after, is_refused):
+    with pytest.raises(FailedAttempt, match="redirects to") if is_refused else nullcontext():
+        check_redirection(httpx.URL(before), httpx.URL(after))
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_what_a_server_sends_behind_an_answer_is_not_the_next_one(client, monkeypatch, is_chunked):
+    """Neither for the page itself, asked for again, nor for another page on the same connection."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    poison = head(Content_Length=6) + b"POISON"
+    first = (
+        chunked(b"first", end=b"0\r\n\r\n" + poison)
+        if is_chunked
+        else raw(head(Content_Length=5) + b"first" + poison, keep=True)
+    )
+    with FaultServer([first, whole(b"second")]) as server:
+        downloader = client(retries=0, timeout=5.0)
+        with pytest.raises(DownloadError, match="sends more than the length"):
+            downloader.get(server.url + "/first")
+        assert downloader.get(server.url + "/other") == b"second"
+
+
+def test_an_empty_cache_entry_is_no_content(serve, client, tmp_path):
+    server = serve(FINE)
+    client().get(server.url + "/page")
+    (facts,) = (tmp_path / "cache").rglob("*.json")
+    facts.with_suffix("").write_bytes(b"")
+    facts.write_text(json.dumps({"size": 0, "sha256": hashlib.sha256(b"").hexdigest()}))
     assert client().get(server.url + "/page") == BODY
 
 
@@ -210,7 +255,17 @@ def test_the_cache_lies_where_the_user_wants_it(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "option", [{"max_connections": 0}, {"retries": -1}, {"delay": -0.1}, {"backoff": -1}]
+    "option",
+    [
+        *({"max_connections": 0}, {"retries": -1}, {"delay": -0.1}, {"backoff": -1}, {"min_rate": -1}),
+        *(
+            {"max_bytes": 0},
+            {"max_file_bytes": 0},
+            {"max_ratio": 0},
+            {"max_seconds": 0},
+            {"max_file_seconds": 0},
+        ),
+    ],
 )
 def test_impossible_options_are_refused(option):
     with pytest.raises(ValueError, match=next(iter(option))):

@@ -274,6 +274,9 @@ def test_more_files_may_join_a_checkpoint_atomically(saved):
 
 
 def refusal(path):
+    """Say why a checkpoint without a list of checksums is refused."""
+    if path.is_dir():
+        (path / "SHA256SUMS").unlink(missing_ok=True)
     with pytest.raises(CheckpointError) as error:
         load_checkpoint(path)
     return str(error.value)
@@ -343,9 +346,14 @@ def test_a_missing_shard_and_a_damaged_index(saved):
     assert "model-2.safetensors: missing" in refusal(saved)
     index.write_text(json.dumps({"weight_map": {UP: "../../elsewhere.safetensors"}}))
     assert "'../../elsewhere.safetensors' lies outside" in refusal(saved)
-    for content in ("", "{}", '{"weight_map": [1]}', "[]"):
+    for content in ("{}", '{"weight_map": [1]}', '{"weight_map": {"a": 1}}'):
         index.write_text(content)
         assert "no 'weight_map'" in refusal(saved)
+    index.write_text("")
+    assert "index.json: not JSON" in refusal(saved)
+    index.write_text(json.dumps({"weight_map": {UP: "model-1.safetensors", "other": "model-2.safetensors"}}))
+    shutil.copy(saved / "model-1.safetensors", saved / "model-2.safetensors")
+    assert f"tensor {UP} is also in another shard" in refusal(saved)
 
 
 class Hostile:

@@ -13,6 +13,7 @@ from hypothesis import given, settings, strategies
 from safetensors.torch import load_file, save_file
 
 from minillm_lib.interop.gguf import gguf_tensors
+from minillm_lib.io.checksums import write_checksums
 from minillm_lib.model.checkpoint import CheckpointError, load_checkpoint
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
@@ -120,6 +121,7 @@ def test_transformers_refuse_it_and_other_quantizations_are_refused_here(tmp_pat
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     config["quantization_config"] = {"quant_method": "gptq"}
     (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    write_checksums(tmp_path / "model")
     with pytest.raises(CheckpointError, match=r"quantization_config is .*gptq.*not supported"):
         load_checkpoint(tmp_path / "model")
 
@@ -148,6 +150,7 @@ def test_a_damaged_quantized_checkpoint_is_refused_by_name(change, message, tmp_
     tensors = load_file(file)
     change(tensors)
     save_file(tensors, file)
+    write_checksums(file.parent)
     with pytest.raises(CheckpointError, match=message):
         load_checkpoint(tmp_path / "model")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from types import SimpleNamespace
 
@@ -12,6 +14,7 @@ from scipy import sparse
 
 from minillm_lib import GibbsLDA
 from minillm_lib.topics.model_selection import compare_topic_counts
+from minillm_lib.topics.summary import summarize_topics
 
 X = np.random.default_rng(0).poisson(0.8, size=(20, 6))
 WORDS = [f"word{i}" for i in range(6)]
@@ -164,3 +167,107 @@ def test_documents_for_coherence_and_seed_terms_are_looked_at_too():
         fitted.coherence(matrix)
     with pytest.raises(ValueError, match="seed_terms is a broken sparse matrix"):
         GibbsLDA(20, n_sweeps=2, seed_terms=matrix).fit(X)
+
+
+STRANGE = {
+    "bounds beyond 32 bits": "m.indptr = np.append(m.indptr[:-1].astype(np.int64), 2**40)",
+    "bounds of another length": "m.indptr = np.append(m.indptr, m.indptr[-1])",
+    "indices of fractions": "m.indices = m.indices + 0.5",
+    "indices beyond 32 bits": "m.indices = m.indices.astype(np.int64) + 2**33",
+    "bounds of fractions": "m.indptr = m.indptr + 0.5",
+    "counts that are objects": "m.data = m.data.astype(object)",
+    "counts that are texts": "m.data = m.data.astype(str)",
+    "counts that are complex": "m.data = m.data + 1j",
+    "counts in two dimensions": "m.data = m.data[:, None]",
+    "indices in two dimensions": "m.indices = m.indices[None]",
+    "counts beyond 64 bits": "m.data = np.full(m.nnz, 2.0**70)",
+    "unsigned counts that overflow": "m.data = np.full(m.nnz, 2**64 - 1, dtype=np.uint64)",
+    "a shape that was changed": "m._shape = (20, 3)",
+    "more rows than bounds": "m._shape = (2000, 6)",
+    "a negative shape": "m._shape = (-20, 6)",
+    "coordinates that disagree": "m = m.tocoo(); m.coords = (m.row[:-3], m.col)",
+    "coordinates beyond the shape": "m = m.tocoo(); m.coords = (m.row + 10**9, m.col)",
+    "diagonals": "m = sparse.dia_matrix(m); m.offsets = m.offsets + 100",
+    "a dictionary of keys": "m = sparse.dok_matrix(m); m._dict[(99, 99)] = 1.0",
+    "blocks": "m = sparse.bsr_matrix(m, blocksize=(2, 2)); m.indices = m.indices + 77",
+}
+
+
+def test_strange_matrices_in_a_process_that_would_die_of_them():
+    """Each is refused in words, or fitted as what it says; the process lives to tell."""
+    tries = "\n".join(f"attempt({name!r}, {change!r})" for name, change in STRANGE.items())
+    code = f"""
+import subprocess
+import sys
+import warnings
+import numpy as np
+from scipy import sparse
+from minillm_lib import GibbsLDA
+warnings.simplefilter("ignore")
+X = np.random.default_rng(0).poisson(0.8, size=(20, 6))
+fitted = GibbsLDA(2, n_sweeps=2, n_chains=1, random_state=0).fit(X)
+def attempt(name, change):
+    scope = {{"m": sparse.csr_matrix(X.astype(float)), "np": np, "sparse": sparse}}
+    try:
+        exec(change, scope)
+    except (ValueError, TypeError, IndexError) as error:
+        print(name, ": SciPy refuses it")
+        return
+    for use in (GibbsLDA(2, n_sweeps=2, n_chains=1, random_state=0).fit, fitted.transform):
+        try:
+            use(scope["m"])
+            print(name, ": fitted")
+        except ValueError as error:
+            assert str(error), name
+            print(name, ": refused:", error)
+{tries}
+print("alive")
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.endswith("alive\n")
+    for name in STRANGE:
+        assert f"{name} :" in result.stdout
+    fitted = [line.split(" :")[0] for line in result.stdout.splitlines() if line.endswith(": fitted")]
+    assert set(fitted) <= MAY_BE_FITTED, result.stdout
+
+
+MAY_BE_FITTED = {"counts that are objects", "counts that are texts", "diagonals"}
+
+
+def test_counts_that_cannot_be_written_to_unsorted_and_of_any_type_are_as_good():
+    expected = GibbsLDA(2, n_sweeps=3, n_chains=1, random_state=0).fit(X).topic_word_
+    for dtype in (np.int8, np.uint16, np.float32, np.int64, bool):
+        matrix = sparse.csr_matrix((X > 0).astype(dtype) if dtype is bool else X.astype(dtype))
+        backwards = matrix[:, ::-1][:, ::-1]
+        backwards.has_sorted_indices = False
+        for array in (backwards.data, backwards.indices, backwards.indptr):
+            array.flags.writeable = False
+        found = GibbsLDA(2, n_sweeps=3, n_chains=1, random_state=0).fit(backwards).topic_word_
+        if dtype is not bool:
+            np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("alpha", [[None] * 2, ["a", "b"], [1j, 2], {1, 2}, [[0.1, 0.2], [0.3]]], ids=repr)
+def test_an_alpha_that_is_no_number_is_named(alpha):
+    with pytest.raises(ValueError, match="alpha"):
+        GibbsLDA(2, n_sweeps=2, alpha=alpha).fit(X)
+
+
+def test_a_vocabulary_of_nothing_is_refused():
+    for nothing in (
+        np.zeros((5, 0)),
+        sparse.csr_matrix((5, 0)),
+        SimpleNamespace(counts=sparse.csr_matrix((5, 0)), vocabulary=[]),
+    ):
+        with pytest.raises(ValueError, match=r"0 feature\(s\)"):
+            GibbsLDA(2, n_sweeps=2).fit(nothing)
+
+
+def test_a_bag_whose_matrix_was_broken_after_the_fit_is_refused_by_what_describes_topics():
+    fitted = GibbsLDA(2, n_sweeps=2, n_chains=1, random_state=0).fit(X)
+    bag = SimpleNamespace(
+        counts=BROKEN["an index far beyond"], vocabulary=np.array(WORDS), meta=[{}] * len(X)
+    )
+    with pytest.raises(ValueError, match=r"bag\.counts is a broken sparse matrix"):
+        summarize_topics(fitted, bag)

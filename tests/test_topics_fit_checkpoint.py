@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from minillm_lib import GibbsLDA
-from minillm_lib.io.array_file import ArrayFileError
+from minillm_lib.io.array_file import ArrayFileError, read_arrays, write_arrays
 
 X = np.random.default_rng(0).poisson(0.4, size=(60, 40))
 RESULTS = ("topic_word_", "doc_topic_", "components_", "z_", "log_likelihoods_", "alpha_")
@@ -180,3 +182,124 @@ def test_the_bar_shows_the_sweeps_and_starts_where_the_checkpoint_stands(tmp_pat
     assert seconds > 0
     assert "12/12" in shown
     assert "log-likelihood" in shown
+
+
+def state_of(tmp_path, **parameters):
+    """A checkpoint after five sweeps, and what it holds."""
+    path = tmp_path / "state"
+    parameters = {
+        "n_topics": 4,
+        "n_sweeps": 20,
+        "burn_in": 2,
+        "thin": 1,
+        "n_chains": 2,
+        "random_state": 0,
+        **parameters,
+    }
+    stopped_after(GibbsLDA(**parameters, checkpoint=path), 5)
+    return path, parameters, *read_arrays(path, "lda-checkpoint", 1)
+
+
+WRONG = {
+    "topics beyond the last": ("0/topics", lambda a: a + 1_000_000, "a topic that is not from 0"),
+    "negative topics": ("1/topics", lambda a: a - 9, "a topic that is not from 0"),
+    "fewer topics": ("0/topics", lambda a: a[:-1], "topics is .* not"),
+    "one topic for all": ("0/topics", lambda a: a[:1], "topics is .* not"),
+    "other topics": ("0/topics", lambda a: a[::-1].copy(), "not those of its topics|other counts"),
+    "topics of another type": ("0/topics", lambda a: a.astype(float), "topics is .* float64"),
+    "another table": ("1/table_0", lambda a: a + 1, "other counts"),
+    "a table of another shape": ("1/table_0", lambda a: a[:1], "the table is"),
+    "other totals": ("0/topic_totals", lambda a: a * 2, "totals are not those"),
+    "no number as alpha": ("0/alpha", lambda a: a * np.nan, "alpha is nan"),
+    "no random stream": ("0/generators", lambda a: a[:0], "generators is"),
+    "more sweeps than there are": ("n_done", lambda a: a + 3, "5 log-likelihoods of 8 sweeps"),
+    "documents beyond the last topic": ("0/doc_topic_indices", lambda a: a + 77, "broken sparse matrix"),
+    "sums of another shape": ("0/sum_of_counts", lambda a: a[:-1], "sum_of_counts is"),
+}
+
+
+@pytest.mark.parametrize("kernel", ["dense", "sparse", "weighted"])
+@pytest.mark.parametrize("name", WRONG)
+def test_a_state_that_is_not_of_this_fit_is_refused_though_its_hash_is_right(tmp_path, name, kernel):
+    """Compiled code trusts these arrays: with topics beyond the last, it would write where it must not."""
+    part, change, message = WRONG[name]
+    parameters = {
+        "kernel": "sparse" if kernel == "sparse" else "dense",
+        "n_topics": 4 if kernel == "dense" else 40,
+    }
+    data = X * 0.7 if kernel == "weighted" else X
+    path = tmp_path / "state"
+    parameters |= {"n_sweeps": 20, "burn_in": 2, "thin": 1, "n_chains": 2, "random_state": 0}
+    stopped_after(GibbsLDA(**parameters, checkpoint=path), 5, data)
+    settings, arrays = read_arrays(path, "lda-checkpoint", 1)
+    write_arrays(path, "lda-checkpoint", 1, settings, arrays | {part: change(arrays[part])})
+    with pytest.raises(ArrayFileError, match=message) as raised:
+        GibbsLDA(**parameters, checkpoint=path).fit(data)
+    assert "to start the fit again, name another file, or delete this one" in str(raised.value)
+
+
+def test_lists_that_point_elsewhere_are_refused(tmp_path):
+    path, parameters, settings, arrays = state_of(tmp_path, n_topics=40, kernel="sparse")
+    for part, place in (("0/table_0", 3), ("0/table_0", -9), ("1/table_1", 0)):
+        changed = arrays[part].copy()
+        changed[place] = 2**30
+        write_arrays(path, "lda-checkpoint", 1, settings, arrays | {part: changed})
+        with pytest.raises(ArrayFileError, match="other counts"):
+            GibbsLDA(**parameters, checkpoint=path).fit(X)
+
+
+def test_a_part_that_is_missing_and_a_seed_that_is_none_are_named(tmp_path):
+    path, parameters, settings, arrays = state_of(tmp_path)
+    write_arrays(
+        path, "lda-checkpoint", 1, settings, {name: a for name, a in arrays.items() if "/alpha" not in name}
+    )
+    with pytest.raises(ArrayFileError, match=r"no state of this fit: .*alpha"):
+        GibbsLDA(**parameters, checkpoint=path).fit(X)
+    write_arrays(path, "lda-checkpoint", 1, settings | {"random_state": "x"}, arrays)
+    with pytest.raises(ArrayFileError, match="has the random_state 'x'"):
+        GibbsLDA(**parameters | {"random_state": None}, checkpoint=path).fit(X)
+
+
+def test_a_damaged_checkpoint_says_how_to_start_again(tmp_path):
+    path, parameters, *_ = state_of(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 16
+    path.write_bytes(content)
+    with pytest.raises(ArrayFileError, match=r"damaged or incomplete.* to start the fit again"):
+        GibbsLDA(**parameters, checkpoint=path).fit(X)
+
+
+def test_what_a_killed_fit_left_while_it_wrote_is_removed_by_the_next(tmp_path):
+    left = tmp_path / f".state.{'0' * 16}"
+    left.write_bytes(b"half a state")
+    foreign = tmp_path / f".other.{'0' * 16}"
+    foreign.write_bytes(b"of another program")
+    GibbsLDA(4, n_sweeps=5, n_chains=1, checkpoint=tmp_path / "state").fit(X)
+    assert list(tmp_path.iterdir()) == [foreign]
+
+
+@pytest.mark.slow
+def test_a_fit_that_is_killed_at_any_moment_gives_in_the_end_what_it_would_have_given(tmp_path):
+    code = (
+        "import sys, numpy as np; from minillm_lib import GibbsLDA\n"
+        "X = np.random.default_rng(0).poisson(0.4, size=(60, 40))\n"
+        f"lda = GibbsLDA(4, n_sweeps=4000, n_chains=2, random_state=0, checkpoint={str(tmp_path / 'state')!r},\n"
+        "    checkpoint_seconds=0)\n"
+        "print('begun', flush=True); lda.fit(X); np.save(sys.argv[1], lda.topic_word_)"
+    )
+    found = tmp_path / "found.npy"
+    for number in range(60):
+        process = subprocess.Popen([sys.executable, "-c", code, found], stdout=subprocess.PIPE)
+        process.stdout.readline()
+        try:
+            process.wait(timeout=0.3 + 0.05 * (number % 7) if number < 10 else None)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        process.wait()
+        process.stdout.close()
+        if found.exists():
+            break
+    assert number >= 1
+    expected = GibbsLDA(4, n_sweeps=4000, n_chains=2, random_state=0).fit(X)
+    np.testing.assert_array_equal(np.load(found), expected.topic_word_)
+    assert list(tmp_path.iterdir()) == [found]

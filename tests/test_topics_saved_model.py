@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 
 from minillm_lib import GibbsLDA, load_neurips
-from minillm_lib.io.array_file import ArrayFileError, write_arrays
+from minillm_lib.io.array_file import ArrayFileError, read_arrays, write_arrays
 from minillm_lib.topics.stability import match_chains
 
 RESULTS = (
@@ -155,3 +155,64 @@ def test_matches_saved_are_those_of_the_chains(saved):
     expected = match_chains([chain.topic_word for chain in lda.chains_])
     np.testing.assert_array_equal(GibbsLDA.load(path)._matched.agreement, expected.agreement)
     assert sparse.issparse(GibbsLDA.load(path)._doc_topic_matrix)
+
+
+def test_one_flipped_bit_anywhere_is_noticed(saved):
+    _, path = saved
+    content = path.read_bytes()
+    for bit in np.random.default_rng(0).integers(len(content) * 8, size=100).tolist():
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        with pytest.raises(ArrayFileError):
+            GibbsLDA.load(path)
+
+
+HAND_MADE = {
+    "topics that are no numbers": (
+        "topic_word",
+        lambda a: a * np.nan,
+        "topic_word has numbers that are infinite",
+    ),
+    "topics that do not add up": ("topic_word", lambda a: a * 2, "its topic_word is not that of a model"),
+    "terms of other topics": ("components", lambda a: a[:1], "components is"),
+    "a negative prior": ("alpha", lambda a: -a, "alpha is -0.1"),
+    "assignments to no topic": ("z", lambda a: a + 100, "its z is not"),
+    "documents beyond the last topic": ("doc_topic_indices", lambda a: a + 100, "broken sparse matrix|ind"),
+    "bounds that go back": ("doc_topic_indptr", lambda a: a[::-1].copy(), "broken sparse matrix|ind"),
+    "no chains": ("chain_log_likelihoods", lambda a: a[:0], "chain_alphas is"),
+    "matches of other topics": ("matches", lambda a: a[:, :1], "matches is"),
+    "one number": ("topic_word", lambda a: a[0, 0], "unpack"),
+    "names of other terms": ("names", lambda _: ["one"], "its names is not"),
+    "a chain that is not there": ("central", lambda _: 7, "its central is not"),
+    "a seed that is none": ("seed", lambda _: "x", "its seed is not"),
+    "a parameter that does not exist": ("parameters", lambda p: p | {"colour": 1}, "colour"),
+    "a parameter out of range": (
+        "parameters",
+        lambda p: p | {"n_transform_sweeps": -1},
+        "n_transform_sweeps",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HAND_MADE)
+def test_a_file_made_by_hand_is_refused_though_its_hash_is_right(saved, name):
+    _, path = saved
+    facts, arrays = read_arrays(path, "lda-model", 1)
+    part, change, message = HAND_MADE[name]
+    for parts in (facts, arrays):
+        if part in parts:
+            parts[part] = change(parts[part])
+    write_arrays(path, "lda-model", 1, facts, arrays, compress=True)
+    with pytest.raises(ArrayFileError, match=message):
+        GibbsLDA.load(path)
+
+
+def test_every_part_is_needed(saved):
+    _, path = saved
+    facts, arrays = read_arrays(path, "lda-model", 1)
+    for part in (*facts, *arrays):
+        left = [{name: value for name, value in parts.items() if name != part} for parts in (facts, arrays)]
+        write_arrays(path, "lda-model", 1, *left, compress=True)
+        with pytest.raises(ArrayFileError, match=r"lacks a part|no model that was saved"):
+            GibbsLDA.load(path)

@@ -6,9 +6,11 @@ import errno
 import json
 import os
 import random
+import shutil
 
 import pytest
 import torch
+from faults.full_disk import small_disk
 from killed_run import run_in_process
 from quick_runs import quick_pretraining, quick_sft, write_conversations, write_documents
 
@@ -163,7 +165,7 @@ def flip_a_byte(file):
 def test_a_flipped_byte_in_any_file_is_found_and_the_file_named(finished):
     checkpoints = CheckpointFolder(finished.run)
     files = [file for file in checkpoints.path_of(9).rglob("*") if file.is_file()]
-    assert len(files) == 9
+    assert len(files) >= 10
     checkpoints.verified_metadata(9)
     for file in files:
         content = file.read_bytes()
@@ -249,6 +251,102 @@ def test_a_disk_that_fills_up_loses_nothing(tmp_path, documents):
     assert what_a_run_left(config) == what_a_run_left(whole)
 
 
+def test_without_room_for_the_next_checkpoint_the_run_stops_and_goes_on_once_there_is(
+    tmp_path, documents, monkeypatch
+):
+    whole = quick_pretraining(tmp_path, documents, "whole", steps=7)
+    pretrain(whole, progress=False)
+    config = quick_pretraining(tmp_path, documents, "full", steps=7)
+
+    def fill(record):
+        if record["kind"] == "step" and record["step"] == 5:
+            monkeypatch.setattr(checkpoints, "free_room", lambda path: 1 << 17)
+
+    with pytest.raises(
+        RunError,
+        match=r"step-000006 needs \d+ KiB, and the disk has 128 KiB free, \d+ KiB too little: the run stops here; the "
+        r"checkpoint of step 4 is intact. Once that is solved, resume",
+    ):
+        pretrain(config, progress=False, on_record=fill)
+    assert CheckpointFolder(config.run).steps() == [3, 4]
+    monkeypatch.undo()
+    pretrain(config, resume=True, progress=False)
+    assert what_a_run_left(config) == what_a_run_left(whole)
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_really_full_stops_a_run_and_loses_nothing(tmp_path, documents):
+    whole = quick_pretraining(tmp_path, documents, "whole", steps=7)
+    pretrain(whole, progress=False)
+    with small_disk(tmp_path / "disk", 32 << 20) as disk:
+        config = quick_pretraining(disk.path, documents, "full", steps=7)
+        for left in (400_000, 100_000, 8192, 0):
+
+            def fill(record, left=left):
+                if record["kind"] == "step" and record["step"] >= 5:
+                    disk.leave(left)
+
+            with pytest.raises(
+                RunError, match=r"too little|could not be written: the disk is full|are needed for"
+            ):
+                pretrain(config, resume=RunFolder(config.run).has_run, progress=False, on_record=fill)
+            folder = CheckpointFolder(config.run)
+            assert folder.steps(), left
+            for step in folder.steps():
+                folder.verified_metadata(step)
+            hidden = [path for path in disk.path.rglob(".*.*") if path.name != ".filling"]
+            assert hidden == [], left
+            disk.free_all()
+        pretrain(config, resume=True, progress=False)
+        assert what_a_run_left(config) == what_a_run_left(whole)
+
+
+def test_a_run_resumes_beside_copies_of_its_checkpoints_and_what_a_kill_has_left(tmp_path, documents, capsys):
+    config = quick_pretraining(tmp_path, documents, steps=4)
+    pretrain(config, progress=False)
+    expected, folder = what_a_run_left(config), CheckpointFolder(config.run)
+    last = folder.path_of(4)
+    for name in ("step-000004 (copy)", "step-000004.bak", "step-4", "step-000009"):
+        shutil.copytree(last, folder.path / name)
+    (folder.path / "step-000012").mkdir()
+    (folder.path / "step-000007").write_bytes(b"a file")
+    (folder.path / ".DS_Store").write_bytes(b"")
+    (folder.path / ".step-000005.0123456789abcdef").mkdir()
+    config.output.with_name(f".{config.output.name}.0123456789abcdef").write_bytes(b"half")
+    pretrain(config, resume=True)
+    said = capsys.readouterr().out
+    assert "removed 2 half-written items that an interrupted run had left" in said
+    assert (
+        "not taken for checkpoints, and left alone: step-000004 (copy), step-000004.bak, step-000007, step-4"
+        in said
+    )
+    assert "step-000012/trainer_state/state.json: missing" in said
+    assert "step-000009: this is the checkpoint of step 4 under another name" in said
+    assert what_a_run_left(config) == expected
+    assert folder.steps() == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "Expecting value"),
+        (b"[1, 2]", r"it holds \[1, 2\], and should be an object"),
+        (b"null", "it holds None"),
+        (b'{"step": 10}', "its content does not match the hash"),
+        (b'{"sha256": 3}', "its content does not match the hash"),
+        (b"[" * 100_000, "nested too deeply|recursion"),
+        (b'{"a": "\xff"}', "codec can't decode"),
+    ],
+)
+def test_a_damaged_state_is_named(finished, tmp_path, content, problem):
+    checkpoints = CheckpointFolder(tmp_path)
+    shutil.copytree(CheckpointFolder(finished.run).path_of(10), checkpoints.path_of(10))
+    path = checkpoints.path_of(10) / "trainer_state" / "state.json"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"{path}: damaged: .*({problem})"):
+        checkpoints.verified_metadata(10)
+
+
 def test_a_full_disk_is_called_a_full_disk(tmp_path, documents, monkeypatch):
     config = quick_pretraining(tmp_path, documents)
 
@@ -260,7 +358,7 @@ def test_a_full_disk_is_called_a_full_disk(tmp_path, documents, monkeypatch):
             monkeypatch.setattr(os, "fsync", full_disk)
 
     with pytest.raises(
-        RunError, match=r"step-000006 could not be written: the disk is full; .* step 4 is intact"
+        RunError, match=r"step-000006 could not be written: the disk is full \(.* step 4 is intact"
     ):
         pretrain(config, progress=False, on_record=fill)
 
@@ -274,7 +372,7 @@ def test_a_model_that_finds_no_room_at_the_end_is_put_there_later(tmp_path, docu
     with monkeypatch.context() as patched:
         patched.setattr(checkpoints, "save_checkpoint", full_disk)
         with pytest.raises(
-            RunError, match=r"run.pt could not be written: the disk is full; .* step 4 is intact"
+            RunError, match=r"run.pt could not be written: the disk is full \(.* step 4 is intact"
         ):
             pretrain(config, progress=False)
     assert not config.output.exists()

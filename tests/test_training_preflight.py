@@ -131,8 +131,12 @@ def pretrained(documents, tmp_path_factory):
     [
         ("nowhere.pt", {}, "nowhere.pt: there is nothing here"),
         ("bare.pt", {}, "bare.pt holds no tokenizer, so it cannot be trained further"),
-        ("spoiled.pt", {}, "spoiled.pt holds weights that are not finite"),
-        ("text.pt", {}, "text.pt: truncated, or not a file of tensors"),
+        (
+            "spoiled.pt",
+            {},
+            "spoiled.pt: 1 of 32 values in tensor model.norm.weight are infinite or not numbers",
+        ),
+        ("text.pt", {}, "text.pt: truncated, damaged, or not a file of tensors"),
         (
             "model.pt",
             {"train": {"seq_len": 64}},
@@ -157,7 +161,11 @@ def test_a_fine_tuning_that_cannot_work_does_not_begin(
     [
         ("nowhere.pt", {}, "nowhere.pt: there is nothing here"),
         ("bare.pt", {}, "bare.pt.*holds no tokenizer"),
-        ("spoiled.pt", {}, "spoiled.pt holds weights that are not finite"),
+        (
+            "spoiled.pt",
+            {},
+            "spoiled.pt: 1 of 32 values in tensor model.norm.weight are infinite or not numbers",
+        ),
         (
             "model.pt",
             {"model": {"n_layers": 1, "qk_norm": True}},
@@ -290,7 +298,8 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_from_the_start
     folder.path.mkdir()
     shutil.copy(begun.run / "config.yaml", folder.path)
     folder.record({"kind": "start", "step": 0})
-    folder.record({"kind": "evaluation", "step": 0, "loss": 6.0})
+    losses = {"loss": 6.0, "perplexity": 403.4, "bits_per_byte": 3.1}
+    folder.record({"kind": "evaluation", "step": 0, "tokens": 0, **losses})
     result = pretrain(begun.replace(run=folder.path), resume=True, progress=False)
     np.testing.assert_array_equal(
         result.series("loss"), (pretrain(begun, resume=True, progress=False)).series("loss")
@@ -350,39 +359,55 @@ def test_a_missing_permission_is_named(tmp_path, documents, monkeypatch):
         assert_refused(pretrain, config, "nothing can be written here: Permission denied")
 
 
-def test_room_is_needed_for_all_checkpoints_that_will_be_kept(tmp_path, documents, monkeypatch):
+BESIDE = 131_072 + 100 * 6400  # the tokenizer and configurations beside the tensors of a checkpoint
+FINISHED = 4 * 25_829_888 + BESIDE
+
+
+def say_free(monkeypatch, free):
+    """Let every disk have ``free[0]`` bytes, and a place in ``free`` its own number."""
+    monkeypatch.setattr(
+        shutil,
+        "disk_usage",
+        lambda path: shutil._ntuple_diskusage(10**12, 0, free.get(path, free[0])),
+    )
+
+
+def test_room_is_needed_for_all_that_a_run_adds_to_a_disk(tmp_path, documents, monkeypatch):
     config = quick_pretraining(tmp_path, documents, steps=100).replace(
         checkpoint={"keep_last": 3, "keep_every": 10}
     )
     model, folder = ModelConfig.from_preset("26m"), RunFolder(tmp_path)
     checkpoints = CheckpointFolder(folder.path)
-    one = 12 * 25_829_888
-    free = [15 * one]  # 3 last, the best, 10 of every tenth step, and one while it is written
-    monkeypatch.setattr(
-        preflight.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 0, free[0])
-    )
+    one = 12 * 25_829_888 + BESIDE
+    # 3 last, the best, 10 of every tenth step, and one while it is written; the metrics; and the finished model
+    free = {0: 15 * one + 500 * 100 + FINISHED}
+    say_free(monkeypatch, free)
     check_room(config, model, folder)
     free[0] -= 1
-    with pytest.raises(RunError, match=r"15 more checkpoints need 4.33 GiB, and the disk has 4.33 GiB free"):
+    with pytest.raises(
+        RunError,
+        match=r"4.44 GiB are needed for 15 more checkpoints \(4.34 GiB\), its metrics \(48.8 KiB\), the finished model "
+        r"\(99.3 MiB\), and the disk has 4.44 GiB free, 1 byte too little; make room, keep fewer checkpoints with "
+        r"--checkpoint.keep_last, or give another --run or --output",
+    ):
         check_room(config, model, folder)
     (checkpoints.path / "step-000010").mkdir(parents=True)
     check_room(config, model, folder)
 
 
-def test_room_is_needed_for_the_model_at_the_end(tmp_path, documents, monkeypatch):
-    """Which may go to another disk than the run."""
+def test_another_disk_needs_room_for_the_model_alone(tmp_path, documents, monkeypatch):
     config = quick_pretraining(tmp_path, documents).replace(output=tmp_path / "elsewhere" / "model.pt")
-    free = {tmp_path / "elsewhere": 4 * 25_829_888}
-    monkeypatch.setattr(
-        preflight.shutil,
-        "disk_usage",
-        lambda path: shutil._ntuple_diskusage(10**12, 0, free.get(path, 10**12)),
-    )
+    config.output.parent.mkdir()
+    free = {0: 10**12, config.output.parent: FINISHED}
+    say_free(monkeypatch, free)
+    monkeypatch.setattr(preflight, "_disk_of", lambda place: place.name == "elsewhere")
     model, folder = ModelConfig.from_preset("26m"), RunFolder(tmp_path)
     check_room(config, model, folder)
-    free[tmp_path / "elsewhere"] -= 1
+    free[config.output.parent] -= 5000
     with pytest.raises(
-        RunError, match=r"output=.*model.pt: the model needs 0.10 GiB, and the disk has 0.10 GiB"
+        RunError,
+        match=r"elsewhere: 99.3 MiB are needed for the finished model \(99.3 MiB\), and the disk has 99.3 MiB free, "
+        "4.88 KiB too little",
     ):
         check_room(config, model, folder)
 

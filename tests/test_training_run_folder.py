@@ -14,12 +14,12 @@ from minillm_lib.training.run_folder import RunError, RunFolder
 
 RECORDS = [
     {"kind": "start", "step": 0},
-    {"kind": "evaluation", "step": 0, "loss": 6.0},
-    {"kind": "step", "step": 1, "loss": 5.9},
-    {"kind": "step", "step": 2, "loss": 5.8},
+    {"kind": "evaluation", "step": 0, "tokens": 0, "loss": 6.0, "perplexity": 403.4, "bits_per_byte": 3.1},
+    {"kind": "step", "step": 1, "tokens": 64, "loss": 5.9},
+    {"kind": "step", "step": 2, "tokens": 128, "loss": 5.8},
     {"kind": "warning", "step": 3, "problem": "the loss is nan", "reaction": "rollback"},
-    {"kind": "evaluation", "step": 2, "loss": 5.7},
-    {"kind": "sample", "step": 2, "text": "主题模型"},
+    {"kind": "evaluation", "step": 2, "tokens": 128, "loss": 5.7, "perplexity": 298.9, "bits_per_byte": 2.9},
+    {"kind": "sample", "step": 2, "prompt": "topic", "text": "主题模型"},
     {"kind": "end", "step": 2},
 ]
 
@@ -53,15 +53,86 @@ def test_going_back_drops_what_will_be_taken_again_and_keeps_what_has_happened(f
 def test_going_back_also_drops_a_line_that_was_cut_off(folder):
     with folder.metrics_path.open("a") as file:
         file.write('{"kind": "st')
-    folder.forget_after(2)
-    folder.record({"kind": "step", "step": 3})
-    assert folder.records() == [*RECORDS[:-1], {"kind": "step", "step": 3}]
+    (cut,) = folder.forget_after(2)
+    assert (cut.number, cut.problem) == (len(RECORDS) + 1, "it is cut off")
+    assert folder.unreadable_path.read_bytes() == b'{"kind": "st\n', "nothing is lost"
+    third = {"kind": "step", "step": 3, "tokens": 192, "loss": 5.6}
+    folder.record(third)
+    assert folder.records() == [*RECORDS[:-1], third]
 
 
 def test_batches_that_were_rolled_back_over_are_skipped(folder):
     for number, reaction in ((7, "rollback"), (3, "warn"), (5, "stop"), (2, "rollback"), (5, "rollback")):
         folder.keep_bad_batch(number, {"batch": number, "reaction": reaction, "texts": ["…"]})
     assert folder.skipped_batches() == [2, 5, 7]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "Expecting value"),
+        (b'{"a": "\xff"}', "codec can't decode"),
+        (b"[" * 100_000, "nested too deeply|recursion"),
+        (b"[1, 2]", r"it holds \[1, 2\]"),
+        (b'{"batch": 8, "reaction": "rollback"}', "its batch is 8 and its reaction 'rollback'"),
+        (b'{"batch": 7, "reaction": "rollbakc"}', "its reaction 'rollbakc'"),
+        (b'{"batch": "7"}', "its batch is '7' and its reaction None"),
+    ],
+)
+def test_a_damaged_batch_is_named_since_it_decides_what_the_run_reads(folder, content, problem):
+    folder.keep_bad_batch(5, {"batch": 5, "reaction": "rollback"})
+    path = folder.keep_bad_batch(7, {"batch": 7, "reaction": "rollback"})
+    path.write_bytes(content)
+    allowed = r"allowed is an object with batch 7 and a reaction \(warn, stop, rollback\)"
+    with pytest.raises(RunError, match=rf"batch-000007.json is damaged: .*({problem}).*; {allowed}"):
+        folder.skipped_batches()
+
+
+def test_copies_of_a_batch_are_not_counted_again(folder):
+    path = folder.keep_bad_batch(7, {"batch": 7, "reaction": "rollback"})
+    for name in ("batch-000007 (copy).json", "batch-000007.json.bak", "batch-7.json", "batch-0000007.json"):
+        (folder.bad_batches_path / name).write_bytes(path.read_bytes())
+    assert folder.skipped_batches() == [7]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("", "it is empty; it must hold the keys of a run"),
+        ("- 1", r"it holds \[1\]"),
+        ("42", "it holds 42"),
+        ("data: 3", "data is 3; it must be keys with values"),
+        ("train: {steps: many}", "train.steps is 'many'; it must be a whole number from 1"),
+        ("train: {steps: -1}", "train.steps is -1; it must be a whole number from 1"),
+        ("train: {schedule: [1]}", r"train.schedule is \[1\]"),
+        ("data: {corpora: [docstrings]}", "data.corpora has the item 'docstrings'"),
+        ("output: [a]", r"output is \['a'\]; it must be a text"),
+        ("[" * 3000, "nested more than 50 levels deep"),
+    ],
+)
+def test_a_configuration_of_another_form_is_damaged(folder, content, problem):
+    (folder.path / "config.yaml").write_text(content)
+    with pytest.raises(RunError, match=f"run/config.yaml is damaged: .*{problem}"):
+        folder.config()
+
+
+def test_what_a_killed_process_leaves_is_removed(folder):
+    hidden = "0123456789abcdef"
+    left = [
+        folder.path / f".metrics.jsonl.{hidden}",
+        folder.bad_batches_path / f".batch-000001.json.{hidden}",
+        folder.path / "checkpoints" / f".step-000003.{hidden}" / "model.safetensors",
+        folder.path / "checkpoints" / ".step-000001.removed" / "config.json",
+    ]
+    kept = [
+        folder.path / "checkpoints" / name for name in (".DS_Store", "step-000002 (copy)", ".step-000004")
+    ]
+    for path in (*left, *kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    assert len(folder.remove_leftovers()) == 4
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in kept)
 
 
 def test_the_configuration_comes_back(folder):
@@ -119,16 +190,27 @@ def test_a_place_where_nothing_can_be_written_is_named(tmp_path):
         pass
 
 
-def test_only_whole_checkpoint_folders_count(tmp_path):
+def test_only_folders_with_the_name_of_a_checkpoint_count(tmp_path):
     checkpoints = CheckpointFolder(tmp_path)
     assert checkpoints.steps() == []
-    for name in ("step-000010", "step-000002", ".step-000011.0123", "damaged-step-000012"):
+    strays = [
+        "step-000010 (copy)",
+        "step-000010.bak",
+        "step-10",
+        "step-0000010",
+        "step-x",
+        "notes",
+        "step-000013",
+    ]
+    for name in ("step-000010", "step-000002", "damaged-step-000012", *strays[:-1]):
         (checkpoints.path / name).mkdir(parents=True)
     (checkpoints.path / "step-000013").write_text("")
+    (checkpoints.path / ".DS_Store").write_text("")
     assert checkpoints.steps() == [2, 10]
+    assert checkpoints.strays() == sorted(strays)
     checkpoints.remove_all_but([10])
     left = sorted(path.name for path in checkpoints.path.iterdir())
-    assert left == ["damaged-step-000012", "step-000010", "step-000013"]
+    assert left == sorted([".DS_Store", "damaged-step-000012", "step-000010", *strays])
 
 
 def test_metrics_are_strict_json(folder):

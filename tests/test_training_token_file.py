@@ -6,9 +6,11 @@ from functools import cache
 
 import numpy as np
 import pytest
+from faults.full_disk import failing_writes
 from hypothesis import given, strategies as st
 
 from minillm_lib.corpora.document import Document
+from minillm_lib.io.write_errors import WriteError
 from minillm_lib.tokenizer import Tokenizer
 from minillm_lib.training.token_file import TokenFile, TokenFileError, WordIds, pack
 
@@ -138,6 +140,56 @@ def test_a_cut_file_is_found_on_opening(packed, cut):
     packed.path.write_bytes(packed.path.read_bytes()[:cut])
     with pytest.raises(TokenFileError, match="is damaged"):
         TokenFile(packed.path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n_tokens", "12"),
+        ("n_tokens", -1),
+        ("n_tokens", True),
+        ("n_documents", 10**30),
+        ("vocab_size", None),
+        ("dtype", ["uint16"]),
+        ("dtype", "O"),
+    ],
+)
+def test_a_header_with_other_values_is_damaged(packed, name, value):
+    header = b"MINILLM-TOKENS\n" + json.dumps({**packed.metadata, name: value}).encode()
+    packed.path.write_bytes(header.ljust(1024) + packed.path.read_bytes()[1024:])
+    with pytest.raises(TokenFileError, match=f"is damaged: by its header, {name} is "):
+        TokenFile(packed.path)
+
+
+@pytest.mark.parametrize("header", [b"[1]", b"null", b"[" * 1000, b"{"])
+def test_a_header_of_another_form_is_damaged(tmp_path, header):
+    (tmp_path / "t").write_bytes((b"MINILLM-TOKENS\n" + header).ljust(1024))
+    with pytest.raises(TokenFileError, match="t is damaged: its header"):
+        TokenFile(tmp_path / "t")
+
+
+def test_a_full_disk_names_the_file_and_leaves_the_earlier_one(packed, tokenizer):
+    before = packed.path.read_bytes()
+    with failing_writes(packed.path.parent) as counted:
+        pack(TEXTS, tokenizer, packed.path, n_jobs=1, progress=False)
+    for at in range(1, counted.n_writes + 1):
+        with (
+            failing_writes(packed.path.parent, at=at),
+            pytest.raises(WriteError, match=r"tokens\.bin could not be written: the disk is full \(.* free"),
+        ):
+            pack(TEXTS[::-1], tokenizer, packed.path, n_jobs=1, progress=False)
+        assert packed.path.read_bytes() == before
+        assert [path.name for path in packed.path.parent.iterdir()] == ["tokens.bin"]
+
+
+def test_a_corpus_that_cannot_be_read_is_not_called_a_full_disk(tokenizer, tmp_path):
+    def documents():
+        yield TEXTS[0]
+        yield (tmp_path / "missing.txt").read_text()
+
+    with pytest.raises(FileNotFoundError, match=r"missing\.txt"):
+        pack(documents(), tokenizer, tmp_path / "t", progress=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", bytes(2000)])

@@ -328,7 +328,7 @@ def test_a_full_disk_leaves_the_old_report(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ReportError, match=r"report\.html: No space left on device"):
+    with pytest.raises(ReportError, match=r"report\.html: the disk is full"):
         write_lda_report(path, *known_model())
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
     assert path.read_text() == "old"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from minillm_lib.io.atomic_write import write_atomically
 from minillm_lib.training.run import FloatArray, RunResult, RunSource, noise_of, smoothed
@@ -59,9 +60,18 @@ class ReferenceBand:
             If the file holds no band.
         """
         try:
-            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{path} is no reference band: {error}") from None
+            band = TypeAdapter(cls).validate_json(Path(path).read_bytes())
+        except ValidationError as error:
+            details = error.errors()[0]
+            key = ".".join(map(str, details["loc"]))
+            raise ValueError(
+                f"{path} is no reference band: {key}{': ' * bool(key)}{details['msg']}"
+            ) from None
+        if not len(band.tokens) == len(band.low) == len(band.high) > 0:
+            raise ValueError(f"{path} is no reference band: tokens, low and high must have as many values")
+        if not np.isfinite([*band.low, *band.high]).all() or not (np.diff([0, *band.tokens]) > 0).all():
+            raise ValueError(f"{path} is no reference band: tokens must rise, and bounds must be finite")
+        return band
 
     def fits(self, metrics: RunResult) -> bool:
         """Return whether a run can be compared: the same stage and vocabulary size, and the same size to within 1 %."""

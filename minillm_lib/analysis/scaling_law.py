@@ -130,9 +130,8 @@ def scaling_points(run: RunSource) -> ScalingPoints:
         If fewer than four evaluations come after the warm-up.
     """
     metrics = RunResult.of(run)
-    evaluations = [record for record in metrics.evaluations if math.isfinite(record["loss"])]
-    tokens = np.array([record["tokens"] for record in evaluations], dtype=np.float64)
-    loss = np.array([record["loss"] for record in evaluations], dtype=np.float64)
+    tokens = np.array([record["tokens"] for record in metrics.measured], dtype=np.float64)
+    loss = np.array([record["loss"] for record in metrics.measured], dtype=np.float64)
     rates, rate_tokens = metrics.values("lr"), metrics.values("tokens")
     warm = tokens > (2 * rate_tokens[metrics.warmup_end] if len(rate_tokens) else 0)
     if warm.sum() < _FEWEST_POINTS:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from minillm_lib.cli.options import Device, console, notes, own_or_shipped, say, show_warnings_plainly
 from minillm_lib.cli.reading_options import Reading
 from minillm_lib.corpora.reading.units import DocumentUnit
+from minillm_lib.io.terminal import styled
 
 if TYPE_CHECKING:
     from minillm_lib.evaluation.results import Evaluation
@@ -151,7 +151,7 @@ def _list(patterns: Sequence[str]) -> None:
         found = harness_names(pattern)
         for name in found:
             say(name)
-        notes.print(f"{len(found):,} tasks and groups of the harness match {pattern!r}", markup=False)
+        notes.print(f"{len(found):,} tasks and groups of the harness match {pattern!r}")
 
 
 def _read(paths: Sequence[str], documents: DocumentUnit, text_key: str | None) -> dict[str, list[str]]:
@@ -180,17 +180,17 @@ def show(result: Evaluation) -> None:
     for name in ("", "metric"):
         table.add_column(name)
     for model in result.models:
-        table.add_column(escape(model.name), justify="right")
+        table.add_column(model.name, justify="right")
     table.add_column("n", justify="right")
     for task, own in groupby(rows, key=lambda row: row[0].task):
         table.add_section()
         chance = next((score for score, _ in rows if score.task == task and score.chance is not None), None)
         guessing = "" if chance is None else f"chance {chance.shown(chance.chance)}"
-        table.add_row(f"[bold]{escape(task)}[/bold]", guessing)
+        table.add_row(styled((task, "bold")), guessing)
         previous = None
         for score, values in own:
             cells = ["–" if value is None else value.with_interval() for value in values]
-            part = "" if score.part == previous else f"  {escape(score.part)}"
+            part = "" if score.part == previous else f"  {score.part}"
             table.add_row(part, score.metric, *cells, f"{score.n:,}")
             previous = score.part
     console.print(table)
@@ -199,8 +199,6 @@ def show(result: Evaluation) -> None:
             notes.print(f"{metric}: {_EXPLAINED[metric]}")
     notes.print("In brackets: 95 % intervals. --output writes every metric of every part.")
     for model in result.models:
-        notes.print(
-            f"{model.name}: {model.facts['parameters']:,} parameters, {model.seconds:.0f} s", markup=False
-        )
+        notes.print(f"{model.name}: {model.facts['parameters']:,} parameters, {model.seconds:.0f} s")
         for note in model.notes:
-            notes.print(f"{model.name}: {note}", markup=False)
+            notes.print(f"{model.name}: {note}")

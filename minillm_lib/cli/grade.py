@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from minillm_lib.cli.options import console
+from minillm_lib.io.terminal import styled
 
 if TYPE_CHECKING:
     from minillm_lib.checks.grading import GradeReport
@@ -62,19 +62,19 @@ def grade(
         console.print(_exercises_table(reports[0]))
     if to_csv is not None:
         _write_csv(to_csv, reports)
-        console.print(f"written: [bold]{to_csv}[/bold]")
+        console.print(styled("written: ", (to_csv, "bold")))
 
 
 def _exercises_table(report: GradeReport) -> Table:
     title = f"{report.path.name}: {report.points} of {report.max_points} points"
-    table = Table("exercise", "points", "result", title=escape(title), title_justify="left", show_lines=True)
+    table = Table("exercise", "points", "result", title=title, title_justify="left", show_lines=True)
     for result in report.results:
         table.add_row(
             result.exercise,
             f"{result.points} of {result.max_points}",
-            escape(f"{result.status}: {result.message}"),
+            f"{result.status}: {result.message}",
         )
-    table.caption = escape(report.problem) or None
+    table.caption = report.problem or None
     return table
 
 
@@ -83,10 +83,10 @@ def _submissions_table(reports: list[GradeReport], folder: Path) -> Table:
     for report in reports:
         statuses = [result.status for result in report.results]
         table.add_row(
-            escape(str(report.path.relative_to(folder))),
+            str(report.path.relative_to(folder)),
             f"{report.points} of {report.max_points}",
             *(str(statuses.count(status)) for status in ("passed", "failed", "not attempted")),
-            escape(report.problem),
+            report.problem,
         )
     return table
 

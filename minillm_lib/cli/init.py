@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minillm_lib.cli.options import console, say, show_warnings_plainly
+from minillm_lib.io.atomic_write import write_atomically
 from minillm_lib.io.wording import duration, number_of
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def init(
     folder.mkdir(parents=True, exist_ok=True)
     values = _values(folder, paths, own, facts, talk, choice, hours)
     for path, template in zip(files, (_PRETRAIN, _SFT), strict=True):
-        path.write_text(template.format(file=path, **values), encoding="utf-8")
+        write_atomically(path, template.format(file=path, **values).encode())
     _announce(folder, facts, talk, choice, own)
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.markup import escape
 
 from minillm_lib.cli import lda_options as options
 from minillm_lib.cli.options import (
@@ -125,7 +124,7 @@ def lda(
     )
     candidates = options.counts_of(compare, "--compare") if compare is not None else []
     for number in (topics, *candidates):  # the least that each needs, before the documents are read
-        check_size(number, 1, 1, n_chains=model.n_chains)
+        check_size(number, 1, 1, n_chains=model.n_chains, n_sweeps=model.n_sweeps)
     seeds = _seeds(seed_words, topics)
     names = _names(labels, seeds, topics)
     write_report = _report_writer(output)
@@ -249,7 +248,7 @@ def _report_writer(output: Path):  # type: ignore[no-untyped-def]  # write_lda_r
     try:
         from minillm_lib.viz.lda_report import check_report_path, write_lda_report
     except MissingPackageError as error:
-        console.print(f"[yellow]no report will be written: {escape(str(error))}[/yellow]", highlight=False)
+        console.print(f"no report will be written: {error}", style="yellow", highlight=False)
         return None
     check_report_path(output)
     return write_lda_report
@@ -290,8 +289,9 @@ def _say_size(bag: BagOfWords, n_topics: int) -> None:
     say(f"{n_documents:,} documents, {n_terms:,} terms, {bag.counts.sum():,} tokens")
     if n_topics > n_documents:
         console.print(
-            f"[yellow]{n_topics} topics are more than there are documents ({n_documents:,}); most of them will stay "
-            "empty. Fewer topics (-k), or smaller documents (--documents), say more[/yellow]",
+            f"{n_topics} topics are more than there are documents ({n_documents:,}); most of them will stay "
+            "empty. Fewer topics (-k), or smaller documents (--documents), say more",
+            style="yellow",
             highlight=False,
         )
 

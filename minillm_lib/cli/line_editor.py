@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TextIO, cast
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
@@ -14,6 +15,7 @@ from prompt_toolkit.output import Output
 from prompt_toolkit.output.defaults import create_output
 
 from minillm_lib.cli.terminal_chat import QUOTES
+from minillm_lib.io.terminal import beneath
 
 _PROMPT, _CONTINUED = "> ", "… "
 
@@ -43,7 +45,7 @@ class LineEditor:
             history=InMemoryHistory() if history is None else _private(history),
             key_bindings=_bindings(),
             input=input,
-            output=output or create_output(always_prefer_tty=True),
+            output=output or create_output(_terminal()),
         )
 
     def __call__(self) -> str:
@@ -57,6 +59,12 @@ class LineEditor:
             At Ctrl-C in an empty line. In a line with a text, it only clears the line.
         """
         return self._session.prompt()
+
+
+def _terminal() -> TextIO:
+    """Return the standard output, or else the standard error, that is a terminal: itself, as the editor draws on it."""
+    streams = sys.stdout, sys.stderr
+    return cast("TextIO", beneath(next((stream for stream in streams if stream.isatty()), sys.stdout)))
 
 
 def history_file() -> Path:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import rich_utils
 from typer.core import TyperGroup
 
 from minillm_lib.cli.evaluate import eval_app
+from minillm_lib.cli.failures import flushed, status_of
 from minillm_lib.cli.grade import grade_app
 from minillm_lib.cli.init import init_app
 from minillm_lib.cli.lda import lda_app
@@ -27,7 +29,7 @@ from minillm_lib.cli.serve import serve_app
 from minillm_lib.cli.text import data_app, tokenizer_app
 from minillm_lib.cli.topics import topics_app
 from minillm_lib.cli.train import train_app
-from minillm_lib.io.terminal import make_output_safe, printable
+from minillm_lib.io.terminal import PrintableConsole, make_output_safe
 
 
 class _Commands(TyperGroup):
@@ -36,9 +38,8 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            print("\ninterrupted", file=sys.stderr)
-            raise typer.Exit(130) from None
+        except (KeyboardInterrupt, BrokenPipeError) as error:  # of which typer would make its own status
+            raise typer.Exit(status_of(error)) from None
 
 
 app = typer.Typer(
@@ -92,7 +93,7 @@ def demo(
         raise typer.Exit(130) from None
     announce_report(output, open_report)
     assert way.sft is not None
-    console.print(f"[dim]next: minillm chat --ckpt {way.sft.output}[/dim]", highlight=False, soft_wrap=True)
+    console.print(f"next: minillm chat --ckpt {way.sft.output}", style="dim", highlight=False, soft_wrap=True)
 
 
 # The order in which `minillm --help` lists the commands.
@@ -110,30 +111,24 @@ app.add_typer(grade_app)
 
 
 def main() -> None:
-    """Run the command; a user's mistake ends in one line, not in a traceback (set MINILLM_DEBUG=1 to see it)."""
-    from minillm_lib.io.optional import MissingPackageError
+    """Run the command; whatever goes wrong ends in one line, not in a traceback (set MINILLM_DEBUG=1 to see it)."""
+    sys.exit(_status())
 
-    make_output_safe()
-    show_warnings_plainly()
+
+def _status() -> int:
+    """Run the command, and return its exit status."""
     try:
+        make_output_safe()
+        # For --help and wrong options:
+        rich_utils.Console = partial(PrintableConsole, markup=True)  # type: ignore[assignment,misc]
+        show_warnings_plainly()
         app()
-    except (ValueError, OSError, MissingPackageError, MemoryError) as error:
-        if os.environ.get("MINILLM_DEBUG"):
-            raise
-        print(f"error: {printable(_in_words(error))}", file=sys.stderr)
-        sys.exit(2)
-
-
-def _in_words(error: Exception) -> str:
-    """Return the message; for a configuration that pydantic refuses, each key with its value and what is allowed."""
-    if isinstance(error, MemoryError):
-        asked_for = f" ({error})" if str(error) else ""
-        return f"the memory of this machine is not enough{asked_for}; use fewer documents, terms or topics"
-    from pydantic import ValidationError
-
-    from minillm_lib.training.overrides import in_one_line
-
-    return in_one_line(error) if isinstance(error, ValidationError) else str(error)
+        code: Any = 0
+    except SystemExit as end:
+        code = end.code
+    except BaseException as error:
+        return status_of(error)
+    return flushed(code if isinstance(code, int) else int(code is not None))
 
 
 if __name__ == "__main__":

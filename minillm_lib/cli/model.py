@@ -22,6 +22,7 @@ from minillm_lib.cli.options import (
     notes,
     own_or_shipped,
 )
+from minillm_lib.io.terminal import styled
 
 if TYPE_CHECKING:
     from minillm_lib.cli.terminal_chat import TerminalChat
@@ -137,10 +138,10 @@ def _at_the_keyboard(terminal_chat: TerminalChat, *, keeps_history: bool) -> Non
     try:
         editor = LineEditor(history_file() if keeps_history else None)
     except OSError as error:
-        notes.print(f"Messages are not remembered for the next time: {error}", markup=False)
+        notes.print(f"Messages are not remembered for the next time: {error}")
         editor = LineEditor()
     for line in header(terminal_chat.session.model, fresh=terminal_chat.session.fresh):
-        notes.print(line, markup=False)
+        notes.print(line)
     terminal_chat.talk(editor)
 
 
@@ -222,7 +223,7 @@ def export(
         types = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
         model = load(dtype=None if dtype is None else types[dtype])
         (model if dtype is None else model.dequantized()).save(output)
-    console.print(f"written: [bold]{output}[/bold]", soft_wrap=True)
+    console.print(styled("written: ", (output, "bold")), soft_wrap=True)
 
 
 def _overrides(given: Sequence[str]) -> dict[str, Any]:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.markup import escape
 
-from minillm_lib.io.terminal import PrintableConsole, printable
+from minillm_lib.io.terminal import PrintableConsole, printable, styled
 
 if TYPE_CHECKING:
     from minillm_lib.model.decoder import MiniLLM
@@ -62,7 +61,7 @@ TRAINED = Path("checkpoints/sft.pt")
 def announce_report(path: Path, wanted: bool) -> None:
     """Say where a report is and how large, and open it in the browser if that is wanted."""
     console.print(
-        f"The report: [bold]{escape(str(path))}[/bold] ({path.stat().st_size / 2**20:.1f} MiB)",
+        styled("The report: ", (path, "bold"), f" ({path.stat().st_size / 2**20:.1f} MiB)"),
         highlight=False,
         soft_wrap=True,
     )
@@ -71,8 +70,8 @@ def announce_report(path: Path, wanted: bool) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line that may hold paths: neither cut nor coloured, and brackets are brackets."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    """Print a line that may hold paths: neither cut nor coloured."""
+    console.print(text, highlight=False, soft_wrap=True)
 
 
 def show_warnings_plainly() -> None:

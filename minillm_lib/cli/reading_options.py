@@ -126,7 +126,7 @@ class Reading:
         expected = {first, *self.report.notes} - set(self.report.doubts)
         for line in (first, *others):
             style = None if line in expected else "yellow"
-            console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+            console.print(line, style=style, highlight=False, soft_wrap=True)
 
 
 def open_documents(

@@ -63,7 +63,7 @@ def report(
     file = evaluation or next(filter(None, map(evaluation_beside, runs)), None)
     found = None if file is None else Evaluation.load(file)
     if file is not None and evaluation is None:
-        console.print(f"with the evaluation in {file}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"with the evaluation in {file}", highlight=False, soft_wrap=True)
     with console.status("Reading metrics, computing baselines, fitting the scaling law …"):
         summaries = summarize_runs(runs)
         if output is None:

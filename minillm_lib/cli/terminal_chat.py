@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from minillm_lib.generation.chat_session import ChatSession
-from minillm_lib.io.terminal import printable
+from minillm_lib.io.terminal import data_output, printable
 from minillm_lib.io.word_wrap import WordWrapper
 from minillm_lib.training.overrides import in_one_line
 
@@ -177,7 +176,7 @@ class TerminalChat:
         self._say(f"({why})")
 
     def _say(self, text: str) -> None:
-        self._notes.print(text, markup=False, soft_wrap=not self._notes.is_terminal)
+        self._notes.print(text, soft_wrap=not self._notes.is_terminal)
 
 
 COMMANDS = {
@@ -195,11 +194,12 @@ COMMANDS = {
 
 def print_text(pieces: Iterable[str]) -> None:
     """Print a text as it is written: as it is into a file or pipe; wrapped, and safe to show, in a terminal."""
+    output = data_output()
     try:
-        for piece in _wrapped(pieces) if sys.stdout.isatty() else pieces:
-            print(piece, end="", flush=True)
+        for piece in _wrapped(pieces) if output.isatty() else pieces:
+            print(piece, end="", flush=True, file=output)
     finally:
-        print(flush=True)
+        print(flush=True, file=output)
 
 
 def _wrapped(pieces: Iterable[str]) -> Iterator[str]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich import box
-from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -21,6 +20,7 @@ from minillm_lib.cli.options import (
     say,
     show_warnings_plainly,
 )
+from minillm_lib.io.terminal import printable, styled
 
 if TYPE_CHECKING:
     from minillm_lib.corpora.document import Document
@@ -54,7 +54,8 @@ def list_corpora() -> None:
         network = "fetched at first use" if corpus.needs_network else "needs no network"
         details = f"{corpus.size} · {corpus.language} · {network} · licence: {corpus.licence}"
         options = f"options: {', '.join(corpus.options)}"
-        table.add_row(f"[bold]{corpus.name}[/bold]", f"{corpus.description}\n[dim]{details}\n{options}[/dim]")
+        about = styled(f"{corpus.description}\n", (f"{details}\n{options}", "dim"))
+        table.add_row(styled((corpus.name, "bold")), about)
     console.print(table)
 
 
@@ -83,10 +84,10 @@ def show_documents(
         what = f"has no more than {skip} documents" if skip else "has no documents"
         raise ValueError(f"{name} {what} in the split {split!r}")
     for document in chosen:
-        console.rule(escape(document.source), align="left")
+        console.rule(document.source, align="left")
         metadata = json.dumps(dict(document.meta), ensure_ascii=False, default=str)
-        console.print(f"{document.text}\n", highlight=False, markup=False)
-        console.print(metadata, style="dim", highlight=False, markup=False)
+        console.print(f"{document.text}\n", highlight=False)
+        console.print(metadata, style="dim", highlight=False)
 
 
 @data_app.command()
@@ -133,6 +134,7 @@ def clean(
     """Clean a corpus, and show as a table and a plot what each step removed, with examples."""
     from minillm_lib.corpora.cleaning.pipeline import DEFAULT_STEPS, clean_corpus
     from minillm_lib.corpora.registry import load_corpus
+    from minillm_lib.io.atomic_write import open_atomically
     from minillm_lib.io.optional import MissingPackageError
     from minillm_lib.io.progress_bar import progress_bar
 
@@ -153,10 +155,11 @@ def clean(
     try:
         from minillm_lib.viz.cleaning_plots import plot_cleaning
     except MissingPackageError as error:
-        console.print(f"[yellow]no figure is drawn: {escape(str(error))}[/yellow]", highlight=False)
+        console.print(f"no figure is drawn: {error}", style="yellow", highlight=False)
         say(f"written: {output}, and next to it {counts.name}")
         return
-    plot_cleaning(report).savefig(picture, dpi=150)
+    with open_atomically(picture) as file:
+        plot_cleaning(report).savefig(file, format="png", dpi=150)
     say(f"written: {output}, and next to it {counts.name} and {picture.name}")
 
 
@@ -280,7 +283,7 @@ def show_pieces(
     tokenizer = Tokenizer.load(model)
     ids, line = tokenizer.encode(text), Text()
     for i, piece in enumerate(tokenizer.pieces(text)):
-        line.append(piece, style=f"black {_SHADES[i % 2]}")
+        line.append(printable(piece), style=f"black {_SHADES[i % 2]}")
     console.print(line)
     console.print(" ".join(map(str, ids)), highlight=False)
     n_bytes = len(text.encode())
@@ -298,7 +301,7 @@ def compare(
     """Compare tokenizers by their bytes per token on each corpus and language; more means fewer tokens."""
     from minillm_lib.tokenizer import Tokenizer
 
-    tokenizers = {escape(str(model)): Tokenizer.load(model) for model in models}
+    tokenizers = {str(model): Tokenizer.load(model) for model in models}
     names = (f"{name} ({own.model_type}, {len(own)})" for name, own in tokenizers.items())
     table = Table("corpus", "language", *names)
     for name in corpora.split(","):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -174,19 +173,19 @@ def _load(model: Path) -> TopicModel:
 
 
 def _note(text: str) -> None:
-    notes.print(text, markup=False, soft_wrap=True)
+    notes.print(text, soft_wrap=True)
 
 
 def _print_csv(columns: Columns) -> None:
     """Write a table to standard output, which may be a terminal or the file or program behind a pipe."""
     from minillm_lib.io.tables import write_csv
-    from minillm_lib.io.terminal import printable
+    from minillm_lib.io.terminal import data_output
 
-    text = io.StringIO()
+    text, output = io.StringIO(), data_output()
     write_csv(columns, text)
-    if sys.stdout.isatty():
-        sys.stdout.write(printable(text.getvalue()))
+    if output.isatty():
+        output.write(text.getvalue())
         return
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.getvalue().encode("utf-8"))
-    sys.stdout.flush()
+    output.flush()
+    output.buffer.write(text.getvalue().encode("utf-8"))  # type: ignore[attr-defined]
+    output.flush()

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import typer
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 from typer.core import TyperCommand
 
 from minillm_lib.cli.options import OVERRIDES, console, say, show_warnings_plainly
+from minillm_lib.io.atomic_write import open_atomically
+from minillm_lib.io.terminal import data_output, styled
 from minillm_lib.io.wording import duration, flop
 
 if TYPE_CHECKING:
@@ -123,13 +124,14 @@ def _loaded(
     show_warnings_plainly()
     overrides = parse_overrides(context.args) | ({} if ckpt is None else {"ckpt": str(ckpt)})
     if resume and path is None:
-        own = Path(overrides.get("run", kind.model_fields["run"].default)) / "config.yaml"
+        given = overrides.get("run", overrides.get("run_folder", kind.model_fields["run"].default))
+        own = Path(str(given)) / "config.yaml"
         path = own if own.is_file() else None
     loaded = load_config(kind, path, overrides)
     if show:
         import yaml
 
-        typer.echo(yaml.safe_dump(loaded.as_json(), sort_keys=False, allow_unicode=True), nl=False)
+        data_output().write(yaml.safe_dump(loaded.as_json(), sort_keys=False, allow_unicode=True))
         raise typer.Exit
     return loaded
 
@@ -215,7 +217,7 @@ def plan(
         table.add_row(name, value)
     console.print(table, highlight=False)
     for warning in found.warnings:
-        console.print(f"[yellow]{warning}[/yellow]", highlight=False)
+        console.print(warning, style="yellow", highlight=False)
     if draw is not None:
         draw(found)
 
@@ -232,12 +234,11 @@ def print_keys(stage: str) -> None:
         f"In a YAML file, or as options: --KEY VALUE. Short names: {short}. [] marks the keys of a list's items, which "
         "are given in the file, or with the list: --data.corpora '[{name: grammar, repeat: 2}]'.",
         highlight=False,
-        markup=False,
     )
     first_of = {each.section: number for number, each in reversed(list(enumerate(described)))}
     ordered = sorted(described, key=lambda each: (each.section != "", first_of[each.section]))
     for section, group in groupby(ordered, key=lambda each: each.section):
-        console.print(f"\n{section or 'at the top'}", style="bold", highlight=False, markup=False)
+        console.print(f"\n{section or 'at the top'}", style="bold", highlight=False)
         for each in group:
             line = Text(f"  {each.key}", "cyan")
             line.append(f" = {each.default}" if each.default else "", "default")
@@ -358,7 +359,7 @@ def _figure_drawer(path: Path) -> Any:
     try:
         from minillm_lib.viz.training_plan import plot_plan
     except MissingPackageError as error:
-        console.print(f"[yellow]no figure will be drawn: {escape(str(error))}[/yellow]", highlight=False)
+        console.print(f"no figure will be drawn: {error}", style="yellow", highlight=False)
         return None
     from matplotlib.backend_bases import FigureCanvasBase
 
@@ -371,8 +372,9 @@ def _figure_drawer(path: Path) -> Any:
         raise ValueError(f"--figure {path} is a folder; give the name of a file")
 
     def draw(found: Plan) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        plot_plan(found).savefig(path, dpi=130)
-        console.print(f"the learning rate as a figure: [bold]{path}[/bold]", highlight=False, soft_wrap=True)
+        with open_atomically(path) as file:
+            plot_plan(found).savefig(file, format=path.suffix.removeprefix("."), dpi=130)
+        told = styled("the learning rate as a figure: ", (path, "bold"))
+        console.print(told, highlight=False, soft_wrap=True)
 
     return draw

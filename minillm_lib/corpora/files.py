@@ -80,7 +80,9 @@ def read_files(
     - **JSON**: JSON lines, an array, or an object that holds one, whatever the ending says; of objects with their text
       under ``text_key``, of plain texts, or of ``{"conversations": [{"role": …, "content": …}, …]}``, whose text is
       that of the turns, and which are in ``meta`` too.
-    - Any of these may be compressed by gzip (``.gz``) or zstd (``.zst``).
+    - Any of these may be compressed by gzip (``.gz``) or zstd (``.zst``). One that unpacks to more than 16 MiB and to
+      more than 200 times its size is not read; the environment variable ``MINILLM_MAX_RATIO`` sets another ratio, and
+      ``MINILLM_MAX_UNPACKED_BYTES`` how much is unpacked in memory where a format needs it (512 MiB).
     - A **folder** is searched at any depth; its files are read in order of their paths. What is not read is passed over
       and named: hidden files, images, broken, encrypted and scanned PDFs, pipes, links to folders.
 

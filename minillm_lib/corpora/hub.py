@@ -7,8 +7,9 @@ verifies the result, which is then read as a stream.
 
 from __future__ import annotations
 
-import json
 import os
+import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
@@ -21,6 +22,7 @@ from minillm_lib.corpora.document import Document
 from minillm_lib.corpora.files import read_files
 from minillm_lib.corpora.reading.finding import Paths
 from minillm_lib.io.fetch_errors import FetchError
+from minillm_lib.io.json_text import parse_json
 
 if TYPE_CHECKING:
     from minillm_lib.io.download import Downloader
@@ -65,6 +67,9 @@ HUB_CORPORA: Mapping[str, HubCorpus] = {
     "minimind-pretrain": HubCorpus(_MINIMIND, {"all": ("pretrain_t2t_mini.jsonl", "pretrain_hq.jsonl")}),
     "minimind-sft": HubCorpus(_MINIMIND, {"all": ("sft_t2t_mini.jsonl", "sft_mini_512.jsonl")}),
 }
+
+
+_SHA256 = re.compile("[0-9a-fA-F]{64}")
 
 
 class NotOnHubError(FetchError):
@@ -122,7 +127,7 @@ def list_hub_files(
         api = f"{base}/api/v1/datasets/{repository}/repo"
         address = f"{api}/tree?Revision={revision}"
         prefix = f"{api}?Revision={revision}&FilePath="
-    answer = json.loads(downloader.get(address, validate=json.loads, refresh=True))
+    answer = parse_json(downloader.get(address, validate=parse_json, refresh=True))
     try:
         rows = answer if hub == "huggingface" else answer["Data"]["Files"]
         files = [_hub_file(row, prefix) for row in rows]
@@ -145,7 +150,12 @@ def _hub_file(row: Mapping[str, Any], prefix: str) -> HubFile | None:
     sha256 = facts.get("sha256") or (facts.get("lfs") or {}).get("oid")
     path = str(facts["path"])
     sha256 = sha256.removeprefix("sha256:") if sha256 else None
-    return HubFile(path, prefix + quote(path), int(facts["size"]), sha256)
+    if sha256 is not None and not _SHA256.fullmatch(sha256):
+        raise ValueError(f"{sha256!r} is no SHA-256")
+    size = facts["size"]
+    if type(size) is not int or size < 0:
+        raise ValueError(f"{size!r} is no size of a file")
+    return HubFile(path, prefix + quote(path), size, sha256)
 
 
 def fetch_hub_corpus(
@@ -162,7 +172,7 @@ def fetch_hub_corpus(
     """Download the file of a corpus into the cache, unless it is already there, and return its path.
 
     An interrupted download resumes where it stopped. A file in the cache is compared with the size and SHA-256 that
-    the hub states. If the hub cannot be reached, the cached file is used unchecked.
+    the hub states. If the hub cannot be reached, the cached file is used unchecked, with a warning.
 
     Parameters
     ----------
@@ -204,10 +214,12 @@ def fetch_hub_corpus(
         folder = downloader.cache_dir / "hub" / hub / repository.replace("/", "--") / (revision or "latest")
         try:
             listed = list_hub_files(downloader, repository, hub=hub, revision=revision, base_url=base_url)
-        except FetchError:
-            if there := [folder / path for path in wanted if (folder / path).exists()]:
-                return there[0]
-            raise
+        except FetchError as error:
+            there = next((folder / path for path in wanted if (folder / path).is_file()), None)
+            if there is None:
+                raise
+            warnings.warn(f"{there} is used unchecked, as the hub cannot be asked: {error}", stacklevel=2)
+            return there
         found = next((listed[path] for path in wanted if path in listed), None)
         if found is None:
             names = ", ".join(sorted(listed)) or "nothing"

@@ -6,7 +6,6 @@ read a single page of the proceedings.
 
 from __future__ import annotations
 
-import json
 import operator
 import re
 import warnings
@@ -23,6 +22,7 @@ from minillm_lib.corpora.reading.pdf import pdf_pages
 from minillm_lib.corpora.reading.report import Unusable
 from minillm_lib.io.download import Downloader
 from minillm_lib.io.fetch_errors import FetchError
+from minillm_lib.io.json_text import parse_json
 from minillm_lib.io.optional import optional_imports
 from minillm_lib.io.progress_bar import progress_bar
 
@@ -39,6 +39,16 @@ _RAW_FILES = "https://raw.githubusercontent.com/"
 _LARGE_FILES = "https://media.githubusercontent.com/media/"
 _POINTER = b"version https://git-lfs"
 
+_KEYS = (
+    "title",
+    "author",
+    "abstract",
+    "oa",
+    "site",
+    "pdf",
+    "track",
+    "status",
+)  # those of a list that are read
 _NOT_ACCEPTED = re.compile("reject|withdr|retract|active", re.IGNORECASE)
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 # The public lists have "Part of" for papers that have no abstract on the site.
@@ -364,9 +374,12 @@ def _read_list(downloader: Downloader, address: str, refresh: bool) -> list[dict
     def parse(content: bytes) -> list[dict[str, Any]] | None:
         if content.startswith(_POINTER):
             return None
-        rows = json.loads(content)
+        rows = parse_json(content)
         if not isinstance(rows, list) or not all(isinstance(row, dict) and "title" in row for row in rows):
             raise LayoutChanged(address, "a list of papers with titles")
+        for number, row in enumerate(rows):
+            if wrong := [key for key in _KEYS if not isinstance(row.get(key), str | None)]:
+                raise LayoutChanged(address, f"a text under {wrong[0]!r} of paper {number}")
         return rows
 
     rows = parse(downloader.get(address, validate=parse, refresh=refresh))

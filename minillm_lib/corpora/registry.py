@@ -33,6 +33,12 @@ _DOWNLOADING: Mapping[str, Any] = {
     "max_retry_after": float,
     "max_connections": int,
     "retries": int,
+    "max_bytes": int,
+    "max_file_bytes": int,
+    "max_ratio": float,
+    "max_seconds": float,
+    "max_file_seconds": float,
+    "min_rate": float,
 }
 
 

@@ -15,6 +15,7 @@ from minillm_lib.generation.sampling import SamplingConfig
 from minillm_lib.io.optional import optional_imports
 from minillm_lib.io.progress_bar import progress_bar
 from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.model.eval_view import in_eval_mode
 
 with optional_imports("eval", "to evaluate a model with the harness"):
     from lm_eval.api.instance import Instance
@@ -64,7 +65,7 @@ class HarnessModel(TemplateLM):
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; allowed is a number from 1")
-        self.model, self.ids_of = model, tokenizer_of(model)
+        self.model, self.ids_of = in_eval_mode(model), tokenizer_of(model)
         self.batch_size, self.progress = batch_size, progress
         self.counts = Counter[str]()
         self._device = model.device

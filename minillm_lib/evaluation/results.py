@@ -171,6 +171,6 @@ class Evaluation:
                 ModelScores(**{**model, "scores": [Score(**score) for score in model["scores"]]})
                 for model in content["models"]
             ]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{path}: not the results of minillm eval: {error}") from error
         return cls(models, content.get("settings", {}), content.get("made_with", {}))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import linear
 
 from minillm_lib.generation.fast_path import FastDecoder
 from minillm_lib.generation.sampling import SamplingConfig, choose_tokens
 from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.model.eval_view import in_eval_mode
 from minillm_lib.tokenizer import MODEL_FILE, Tokenizer
 
 FinishReason = Literal["stop", "stop_string", "length", "context"]
@@ -71,6 +71,9 @@ def generate(
     unless :func:`~minillm_lib.generation.fast_path.why_not_fast` says why it cannot be. The first time on a machine, it
     is compiled, which takes some seconds.
 
+    Nothing of the model is changed, so several threads may generate with it at once. Dropout is left out, whether or
+    not the model is in training mode.
+
     Parameters
     ----------
     prompts
@@ -122,8 +125,8 @@ def generation_steps(
     """Yield the texts after all prompts as they grow by one token at a time, until all are finished.
 
     The same list is yielded each time, with one :class:`Generation` per prompt. Short prompts are padded on the left,
-    the model does not attend to the padding, and a finished text grows no further. Dropout is off while the model
-    computes.
+    the model does not attend to the padding, and a finished text grows no further. There is no dropout, also if the
+    model is in training mode, and its mode does not change: other threads may use it at the same time.
 
     Parameters
     ----------
@@ -133,7 +136,6 @@ def generation_steps(
         As in :func:`generate`.
     """
     rows = [Generation() for _ in prompts]
-    modules = list(model.modules())
     rules = [StopRule(model, len(prompt), sampling, end_ids) for prompt in prompts]
     generators = _seeded_generators(sampling.seed, len(prompts))
     input_ids, attention_mask = pad_left(prompts, model.device)  # (batch, longest prompt) each
@@ -149,9 +151,8 @@ def generation_steps(
         if decoder is not None:
             logits = decoder(int(input_ids))[:, : model.n_ids]
         else:
-            with _eval_mode(modules):
-                hidden = model.hidden_states(input_ids, attention_mask=attention_mask, cache=cache)
-                logits = linear(hidden[:, -1], model.output_weight).float()  # (batch, vocab)
+            hidden = in_eval_mode(model).hidden_states(input_ids, attention_mask=attention_mask, cache=cache)
+            logits = linear(hidden[:, -1], model.output_weight).float()  # (batch, vocab)
         if seen is not None:
             seen.scatter_(1, input_ids, True)
         tokens = choose_tokens(logits, sampling, seen, generators)  # (batch,)
@@ -310,16 +311,3 @@ def pad_left(prompts: Sequence[list[int]], device: torch.device) -> tuple[Tensor
         return input_ids, None
     first = torch.tensor([[longest - len(prompt)] for prompt in prompts], device=device)
     return input_ids, torch.arange(longest, device=device) >= first
-
-
-@contextmanager
-def _eval_mode(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Switch off dropout and the like within the block, then return each module to its earlier mode."""
-    training = [module for module in modules if module.training]
-    try:
-        for module in training:
-            module.training = False
-        yield
-    finally:
-        for module in training:
-            module.training = True

@@ -14,6 +14,7 @@ from minillm_lib.generation.decoding import (
     tokenizer_of,
 )
 from minillm_lib.generation.sampling import SamplingConfig
+from minillm_lib.io.terminal import printable
 from minillm_lib.model.decoder import MiniLLM
 
 
@@ -108,12 +109,13 @@ def longest_beginning(text: str, stop: Sequence[str]) -> int:
 def print_stream(pieces: Iterable[str]) -> str:
     """Print pieces as they arrive, in a terminal or a notebook, and return the text.
 
-    Ctrl-C, or the stop button of a notebook, ends the text at that point.
+    Control characters are shown as escapes, and returned as they are. Ctrl-C, or the stop button of a notebook, ends
+    the text at that point.
     """
     text = ""
     try:
         for piece in pieces:
-            print(piece, end="", flush=True)
+            print(printable(piece), end="", flush=True)
             text += piece
     except KeyboardInterrupt:
         pass

@@ -6,6 +6,7 @@ import torch
 
 from minillm_lib.generation.decoding import tokenizer_of
 from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.model.eval_view import in_eval_mode
 
 _DIALOGUES = (
     ("Hello.", "Hello. How are you?"),
@@ -29,7 +30,7 @@ def takes_turns(model: MiniLLM) -> bool:
     ValueError
         If the model has no tokenizer.
     """
-    tokenizer, ends_turn, ends_text = tokenizer_of(model), 0.0, 0.0
+    model, tokenizer, ends_turn, ends_text = in_eval_mode(model), tokenizer_of(model), 0.0, 0.0
     if tokenizer.chat_template is None:
         return False
     for question, answer in _DIALOGUES:

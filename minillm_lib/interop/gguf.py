@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -15,6 +14,7 @@ from typing import Literal
 from torch import Tensor
 
 from minillm_lib.generation.decoding import tokenizer_of
+from minillm_lib.io.atomic_write import replaced_at_end
 from minillm_lib.io.optional import optional_imports
 from minillm_lib.model.config import DynamicScaling, LinearScaling, Llama3Scaling, ModelConfig, YarnScaling
 from minillm_lib.model.decoder import MiniLLM
@@ -87,30 +87,27 @@ def export_gguf(model: MiniLLM, path: str | os.PathLike[str], *, dtype: DType = 
         support the model, such as one with a unigram tokenizer, with another model's tokenizer that is not byte-level
         BPE or splits words by a pattern without a name there, with dynamic RoPE scaling, or with blocks other than a
         Llama's.
+    WriteError
+        If the file cannot be written, such as on a full disk; the message names it.
     """
     path, tokenizer, config = Path(path), tokenizer_of(model), model.config
     _refuse_unknown_to_llama_cpp(config, tokenizer)
     if dtype not in _FILE_TYPES:
         raise ValueError(f"dtype is {dtype!r}; it must be one of {', '.join(_FILE_TYPES)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
+    with replaced_at_end(path) as temporary:
         writer = GGUFWriter(temporary, model_type(config))
-        writer.add_file_type(_FILE_TYPES[dtype])
-        _add_config(writer, config.replace(vocab_size=model.n_ids))
-        _add_tokenizer(writer, tokenizer)
-        for name, tensor in gguf_tensors(model):
-            kind = GGMLQuantizationType[dtype.upper() if tensor.dim() == 2 else "F32"]
-            writer.add_tensor(name, quantize(tensor.numpy(), kind), raw_dtype=kind)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        try:
+            writer.add_file_type(_FILE_TYPES[dtype])
+            _add_config(writer, config.replace(vocab_size=model.n_ids))
+            _add_tokenizer(writer, tokenizer)
+            for name, tensor in gguf_tensors(model):
+                kind = GGMLQuantizationType[dtype.upper() if tensor.dim() == 2 else "F32"]
+                writer.add_tensor(name, quantize(tensor.numpy(), kind), raw_dtype=kind)
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
+        finally:
+            writer.close()
     return path
 
 

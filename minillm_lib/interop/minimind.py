@@ -5,12 +5,9 @@ Its checkpoints are read by :func:`~minillm_lib.model.minimind.load_minimind`, w
 
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
 from typing import Literal, get_args
-
-import torch
 
 from minillm_lib.io.atomic_write import write_atomically
 from minillm_lib.model.config import ModelConfig
@@ -18,6 +15,7 @@ from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.hugging_face import model_type
 from minillm_lib.model.minimind import load_minimind as load_minimind, meta_names, reorder
 from minillm_lib.model.rope import to_interleaved
+from minillm_lib.model.torch_files import sealed_torch_bytes
 from minillm_lib.model.weights import their_name
 
 Layout = Literal["interleaved", "halves"]
@@ -56,9 +54,7 @@ def save_minimind(model: MiniLLM, path: str | os.PathLike[str], *, layout: Layou
         names = meta_names(model.config.n_layers)
         tensors = reorder(tensors, model.config, to_interleaved)
         tensors = {names[name]: tensor for name, tensor in tensors.items()}
-    buffer = io.BytesIO()
-    torch.save(tensors, buffer)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, sealed_torch_bytes(tensors))
     return Path(path)
 
 

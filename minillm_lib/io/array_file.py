@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import zlib
 from collections.abc import Iterator, Mapping
@@ -14,10 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from minillm_lib.io.atomic_write import open_atomically
+from minillm_lib.io.memory import available_memory
+from minillm_lib.io.regular_file import check_regular
+from minillm_lib.io.wording import size
 
 _MAGIC = b"minillm-lib"
 _CHUNK = 1 << 24
 _KINDS = "biuf"  # truth values and numbers; objects would need pickle
+_MOST_PER_BYTE = 1032  # what zlib can make of a compressed byte
 
 
 class ArrayFileError(ValueError):
@@ -93,9 +98,12 @@ def read_arrays(
     FileNotFoundError
         If there is no such file.
     ArrayFileError
-        If the file is of another kind or version, damaged, or cut short.
+        If the file is of another kind or version, damaged, or cut short; or if its arrays do not fit into memory.
+    NotRegularFileError
+        If it is a folder, a pipe or a device.
     """
     path = Path(path)
+    check_regular(path)
     with path.open("rb") as file:
         recorded = _checked_first_line(path, file.readline(256), kind, version)
         start = file.tell()
@@ -103,10 +111,36 @@ def read_arrays(
         if digest.hexdigest() != recorded:
             raise ArrayFileError(f"{path} is damaged or incomplete: its content does not match its SHA-256")
         file.seek(start)
-        header = json.loads(file.readline())
-        content = _Content(file, header["compressed"])
-        arrays = {name: content.fill(np.empty(shape, dtype)) for name, dtype, shape in header["arrays"]}
-    return header["facts"], arrays
+        try:  # a hash keeps damage out, but not a file that was made to do harm
+            header = json.loads(file.readline())
+            facts, described = dict(header["facts"]), [_described(*each) for each in header["arrays"]]
+            _check_sizes(described, path.stat().st_size - file.tell(), bool(header["compressed"]))
+            content = _Content(file, header["compressed"])
+            arrays = {name: content.fill(np.empty(shape, dtype)) for name, dtype, shape in described}
+        except (KeyError, TypeError, ValueError, RecursionError, EOFError, zlib.error) as error:
+            raise ArrayFileError(f"{path} is not as minillm-lib writes it: {error}") from None
+    return facts, arrays
+
+
+def _described(name: str, dtype: str, shape: list[int]) -> tuple[str, np.dtype[Any], tuple[int, ...]]:
+    """Check the name, type and shape of an array."""
+    kind = np.dtype(dtype)
+    if kind.kind not in _KINDS or kind.shape or not isinstance(name, str):
+        raise ValueError(f"the array {name!r} has the type {dtype!r}")
+    if not all(type(length) is int and length >= 0 for length in shape):
+        raise ValueError(f"the array {name!r} has the shape {shape!r}")
+    return name, kind, tuple(shape)
+
+
+def _check_sizes(
+    described: list[tuple[str, np.dtype[Any], tuple[int, ...]]], n_bytes: int, compressed: bool
+) -> None:
+    """Check that so many bytes can hold all arrays, and that they fit into memory."""
+    needed = sum(dtype.itemsize * math.prod(shape) for _, dtype, shape in described)
+    if needed > n_bytes * (_MOST_PER_BYTE if compressed else 1):
+        raise ValueError(f"its arrays have {needed:,} bytes, which {n_bytes:,} bytes cannot hold")
+    if needed > (memory := available_memory()):
+        raise ValueError(f"its arrays take {size(needed)}, and {size(memory)} of memory is available")
 
 
 def _first_line(kind: str, version: int, digest: str) -> bytes:

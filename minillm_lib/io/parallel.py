@@ -11,6 +11,8 @@ from typing import TypeVar
 from joblib import effective_n_jobs
 from joblib.externals.loky import get_reusable_executor
 
+from minillm_lib.io.terminal import make_output_safe
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _WAITING = 2
@@ -40,7 +42,7 @@ def parallel_map(
     if n_processes == 1 or len(first) < 2:
         yield from map(function, chain(first, items))
         return
-    executor = get_reusable_executor(max_workers=n_processes)
+    executor = get_reusable_executor(max_workers=n_processes, initializer=make_output_safe)
     pending: deque[Future[_Result]] = deque()
     for item in chain(first, items):
         pending.append(executor.submit(function, item))

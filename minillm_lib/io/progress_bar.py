@@ -9,6 +9,8 @@ from rich.cells import cell_len, set_cell_size
 from tqdm.auto import tqdm as suitable_tqdm
 from tqdm.std import tqdm
 
+from minillm_lib.io.terminal import beneath, printable
+
 SECONDS_PER_LINE = 20.0
 _MOST_SECONDS_PER_LINE = 300.0
 _COLUMNS = 80
@@ -47,7 +49,7 @@ class _Bar(tqdm):
     has_bar = True
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        terminal: dict[str, Any] = {"dynamic_ncols": "ncols" not in options, "file": sys.stderr}
+        terminal: dict[str, Any] = {"dynamic_ncols": "ncols" not in options, "file": beneath(sys.stderr)}
         super().__init__(*args, **terminal | options)
 
     @property
@@ -68,8 +70,8 @@ class _Bar(tqdm):
         **details: Any,
     ) -> str:
         """Return the line of a bar: the one with most details of those that fit in ``ncols`` columns."""
-        columns, desc = ncols or _COLUMNS, f"{prefix}: " if prefix else ""
-        parts = postfix.split(", ") if postfix else []
+        columns, desc = ncols or _COLUMNS, f"{_in_a_line(prefix)}: " if prefix else ""
+        parts = _in_a_line(postfix).split(", ") if postfix else []
         room = columns - cell_len(desc)
 
         def line(form: str, n_parts: int, has_rate: bool, width: int | None = None) -> str:
@@ -120,6 +122,10 @@ class _Lines:
 
     def flush(self) -> None:
         self._stream.flush()
+
+
+def _in_a_line(text: str) -> str:
+    return " ".join(printable(text).split("\n"))
 
 
 def _shortened(desc: str, columns: int) -> str:

@@ -37,3 +37,33 @@ def flop(operations: float) -> str:
             return f"{operations:.3g} {unit}FLOP"
         operations /= 1000
     return f"{operations:.3g} EFLOP"
+
+
+def size(n_bytes: float) -> str:
+    """Write a number of bytes with three digits, in the largest unit that leaves nearly one before the point.
+
+    >>> [size(each) for each in (0, 812, 10_000, 3.2e6, 5e9)]
+    ['0 bytes', '812 bytes', '9.77 KiB', '3.05 MiB', '4.66 GiB']
+    """
+    if n_bytes < 1000:
+        return number_of(round(n_bytes), "byte")
+    for unit in ("KiB", "MiB", "GiB"):
+        n_bytes /= 1024
+        if n_bytes < 999.5:
+            return f"{n_bytes:.3g} {unit}"
+    n_bytes /= 1024
+    return f"{n_bytes:.3g} TiB" if n_bytes < 999.5 else f"{n_bytes:,.0f} TiB"
+
+
+def shown(value: object, longest: int = 80) -> str:
+    """Return a value as Python writes it; where that is long, without what lies before its last few characters.
+
+    >>> shown("ab" * 100, 20)
+    "'abababababababab…b'"
+    """
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        # an integer of thousands of digits, or values within values without end
+        text = f"<{type(value).__name__} that is too long to be shown>"
+    return text if len(text) <= longest else f"{text[: longest - 3]}…{text[-2:]}"

@@ -6,14 +6,13 @@ What may lie in such a place is read in :mod:`~minillm_lib.model.stored`, and te
 
 from __future__ import annotations
 
-import io
 import json
+import logging
 import os
-import secrets
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from minillm_lib.io.atomic_write import write_atomically
+from minillm_lib.io.checksums import CHECKSUM_FILE, ChecksumError, read_checksums, verified, write_checksums
+from minillm_lib.io.leftovers import SECONDS_TO_HOLD, held, remove_leftovers, temporary_beside
+from minillm_lib.io.write_errors import named_write_errors
 from minillm_lib.model.config import RopeScaling
 from minillm_lib.model.decoder import MiniLLM, fill
 from minillm_lib.model.hugging_face import to_hugging_face
 from minillm_lib.model.metadata import chat_defaults_of, config_entries, generation_config, stage_of
 from minillm_lib.model.minimind import load_minimind
 from minillm_lib.model.quantization import is_quantized
-from minillm_lib.model.stored import GENERATION_FILE, INT8, read, stored_tokenizer
+from minillm_lib.model.stored import GENERATION_FILE, INT8, Stored, place_of, read, stored_tokenizer
+from minillm_lib.model.torch_files import has_checksums, sealed_torch_bytes
 from minillm_lib.model.weights import (
     SINGLE_FILE_SUFFIXES as SINGLE_FILE_SUFFIXES,
     WEIGHTS,
@@ -37,6 +40,9 @@ from minillm_lib.model.weights import (
     their_name,
 )
 from minillm_lib.tokenizer import MODEL_FILE, Tokenizer
+
+_log = logging.getLogger(__name__)
+_unverified: set[Path] = set()
 
 
 def save_checkpoint(model: MiniLLM, path: str | os.PathLike[str], tokenizer: Tokenizer | None = None) -> Path:
@@ -51,8 +57,9 @@ def save_checkpoint(model: MiniLLM, path: str | os.PathLike[str], tokenizer: Tok
     ----------
     path
         A path that ends in ``.pt`` or ``.pth`` becomes one file. Any other path becomes a directory with
-        ``config.json``, ``model.safetensors`` with the tensor names of Hugging Face's Llama, and the files of
-        :meth:`Tokenizer.save_hugging_face <minillm_lib.tokenizer.Tokenizer.save_hugging_face>`.
+        ``config.json``, ``model.safetensors`` with the tensor names of Hugging Face's Llama, the files of
+        :meth:`Tokenizer.save_hugging_face <minillm_lib.tokenizer.Tokenizer.save_hugging_face>`, and their checksums in
+        ``SHA256SUMS``, for :func:`load_checkpoint` and ``sha256sum --check``. A single file has its own inside.
         ``AutoModelForCausalLM`` and ``AutoTokenizer`` of transformers open the directory, unless
         :func:`~minillm_lib.model.hugging_face.model_type` is ``"minillm"``, or the model is quantized: its matrices are
         written in 8 bits, which only :func:`load_checkpoint` reads.
@@ -71,6 +78,8 @@ def save_checkpoint(model: MiniLLM, path: str | os.PathLike[str], tokenizer: Tok
         than a checkpoint, which would be lost.
     IsADirectoryError
         If the checkpoint would be a file, but ``path`` is a directory.
+    WriteError
+        If it cannot be written, on a full disk for example; the message names the path and the reason.
     """
     path = Path(path)
     if tokenizer is None:
@@ -91,12 +100,16 @@ def load_checkpoint(
     rope_scaling: RopeScaling | Mapping[str, Any] | None = None,
     tokenizer: Tokenizer | str | os.PathLike[str] | bool = True,
     overrides: Mapping[str, Any] | None = None,
+    verify: bool = True,
 ) -> MiniLLM:
     """Load a checkpoint, this package's own or another's, in eval mode.
 
     It may be one of :func:`save_checkpoint`; a directory of Hugging Face with a Llama, Qwen2 or Qwen3; or one of
     MiniMind, a directory or the ``.pth`` of its training, as :func:`~minillm_lib.model.minimind.load_minimind` reads
     them. A model that was saved with weights in 8 bits has them again.
+
+    What this package writes has checksums, with which every file is compared, so that damage is an error that names the
+    file. A checkpoint without them is loaded, and a line in the log says once that its files cannot be verified.
 
     Weights of this package know the hash of their tokenizer. If it is missing or another, that is an error. In an older
     checkpoint, which has no hash, a tokenizer that is damaged or of an unknown kind is left out, with a
@@ -118,37 +131,70 @@ def load_checkpoint(
     overrides
         Keys of :class:`~minillm_lib.model.config.ModelConfig` for weights of MiniMind, whose shapes do not tell
         everything. For other checkpoints, they are an error.
+    verify
+        Whether damage is looked for: with ``False``, checksums are not compared, and weights that are infinite or not
+        numbers are loaded. Use it to look at a checkpoint as it is; after a change on purpose, renew its checksums
+        with :func:`~minillm_lib.io.checksums.write_checksums`.
 
     Raises
     ------
     CheckpointError
-        If a file is missing, truncated, in an unknown format or unsafe to load; if a tensor is missing, unexpected or
-        of the wrong shape; or if the tokenizer is not the one that the weights were trained with, or has more ids than
-        they. The message names the file, the tensor, the shape found and the shape expected.
+        If a file is missing, truncated, damaged, in an unknown format or unsafe to load; if a tensor is missing,
+        unexpected, of the wrong shape or not finite; or if the tokenizer is not the one that the weights were trained
+        with, or has more ids than they. The message names the file, the tensor, the shape found and the shape expected.
     pydantic.ValidationError
         If ``rope_scaling`` is not valid for the model.
     """
-    stored = read(_present_or_previous(Path(path)))
-    if stored.config is None:
-        model = _load_minimind(stored.path, dtype, rope_scaling, overrides or {})
-    else:
-        if overrides:
-            raise CheckpointError(
-                f"{stored.path}: its configuration is complete, and overrides={dict(overrides)} have no place"
-            )
-        config = stored.config if rope_scaling is None else stored.config.with_rope_scaling(rope_scaling)
-        model = assemble(config, stored.tensors, stored.file, dtype, int8=stored.int8)
+    place = place_of(_present_or_previous(Path(path)))
     try:
-        model.stage, model.chat_defaults = stage_of(stored.values), chat_defaults_of(stored.generation)
-    except ValueError as error:
-        raise CheckpointError(f"{stored.path}: {error}") from error
-    model.source = Path(path)
-    model.tokenizer = stored_tokenizer(stored, model.config.vocab_size, tokenizer)
+        with _verified(place, verify):
+            stored = read(place, verify=verify)
+            model = _assembled(stored, dtype, rope_scaling, overrides or {}, verify)
+            _describe(model, stored)
+            model.source = Path(path)
+            model.tokenizer = stored_tokenizer(stored, model.config.vocab_size, tokenizer, verify=verify)
+    except ChecksumError as error:
+        raise CheckpointError(str(error)) from error
     return model.to(device).eval()
 
 
+def _verified(place: Path, verify: bool) -> AbstractContextManager[None]:
+    """Return a context in which what lies at a place is compared with its checksums, or say that it has none."""
+    if not verify:
+        return nullcontext()
+    folder = place if place.is_dir() else place.parent
+    listed = read_checksums(folder)
+    if listed is not None and place.is_file():
+        listed = {place.name: listed[place.name]} if place.name in listed else None
+    if listed is not None:
+        return verified(folder, listed)
+    known = place.is_file() and place.suffix in SINGLE_FILE_SUFFIXES and has_checksums(place)
+    if not known and place.absolute() not in _unverified:
+        _unverified.add(place.absolute())
+        _log.warning("%s has no checksums (%s), so that damage to it may go unnoticed", place, CHECKSUM_FILE)
+    return nullcontext()
+
+
+def _assembled(
+    stored: Stored,
+    dtype: torch.dtype | None,
+    rope_scaling: RopeScaling | Mapping[str, Any] | None,
+    overrides: Mapping[str, Any],
+    verify: bool,
+) -> MiniLLM:
+    """Return the model of what is on disk."""
+    if stored.config is None:
+        return _load_minimind(stored.path, dtype, rope_scaling, overrides, verify)
+    if overrides:
+        raise CheckpointError(
+            f"{stored.path}: its configuration is complete, and overrides={dict(overrides)} have no place"
+        )
+    config = stored.config if rope_scaling is None else stored.config.with_rope_scaling(rope_scaling)
+    return assemble(config, stored.tensors, stored.file, dtype, int8=stored.int8, verify=verify)
+
+
 def write_model_files(model: MiniLLM, folder: Path, tokenizer: Tokenizer | None = None) -> None:
-    """Write the files of a checkpoint (configurations, tensors, tokenizer) into an existing directory.
+    """Write the files of a checkpoint (configurations, tensors, tokenizer, checksums) into an existing directory.
 
     Use it to put more files beside a model: unlike :func:`save_checkpoint`, which is built on it, it neither makes
     nor replaces the directory, so that the caller can fill one from :func:`atomic_directory`, as ``Checkpoints.save``
@@ -166,6 +212,7 @@ def write_model_files(model: MiniLLM, folder: Path, tokenizer: Tokenizer | None 
         tokenizer.save_hugging_face(folder)
         generation = generation_config(tokenizer, model.stage, model.chat_defaults)
         (folder / GENERATION_FILE).write_text(json.dumps(generation, indent=2) + "\n", encoding="utf-8")
+    write_checksums(folder)
 
 
 @contextmanager
@@ -173,30 +220,36 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield an empty directory to fill, which replaces ``path`` only when the block has succeeded.
 
     During the exchange, the earlier directory is moved aside to ``.NAME.previous``; then it is removed. If the
-    machine stops at that moment, :func:`load_checkpoint` finds it there.
+    machine stops at that moment, :func:`load_checkpoint` finds it there. What a killed process left is removed when
+    ``path`` is written again.
 
     Raises
     ------
     CheckpointError
         If :func:`check_replaceable` refuses ``path``.
+    WriteError
+        If a file in it cannot be written, on a full disk for example; the message names ``path`` and the reason.
     """
     path = Path(os.path.realpath(path))
     check_replaceable(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    temporary.mkdir(parents=True)
-    previous = _previous(path)
-    try:
-        yield temporary
-        _flush_to_disk(temporary)
-        if path.exists():
-            shutil.rmtree(previous, ignore_errors=True)
-            os.rename(path, previous)
-        os.rename(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if previous.exists() and not path.exists():
-            os.rename(previous, path)
-        raise
+    temporary, previous = temporary_beside(path), _previous(path)
+    with named_write_errors(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(path.parent, path.name, SECONDS_TO_HOLD)
+            temporary.mkdir()
+            with held(temporary):
+                yield temporary
+                _flush_to_disk(temporary)
+                if path.exists():
+                    shutil.rmtree(previous, ignore_errors=True)
+                    os.rename(path, previous)
+                os.rename(temporary, path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            if previous.exists() and not path.exists():
+                os.rename(previous, path)
+            raise
     shutil.rmtree(previous, ignore_errors=True)
 
 
@@ -261,9 +314,16 @@ def _write_single_file(model: MiniLLM, path: Path, tokenizer: Tokenizer | None) 
         }
         content["tokenizer"] = files.get(MODEL_FILE, files)
         content["generation_config"] = generation_config(tokenizer, model.stage, model.chat_defaults)
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, sealed_torch_bytes(content))
+
+
+def _describe(model: MiniLLM, stored: Stored) -> None:
+    """Give a model what its files say of its training and use."""
+    try:
+        model.stage = stage_of(stored.values)
+        model.chat_defaults = chat_defaults_of(stored.generation)
+    except ValueError as error:
+        raise CheckpointError(f"{stored.path}: {error}") from error
 
 
 def _load_minimind(
@@ -271,16 +331,17 @@ def _load_minimind(
     dtype: torch.dtype | None,
     rope_scaling: RopeScaling | Mapping[str, Any] | None,
     overrides: Mapping[str, Any],
+    verify: bool,
 ) -> MiniLLM:
     """Load weights of MiniMind, and say what was not in them."""
-    model = load_minimind(path, dtype=dtype, **overrides)
+    model = load_minimind(path, dtype=dtype, verify=verify, **overrides)
     keys = [key for key in ("n_heads", "rope_theta", "norm_eps", "max_seq_len") if key not in overrides]
     if path.is_file() and keys:
         found = ", ".join(f"{key}={getattr(model.config, key)}" for key in keys)
         warnings.warn(
             f"{path} has no configuration: {found} are those of MiniMind's published model of this shape; if yours "
             "differs, give them as overrides (minillm export --set)",
-            stacklevel=4,
+            stacklevel=5,
         )
     if rope_scaling is None:
         return model

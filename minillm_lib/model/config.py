@@ -6,10 +6,16 @@ This module does not import torch, so that ``minillm doctor`` and the check of c
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
+
+from minillm_lib.io.wording import shown
+
+Size = Annotated[int, Field(gt=0, lt=2**31)]
+"""A number of things that a tensor can count."""
 
 
 class StrictConfig(BaseModel):
@@ -26,7 +32,7 @@ class StrictConfig(BaseModel):
                     close = difflib.get_close_matches(str(key), cls.model_fields, n=1)
                     hint = f"; did you mean {close[0]!r}?" if close else ""
                     allowed = f"the keys are {', '.join(cls.model_fields)}"
-                    raise ValueError(f"unknown key {key!r} (value {values[key]!r}){hint}; {allowed}")
+                    raise ValueError(f"unknown key {key!r} (value {shown(values[key])}){hint}; {allowed}")
         return values
 
     def replace(self, **changes: Any) -> Self:
@@ -41,6 +47,25 @@ class StrictConfig(BaseModel):
         """
         explicit = {key: getattr(self, key) for key in self.model_fields_set}
         return type(self).model_validate({**explicit, **changes})
+
+
+def refusal_in_words(error: ValidationError, names: Mapping[str, str] | None = None) -> str:
+    """Say in one line which key of a configuration has which value, and what is allowed.
+
+    Parameters
+    ----------
+    names
+        What the file calls a key, where that is not our name for it.
+    """
+    parts = []
+    for each in error.errors(include_url=False):
+        first, *inner = map(str, each["loc"] or ("",))
+        key = ".".join([(names or {}).get(first, first), *inner])
+        if each["type"] == "value_error":  # one of ours, which names the value itself
+            parts.append(f"{key}: {each['ctx']['error']}" if key else str(each["ctx"]["error"]))
+        elif each["type"] != "default_factory_not_called":
+            parts.append(f"{key or 'the whole'} is {shown(each['input'])}: {each['msg']}")
+    return "; ".join(parts)
 
 
 class LinearScaling(StrictConfig):
@@ -74,7 +99,7 @@ class YarnScaling(StrictConfig):
     """The kind of scaling."""
     factor: float = Field(ge=1)
     """How many times longer the context becomes."""
-    original_max_position_embeddings: PositiveInt | None = None
+    original_max_position_embeddings: Size | None = None
     """The original context in tokens; the model's max_seq_len by default."""
     attention_factor: PositiveFloat | None = None
     """Multiplies rotated queries and keys alike. The default is 0.1 ln(factor) + 1 or, where both mscale and
@@ -113,7 +138,7 @@ class Llama3Scaling(StrictConfig):
     """Wavelengths above the original context divided by this are stretched."""
     high_freq_factor: PositiveFloat = 4.0
     """Wavelengths below the original context divided by this are kept."""
-    original_max_position_embeddings: PositiveInt | None = None
+    original_max_position_embeddings: Size | None = None
     """The original context in tokens; the model's max_seq_len by default."""
 
     @model_validator(mode="after")
@@ -144,21 +169,21 @@ class ModelConfig(StrictConfig):
         A ``ValueError`` that names the key, the value and what is allowed.
     """
 
-    vocab_size: PositiveInt = 6400
+    vocab_size: Size = 6400
     """Number of tokens in the vocabulary."""
-    hidden_size: PositiveInt = 512
+    hidden_size: Size = 512
     """Width of the residual stream."""
-    n_layers: PositiveInt = 8
+    n_layers: Size = 8
     """Number of blocks."""
-    n_heads: PositiveInt = 8
+    n_heads: Size = 8
     """Number of query heads."""
-    n_kv_heads: PositiveInt = 2
+    n_kv_heads: Size = 2
     """Number of key–value heads, a divisor of n_heads."""
-    head_dim: PositiveInt = Field(default_factory=lambda values: values["hidden_size"] // values["n_heads"])
+    head_dim: Size = Field(default_factory=lambda values: values["hidden_size"] // values["n_heads"])
     """Width of each head; hidden_size / n_heads by default."""
-    intermediate_size: PositiveInt = 1408
+    intermediate_size: Size = 1408
     """Width of the feed-forward layer."""
-    max_seq_len: PositiveInt = 2048
+    max_seq_len: Size = 2048
     """Context length in tokens. Learned positions end there; with rotary ones, the model can run beyond it."""
 
     positions: Literal["rope", "learned"] = "rope"
@@ -201,7 +226,8 @@ class ModelConfig(StrictConfig):
                 f"hidden_size={self.hidden_size} must be a multiple of n_heads={self.n_heads}, unless head_dim is given"
             )
         if self.n_heads % self.n_kv_heads:
-            divisors = [n for n in range(1, self.n_heads + 1) if self.n_heads % n == 0]
+            small = [n for n in range(1, math.isqrt(self.n_heads) + 1) if self.n_heads % n == 0]
+            divisors = sorted({*small, *(self.n_heads // n for n in small)})
             raise ValueError(
                 f"n_kv_heads={self.n_kv_heads} must divide n_heads={self.n_heads}; allowed: {divisors}"
             )

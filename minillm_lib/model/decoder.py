@@ -287,8 +287,9 @@ class MiniLLM(nn.Module):
         rope_scaling: RopeScaling | Mapping[str, Any] | None = None,
         tokenizer: Tokenizer | str | os.PathLike[str] | bool = True,
         overrides: Mapping[str, Any] | None = None,
+        verify: bool = True,
     ) -> MiniLLM:
-        """Read a checkpoint: see :func:`~minillm_lib.model.checkpoint.load_checkpoint`."""
+        """Read a checkpoint and verify it: see :func:`~minillm_lib.model.checkpoint.load_checkpoint`."""
         from minillm_lib.model.checkpoint import load_checkpoint
 
         return load_checkpoint(
@@ -298,6 +299,7 @@ class MiniLLM(nn.Module):
             rope_scaling=rope_scaling,
             tokenizer=tokenizer,
             overrides=overrides,
+            verify=verify,
         )
 
     # The one exception to the order of the subpackages (see tests/test_rooms.py): for the user's convenience, these

@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
-from minillm_lib.model.config import ModelConfig
+from minillm_lib.io.wording import shown
+from minillm_lib.model.config import ModelConfig, refusal_in_words
 
 _THEIR_KEYS = {
     "vocab_size": "vocab_size",
@@ -36,6 +38,7 @@ _REQUIRED = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_he
 _REQUIRED_BY_QWEN3 = ("num_key_value_heads", "head_dim")  # their defaults in Qwen3 differ from those in Llama
 _READ = ("llama", "qwen2", "qwen3", "minimind")
 _EXPERTS = ("use_moe", "num_experts", "num_local_experts", "n_routed_experts")
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
 _THEIR_DEFAULTS = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "tie_word_embeddings": False}
 
 
@@ -84,10 +87,10 @@ def from_hugging_face(values: Mapping[str, Any]) -> ModelConfig:
     """
     kind = values.get("model_type")
     if kind == "minillm":
-        return ModelConfig.model_validate(values.get("minillm"))
+        return _validated(values.get("minillm"), {})
     if kind not in _READ:
         allowed = ", ".join(map(repr, (*_READ, "minillm")))
-        raise ValueError(f"model_type is {kind!r}; this package reads {allowed}")
+        raise ValueError(f"model_type is {shown(kind)}; this package reads {allowed}")
     required = _REQUIRED + _REQUIRED_BY_QWEN3 * (kind == "qwen3")
     if missing := [key for key in required if values.get(key) is None]:
         raise ValueError(f"missing {', '.join(missing)}")
@@ -97,7 +100,36 @@ def from_hugging_face(values: Mapping[str, Any]) -> ModelConfig:
     ours = {our_key: given[their_key] for our_key, their_key in _THEIR_KEYS.items() if their_key in given}
     if kind == "qwen2":  # it always has biases on queries, keys and values, and never on the output
         ours["attention_bias"] = True
-    return ModelConfig.model_validate({**ours, **_rope(given), "qk_norm": kind == "qwen3"})
+    return _validated({**ours, **_rope(given), "qk_norm": kind == "qwen3"}, _THEIR_KEYS)
+
+
+def _validated(values: Any, names: Mapping[str, str]) -> ModelConfig:
+    """Return the configuration of values from a file, in which a string or a fraction is not a whole number."""
+    for key, value in values.items() if isinstance(values, Mapping) else ():
+        field = ModelConfig.model_fields.get(key)
+        kind = None if field is None else field.annotation
+        if kind in _KINDS and not _is_of_kind(value, kind):
+            raise ValueError(f"{names.get(key, key)} is {shown(value)}; it must be {_KINDS[kind]}")
+        if key == "rope_scaling" and isinstance(value, Mapping):
+            _check_scaling(value)
+    try:
+        return ModelConfig.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(refusal_in_words(error, names)) from None
+
+
+def _is_of_kind(value: Any, kind: type | None) -> bool:
+    if isinstance(value, bool) or kind is bool:
+        return kind is bool and isinstance(value, bool)
+    return isinstance(value, int) or (kind is float and isinstance(value, float))
+
+
+def _check_scaling(scaling: Mapping[str, Any]) -> None:
+    for key, value in scaling.items():
+        kind = str if key == "rope_type" else bool if key == "truncate" else float
+        if value is not None and not (isinstance(value, str) if kind is str else _is_of_kind(value, kind)):
+            allowed = "a string" if kind is str else _KINDS[kind]
+            raise ValueError(f"rope_scaling.{key} is {shown(value)}; it must be {allowed}")
 
 
 def complete_tensors(tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -120,30 +152,39 @@ def complete_tensors(tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -
 def _refuse_unsupported(values: Mapping[str, Any]) -> None:
     """Raise an error for options of transformers that would silently change the result."""
     if values.get("hidden_act", "silu") != "silu":
-        raise ValueError(f"hidden_act is {values['hidden_act']!r}; only 'silu' is supported")
+        raise ValueError(f"hidden_act is {shown(values['hidden_act'])}; only 'silu' is supported")
     for key in ("quantization_config", "use_sliding_window"):
         if values.get(key):
-            raise ValueError(f"{key} is {values[key]!r}; it is not supported")
+            raise ValueError(f"{key} is {shown(values[key])}; it is not supported")
     for key in _EXPERTS:
         # MiniMind's configurations name experts even where use_moe says that there are none.
         if values.get(key) and values.get("use_moe") is not False:
             raise ValueError(
-                f"{key} is {values[key]!r}; a mixture of experts is not supported, only dense models"
+                f"{key} is {shown(values[key])}; a mixture of experts is not supported, only dense models"
             )
-    if other := set(values.get("layer_types") or ()) - {"full_attention"}:
-        raise ValueError(f"layer_types has {sorted(other)[0]!r}; only 'full_attention' is supported")
+    layer_types = values.get("layer_types") or []
+    for layer_type in layer_types if isinstance(layer_types, list) else [layer_types]:
+        if layer_type != "full_attention":
+            raise ValueError(f"layer_types has {shown(layer_type)}; only 'full_attention' is supported")
 
 
 def _rope(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return base and scaling from either layout; a value inside the dictionary takes precedence over one outside."""
+    for key in ("rope_scaling", "rope_parameters"):
+        if not isinstance(values.get(key, {}), Mapping):
+            raise ValueError(
+                f"{key} is {shown(values[key])}; it must be null, or a mapping with the key rope_type"
+            )
     parameters = dict(values.get("rope_scaling") or values.get("rope_parameters") or {})
-    theta = parameters.pop("rope_theta", None) or values.get("rope_theta", 10_000.0)
+    theta = parameters.pop("rope_theta", None)
+    if theta is None:
+        theta = values.get("rope_theta", 10_000.0)
     old_name = parameters.pop("type", None)
     kind = parameters.pop("rope_type", None) or old_name or "default"
     fraction = parameters.pop("partial_rotary_factor", values.get("partial_rotary_factor", 1.0))
     if fraction != 1.0:
         raise ValueError(
-            f"partial_rotary_factor is {fraction}; only 1.0, which rotates entire heads, is supported"
+            f"partial_rotary_factor is {shown(fraction)}; only 1.0, which rotates entire heads, is supported"
         )
     if kind == "default":
         return {"rope_theta": theta, "rope_scaling": None}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from minillm_lib.model.config import StrictConfig
+from minillm_lib.io.wording import shown
+from minillm_lib.model.config import StrictConfig, refusal_in_words
 from minillm_lib.tokenizer import Tokenizer
 
 Stage = Literal["pretrain", "sft"]
@@ -54,7 +55,7 @@ def stage_of(values: Mapping[str, Any]) -> Stage | None:
     stage = values.get(_STAGE_KEY)
     if stage is not None and stage not in get_args(Stage):
         allowed = ", ".join(map(repr, get_args(Stage)))
-        raise ValueError(f"{_STAGE_KEY} is {stage!r}; it must be one of {allowed}")
+        raise ValueError(f"{_STAGE_KEY} is {shown(stage)}; it must be one of {allowed}")
     return stage
 
 
@@ -72,7 +73,7 @@ def promised_tokenizer(values: Mapping[str, Any]) -> tuple[str, str] | None:
     if not (
         isinstance(entry, Mapping) and all(isinstance(entry.get(key), str) for key in ("file", "sha256"))
     ):
-        raise ValueError(f"{_TOKENIZER_KEY} is {entry!r}; it must have the strings 'file' and 'sha256'")
+        raise ValueError(f"{_TOKENIZER_KEY} is {shown(entry)}; it must have the strings 'file' and 'sha256'")
     return entry["file"], entry["sha256"]
 
 
@@ -103,4 +104,8 @@ def chat_defaults_of(values: Mapping[str, Any]) -> ChatDefaults:
     ValueError
         If a key is unknown or a value not allowed.
     """
-    return ChatDefaults.model_validate(values.get(_DEFAULTS_KEY) or {})
+    own = values.get(_DEFAULTS_KEY)
+    try:
+        return ChatDefaults.model_validate({} if own is None else own)
+    except ValidationError as error:
+        raise ValueError(f"{_DEFAULTS_KEY}: {refusal_in_words(error)}") from None

@@ -17,17 +17,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from minillm_lib.io.regular_file import is_there
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.hugging_face import from_hugging_face
 from minillm_lib.model.rope import to_halves
+from minillm_lib.model.stored_values import CheckpointError, check_file, read_json
+from minillm_lib.model.torch_files import torch_load
 from minillm_lib.model.weights import (
     SINGLE_FILE_SUFFIXES,
-    CheckpointError,
     assemble,
-    read_json,
+    named_tensors,
     read_tensors,
-    torch_load,
     weights_file,
 )
 
@@ -61,7 +62,7 @@ _QK_NORM_2026 = {"rms_norm_eps": 1e-6, "rope_theta": 1e6, "max_position_embeddin
 
 
 def load_minimind(
-    path: str | os.PathLike[str], *, dtype: torch.dtype | None = None, **overrides: Any
+    path: str | os.PathLike[str], *, dtype: torch.dtype | None = None, verify: bool = True, **overrides: Any
 ) -> MiniLLM:
     """Load a dense MiniMind checkpoint of either layout, in eval mode and without a tokenizer.
 
@@ -84,6 +85,8 @@ def load_minimind(
         A ``.pth``, ``.pt``, ``.bin`` or ``.safetensors`` file, or a directory with a model in it.
     dtype
         Type of the parameters; by default that of the file, which is often float16.
+    verify
+        Whether the checksums in the file are tested, and weights that are not finite are an error.
     overrides
         Keys of :class:`~minillm_lib.model.config.ModelConfig`, such as ``n_heads``.
 
@@ -96,9 +99,9 @@ def load_minimind(
     """
     path, given = Path(path), {}
     if path.is_dir():
-        given = read_json(path / "config.json") if (path / "config.json").is_file() else {}
+        given = read_json(path / "config.json") if is_there(path / "config.json") else {}
         path = weights_file(path)
-    tensors = _read(path)
+    tensors = _read(path, verify)
     their_names = meta_names(_count_layers(tensors))
     interleaved = "tok_embeddings.weight" in tensors
     try:
@@ -108,7 +111,7 @@ def load_minimind(
         config = _infer_config(tensors, given, interleaved, overrides)
         if interleaved:
             tensors = reorder(tensors, config, to_halves)
-        return assemble(config, tensors, path, dtype).eval()
+        return assemble(config, tensors, path, dtype, verify=verify).eval()
     except ValueError as error:
         message = str(error).removeprefix(f"{path}: ")
         if interleaved:
@@ -127,15 +130,19 @@ def is_minimind(content: Any) -> bool:
     return content.get("model_type") == "minimind" or not content.keys().isdisjoint(_EMBEDDINGS)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path, verify: bool) -> dict[str, Tensor]:
     """Read the tensors under their names in the file, without buffers."""
-    if not path.exists():
+    if not is_there(path):
         raise CheckpointError(f"{path}: there is nothing here; expected a MiniMind checkpoint")
-    content: Any = torch_load(path) if path.suffix in SINGLE_FILE_SUFFIXES else read_tensors(path)
+    check_file(path)
+    content: Any = (
+        torch_load(path, verify=verify)
+        if path.suffix in SINGLE_FILE_SUFFIXES
+        else read_tensors(path, verify=verify)
+    )
     if isinstance(content, dict) and isinstance(content.get("model"), dict):
         content = content["model"]  # saved for resuming, together with the optimizer
-    if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
-        raise CheckpointError(f"{path}: the file does not hold a mapping from names to tensors")
+    content = named_tensors(path, content)
     if experts := [name for name in content if ".experts." in name]:
         raise CheckpointError(
             f"{path}: tensor {experts[0]} belongs to a mixture of experts; only dense models can be loaded"
@@ -171,7 +178,7 @@ def _infer_config(
         (head_dim,) = shape(f"{layer}self_attn.q_norm.weight")
         known = _QK_NORM_2026 | {"num_attention_heads": query_width // head_dim}
     n_heads = overrides.get("n_heads") or (known | given).get("num_attention_heads")
-    if n_heads is None or query_width % n_heads:
+    if not isinstance(n_heads, int) or n_heads < 1 or query_width % n_heads:
         raise ValueError(
             f"the number of heads does not follow from {query_width} rows of queries and {kv_width} of keys; "
             f"pass n_heads, a divisor of {query_width}"

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
 from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.model.eval_view import in_eval_mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,9 @@ def perplexity_by_position(
         )
     windows = token_ids[: n_windows * window].view(n_windows, window)
     totals = torch.zeros(window - 1, dtype=torch.float64)
-    was_training = model.training
-    model.eval()
+    quiet = in_eval_mode(model)
     for rows in windows.split(batch_size):
-        totals += _loss_by_position(model, rows.to(model.device)).sum(dim=0).cpu().double()
-    model.train(was_training)
+        totals += _loss_by_position(quiet, rows.to(model.device)).sum(dim=0).cpu().double()
     return [
         PositionBucket(
             start=start,

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from minillm_lib.io.regular_file import is_there
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.hugging_face import complete_tensors, from_hugging_face
 from minillm_lib.model.metadata import promised_tokenizer
 from minillm_lib.model.minimind import is_minimind
+from minillm_lib.model.stored_values import CheckpointError, check_file, mapping_of_values, read_json
+from minillm_lib.model.torch_files import torch_load
 from minillm_lib.model.weights import (
     SINGLE_FILE_SUFFIXES,
     WEIGHTS,
-    CheckpointError,
     named_tensors,
-    read_json,
     read_tensors,
-    torch_load,
     weights_file,
 )
 from minillm_lib.tokenizer import MODEL_FILE, Tokenizer, load_tokenizer
@@ -49,62 +50,96 @@ class Stored:
     """The tokenizer inside a single file; ``None`` in a directory, where it has files of its own."""
 
 
-def read(path: Path) -> Stored:
-    """Read a checkpoint: a directory, or a single file.
+def place_of(path: Path) -> Path:
+    """Return what a checkpoint is read from: a directory, or a single file.
+
+    A file of tensors beside a ``config.json`` stands for its directory.
 
     Raises
     ------
     CheckpointError
-        If a file is missing, truncated, in an unknown format or unsafe to load.
+        If it is neither a directory nor a regular file.
     """
-    if path.is_file():
-        inside = path.name in WEIGHTS and (path.parent / "config.json").is_file()
-        return _read_directory(path.parent) if inside else _read_single_file(path)
-    return _read_directory(path)
+    if path.is_dir():
+        return path
+    check_file(path)
+    return path.parent if path.name in WEIGHTS and is_there(path.parent / "config.json") else path
 
 
-def _read_directory(path: Path) -> Stored:
+def read(path: Path, *, verify: bool = True) -> Stored:
+    """Read a checkpoint from its :func:`place_of`.
+
+    Parameters
+    ----------
+    verify
+        Whether the checksums inside pickled files are tested.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing, truncated, damaged, in an unknown format or unsafe to load.
+    """
+    return _read_directory(path, verify) if path.is_dir() else _read_single_file(path, verify)
+
+
+def _read_directory(path: Path, verify: bool) -> Stored:
     values = read_json(path / "config.json", "a checkpoint directory needs it")
     if is_minimind(values):
         return Stored(path, values=values)
     config, int8 = _config(path / "config.json", values)
     file = weights_file(path)
-    has_generation = (path / GENERATION_FILE).is_file()
-    generation = read_json(path / GENERATION_FILE) if has_generation else {}
-    tensors = complete_tensors(read_tensors(file), values)
+    generation = read_json(path / GENERATION_FILE) if is_there(path / GENERATION_FILE) else {}
+    tensors = complete_tensors(read_tensors(file, verify=verify), values)
     return Stored(path, config, int8, values, generation, file, tensors)
 
 
-def _read_single_file(path: Path) -> Stored:
-    content = torch_load(path) if path.suffix in SINGLE_FILE_SUFFIXES else None
+def _read_single_file(path: Path, verify: bool) -> Stored:
+    content = torch_load(path, verify=verify) if path.suffix in SINGLE_FILE_SUFFIXES else None
     if content is None or is_minimind(content):
         return Stored(path, tokenizer_files=None)
     if not isinstance(content, dict) or not {"config", "model"} <= content.keys():
-        found = [str(key) for key in content][:4] if isinstance(content, dict) else type(content).__name__
+        found = type(content).__name__
+        if isinstance(content, dict):
+            found = str([key if isinstance(key, str) else type(key).__name__ for key in content][:4])
         raise CheckpointError(
             f"{path}: not a checkpoint of this package (expected the keys 'config' and 'model'), and not weights of "
             f"MiniMind; found {found}"
         )
-    values = content["config"]
+    values = mapping_of_values(path, content["config"])
     config, int8 = _config(path, values)
-    tokens = content.get("tokenizer")
-    files = tokens if isinstance(tokens, dict) else {} if tokens is None else {MODEL_FILE: tokens}
+    generation = content.get("generation_config")
     return Stored(
         path,
         config,
         int8,
         values,
-        content.get("generation_config") or {},
+        {} if generation is None else mapping_of_values(path, generation, "the generation configuration"),
         path,
         named_tensors(path, content["model"]),
-        {name: bytes(own.tolist()) for name, own in files.items()},
+        _files_inside(path, content.get("tokenizer")),
     )
 
 
-def _config(path: Path, values: Any) -> tuple[ModelConfig, bool]:
+def _files_inside(path: Path, entry: Any) -> dict[str, bytes]:
+    """Return the files of a tokenizer in a single file, each of which is a tensor of bytes."""
+    files = entry if isinstance(entry, dict) else {} if entry is None else {MODEL_FILE: entry}
+    if not all(isinstance(own, Tensor) for own in files.values()):
+        raise CheckpointError(
+            f"{path}: the tokenizer in it is not the bytes of files, but {_types(files.values())}"
+        )
+    for name, own in named_tensors(path, files).items():
+        if own.dtype is not torch.uint8 or own.dim() != 1:
+            kind = f"{own.dtype} of the shape {tuple(own.shape)}"
+            raise CheckpointError(f"{path}: the file {name} of the tokenizer in it is not bytes, but {kind}")
+    return {name: own.numpy().tobytes() for name, own in files.items()}
+
+
+def _types(values: Iterable[Any]) -> str:
+    return ", ".join(sorted({type(each).__name__ for each in values}))
+
+
+def _config(path: Path, values: Mapping[str, Any]) -> tuple[ModelConfig, bool]:
     """Return the configuration, and whether the matrices are in 8 bits."""
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path}: the configuration is not a mapping of keys to values")
     int8 = values.get("quantization_config") == INT8
     if int8:
         values = {key: value for key, value in values.items() if key != "quantization_config"}
@@ -115,9 +150,18 @@ def _config(path: Path, values: Any) -> tuple[ModelConfig, bool]:
 
 
 def stored_tokenizer(
-    stored: Stored, vocab_size: int, wanted: Tokenizer | str | os.PathLike[str] | bool
+    stored: Stored,
+    vocab_size: int,
+    wanted: Tokenizer | str | os.PathLike[str] | bool,
+    *,
+    verify: bool = True,
 ) -> Tokenizer | None:
     """Return the tokenizer that is wanted: the checkpoint's own (true), none (false), or another.
+
+    Parameters
+    ----------
+    verify
+        Whether its files are compared with their checksums.
 
     Raises
     ------
@@ -128,9 +172,11 @@ def stored_tokenizer(
         return None
     try:
         if wanted is True:
-            tokenizer = _own_tokenizer(stored)
+            tokenizer = _own_tokenizer(stored, verify)
         else:
-            tokenizer = wanted if isinstance(wanted, Tokenizer) else load_tokenizer(Path(wanted))
+            tokenizer = (
+                wanted if isinstance(wanted, Tokenizer) else load_tokenizer(Path(wanted), verify=verify)
+            )
     except (ValueError, FileNotFoundError) as error:
         raise error if isinstance(error, CheckpointError) else CheckpointError(str(error)) from error
     if tokenizer is not None and tokenizer.vocab_size > vocab_size:
@@ -141,23 +187,26 @@ def stored_tokenizer(
     return tokenizer
 
 
-def _own_tokenizer(stored: Stored) -> Tokenizer | None:
+def _own_tokenizer(stored: Stored, verify: bool) -> Tokenizer | None:
     """Return the tokenizer that lies in or beside the weights, which must be the one whose hash they keep."""
-    promised = promised_tokenizer(stored.values)
+    try:
+        promised = promised_tokenizer(stored.values)
+    except ValueError as error:
+        raise CheckpointError(f"{stored.path}: {error}") from error
     if promised is None:
         try:
-            return _found_tokenizer(stored)
+            return _found_tokenizer(stored, verify)
         except ValueError as error:
             warnings.warn(f"{error}; the model is loaded without a tokenizer", stacklevel=4)
             return None
     name, sha256 = promised
     files = stored.tokenizer_files
-    if not ((stored.path / name).is_file() if files is None else name in files):
+    if not (is_there(stored.path / name) if files is None else name in files):
         raise CheckpointError(
             f"{name} is missing from {stored.path}: put it back, or give another tokenizer; with tokenizer=False, the "
             "weights are loaded alone"
         )
-    tokenizer = _found_tokenizer(stored)
+    tokenizer = _found_tokenizer(stored, verify)
     found = "none" if tokenizer is None else tokenizer.sha256
     if found != sha256:
         raise CheckpointError(
@@ -168,20 +217,21 @@ def _own_tokenizer(stored: Stored) -> Tokenizer | None:
     return tokenizer
 
 
-def _found_tokenizer(stored: Stored) -> Tokenizer | None:
+def _found_tokenizer(stored: Stored, verify: bool) -> Tokenizer | None:
     files, path = stored.tokenizer_files, stored.path
     if files is not None:
         return tokenizer_of_files(files, end_ids_in(stored.values)) if files else None
     if path.is_file():
-        return _tokenizer_nearby(path)
-    return load_tokenizer(path) if any((path / name).is_file() for name in (MODEL_FILE, JSON_FILE)) else None
+        return _tokenizer_nearby(path, verify)
+    there = any(is_there(path / name) for name in (MODEL_FILE, JSON_FILE))
+    return load_tokenizer(path, verify=verify) if there else None
 
 
-def _tokenizer_nearby(path: Path) -> Tokenizer | None:
+def _tokenizer_nearby(path: Path, verify: bool) -> Tokenizer | None:
     """Return the tokenizer of weights of MiniMind, which lies beside them, or in the folder of its code."""
     code = path.absolute().parent.parent / "model"
     for folder in (path.parent, code, code / "minimind_tokenizer"):
         if any((folder / name).is_file() for name in (MODEL_FILE, JSON_FILE)):
             warnings.warn(f"{path}: the tokenizer is the one in {folder}", stacklevel=5)
-            return load_tokenizer(folder)
+            return load_tokenizer(folder, verify=verify)
     return None

@@ -15,6 +15,7 @@ import torch
 
 from minillm_lib.generation.sampling import SamplingConfig
 from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.model.eval_view import in_eval_mode
 from minillm_lib.serving.batch import Batch, Updates
 from minillm_lib.serving.served_text import ServedText, Update
 
@@ -96,7 +97,8 @@ class Engine:
     Parameters
     ----------
     model
-        A model with a tokenizer, in eval mode, which nothing else uses at the same time.
+        A model with a tokenizer, whose weights nothing changes meanwhile. In training mode it is served as in eval
+        mode: without dropout.
     max_batch
         The most texts that are decoded together.
     max_queue
@@ -119,9 +121,9 @@ class Engine:
         fast: bool = True,
         bf16: bool = False,
     ) -> None:
-        self.model, self.max_batch, self.max_queue = model, max_batch, max_queue
+        self.model, self.max_batch, self.max_queue = in_eval_mode(model), max_batch, max_queue
         self.is_stopping = False
-        self._batch = Batch(model, fast=fast, bf16=bf16)
+        self._batch = Batch(self.model, fast=fast, bf16=bf16)
         self._waiting: deque[ServedText] = deque()
         self._jobs: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._submissions: dict[int, Submission] = {}  # by the id of each text

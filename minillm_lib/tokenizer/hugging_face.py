@@ -17,6 +17,7 @@ from typing import Any
 from tokenizers import Encoding, Tokenizer as Library
 
 from minillm_lib.io.atomic_write import write_atomically
+from minillm_lib.io.checksums import write_checksums
 from minillm_lib.tokenizer.chat_template import ChatTemplate, strings_in, with_strings
 from minillm_lib.tokenizer.hugging_face_files import (
     CONFIG_FILE,
@@ -95,7 +96,11 @@ class HuggingFaceTokenizer(Tokenizer):
     def _new_library(self) -> Library:
         try:
             library = Library.from_str(self._files[JSON_FILE].decode())
-        except Exception as error:  # the library has no class of its own for its errors
+        except (
+            BaseException
+        ) as error:  # the library's errors have no class of its own, and some are panics of Rust
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
             raise ValueError(f"the tokenizers library cannot read {JSON_FILE}: {error}") from error
         library.no_truncation()
         library.no_padding()
@@ -313,7 +318,7 @@ class HuggingFaceTokenizer(Tokenizer):
         return dict(self._files)
 
     def save(self, path: str | Path) -> Path:
-        """Write the files of the tokenizer, as they were read, into a folder.
+        """Write the files of the tokenizer, as they were read, into a folder, and their checksums.
 
         Returns
         -------
@@ -322,6 +327,7 @@ class HuggingFaceTokenizer(Tokenizer):
         """
         for name, content in self._files.items():
             write_atomically(Path(path) / name, content)
+        write_checksums(path, self._files)
         return Path(path) / JSON_FILE
 
     def save_hugging_face(self, folder: str | Path) -> Path:  # noqa: D102

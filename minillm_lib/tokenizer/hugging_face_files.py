@@ -7,11 +7,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from minillm_lib.io.wording import shown
+
 JSON_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 TEMPLATE_FILE = "chat_template.jinja"
 FILES = (JSON_FILE, CONFIG_FILE, "special_tokens_map.json", TEMPLATE_FILE)
 """The files that a checkpoint keeps of such a tokenizer; only the first must be there."""
+
+LARGEST_FILE = 1 << 28
+_LARGEST_ID = (1 << 24) - 1  # no vocabulary comes near, and a list of all ids must fit in memory
 
 GPT2_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 """The pattern that the library's ``ByteLevel`` uses of itself (Radford et al. 2019)."""
@@ -50,7 +55,7 @@ def json_object(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
     """
     try:
         content = json.loads(files.get(name, b"{}"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{name} is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{name} is not a JSON object")
@@ -93,7 +98,8 @@ def refuse_unsupported(content: Mapping[str, Any]) -> None:
     ValueError
         If it is not; the message names what it is.
     """
-    kind = (content.get("model") or {}).get("type")
+    model = content.get("model")
+    kind = model.get("type") if isinstance(model, dict) else None
     if kind not in ("BPE", "Unigram"):
         raise ValueError(f"{JSON_FILE} has model.type {kind!r}; only 'BPE' and 'Unigram' can be read")
     byte_fallback = content["model"].get("byte_fallback")
@@ -101,6 +107,21 @@ def refuse_unsupported(content: Mapping[str, Any]) -> None:
         raise ValueError(
             f"{JSON_FILE} has neither ByteLevel nor byte_fallback, so that not every text would have ids"
         )
+    _check_ids(content)
+
+
+def _check_ids(content: Mapping[str, Any]) -> None:
+    """Check that ids are whole numbers that a vocabulary may have."""
+    vocabulary, added = content["model"].get("vocab"), content.get("added_tokens") or []
+    if not isinstance(added, list):
+        raise ValueError(f"{JSON_FILE} has added_tokens {shown(added)}; it must be a list")
+    ids = list(vocabulary.values()) if isinstance(vocabulary, dict) else []
+    ids += [token.get("id") if isinstance(token, dict) else token for token in added]
+    for each in ids:
+        if isinstance(each, bool) or not isinstance(each, int) or not 0 <= each <= _LARGEST_ID:
+            raise ValueError(
+                f"{JSON_FILE} has the id {shown(each)}; ids are whole numbers from 0 to {_LARGEST_ID:,}"
+            )
 
 
 def token_content(token: Any) -> str | None:

@@ -104,11 +104,11 @@ class Tokenizer(ABC):
         )
 
     @staticmethod
-    def load(path: str | Path) -> Tokenizer:
+    def load(path: str | Path, *, verify: bool = True) -> Tokenizer:
         """Read a tokenizer: see :func:`~minillm_lib.tokenizer.loading.load_tokenizer`."""
         from minillm_lib.tokenizer.loading import load_tokenizer
 
-        return load_tokenizer(path)
+        return load_tokenizer(path, verify=verify)
 
     @property
     def vocab_size(self) -> int:

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from minillm_lib.tokenizer.hugging_face_files import FILES, JSON_FILE
+from minillm_lib.io.checksums import check_content, read_checksums
+from minillm_lib.io.regular_file import check_regular, is_there
+from minillm_lib.tokenizer.hugging_face_files import FILES, JSON_FILE, LARGEST_FILE
 from minillm_lib.tokenizer.interface import Tokenizer
 from minillm_lib.tokenizer.sentence_piece import MODEL_FILE, SPECIAL_TOKENS, SentencePieceTokenizer
 
 
-def load_tokenizer(path: str | Path) -> Tokenizer:
+def load_tokenizer(path: str | Path, *, verify: bool = True) -> Tokenizer:
     """Read a ``tokenizer.model`` of this package, or another model's ``tokenizer.json``.
 
     Parameters
@@ -21,6 +23,8 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
         One of these files, or a folder such as a checkpoint; beside a ``tokenizer.json``, ``tokenizer_config.json``,
         ``chat_template.jinja`` and ``generation_config.json`` are read as well. In a folder with both, the
         ``tokenizer.model`` is read if it was written by this package.
+    verify
+        Whether each file is compared with its checksum, if ``SHA256SUMS`` beside it has one.
 
     Raises
     ------
@@ -30,23 +34,26 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
         If a file is damaged, or of a kind that is not supported.
     """
     path = Path(path)
-    folder = path if path.is_dir() else path.parent
-    if not path.is_dir() and not path.is_file():
+    if not is_there(path):
         raise FileNotFoundError(f"there is no tokenizer at {path}")
-    if path.is_file():
-        as_json = path.suffix == ".json"
-        file = path
-    else:
+    folder = path if path.is_dir() else path.parent
+    if path.is_dir():
         as_json = has_foreign_tokenizer(folder)
         file = folder / (JSON_FILE if as_json else MODEL_FILE)
-        if not file.is_file():
+        if not is_there(file):
             raise FileNotFoundError(f"there is no tokenizer at {file}, and no {JSON_FILE} beside it")
+    else:
+        file, as_json = path, path.suffix == ".json"
+    listed = (read_checksums(folder) if verify else None) or {}
+    names = {name: folder / name for name in FILES} | {JSON_FILE: file} if as_json else {MODEL_FILE: file}
+    content: dict[str, bytes] = {}
+    for name, where in names.items():
+        if where == file or is_there(where):
+            check_regular(where, at_most=LARGEST_FILE)
+            content[name] = where.read_bytes()
+            check_content(folder, where.name, content[name], listed)
     try:
-        if not as_json:
-            return SentencePieceTokenizer(file.read_bytes())
-        names = {name: folder / name for name in FILES} | {JSON_FILE: file}
-        content = {name: where.read_bytes() for name, where in names.items() if where.is_file()}
-        return tokenizer_of_files(content, named_end_ids(folder))
+        return tokenizer_of_files(content, named_end_ids(folder) if as_json else ())
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
 
@@ -63,7 +70,12 @@ def tokenizer_of_files(files: Mapping[str, bytes], end_ids: Iterable[int] = ()) 
         return SentencePieceTokenizer(files[MODEL_FILE])
     from minillm_lib.tokenizer.hugging_face import HuggingFaceTokenizer
 
-    return HuggingFaceTokenizer(files, end_ids)
+    try:
+        return HuggingFaceTokenizer(files, end_ids)
+    except (AttributeError, LookupError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"{JSON_FILE} is damaged, or of an unknown kind ({type(error).__name__}: {error})"
+        ) from error
 
 
 def has_foreign_tokenizer(folder: Path) -> bool:
@@ -77,9 +89,9 @@ def has_foreign_tokenizer(folder: Path) -> bool:
     try:
         added = json.loads(file.read_text(encoding="utf-8")).get("added_tokens") or []
         ours = tuple(token["content"] for token in added) == SPECIAL_TOKENS
-    except (ValueError, AttributeError, TypeError, KeyError):
+    except (ValueError, AttributeError, TypeError, KeyError, RecursionError):
         ours = False
-    return not (ours and (folder / MODEL_FILE).is_file())
+    return not (ours and is_there(folder / MODEL_FILE))
 
 
 def named_end_ids(folder: Path) -> tuple[int, ...]:
@@ -87,8 +99,9 @@ def named_end_ids(folder: Path) -> tuple[int, ...]:
     found: list[int] = []
     for name in ("generation_config.json", "config.json"):
         try:
+            check_regular(folder / name)
             values = json.loads((folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue
         found += end_ids_in(values)
     return tuple(dict.fromkeys(found))

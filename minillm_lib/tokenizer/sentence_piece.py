@@ -19,8 +19,10 @@ from typing import Any, ClassVar
 from sentencepiece import SentencePieceProcessor
 
 from minillm_lib.io.atomic_write import write_atomically
+from minillm_lib.io.checksums import renew_if_listed, write_checksums
 from minillm_lib.tokenizer.interface import Tokenizer
 from minillm_lib.tokenizer.messages import CHAT_TEMPLATE, ROLES, turns_of_messages
+from minillm_lib.tokenizer.sealed_model import sealed, unsealed
 from minillm_lib.tokenizer.texts import utf8, utf8_of_each
 
 SPECIAL_TOKENS = (
@@ -75,6 +77,7 @@ class SentencePieceTokenizer(Tokenizer):
     chat_template = CHAT_TEMPLATE
 
     def __init__(self, model: bytes) -> None:
+        model = unsealed(model)
         processor = SentencePieceProcessor()
         try:
             processor.LoadFromSerializedProto(model)
@@ -131,7 +134,7 @@ class SentencePieceTokenizer(Tokenizer):
         return not any(re.search("[^▁]▁", piece) for piece in self.vocabulary)
 
     def files(self) -> dict[str, bytes]:  # noqa: D102
-        return {MODEL_FILE: self._model}
+        return {MODEL_FILE: sealed(self._model)}
 
     def _surface(self, token_id: int) -> bytes:
         return self._surfaces[token_id]
@@ -167,7 +170,8 @@ class SentencePieceTokenizer(Tokenizer):
         """
         path = Path(path)
         file = path if path.suffix == ".model" else path / MODEL_FILE
-        write_atomically(file, self._model)
+        write_atomically(file, sealed(self._model))
+        renew_if_listed(file.parent, [file.name])
         return file
 
     def save_hugging_face(self, folder: str | Path) -> Path:
@@ -195,6 +199,9 @@ class SentencePieceTokenizer(Tokenizer):
         for name, content in (("tokenizer.json", self._tokenizers_json()), ("tokenizer_config.json", config)):
             write_atomically(folder / name, json.dumps(content, ensure_ascii=False, indent=1).encode())
         write_atomically(folder / "chat_template.jinja", CHAT_TEMPLATE.encode())
+        write_checksums(
+            folder, [MODEL_FILE, "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"]
+        )
         return folder
 
     def _tokenizers_json(self) -> dict[str, Any]:

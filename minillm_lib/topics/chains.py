@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from minillm_lib.topics.counts_input import intact
 from minillm_lib.topics.gibbs_sampler import FloatArray, GibbsSampler, theta
 from minillm_lib.topics.stability import UNSTABLE, ChainMatches
+from minillm_lib.topics.term_tables import taken_over
 
 _EVERY = 10  # sweeps from one update of the priors to the next
 
@@ -164,7 +166,13 @@ class Chains:
         return arrays
 
     def restore(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
-        """Go on from the :meth:`state` of chains that were made with the same arguments."""
+        """Go on from the :meth:`state` of chains that were made with the same arguments.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If it is no such state.
+        """
         self.n_done = int(arrays["n_done"])
         for number, (sampler, average) in enumerate(zip(self.samplers, self._averages, strict=True)):
             own = {
@@ -173,6 +181,8 @@ class Chains:
                 if name.startswith(f"{number}/")
             }
             sampler.restore(own)
+            if len(sampler.log_likelihoods) != self.n_done:
+                raise ValueError(f"{len(sampler.log_likelihoods)} log-likelihoods of {self.n_done} sweeps")
             average.restore(own)
 
 
@@ -233,9 +243,14 @@ class _Average:
 
     def restore(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
         self.n_samples = int(arrays["n_samples"])
-        if not self.n_samples:
+        if self.n_samples < 1:
+            self.n_samples = 0
             return
-        self._counts, self._topic_word = arrays["sum_of_counts"], arrays["sum_of_topic_word"]
-        self._prior = arrays["sum_of_prior"]
+        sums = {"counts": self._shape, "topic_word": self._shape, "prior": self._shape[1:]}
+        self._counts, self._topic_word, self._prior = (
+            taken_over(f"sum_of_{name}", arrays[f"sum_of_{name}"], shape, np.float64)
+            for name, shape in sums.items()
+        )
         parts = [arrays[f"doc_topic_{name}"] for name in ("data", "indices", "indptr")]
-        self._doc_topic = sparse.csr_matrix(tuple(parts), shape=(self._n_documents, self._shape[1]))
+        doc_topic = sparse.csr_matrix(tuple(parts), shape=(self._n_documents, self._shape[1]))
+        self._doc_topic = intact(doc_topic, "doc_topic")

@@ -56,9 +56,14 @@ def checked_counts(model: BaseEstimator, X: Any, *, reset: bool) -> sparse.csr_m
     counts = sparse.csr_matrix(X, copy=sparse.issparse(X))
     counts.sum_duplicates()
     counts.eliminate_zeros()
-    if (total := counts.sum()) > _MAX_TOKENS:
+    if (total := number_of_tokens(counts)) > _MAX_TOKENS:
         raise ValueError(f"X has {total:.3g} tokens; at most {_MAX_TOKENS} can be sampled one by one")
     return counts
+
+
+def number_of_tokens(counts: sparse.csr_matrix) -> int:
+    """Return how many tokens counts stand for; a fraction takes one of its own."""
+    return int(np.ceil(counts.data).sum())
 
 
 def plain_counts(X: Any) -> sparse.csr_matrix:
@@ -92,15 +97,24 @@ def intact(X: Any, name: str = "X") -> Any:
         if X.format not in ("csr", "csc", "bsr", "coo"):
             X = X.tocsr()
         if X.format in ("csr", "csc", "bsr"):
+            _check_whole(indices=X.indices, indptr=X.indptr)
             X = type(X)(
                 (X.data, X.indices, X.indptr), shape=X.shape
             )  # the check may change the object, not its arrays
             X.check_format(full_check=True)
         else:
+            _check_whole(row=X.coords[0], col=X.coords[1])
             X = type(X)((X.data, X.coords), shape=X.shape)
     except (ValueError, IndexError, TypeError) as error:
         raise ValueError(f"{name} is a broken sparse matrix: {error}") from None
     return X
+
+
+def _check_whole(**arrays: Any) -> None:
+    """Check that these are whole numbers; SciPy would round others down."""
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.kind not in "iu":
+            raise ValueError(f"{name} is of {np.asarray(array).dtype}, not of whole numbers")
 
 
 def _check_length(vocabulary: Any, n_terms: int) -> None:

@@ -12,12 +12,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from minillm_lib.io.array_file import read_arrays, write_arrays
+from minillm_lib.io.array_file import ArrayFileError, read_arrays, write_arrays
 from minillm_lib.io.atomic_write import check_folder
+from minillm_lib.io.leftovers import remove_leftovers
 from minillm_lib.topics.chains import Chains
 from minillm_lib.topics.gibbs_sampler import Tokens
 
 _KIND, _VERSION = "lda-checkpoint", 1
+_AGAIN = "to start the fit again, name another file, or delete this one if it is a checkpoint"
 
 
 def fingerprint(counts: Tokens | sparse.csr_matrix | None) -> str:
@@ -52,6 +54,9 @@ class FitCheckpoint:
         if self._path.is_dir():
             raise ValueError(f"checkpoint={str(path)!r} is a folder; give the name of a file")
         check_folder(self._path.absolute().parent, f"cannot write the checkpoint {path}")
+        remove_leftovers(
+            self._path.absolute().parent, self._path.name
+        )  # of a fit that was killed while it wrote
         self.settings = settings
         self._every = every
         self._last = time.monotonic()
@@ -67,15 +72,20 @@ class FitCheckpoint:
         Raises
         ------
         ArrayFileError
-            If it is no checkpoint, or damaged.
+            If it is no checkpoint, or damaged; the message says how to start again.
         ValueError
             If it is of other data or parameters.
         """
         if not self._path.exists():
             return None
-        settings, state = read_arrays(self._path, _KIND, _VERSION)
+        try:
+            settings, state = read_arrays(self._path, _KIND, _VERSION)
+        except ArrayFileError as error:
+            raise ArrayFileError(f"{error}; {_AGAIN}") from None
         if any_seed:
-            self.settings = {**self.settings, "random_state": settings.get("random_state")}
+            if type(seed := settings.get("random_state")) is not int or seed < 0:
+                raise ArrayFileError(f"{self._path} has the random_state {seed!r}; {_AGAIN}")
+            self.settings = {**self.settings, "random_state": seed}
         different = [name for name, value in self.settings.items() if settings.get(name) != value]
         if different:
             raise ValueError(
@@ -83,6 +93,19 @@ class FitCheckpoint:
                 "fit as there to go on, or delete the file to start again"
             )
         return state
+
+    def restore(self, chains: Chains, state: dict[str, npt.NDArray[Any]]) -> None:
+        """Let chains go on from a state of :meth:`read`.
+
+        Raises
+        ------
+        ArrayFileError
+            If it is not a state of these chains, whatever its hash says; compiled code would trust it.
+        """
+        try:
+            chains.restore(state)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ArrayFileError(f"{self._path} is no state of this fit: {error}; {_AGAIN}") from None
 
     def write_if_due(self, chains: Chains) -> None:
         """Write the state if the last writing is long enough ago."""

@@ -21,13 +21,22 @@ from sklearn.utils.validation import check_is_fitted
 
 from minillm_lib.io.interrupts import interrupts_held
 from minillm_lib.io.progress_bar import progress_bar
+from minillm_lib.io.wording import number_of, shown
 from minillm_lib.topics import evaluation
 from minillm_lib.topics.chains import Chain, Chains, ChainTrace, consensus
-from minillm_lib.topics.counts_input import checked_counts
+from minillm_lib.topics.counts_input import checked_counts, number_of_tokens
 from minillm_lib.topics.fit_checkpoint import FitCheckpoint, fingerprint
-from minillm_lib.topics.gibbs_sampler import FloatArray, GibbsSampler, Kernel, Tokens, documents_share, theta
+from minillm_lib.topics.gibbs_sampler import (
+    FloatArray,
+    GibbsSampler,
+    Kernel,
+    Tokens,
+    check_prior,
+    documents_share,
+    theta,
+)
 from minillm_lib.topics.kernels import folding
-from minillm_lib.topics.model_size import check_size
+from minillm_lib.topics.model_size import check_room, check_size
 from minillm_lib.topics.seeding import checked_seed_terms
 from minillm_lib.topics.stability import ChainMatches, match_chains
 
@@ -35,6 +44,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 Shown = Literal["central", "consensus"]
+_BYTES_PER_TOKEN = 24  # of a new document: its term, its row in the table, and how they are found
 
 
 class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -341,7 +351,10 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             raise ValueError(
                 f"burn_in={burn_in} leaves no sweep to sample from; it must be below n_sweeps={self.n_sweeps}"
             )
-        check_size(self.n_topics, *counts.shape, n_chains=self.n_chains)
+        n_tokens = number_of_tokens(counts)
+        check_size(
+            self.n_topics, *counts.shape, n_chains=self.n_chains, n_tokens=n_tokens, n_sweeps=self.n_sweeps
+        )
         alpha, seed_terms = self._prior(), checked_seed_terms(self.seed_terms, self.n_topics, counts.shape[1])
         tokens = Tokens.from_matrix(counts)
         if not len(tokens):
@@ -389,8 +402,8 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             learn_alpha=self.learn_alpha,
             learn_beta=self.learn_beta,
         )
-        if state is not None:
-            chains.restore(state)
+        if checkpoint is not None and state is not None:
+            checkpoint.restore(chains, state)
         self._seed_terms = seed_terms
         return tokens, chains, checkpoint
 
@@ -414,7 +427,7 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             If ``X`` has the wrong number of terms, or a count that is negative, NaN or infinite.
         """
         check_is_fitted(self)
-        return self._fold_in(Tokens.from_matrix(checked_counts(self, X, reset=False)))
+        return self._fold_in(self._tokens(X))
 
     def fit_transform(self, X: Any, y: None = None, **fit_params: Any) -> FloatArray:
         """Fit to ``X`` and return the result of ``transform(X)``.
@@ -451,7 +464,7 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             For an unknown method, for invalid counts, or if there are no tokens to predict.
         """
         check_is_fitted(self)
-        tokens = Tokens.from_matrix(checked_counts(self, X, reset=False))
+        tokens = self._tokens(X)
         if tokens.weights is not None and method == "left_to_right":
             raise ValueError(
                 "method='left_to_right' needs integer counts, but X has fractional weights; "
@@ -654,8 +667,25 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     def _thread_count(self) -> int:
         return self.n_threads or joblib.cpu_count()
 
+    def _tokens(self, X: Any) -> Tokens:
+        """Return new documents token by token, if these and the documents' topics fit into memory."""
+        counts = checked_counts(self, X, reset=False)
+        (n_documents, _), n_tokens = counts.shape, number_of_tokens(counts)
+        check_room(
+            n_tokens * _BYTES_PER_TOKEN + 3 * 8 * n_documents * self._n_features_out,
+            f"{number_of(n_documents, 'document')} of {number_of(n_tokens, 'token')} need",
+        )
+        return Tokens.from_matrix(counts)
+
     def _prior(self) -> FloatArray:
-        alpha = np.asarray(self.alpha, dtype=np.float64)
+        try:
+            given = np.asarray(self.alpha)
+        except ValueError:  # lists of different lengths
+            given = np.asarray(None)
+        if given.dtype.kind not in "biuf":
+            raise ValueError(f"alpha must be one positive number, or one per topic; got {shown(self.alpha)}")
+        alpha = given.astype(np.float64)
+        check_prior("alpha", alpha)
         if alpha.ndim == 0:
             return np.full(self.n_topics, alpha)
         if alpha.shape != (self.n_topics,):

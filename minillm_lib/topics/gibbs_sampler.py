@@ -14,7 +14,14 @@ from scipy import sparse
 from scipy.special import gammaln, psi
 
 from minillm_lib.topics.kernels import register, tables
-from minillm_lib.topics.term_tables import DenseTable, FloatArray, RegisterTable, SparseTable, TermTable
+from minillm_lib.topics.term_tables import (
+    DenseTable,
+    FloatArray,
+    RegisterTable,
+    SparseTable,
+    TermTable,
+    taken_over,
+)
 
 Kernel = Literal["auto", "dense", "sparse"]
 _LOOKED_UP = 256
@@ -245,18 +252,23 @@ class GibbsSampler:
         if self._order is not None:
             self._topics = self._topics[self._order]
         self._seed_totals = np.asarray(self.seed_terms.sum(axis=1)).ravel()
-        by_number = (self.seed_terms.data, (layout.number[self.seed_terms.col], self.seed_terms.row))
-        self._table = self._new_table(
-            layout.frequencies, sparse.coo_matrix(by_number, shape=(self.n_terms, n_topics))
-        )
-        # The masses of the topics, like the table, count the seed terms; what is given to the outside does not.
-        of_tokens = np.bincount(self._topics, weights=self._weights, minlength=n_topics)
-        self._topic_totals = (of_tokens + self._seed_totals).astype(self._table.dtype)
+        self._table, self._topic_totals = self._counted()
 
-    def _new_table(self, frequencies: npt.NDArray[np.int64], seeds: sparse.coo_matrix) -> TermTable:
-        counted = (self._terms, self._topics)
+    def _counted(self) -> tuple[TermTable, npt.NDArray[Any]]:
+        """Count the topics of the tokens, by term and in total.
+
+        The masses of the topics, like the table, count the seed terms; what is given to the outside does not.
+        """
+        table = self._new_table()
+        of_tokens = np.bincount(self._topics, weights=self._weights, minlength=self.n_topics)
+        return table, (of_tokens + self._seed_totals).astype(table.dtype)
+
+    def _new_table(self) -> TermTable:
+        counted, layout = (self._terms, self._topics), self._layout
+        by_number = (self.seed_terms.data, (layout.number[self.seed_terms.col], self.seed_terms.row))
+        seeds = sparse.coo_matrix(by_number, shape=(self.n_terms, self.n_topics))
         if self.kernel == "sparse":
-            return SparseTable(*counted, frequencies, seeds)
+            return SparseTable(*counted, layout.frequencies, seeds)
         in_float32 = self.alpha.min() * self.beta >= _SMALLEST_PRIORS
         if self.n_topics <= register.MOST_TOPICS and self._weights is None and in_float32:
             return RegisterTable(*counted, seeds)
@@ -424,16 +436,32 @@ class GibbsSampler:
         }
 
     def restore(self, state: dict[str, npt.NDArray[Any]]) -> None:
-        """Go on from the :meth:`state` of a sampler that was made with the same arguments."""
-        self._topics[:] = state["topics"]
-        self._topic_totals[:] = state["topic_totals"]
+        """Go on from the :meth:`state` of a sampler that was made with the same arguments.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If it is no such state: the compiled code would trust its numbers.
+        """
+        topics = taken_over("topics", state["topics"], self._topics.shape, np.int32)
+        if topics.min() < 0 or topics.max() >= self.n_topics:
+            raise ValueError(f"a token has a topic that is not from 0 to {self.n_topics - 1}")
+        self.alpha = taken_over("alpha", state["alpha"], self.alpha.shape, np.float64)
+        self.beta = float(state["beta"])
+        check_prior("alpha", self.alpha)
+        check_prior("beta", self.beta)
         blocks = [block for diagonal in self._diagonals for block in diagonal]
-        for block, generator in zip(blocks, state["generators"], strict=True):
+        generators = taken_over("generators", state["generators"], (len(blocks),), np.uint64)
+        for block, generator in zip(blocks, generators, strict=True):
             block.generator[:] = generator
-        self.alpha, self.beta = state["alpha"], float(state["beta"])
-        self.log_likelihoods = state["log_likelihoods"].tolist()
-        for number, array in enumerate(self._table.arrays):
-            array[:] = state[f"table_{number}"]
+        self.log_likelihoods = state["log_likelihoods"].astype(np.float64).ravel().tolist()
+        self._topics[:] = topics
+        self._table, totals = self._counted()
+        saved = taken_over("topic_totals", state["topic_totals"], totals.shape, totals.dtype)
+        if not np.allclose(saved, totals):
+            raise ValueError("its totals are not those of its topics")
+        self._topic_totals[:] = saved
+        self._table.take_over([state[f"table_{number}"] for number in range(len(self._table.arrays))])
 
     def _looked_up(self, name: str, prior: FloatArray) -> FloatArray:
         """Return ``log Γ(n + prior) − log Γ(prior)`` for small integers: most counts are, so it is computed once."""

@@ -12,7 +12,10 @@ from sklearn.base import BaseEstimator
 
 from minillm_lib.io.array_file import ArrayFileError, read_arrays, write_arrays
 from minillm_lib.topics.chains import ChainTrace
+from minillm_lib.topics.counts_input import intact
+from minillm_lib.topics.gibbs_sampler import check_prior
 from minillm_lib.topics.stability import ChainMatches
+from minillm_lib.topics.term_tables import taken_over
 
 _KIND, _VERSION = "lda-model", 1
 _NOT_KEPT = ("callback", "checkpoint", "seed_terms", "random_state")
@@ -60,12 +63,26 @@ def load_model(kind: type[Any], path: str | os.PathLike[str]) -> Any:
         return _restored(kind, facts, arrays)
     except (KeyError, TypeError) as error:
         raise ArrayFileError(f"{path} lacks a part of a model: {error}") from None
+    except (ValueError, IndexError, OverflowError) as error:
+        raise ArrayFileError(f"{path} is no model that was saved: {error}") from None
 
 
 def _restored(kind: type[Any], facts: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Any:
     model = kind(**facts["parameters"])
+    model._validate_params()
     topic_word = arrays["topic_word"]
     n_topics, n_terms = topic_word.shape
+    n_chains, n_sweeps = arrays["chain_log_likelihoods"].shape
+    shapes = {
+        **dict.fromkeys(("topic_word", "components"), (n_topics, n_terms)),
+        "alpha": (n_topics,),
+        "chain_alphas": (n_chains, n_topics),
+        "chain_log_likelihoods": (n_chains, n_sweeps),
+    }
+    for name, shape in shapes.items():
+        if not np.isfinite(taken_over(name, arrays[name], shape, np.float64)).all():
+            raise ValueError(f"{name} has numbers that are infinite or no numbers")
+    _check_facts(facts, arrays, n_topics, n_terms, n_chains)
     model.topic_word_, model.components_ = topic_word, arrays["components"]
     model.alpha_, model.beta_ = arrays["alpha"], facts["beta"]
     model.n_features_in_, model._names_terms = facts["n_features"], facts["names_terms"]
@@ -83,8 +100,33 @@ def _restored(kind: type[Any], facts: dict[str, Any], arrays: dict[str, npt.NDAr
     model.log_likelihoods_ = model.chains_[model.best_chain_].log_likelihoods
     model._matched = None
     if len(model.chains_) > 1:
+        matches, overlap = (arrays[name] for name in _MATCHES[:2])
+        taken_over("matches", matches, (n_chains, n_topics), np.int64)
+        taken_over("overlap", overlap, (n_chains, n_topics), np.float64)
         model._matched = ChainMatches(facts["central"], *(arrays[name] for name in _MATCHES))
     return model
+
+
+def _check_facts(
+    facts: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], n_topics: int, n_terms: int, n_chains: int
+) -> None:
+    """Check what the arrays' shapes do not tell: a file with a right hash may still be made by hand."""
+    names, z, seed = facts["names"], arrays["z"], facts["seed"]
+    is_sound = {
+        "topic_word": n_topics >= 1 and np.allclose(arrays["topic_word"].sum(axis=1), 1),
+        "term_frequency": arrays["term_frequency"].shape == (n_terms,),
+        "z": z.ndim == 1 and z.dtype.kind in "iu" and (not z.size or 0 <= z.min() <= z.max() < n_topics),
+        "n_features": facts["n_features"] == n_terms,
+        "names": names is None or (len(names) == n_terms and all(isinstance(name, str) for name in names)),
+        "central": type(facts["central"]) is int and 0 <= facts["central"] < n_chains,
+        "chain_betas": len(facts["chain_betas"]) == n_chains,
+        "seed": type(seed) is int and 0 <= seed < 2**64,
+    }
+    for name, is_right in is_sound.items():
+        if not is_right:
+            raise ValueError(f"its {name} is not that of a model")
+    check_prior("alpha", arrays["alpha"])
+    check_prior("beta", facts["beta"])
 
 
 def _plain(value: Any) -> Any:
@@ -101,4 +143,4 @@ def _parts_of(name: str, matrix: sparse.csr_matrix) -> dict[str, npt.NDArray[Any
 
 def _matrix(name: str, arrays: dict[str, npt.NDArray[Any]], width: int) -> sparse.csr_matrix:
     parts = tuple(arrays[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
-    return sparse.csr_matrix(parts, shape=(len(parts[2]) - 1, width))
+    return intact(sparse.csr_matrix(parts, shape=(len(parts[2]) - 1, width)), name)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from rich.markup import escape
 from rich.table import Table
 from scipy.special import entr
 
-from minillm_lib.io.terminal import printable
+from minillm_lib.io.terminal import styled
+from minillm_lib.topics.counts_input import intact
 from minillm_lib.topics.periods import document_periods as document_periods, year_of
 from minillm_lib.topics.stability import UNSTABLE
 
@@ -296,7 +296,7 @@ def document_lengths(model: GibbsLDA, bag: BagOfWords) -> NDArray[np.float64]:
     Raises
     ------
     ValueError
-        If ``bag`` has other numbers of documents or terms than the model was fitted on.
+        If ``bag`` has other numbers of documents or terms than the model was fitted on, or its matrix is broken.
     """
     fitted = (len(model.doc_topic_), model.topic_word_.shape[1])
     if fitted != bag.counts.shape or len(bag.vocabulary) != fitted[1]:
@@ -305,7 +305,7 @@ def document_lengths(model: GibbsLDA, bag: BagOfWords) -> NDArray[np.float64]:
             f"has counts of shape {bag.counts.shape} and a vocabulary of {len(bag.vocabulary)}; "
             "give the bag that the model was fitted on"
         )
-    return np.asarray(bag.counts.sum(axis=1), dtype=np.float64).ravel()
+    return np.asarray(intact(bag.counts, "bag.counts").sum(axis=1), dtype=np.float64).ravel()
 
 
 def expected_term_frequency(model: GibbsLDA, doc_lengths: ArrayLike) -> NDArray[np.float64]:
@@ -440,8 +440,8 @@ def topic_table(summaries: Sequence[TopicSummary]) -> Table:
             str(summary.topic),
             f"{summary.share:.1%}",
             *([_stability_cell(summary)] if has_stability else []),
-            escape(printable(_named_terms(summary))),
-            escape(printable("\n".join(papers))),
+            styled(_named_terms(summary)),
+            styled("\n".join(papers)),
         )
     if has_stability:
         table.caption = (

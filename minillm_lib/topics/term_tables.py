@@ -6,6 +6,7 @@ Prior counts of seed terms are in the tables from the start, as tokens that belo
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +16,22 @@ from scipy import sparse as matrices
 from minillm_lib.topics.kernels import dense, register, sparse, tables
 
 FloatArray = npt.NDArray[np.floating]
+_OTHER_COUNTS = "its table has other counts than its topics"
+
+
+def taken_over(
+    name: str, array: npt.NDArray[Any], shape: tuple[int, ...], dtype: npt.DTypeLike
+) -> npt.NDArray[Any]:
+    """Return a saved array, if it has the shape and type of what it is to replace.
+
+    Raises
+    ------
+    ValueError
+        If it has not; ``name`` is what the message calls it.
+    """
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(f"{name} is {array.shape} of {array.dtype}, not {shape} of {np.dtype(dtype)}")
+    return array
 
 
 class TermTable(ABC):
@@ -74,6 +91,16 @@ class TermTable(ABC):
     def arrays(self) -> list[npt.NDArray[Any]]:
         """What sweeps change, except for ``topics``: to be saved, and overwritten to go on from a saved state."""
 
+    @abstractmethod
+    def take_over(self, saved: Sequence[npt.NDArray[Any]]) -> None:
+        """Overwrite :attr:`arrays` with those of a table that has the same counts.
+
+        Raises
+        ------
+        ValueError
+            If it has others.
+        """
+
     @property
     @abstractmethod
     def nbytes(self) -> int:
@@ -112,6 +139,13 @@ class _RowTable(TermTable):
     @property
     def arrays(self) -> list[npt.NDArray[Any]]:
         return [self._rows]
+
+    def take_over(self, saved: Sequence[npt.NDArray[Any]]) -> None:
+        """Overwrite the counts: sums of weights may differ in rounding."""
+        rows = taken_over("the table", saved[0], self._rows.shape, self._rows.dtype)
+        if not np.allclose(rows, self._rows, rtol=1e-6, atol=1e-6):
+            raise ValueError(_OTHER_COUNTS)
+        self._rows[:] = rows
 
     @property
     def nbytes(self) -> int:
@@ -239,6 +273,31 @@ class SparseTable(TermTable):
         """The entries, whose order within a list the draws depend on, and the lengths of the lists."""
         entries, _, lengths = self._lists
         return [entries, lengths]
+
+    def take_over(self, saved: Sequence[npt.NDArray[Any]]) -> None:
+        """Overwrite the lists; their topics may be in another order."""
+        entries, lengths = (
+            taken_over("the table", array, own.shape, np.int32)
+            for array, own in zip(saved, self.arrays, strict=True)
+        )
+        is_same = np.array_equal(lengths, self._lists[2]) and all(
+            map(np.array_equal, self._in_order(entries), self._in_order(self._lists[0]))
+        )
+        if not is_same:
+            raise ValueError(_OTHER_COUNTS)
+        self._lists[0][:] = entries
+
+    def _in_order(
+        self, entries: npt.NDArray[np.int32]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Return all topics and counts of lists as long as these, by term and topic, and then those not in use."""
+        _, firsts, lengths = self._lists
+        topics, counts = (entries.reshape(-1, 2, sparse.LANES)[:, part].ravel() for part in (0, 1))
+        terms = np.repeat(np.arange(len(firsts)), lengths)
+        places = np.arange(len(terms)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + firsts[terms] // 2
+        in_order = places[np.lexsort((topics[places], terms))]
+        order = np.append(in_order, np.setdiff1d(np.arange(len(topics)), places))
+        return topics[order], counts[order]
 
     @property
     def nbytes(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ from minillm_lib.corpora.document import Document
 from minillm_lib.corpora.reading.report import TextUnit
 from minillm_lib.io.atomic_write import check_folder, write_atomically
 from minillm_lib.io.optional import installed_version
+from minillm_lib.io.regular_file import check_regular
 from minillm_lib.io.tables import to_frame
 from minillm_lib.topics.counts.counting import count_over
 from minillm_lib.topics.counts.document_input import check_documents
@@ -42,6 +44,7 @@ _PARTS = (_LDA, _BAG)
 # With other versions of these, a text may be split into other words.
 _CLEANERS = ("ftfy", "icu4py", "jieba", "py3langid", "regex", "simplemma")
 _N_NAMED = 5
+_MOST_ABOUT = 1 << 26  # bytes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -382,13 +385,23 @@ def check_model_folder(folder: str | os.PathLike[str]) -> Path:
 def _read_about(folder: Path, purpose: str = "") -> Mapping[str, Any]:
     """Return what ``model.json`` says, checked as far as a later step relies on it."""
     if not folder.exists():
-        raise FileNotFoundError(f"there is no folder {folder}")
+        # save() moves an earlier model aside and then the new one in its place; it may have been killed in between.
+        kept = [
+            path for path in folder.parent.glob(f".{glob.escape(folder.name)}.*") if (path / _ABOUT).is_file()
+        ]
+        where = (
+            f"; a saving that was killed left {', '.join(map(str, kept))}: give one of them that name"
+            if kept
+            else ""
+        )
+        raise FileNotFoundError(f"there is no folder {folder}{where}")
     if not folder.is_dir():
         raise ValueError(f"{folder} is a file; a saved topic model is a folder that holds {_ABOUT}")
     try:
+        check_regular(folder / _ABOUT, at_most=_MOST_ABOUT)
         about = json.loads((folder / _ABOUT).read_bytes())
         version = about["version"] if about["format"] == _FORMAT else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         version = None
     if not isinstance(version, int):
         raise ValueError(f"{purpose}{folder} is not a saved topic model: it has no {_ABOUT} that says so")

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +25,40 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.optim import Optimizer
 
+from minillm_lib.io.regular_file import check_regular
+from minillm_lib.io.wording import shown, size
+from minillm_lib.io.write_errors import free_room
 from minillm_lib.model.checkpoint import (
     CheckpointError,
     atomic_directory,
     save_checkpoint,
     write_model_files,
 )
+from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.weights import torch_load
 from minillm_lib.training.config import CheckpointConfig
 from minillm_lib.training.parallel import Processes
 from minillm_lib.training.precision import Precision
 from minillm_lib.training.progress import Progress
-from minillm_lib.training.run_folder import RunError, RunFolder, checkpoint_steps, explain_write_errors
+from minillm_lib.training.run_folder import (
+    RunError,
+    RunFolder,
+    checkpoint_steps,
+    explain_write_errors,
+    strays_among_checkpoints,
+    what_is_safe,
+)
 
 STATE_FOLDER = "trainer_state"
+_LARGEST_STATE = 1 << 26
+_STATE_KEYS: dict[str, tuple[type, str]] = {
+    "step": (int, "a whole number"),
+    "files": (dict, "an object with the hash of each file"),
+    "progress": (dict, "an object"),
+    "data": (dict, "an object"),
+    "precision": (dict, "an object"),
+}
 
 _ON_CPU = StateDictOptions(full_state_dict=True, cpu_offload=True)
 _FULL = StateDictOptions(full_state_dict=True)
@@ -64,6 +85,10 @@ class CheckpointFolder:
         """Return the steps after which there is a checkpoint, in order."""
         return checkpoint_steps(self.run)
 
+    def strays(self) -> list[str]:
+        """Return the names of what lies among the checkpoints and is none, such as a copy of one."""
+        return strays_among_checkpoints(self.run)
+
     def write(self, step: int, model: MiniLLM, tensors: Any, metadata: Mapping[str, Any]) -> Path:
         """Write a checkpoint for resuming, which appears complete or not at all.
 
@@ -81,17 +106,32 @@ class CheckpointFolder:
             If the disk is full or not writable; the checkpoints that were there stay.
         """
         path = self.path_of(step)
+        self._check_room(
+            step, n_bytes_of(model.state_dict()) + n_bytes_of(tensors) + beside_tensors(model.config)
+        )
         with explain_write_errors(path, self.run), atomic_directory(path) as folder:
             write_model_files(model, folder, model.tokenizer)
             state = folder / STATE_FOLDER
             state.mkdir()
-            torch.save(tensors, state / "optimizer.pt")
+            with (state / "optimizer.pt").open(
+                "wb"
+            ) as file:  # given a path, torch hides the reason of a failure
+                torch.save(tensors, file)
             files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
             hashes = {file.relative_to(folder).as_posix(): _sha256(file) for file in files}
             content = {"step": step, **metadata, "files": hashes}
             sealed = {**content, "sha256": _digest(content)}
             (state / "state.json").write_text(json.dumps(sealed, indent=1), encoding="utf-8")
         return path
+
+    def _check_room(self, step: int, n_bytes: int) -> None:
+        """Check that a checkpoint of this size fits on the disk, before any of it is written."""
+        needed, free = n_bytes, free_room(self.path)
+        if free < needed:
+            raise RunError(
+                f"{self.path_of(step)} needs {size(needed)}, and the disk has {size(free)} free, {size(needed - free)} "
+                f"too little: the run stops here; {what_is_safe(self.run)}"
+            )
 
     def verified_metadata(self, step: int) -> dict[str, Any]:
         """Read the metadata of a checkpoint, after verifying every byte of it.
@@ -103,15 +143,11 @@ class CheckpointFolder:
         """
         folder = self.path_of(step)
         path = folder / STATE_FOLDER / "state.json"
-        try:
-            metadata: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            own_digest = metadata.pop("sha256")
-        except FileNotFoundError:
-            raise CheckpointError(f"{path}: missing; this checkpoint cannot be trained further") from None
-        except (ValueError, KeyError, AttributeError) as error:
-            raise CheckpointError(f"{path}: damaged: {error}") from error
-        if _digest(metadata) != own_digest:
-            raise CheckpointError(f"{path}: damaged: its content does not match the hash recorded in it")
+        metadata = _sealed_content(path)
+        if metadata["step"] != step:
+            raise CheckpointError(
+                f"{folder}: this is the checkpoint of step {metadata['step']} under another name"
+            )
         for name, expected in metadata["files"].items():
             file = folder / name
             if not file.is_file():
@@ -151,18 +187,62 @@ class CheckpointFolder:
     def _put_aside(self, step: int) -> None:
         path = self.path_of(step)
         aside = path.with_name(f"damaged-{path.name}")
-        shutil.rmtree(aside, ignore_errors=True)
-        path.rename(aside)
+        for number in count(2):
+            if not os.path.lexists(aside):
+                break
+            aside = path.with_name(f"damaged-{path.name}-{number}")
+        with explain_write_errors(aside, self.run):
+            path.rename(aside)
 
     def remove_all_but(self, keep: Sequence[int]) -> None:
-        """Remove all checkpoints except those of these steps, and what an interrupted write has left."""
-        for step in set(self.steps()) - set(keep):
+        """Remove all checkpoints except those of these steps."""
+        for step in sorted(set(self.steps()) - set(keep)):
             path = self.path_of(step)
-            path.rename(
-                path.with_name(f".{path.name}.removed")
-            )  # at once, so that half of one never stands there
-        for path in self.path.glob(".step-*"):
-            shutil.rmtree(path, ignore_errors=True)
+            if path.is_symlink():
+                path.unlink()
+                continue
+            removed = path.with_name(f".{path.name}.removed")
+            with explain_write_errors(removed, self.run):
+                path.rename(removed)  # at once, so that half of one never stands there
+            shutil.rmtree(removed, ignore_errors=True)
+
+
+def _sealed_content(path: Path) -> dict[str, Any]:
+    """Read a ``state.json``, and check that it is what :meth:`CheckpointFolder.write` has written."""
+    try:
+        check_regular(path, at_most=_LARGEST_STATE)
+        metadata = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise CheckpointError(f"{path}: missing; this checkpoint cannot be trained further") from None
+    except (ValueError, OSError, RecursionError) as error:
+        problem = " ".join(str(error).split()) or "values are nested too deeply"
+        raise CheckpointError(f"{path}: damaged: {problem}") from error
+    if not isinstance(metadata, dict):
+        raise CheckpointError(
+            f"{path}: damaged: it holds {shown(metadata)}, and should be an object with the state of the run"
+        )
+    own_digest = metadata.pop("sha256", None)
+    if not isinstance(own_digest, str) or _digest(metadata) != own_digest:
+        raise CheckpointError(f"{path}: damaged: its content does not match the hash recorded in it")
+    for key, (kind, wanted) in _STATE_KEYS.items():
+        if not isinstance(metadata.get(key), kind):
+            raise CheckpointError(
+                f"{path}: damaged: {key} is {shown(metadata.get(key))}; it must be {wanted}"
+            )
+    return metadata
+
+
+def beside_tensors(model: ModelConfig) -> int:
+    """Return how many bytes a checkpoint needs besides its tensors, at most: mainly for the tokenizer's files."""
+    return (1 << 17) + 100 * model.vocab_size
+
+
+def n_bytes_of(value: Any) -> int:
+    """Return how many bytes the tensors in a value take, whatever lists and mappings hold them."""
+    if isinstance(value, torch.Tensor):
+        return value.numel() * value.element_size()
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return sum(map(n_bytes_of, inner))
 
 
 def _digest(content: Mapping[str, Any]) -> str:
@@ -248,12 +328,18 @@ class Checkpoints:
         step, problems = self.folder.newest_intact() if self.processes.is_first else (0, [])
         step = int(self.processes.total(step)[0])
         metadata = self.folder.verified_metadata(step)
+        try:
+            progress = Progress.of(metadata["progress"])
+        except ValueError as error:
+            raise CheckpointError(
+                f"{self.folder.path_of(step)}: of another version of this package: {error}"
+            ) from None
         self._check_data(metadata["data"])
         self._set_optimizer_state(self.folder.load_optimizer_state(step))
         weights = MiniLLM.load_from_checkpoint(self.folder.path_of(step)).state_dict()
         set_model_state_dict(self.model, weights, options=_FULL)
         self.precision.load_state(metadata["precision"])
-        return Progress(**metadata["progress"]), problems
+        return progress, problems
 
     def export_best(self, progress: Progress, output: Path) -> tuple[int, list[str]]:
         """Save the model with the lowest held-out loss to ``output``, without the trainer's state; return its step.

@@ -10,19 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, model_validator
 
+from minillm_lib.io.wording import shown
 from minillm_lib.model.config import PRESETS, ModelConfig, StrictConfig
 
 Item = TypeVar("Item")
+_MOST = 2**31 - 1  # larger numbers overflow the integers of the libraries below
+Count = Annotated[int, Field(gt=0, le=_MOST)]
+CountOrZero = Annotated[int, Field(ge=0, le=_MOST)]
 VOCAB_SIZE = 6400
 """The number of pieces of a tokenizer whose size is not given, if the text yields so many."""
 
@@ -45,7 +41,7 @@ class CorpusConfig(StrictConfig):
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the corpus, as minillm data list shows them. Those of files are paths (files, folders or globs) and,
     if wanted, documents (what one document is: file, paragraph, line or row), separator, text_key and encoding."""
-    repeat: PositiveInt = 1
+    repeat: Count = 1
     """How many times the training text contains it."""
 
 
@@ -59,7 +55,7 @@ class DataConfig(StrictConfig):
     held-out text."""
     tokenizer: Path | None = None
     """A tokenizer.model, or a checkpoint that holds one; by default one is trained on the training text."""
-    vocab_size: PositiveInt | None = None
+    vocab_size: Count | None = None
     """Number of pieces of the tokenizer that is trained. By default 6,400, or as many as the text yields if that is
     fewer. The model takes the tokenizer's number."""
     packed: Path | None = None
@@ -98,13 +94,13 @@ class ConversationsConfig(StrictConfig):
     held_out: float = Field(default=0.02, ge=0, lt=1)
     """Share of the conversations of files or of minimind-sft that is held out, chosen by a hash of each; at least one
     of two or more, unless it is 0."""
-    repeat: PositiveInt = 1
+    repeat: Count = 1
     """How many times each conversation occurs in an epoch."""
-    most: PositiveInt | None = None
+    most: Count | None = None
     """Take at most this many conversations to train on; files are read no further."""
-    rewordings: NonNegativeInt = 0
+    rewordings: CountOrZero = 0
     """Replace each question by this many noisy rewordings of it (:func:`~minillm_lib.corpora.faq.reword`)."""
-    answer_tokens: PositiveInt | None = None
+    answer_tokens: Count | None = None
     """Keep only this many tokens of each answer. Its beginning decides which answer it is, and
     several times as many questions fit into a step."""
     options: dict[str, Any] = Field(default_factory=dict)
@@ -164,9 +160,9 @@ class ScheduleConfig(StrictConfig):
 
     name: Literal["cosine", "wsd", "constant"] = "cosine"
     """Fall along a cosine; stay at the peak and then fall linearly (WSD, Hu et al. 2024, arXiv:2404.06395); or stay."""
-    warmup_steps: NonNegativeInt = 50
+    warmup_steps: CountOrZero = 50
     """Steps over which the learning rate rises to its peak."""
-    steps: PositiveInt | None = None
+    steps: Count | None = None
     """The step in which the decay ends, and from which the rate stays as it is then; train.steps by default. A run that
     resumes with more steps keeps the schedule that it began with, unless this is given."""
     decay_share: float = Field(default=0.2, gt=0, le=1)
@@ -178,13 +174,13 @@ class ScheduleConfig(StrictConfig):
 class TrainConfig(StrictConfig):
     """The training loop. ``lr``, ``weight_decay`` and ``warmup_steps`` may be written here for short."""
 
-    steps: PositiveInt = 1000
+    steps: Count = 1000
     """Optimizer steps of the whole run."""
-    batch_size: PositiveInt = 8
+    batch_size: Count = 8
     """Rows per step, over all processes."""
-    micro_batch_size: PositiveInt | None = None
+    micro_batch_size: Count | None = None
     """Rows that go through the model at a time; by default as many as make 4,096 tokens."""
-    seq_len: PositiveInt | None = None
+    seq_len: Count | None = None
     """Tokens per row; the model's max_seq_len by default and, in fine-tuning, at most 2,048: other people's models have
     contexts of 32,768 and more, which few conversations fill."""
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -260,7 +256,7 @@ def with_full_names(train: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(inner, StrictConfig):
             inner = {name: getattr(inner, name) for name in inner.model_fields_set}
         if not isinstance(inner, Mapping):
-            raise ConfigError(f"{section} is {inner!r}; it must hold keys with values, such as {key}")
+            raise ConfigError(f"{section} is {shown(inner)}; it must hold keys with values, such as {key}")
         if key in inner:
             raise ConfigError(f"{short} is short for {section}.{key}: give one of them")
         values[section] = {**inner, key: values.pop(short)}
@@ -273,24 +269,24 @@ class EvaluationConfig(StrictConfig):
     A model that is sharded over processes (``train.distributed: fsdp``) writes no samples.
     """
 
-    every: PositiveInt = 100
+    every: Count = 100
     """Steps between two evaluations."""
-    max_tokens: PositiveInt = 100_000
+    max_tokens: Count = 100_000
     """The most held-out tokens to read, spread evenly over the text."""
     prompts: tuple[str, ...] = ()
     """Texts that the model continues (in pretraining) or answers (in fine-tuning) at each evaluation."""
-    sample_tokens: PositiveInt = 48
+    sample_tokens: Count = 48
     """Tokens per sample."""
 
 
 class CheckpointConfig(StrictConfig):
     """When to save, and what to keep; the best checkpoint by held-out loss is always kept."""
 
-    every: PositiveInt = 100
+    every: Count = 100
     """Steps between two checkpoints."""
-    keep_last: PositiveInt = 2
+    keep_last: Count = 2
     """How many of the newest checkpoints to keep."""
-    keep_every: PositiveInt | None = None
+    keep_every: Count | None = None
     """Also keep each checkpoint whose step is a multiple of this."""
 
     def most_kept(self, steps: int) -> int:
@@ -314,7 +310,7 @@ def _named_model(value: Any) -> Any:
     if isinstance(value, Mapping) and "preset" in value:
         name, overrides = value["preset"], {key: value[key] for key in value if key != "preset"}
         if not isinstance(name, str) or name not in PRESETS:
-            raise ValueError(f"unknown preset {name!r}; the presets are {', '.join(PRESETS)}")
+            raise ValueError(f"unknown preset {shown(name)}; the presets are {', '.join(PRESETS)}")
         return {**PRESETS[name], **overrides}
     return value
 

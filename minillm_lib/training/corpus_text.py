@@ -64,6 +64,8 @@ class Survey:
     ----------
     sha256
         By split, the hash that :func:`~minillm_lib.training.token_file.pack` writes into the header.
+    n_bytes
+        How long all text is that will be packed, in UTF-8, with its repetitions.
     lines
         What was found, in words for the user.
     """
@@ -72,6 +74,7 @@ class Survey:
         default_factory=lambda: {split: SplitCounts() for split in SPLITS}
     )
     sha256: dict[Split, str] = field(default_factory=dict)
+    n_bytes: int = 0
     lines: list[str] = field(default_factory=list)
 
 
@@ -95,6 +98,7 @@ def survey(config: DataConfig) -> Survey:
                 for document in _of_split(corpus, split, reported):
                     if content := _bytes(document):
                         digests[split].update(len(content).to_bytes(8, "little") + content)
+                        found.n_bytes += len(content)
                     if is_first:
                         own[split].documents += 1
                         own[split].parts += PART in document.meta

@@ -19,6 +19,8 @@ from filelock import FileLock, Timeout
 
 from minillm_lib.corpora.conversations import Conversation
 from minillm_lib.corpora.registry import find_corpus
+from minillm_lib.io.leftovers import remove_leftovers
+from minillm_lib.io.wording import number_of
 from minillm_lib.tokenizer import MODEL_FILE, Tokenizer
 from minillm_lib.training.config import ConversationsConfig, DataConfig
 from minillm_lib.training.conversation_sources import as_text, divided_source, name_of, none_held_out
@@ -33,6 +35,7 @@ from minillm_lib.training.corpus_text import (
     tokenizer_of_packed,
     train_tokenizer,
 )
+from minillm_lib.training.preflight import check_free
 from minillm_lib.training.rows import Batch, TokenWindows
 from minillm_lib.training.sft_rows import (
     EncodedConversation,
@@ -42,6 +45,8 @@ from minillm_lib.training.sft_rows import (
     pack_conversations,
 )
 from minillm_lib.training.token_file import TokenFile, pack
+
+_TEXT_BYTES_PER_BYTE = 2  # of a token file: a token has two bytes, and stands for four or more of text
 
 
 @dataclass(frozen=True)
@@ -84,8 +89,10 @@ def prepare_pretraining_data(config: DataConfig, *, progress: bool = True) -> Pr
     Raises
     ------
     ValueError
-        For an unknown corpus or option, a corpus without text in one of the splits, a missing tokenizer, or a
-        vocabulary that is too large for the text.
+        For an unknown corpus or option, a corpus without text in one of the splits, a missing tokenizer, a vocabulary
+        that is too large for the text, or a disk without room for the token files.
+    WriteError
+        If a file cannot be written all the same; the message names it.
     """
     if config.packed is not None:
         return _verified(open_pretraining_data(config), progress)
@@ -94,6 +101,11 @@ def prepare_pretraining_data(config: DataConfig, *, progress: bool = True) -> Pr
     folder = _folder(config)
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder, progress):
+        if (left := remove_leftovers(folder)) and progress:
+            print(
+                f"{folder}: removed {number_of(len(left), 'file')} that an interrupted run had left",
+                flush=True,
+            )
         found = survey(config)
         if progress:
             print("\n".join(found.lines), flush=True)
@@ -101,8 +113,14 @@ def prepare_pretraining_data(config: DataConfig, *, progress: bool = True) -> Pr
             data = open_pretraining_data(config)
             if all(getattr(data, split).metadata["corpus_sha256"] == found.sha256[split] for split in SPLITS):
                 return _verified(data)
-        except (FileNotFoundError, ValueError):
-            pass  # missing or damaged, so it is made again
+        except FileNotFoundError:
+            pass  # not made yet
+        except ValueError as error:
+            if progress:
+                print(f"{error}; it is made again", flush=True)
+        check_free(
+            folder, found.n_bytes // _TEXT_BYTES_PER_BYTE, "the token files", "or give another data.folder"
+        )
         if config.tokenizer is None:
             tokenizer = train_tokenizer(config, found.counts["train"], progress)
             tokenizer.save(folder / MODEL_FILE)

@@ -18,12 +18,14 @@ import psutil
 import torch
 from tqdm import tqdm
 
+from minillm_lib.io.atomic_write import write_atomically
 from minillm_lib.io.progress_bar import progress_bar
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.devices import matmul_flops
 from minillm_lib.training.config import LogConfig, RunConfig
 from minillm_lib.training.parallel import Processes
 from minillm_lib.training.precision import Precision
+from minillm_lib.training.records import faults_in_words
 from minillm_lib.training.run_folder import Record, RunError, RunFolder
 
 _SECTIONS = {"step": "train", "evaluation": "held_out"}
@@ -62,8 +64,7 @@ class Metrics:
             return
         with ExitStack() as closing:
             self._loggers = open_loggers(self.config, step)
-            for logger in self._loggers:
-                closing.callback(logger.close)
+            closing.callback(self._tell_loggers, "close")
             self._bar = closing.enter_context(
                 progress_bar(
                     total=self.config.train.steps,
@@ -80,8 +81,7 @@ class Metrics:
         if not self.is_on:
             return
         self.folder.record(record)
-        for logger in self._loggers:
-            logger.log(record)
+        self._tell_loggers("log", record)
         if self._bar is not None and record["kind"] == "step":
             self._bar.set_postfix_str(_in_a_line(record), refresh=False)
             self._bar.update()
@@ -92,11 +92,25 @@ class Metrics:
         """Drop what was recorded after this step, since it will be recorded again."""
         if not self.is_on:
             return
-        self.folder.forget_after(step)
-        for logger in self._loggers:
-            logger.go_back(step)
+        faulty = self.folder.forget_after(step)
+        if faulty:
+            told = faults_in_words(self.folder.metrics_path, faulty)
+            self.say(f"{told}; they are kept in {self.folder.unreadable_path}")
+        self._tell_loggers("go_back", step)
         if self._bar is not None:
             self._bar.n = step
+
+    def _tell_loggers(self, what: str, *values: Any) -> None:
+        """Pass something on to each logger; one that fails gets nothing more, and the run goes on without it."""
+        for logger in tuple(self._loggers):
+            try:
+                getattr(logger, what)(*values)
+            except Exception as error:  # of other people's packages, on full disks and lost networks
+                self._loggers.remove(logger)
+                self.say(
+                    f"{type(logger).__name__}: {type(error).__name__}: {' '.join(str(error).split())}; nothing more is "
+                    f"logged there, and everything is in {self.folder.metrics_path}"
+                )
 
     def warn(self, step: int, problem: str) -> None:
         """Record that something is wrong, and tell the user."""
@@ -199,7 +213,7 @@ class WandbLogger:
 
         path = config.run / "wandb-id"
         if not path.is_file():
-            path.write_text(secrets.token_hex(4), encoding="utf-8")
+            write_atomically(path, secrets.token_hex(4).encode())
         try:
             self._run: Any = wandb.init(
                 project=project,

@@ -15,10 +15,11 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, overload
 
-import yaml
 from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
+from minillm_lib.io.wording import number_of, shown
+from minillm_lib.io.yaml_text import YAMLError, parse_yaml, read_yaml
 from minillm_lib.model.config import PRESETS, ModelConfig, StrictConfig
 from minillm_lib.training.config import (
     SHORT_NAMES,
@@ -33,6 +34,7 @@ from minillm_lib.training.config import (
 Config = TypeVar("Config", bound=RunConfig)
 
 _CROSS_REFERENCE = re.compile(r":\w+:`~?(?:[\w.]*\.)?(\w+)`")  # of Sphinx, which a terminal does not render
+_MOST_SHOWN = 8
 _RUN_FOLDER = "run_folder"
 """Another name for ``run``: torchrun takes ``--run`` for an abbreviation of its own options, and stops."""
 
@@ -90,7 +92,8 @@ def load_config(
     Raises
     ------
     ConfigError
-        If the file is missing or no mapping; if a key is unknown or a value not allowed.
+        If the file is missing, no YAML within the limits of :func:`~minillm_lib.io.yaml_text.parse_yaml`, or no
+        mapping; if a key is unknown or a value not allowed.
     """
     if isinstance(kind, str | os.PathLike):
         return load_config(kind_of_config(kind), kind, overrides)
@@ -148,7 +151,9 @@ def _override(values: dict[str, Any], key: str, value: Any) -> None:
         if section == "model" and isinstance(inner, str):
             inner = {"preset": inner}
         if not isinstance(inner, Mapping):
-            raise ConfigError(f"{'.'.join(sections[:depth])} is {inner!r}; it must hold keys with values")
+            raise ConfigError(
+                f"{'.'.join(sections[:depth])} is {shown(inner)}; it must hold keys with values"
+            )
         if section == "train":
             try:
                 inner = with_full_names(inner)
@@ -168,7 +173,9 @@ def in_one_line(error: ValidationError, kind: type[StrictConfig] | None = None) 
         The configuration, for the meaning of its keys.
     """
     meanings = {} if kind is None else _meanings(kind)
-    return "; ".join(_in_words(each, meanings) for each in error.errors())
+    errors = error.errors()
+    more = f"; and {number_of(len(errors) - _MOST_SHOWN, 'more mistake')}" * (len(errors) > _MOST_SHOWN)
+    return "; ".join(_in_words(each, meanings) for each in errors[:_MOST_SHOWN]) + more
 
 
 def _in_words(error: Any, meanings: Mapping[str, str]) -> str:
@@ -177,38 +184,20 @@ def _in_words(error: Any, meanings: Mapping[str, str]) -> str:
         message = str(error["ctx"]["error"])
         return f"{key}: {message}" if key else message
     meaning = f" ({key}: {meanings[key]})" if key in meanings else ""
-    return f"{key} is {error['input']!r}: {error['msg']}{meaning}"
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML in which no key may occur twice in a mapping; ordinary YAML lets the second one win."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {twice!r} occurs twice", node.start_mark
-            )
-        return super().construct_mapping(node, deep)
+    return f"{key} is {shown(error['input'])}: {error['msg']}{meaning}"
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = _parse(path.read_text(encoding="utf-8"))
+        values = read_yaml(path)
     except FileNotFoundError:
         raise ConfigError(f"there is no configuration {path}") from None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    except YAMLError as error:
+        raise ConfigError(f"{path} is no configuration: {error}") from None
     if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold keys with values, such as 'train:'; it holds {values!r}")
+        found = "it is empty" if values is None else f"it holds {shown(values)}"
+        raise ConfigError(f"{path} must hold keys with values, such as 'train:'; {found}")
     return values
-
-
-def _parse(text: str) -> Any:
-    return yaml.load(text, _StrictLoader)
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
@@ -239,10 +228,9 @@ def _value(key: str, text: str) -> Any:
     if not text.startswith(("[", "{")) and text not in ("null", "~"):
         return text
     try:
-        return _parse(text)
-    except yaml.YAMLError as error:
-        problem = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise ConfigError(f"--{key} is {text!r}, which is no list or mapping: {problem}") from None
+        return parse_yaml(text)
+    except YAMLError as error:
+        raise ConfigError(f"--{key} is {shown(text)}, which is no list or mapping: {error}") from None
 
 
 def _full_name(kind: type[StrictConfig], key: str, value: Any) -> str:
@@ -263,7 +251,7 @@ def _full_name(kind: type[StrictConfig], key: str, value: Any) -> str:
         known = [name for name in keys if name.rpartition(".")[0] == section]
         where = f"of {section}" if section and known else "at the top"
         raise ConfigError(
-            f"unknown key --{key} (value {value!r}).{hint} The keys {where} are "
+            f"unknown key --{key} (value {shown(value)}).{hint} The keys {where} are "
             f"{', '.join(known or kind.model_fields)}"
         )
     return ".".join(("train", *SHORT_NAMES[last])) if section == "train" and last in SHORT_NAMES else key

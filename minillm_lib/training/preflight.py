@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 from typing import TypeVar
 
+from minillm_lib.io.wording import number_of, size
+from minillm_lib.io.write_errors import free_room
 from minillm_lib.model.checkpoint import SINGLE_FILE_SUFFIXES, check_replaceable
 from minillm_lib.model.config import ModelConfig
+from minillm_lib.training.checkpoints import beside_tensors
 from minillm_lib.training.compilation import check_compiler
 from minillm_lib.training.config import PretrainConfig, RunConfig
 from minillm_lib.training.metrics import check_loggers
@@ -37,7 +40,8 @@ _FREE = (
     *("train.distributed", "train.on_nan", "train.on_spike", "train.spike_deviations"),
 )
 _FREE_SECTIONS = ("evaluation.", "checkpoint.", "log.")
-_BYTES_PER_PARAMETER = 12  # weights and two moments, in float32
+_WEIGHT_BYTES, _STATE_BYTES = 4, 12  # per parameter: weights, and weights with two moments, in float32
+_RECORD_BYTES = 500  # a line of the metrics
 
 
 def check_machine(config: RunConfig, processes: Processes) -> None:
@@ -85,13 +89,13 @@ def check_folder(
 
 def _changed_keys(config: RunConfig, folder: RunFolder) -> dict[str, list[object]]:
     before = folder.config()
-    was_sft, is_sft = ("conversations" in each["data"] for each in (before, config.as_json()))
+    was_sft, is_sft = ("conversations" in each.get("data", {}) for each in (before, config.as_json()))
     if was_sft != is_sft:
         other = "an SFT run" if was_sft else "a pretraining run"
         raise RunError(f"{folder.path}: this folder holds {other}, which cannot be resumed as the other kind")
     now = config.as_json()
     if isinstance(config, PretrainConfig) and config.model_vocab_size is None:
-        now["model"]["vocab_size"] = before["model"]["vocab_size"]  # it is the tokenizer's
+        now["model"]["vocab_size"] = before.get("model", {}).get("vocab_size")  # it is the tokenizer's
     changes = {key: [old, new] for key, old, new in differences(before, now)}
     refused = [
         f"{key} was {old!r}, is {new!r}"
@@ -112,8 +116,8 @@ def with_its_schedule(config: Config, folder: RunFolder) -> Config:
     The schedule stays the one that the run began with, unless ``train.schedule.steps`` is given.
     """
     train = config.train
-    before = folder.config()["train"]
-    length = before["schedule"].get("steps") or before["steps"]
+    before = folder.config().get("train", {})
+    length = before.get("schedule", {}).get("steps") or before.get("steps", train.steps)
     if train.schedule.steps is not None or train.schedule.name == "constant" or length >= train.steps:
         return config
     return config.replace(train=train.replace(schedule=train.schedule.replace(steps=length)))
@@ -141,27 +145,54 @@ def check_output(output: Path) -> None:
 
 
 def check_room(config: RunConfig, model: ModelConfig, folder: RunFolder) -> None:
-    """Check that the disk has room for the finished model, and for all checkpoints that the run will add and keep.
+    """Check that there is room for all that the run will add: checkpoints, metrics, and the finished model.
+
+    While a checkpoint or the model is written, the one that it replaces is still there, which is counted. What goes to
+    the same disk is added up.
 
     Raises
     ------
     RunError
-        If it has not; the message names the room that is needed and the room that is free.
+        If there is not; the message names what is needed, what is free, and what is missing.
     """
-    n_kept = config.checkpoint.most_kept(config.train.steps)
-    n_new = max(n_kept + 1 - len(checkpoint_steps(folder.path)), 1)  # one more while it is written
-    needed = n_new * _BYTES_PER_PARAMETER * model.n_parameters
-    free = shutil.disk_usage(folder.path).free
-    if free < needed:
-        raise RunError(
-            f"{folder.path}: {n_new} more checkpoints need {needed / 2**30:.2f} GiB, and the disk has "
-            f"{free / 2**30:.2f} GiB free; make room, or keep fewer with --checkpoint.keep_last"
+    kept = config.checkpoint.most_kept(config.train.steps)
+    n_new = max(kept + 1 - len(checkpoint_steps(folder.path)), 1)  # one more while it is written
+    one = _STATE_BYTES * model.n_parameters + beside_tensors(model)
+    finished = _WEIGHT_BYTES * model.n_parameters + beside_tensors(model)
+    needs = [
+        (folder.path, number_of(n_new, "more checkpoint"), n_new * one),
+        (folder.path, "its metrics", _RECORD_BYTES * config.train.steps),
+        (config.output.parent, "the finished model", finished),
+    ]
+    by_disk = defaultdict(list)
+    for place, what, n_bytes in needs:
+        by_disk[_disk_of(place)].append((place, what, n_bytes))
+    for own in by_disk.values():
+        check_free(
+            own[0][0],
+            sum(n_bytes for _, _, n_bytes in own),
+            ", ".join(f"{what} ({size(n_bytes)})" for _, what, n_bytes in own),
+            "keep fewer checkpoints with --checkpoint.keep_last, or give another --run or --output",
         )
-    needed, free = 4 * model.n_parameters, shutil.disk_usage(config.output.parent).free
+
+
+def _disk_of(place: Path) -> int:
+    return os.stat(place).st_dev
+
+
+def check_free(place: Path, needed: int, what: str, advice: str) -> None:
+    """Check that so many bytes are free on the disk of a folder, which need not exist.
+
+    Raises
+    ------
+    RunError
+        If not; the message says for ``what`` they are needed, how many are missing, and has the ``advice``.
+    """
+    free = free_room(place)
     if free < needed:
         raise RunError(
-            f"output={config.output}: the model needs {needed / 2**30:.2f} GiB, and the disk has "
-            f"{free / 2**30:.2f} GiB free; make room, or give another output path"
+            f"{place}: {size(needed)} are needed for {what}, and the disk has {size(free)} free, "
+            f"{size(needed - free)} too little; make room, {advice}"
         )
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from minillm_lib.io.wording import shown
 
 RECENT = 100
 """How many losses are kept to compare the next one with."""
@@ -29,6 +32,32 @@ class Progress:
     recent_losses: list[float] = field(default_factory=list)
     best_loss: float = math.inf
     best_step: int = 0
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Progress:
+        """Return what a checkpoint has recorded.
+
+        Raises
+        ------
+        ValueError
+            If a key is missing, unknown, or has a value of another type.
+        """
+        kinds: dict[str, Any] = {
+            "step": int,
+            "tokens": int,
+            "best_step": int,
+            "best_loss": (int, float),
+            "recent_losses": list,
+        }
+        if values.keys() != kinds.keys():
+            differing = ", ".join(sorted(map(str, values.keys() ^ kinds.keys())))
+            raise ValueError(f"its progress lacks, or has more than, these keys: {differing}")
+        for key, kind in kinds.items():
+            if not isinstance(values[key], kind) or isinstance(values[key], bool):
+                raise ValueError(f"its progress has {key} {shown(values[key])}")
+        if not all(isinstance(each, int | float) for each in values["recent_losses"]):
+            raise ValueError(f"its progress has recent_losses {shown(values['recent_losses'])}")
+        return cls(**values)
 
     def add_step(self, loss: float, n_tokens: int, *, is_usual: bool = True) -> None:
         """Count a step; an unusual loss is not added to the recent losses."""

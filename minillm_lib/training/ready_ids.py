@@ -185,9 +185,10 @@ class _Reader:
             raise IdsError(f"there is no file {path}")
         if path.suffix == ".npy":
             try:
-                ids = np.load(path, mmap_mode="r", allow_pickle=False)
-            except ValueError as error:
-                raise IdsError(f"{path} is no .npy file of numbers, or it is damaged: {error}") from None
+                ids: np.ndarray = np.lib.format.open_memmap(path, mode="r")
+            except Exception as error:  # a damaged header ends in whatever reading it as Python raises
+                problem = " ".join(str(error).split()) or type(error).__name__
+                raise IdsError(f"{path} is no .npy file of numbers, or it is damaged: {problem}") from None
             if not np.issubdtype(ids.dtype, np.integer) or ids.ndim not in (1, 2):
                 raise IdsError(
                     f"{path} holds {ids.dtype} of shape {ids.shape}; it must hold integers, (n_tokens,) or "

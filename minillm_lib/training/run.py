@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.training.records import faults_in_words
 from minillm_lib.training.run_folder import Record, RunError, RunFolder
 
 FloatArray = npt.NDArray[np.float64]
@@ -38,7 +41,7 @@ class RunResult:
 
     @classmethod
     def of(cls, run: RunSource) -> RunResult:
-        """Read what is recorded of a run.
+        """Read what is recorded of a run; lines that are no records are left out, with a ``UserWarning``.
 
         Raises
         ------
@@ -50,11 +53,14 @@ class RunResult:
         if isinstance(run, str | os.PathLike):
             folder = RunFolder(run)
             config = folder.config()
-            if not folder.metrics_path.is_file():
+            if not folder.metrics_path.exists():
                 raise RunError(
                     f"{folder.path}: the run has no metrics.jsonl: it has not reached its first step"
                 )
-            return cls(folder.records(), config, folder.path)
+            records, faulty = folder.read_records()
+            if faulty:
+                warnings.warn(faults_in_words(folder.metrics_path, faulty), stacklevel=2)
+            return cls(records, config, folder.path)
         return cls(run)
 
     @property
@@ -103,6 +109,14 @@ class RunResult:
         """The records of the evaluations on held-out text."""
         return self.of_kind("evaluation")
 
+    @cached_property
+    def measured(self) -> list[Record]:
+        """The evaluations whose loss is a finite number; one that has diverged records none."""
+        keys = ("loss", "perplexity", "bits_per_byte")
+        return [
+            record for record in self.evaluations if all(_is_finite(record.get(key, 0.0)) for key in keys)
+        ]
+
     @property
     def best(self) -> Record:
         """The evaluation with the lowest held-out loss.
@@ -110,12 +124,12 @@ class RunResult:
         Raises
         ------
         RunError
-            If no evaluation has been recorded.
+            If no evaluation with a finite loss has been recorded.
         """
-        known = [record for record in self.evaluations if record["loss"] is not None]
-        if not known:
-            raise RunError(f"{self.name}: no evaluation on held-out text has been recorded yet")
-        return min(known, key=lambda record: record["loss"])
+        if not self.measured:
+            what = "" if not self.evaluations else " with a finite loss"
+            raise RunError(f"{self.name}: no evaluation on held-out text{what} has been recorded yet")
+        return min(self.measured, key=lambda record: record["loss"])
 
     def load_model(self) -> MiniLLM:
         """Load the best model, with its tokenizer, for use.
@@ -158,6 +172,10 @@ class RunResult:
         for key in keys:
             value = value.get(key) if isinstance(value, Mapping) else None
         return value
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 RunSource = str | os.PathLike[str] | RunResult | Sequence[Record]

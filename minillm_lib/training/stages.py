@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from minillm_lib.generation.decoding import tokenizer_of
+from minillm_lib.io.leftovers import remove_leftovers
 from minillm_lib.io.wording import number_of
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
@@ -165,9 +166,17 @@ class _Run(Generic[Config]):
     resume: bool
     overwrite: bool
     changed_keys: Mapping[str, Any]
+    leftovers: Sequence[Path] = ()
 
     def config_said(self, progress: bool, given: Config) -> Config:
-        """Return the configuration, and say what the run has kept of the one that it began with."""
+        """Return the configuration, and say what the run has kept of the one that it began with, and cleaned away."""
+        if progress and self.leftovers:
+            names = ", ".join(path.name for path in self.leftovers[:3]) + ", …" * (len(self.leftovers) > 3)
+            print(
+                f"{self.folder.path}: removed {number_of(len(self.leftovers), 'half-written item')} that an "
+                f"interrupted run had left ({names})",
+                flush=True,
+            )
         kept = self.config.train.schedule.steps
         if progress and self.processes.is_first and kept != given.train.schedule.steps:
             print(
@@ -186,6 +195,7 @@ class _Run(Generic[Config]):
         progress: bool,
         on_record: OnRecord | None,
     ) -> RunResult:
+        check_room(self.config, model.config, self.folder)  # again, as the text has taken some of it
         if self.overwrite and self.processes.is_first:
             self.folder.clear()  # only now that everything else has been checked
         self.processes.wait()
@@ -238,8 +248,11 @@ def _begun(config: Config, resume: bool, overwrite: bool) -> Iterator[_Run[Confi
         with folder.locked():
             changed_keys = check_folder(config, folder, resume=resume, overwrite=overwrite)
             check_output(config.output)
+            leftovers = folder.remove_leftovers()
+            for output in {config.output, Path(os.path.realpath(config.output))}:
+                leftovers += remove_leftovers(output.parent, output.name)
             processes.wait()
-            yield _Run(config, folder, processes, resume, overwrite, changed_keys)
+            yield _Run(config, folder, processes, resume, overwrite, changed_keys, leftovers)
 
 
 def _as_config(
@@ -293,7 +306,9 @@ def model_to_fine_tune(config: SFTConfig) -> MiniLLM:
     Raises
     ------
     RunError
-        If the checkpoint holds no tokenizer, or weights that are not finite.
+        If the checkpoint holds no tokenizer.
+    CheckpointError
+        If it is damaged, or holds weights that are not finite.
     ConfigError
         If the rows of the run are too long for the model.
     """
@@ -325,6 +340,4 @@ def _start(ckpt: Path) -> MiniLLM:
     model = MiniLLM.load_from_checkpoint(ckpt, dtype=torch.float32)
     if model.tokenizer is None:
         raise RunError(f"ckpt={ckpt} holds no tokenizer, so it cannot be trained further")
-    if not all(bool(torch.isfinite(each).all()) for each in model.parameters()):
-        raise RunError(f"ckpt={ckpt} holds weights that are not finite, so it cannot be trained further")
     return model

@@ -13,7 +13,7 @@ import os
 import pickle
 import re
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,6 +25,8 @@ from minillm_lib.corpora.document import Document
 from minillm_lib.io.atomic_write import open_atomically
 from minillm_lib.io.parallel import parallel_map
 from minillm_lib.io.progress_bar import progress_bar
+from minillm_lib.io.regular_file import check_regular
+from minillm_lib.io.wording import shown
 from minillm_lib.tokenizer import Tokenizer
 
 _MARK = b"MINILLM-TOKENS\n"
@@ -34,9 +36,10 @@ _BATCH_BYTES = 1 << 20
 _LONGEST_REMEMBERED = 40
 _MOST_REMEMBERED = 1 << 18
 _Encoded = tuple[bytes, np.ndarray]
+_COUNTS = ("n_tokens", "n_documents", "vocab_size")
 _FIELDS = (
-    *("version", "dtype", "n_tokens", "n_documents", "vocab_size", "sha256", "tokenizer_sha256"),
-    *("corpus_sha256", "corpus_bytes", "add_bos", "add_eos"),
+    *("version", "dtype", *_COUNTS, "sha256", "tokenizer_sha256", "corpus_sha256"),
+    *("corpus_bytes", "add_bos", "add_eos"),
 )
 
 
@@ -326,8 +329,8 @@ class TokenFile:
     FileNotFoundError
         If there is no such file.
     TokenFileError
-        If it is no token file, has another version, is too short or too long, or belongs to another tokenizer.
-        Altered bytes are found by :meth:`verify`, which reads the file to its end.
+        If it is no token file, has a damaged header, another version, is too short or too long, or belongs to another
+        tokenizer. Altered bytes are found by :meth:`verify`, which reads the file to its end.
     """
 
     def __init__(self, path: str | os.PathLike[str], tokenizer: Tokenizer | None = None) -> None:
@@ -350,22 +353,37 @@ class TokenFile:
         self.document_starts: np.ndarray = np.memmap(self.path, "<u8", "r", starts_at, (n_documents,))
 
     def _read_header(self) -> dict[str, Any]:
+        check_regular(self.path)
         with self.path.open("rb") as file:
             header = file.read(_HEADER_BYTES)
         if not header.startswith(_MARK):
             raise TokenFileError(f"{self.path} is no token file: it does not begin with {_MARK.decode()!r}")
         try:
-            metadata: dict[str, Any] = json.loads(header[len(_MARK) :])
-            missing = [name for name in _FIELDS if name not in metadata]
-        except ValueError as error:
+            metadata = json.loads(header[len(_MARK) :])
+        except (ValueError, RecursionError) as error:
             raise TokenFileError(f"{self.path} is damaged: its header is cut off or not JSON") from error
+        if not isinstance(metadata, dict):
+            raise TokenFileError(f"{self.path} is damaged: its header holds {shown(metadata)}")
         if metadata.get("version") != _VERSION:
             raise TokenFileError(
-                f"{self.path} is a token file of version {metadata.get('version')}; only version {_VERSION} can be read"
+                f"{self.path} is a token file of version {shown(metadata.get('version'))}; only version {_VERSION} can "
+                "be read"
             )
-        if missing or metadata["dtype"] not in ("uint16", "uint32"):
-            raise TokenFileError(f"{self.path} is damaged: its header has no {', '.join(missing) or 'dtype'}")
+        if missing := [name for name in _FIELDS if name not in metadata]:
+            raise TokenFileError(f"{self.path} is damaged: its header has no {', '.join(missing)}")
+        self._check_fields(metadata)
         return metadata
+
+    def _check_fields(self, metadata: Mapping[str, Any]) -> None:
+        wrong = [
+            name for name in _COUNTS if type(metadata[name]) is not int or not 0 < metadata[name] < 1 << 48
+        ]
+        wrong += ["dtype"] * (metadata["dtype"] not in ("uint16", "uint32"))
+        if wrong:
+            found = ", ".join(f"{name} is {shown(metadata[name])}" for name in wrong)
+            raise TokenFileError(
+                f"{self.path} is damaged: by its header, {found}; allowed are whole numbers from 1, uint16 and uint32"
+            )
 
     def verify(self) -> None:
         """Read the file to its end and compare it with the hash in its header.

@@ -32,6 +32,8 @@ from minillm_lib.training.rows import Batch, IntArray, Rows, rows_of_step
 from minillm_lib.training.run import RunResult
 from minillm_lib.training.run_folder import Record, RunError, RunFolder
 
+_MOST_NAMED = 8
+
 
 class Trainer:
     """One run, from its first step or from its last checkpoint.
@@ -226,6 +228,12 @@ class Trainer:
         CheckpointError
             If no checkpoint is intact.
         """
+        if self.processes.is_first and (strays := self.checkpoints.folder.strays()):
+            more = f" and {len(strays) - _MOST_NAMED:,} more" * (len(strays) > _MOST_NAMED)
+            self.metrics.say(
+                f"{self.checkpoints.folder.path}: not taken for checkpoints, and left alone: "
+                f"{', '.join(strays[:_MOST_NAMED])}{more}"
+            )
         if self.checkpoints.exist:
             self._load()
         elif self.folder.records("step"):

@@ -21,6 +21,7 @@ with optional_imports("report", "to write HTML reports"):
 from minillm_lib import __version__
 from minillm_lib.corpora.reading.report import ReadReport
 from minillm_lib.io.atomic_write import check_folder, write_atomically
+from minillm_lib.io.write_errors import WriteError
 from minillm_lib.topics.periods import DocumentPeriods, document_periods, topic_shares_over_time
 from minillm_lib.topics.pyldavis import prepare_pyldavis, pyldavis_html
 from minillm_lib.topics.stability import UNSTABLE
@@ -112,7 +113,8 @@ def write_lda_report(
         # half a surrogate pair, which a file name can leave in a title, has no bytes
         write_atomically(path, page.encode("utf-8", "replace"))
     except OSError as error:
-        raise ReportError(f"cannot write the report to {path}: {error.strerror or error}") from error
+        reason = error.reason if isinstance(error, WriteError) else error.strerror or error
+        raise ReportError(f"cannot write the report to {path}: {reason}") from error
     return path
 
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from minillm_lib.io.wording import shown
+
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -86,5 +88,5 @@ def _problem(details: Any) -> str:
             return f"the key {key} is unknown"
         case "literal_error":
             return f"the key {key} is unknown; allowed keys: {details['ctx']['expected']}"
-    where = f"{key} is {details['input']!r}" if key else "the file is invalid"
+    where = f"{key} is {shown(details['input'])}" if key else "the file is invalid"
     return f"{where}: {details['msg'][0].lower()}{details['msg'][1:]}"

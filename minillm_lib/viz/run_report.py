@@ -60,7 +60,7 @@ class RunSummary:
     @property
     def best(self) -> Record:
         """The evaluation with the lowest held-out loss."""
-        return min(self.metrics.evaluations, key=lambda record: record["loss"])
+        return self.metrics.best
 
     @property
     def hours(self) -> float:
@@ -89,6 +89,8 @@ def summarize_run(run: RunSource) -> RunSummary:
     metrics = RunResult.of(run)
     if not metrics.steps or not metrics.evaluations:
         raise ValueError(f"{metrics.name}: a report needs at least one step and one evaluation")
+    if not metrics.measured:
+        raise ValueError(f"{metrics.name}: a report needs at least one evaluation whose loss is finite")
     baselines = baselines_of_run(metrics)
     law, no_law = None, ""
     try:
@@ -213,7 +215,7 @@ def _comparison(summary: RunSummary, original: OriginalFigures | None) -> Iterat
 def _figures(summary: RunSummary) -> dict[str, tuple[str, str]]:
     """Return the figures of a run by the keys of ``StageFigures``: the name of each, and its value as text."""
     metrics, best = summary.metrics, summary.best
-    first = metrics.evaluations[0]
+    first = metrics.measured[0]
     return {
         "loss": ("cross-entropy (nats per token)", f"{first['loss']:.2f} → {best['loss']:.2f}"),
         "perplexity": ("perplexity", f"{first['perplexity']:,.4g} → {best['perplexity']:,.3g}"),
@@ -267,7 +269,7 @@ def _part(summary: RunSummary, target_perplexity: float | None) -> dict[str, Any
 
 
 def _note(summary: RunSummary) -> str:
-    best, first = summary.best, summary.metrics.evaluations[0]
+    best, first = summary.best, summary.metrics.measured[0]
     counted = ", ".join(f"{name} {math.exp(loss):,.1f}" for name, loss in summary.baselines.items())
     baselines = f" The perplexities of counting models on the same text: {counted}." if counted else ""
     return (
@@ -325,7 +327,7 @@ def scaling_sentences(summary: RunSummary, target_perplexity: float | None) -> I
     if target_perplexity is None:
         return
     target = math.log(target_perplexity)
-    reached = next((each for each in summary.metrics.evaluations if each["loss"] <= target), None)
+    reached = next((each for each in summary.metrics.measured if each["loss"] <= target), None)
     if reached is not None:
         yield f"The run itself reached perplexity {target_perplexity:g} at {reached['tokens']:,} tokens."
     tokens, (low, high) = law.tokens_to_reach(target), law.tokens_interval(target)

@@ -18,6 +18,7 @@ from minillm_lib.analysis.reference import FILE_NAME, reference_band
 from minillm_lib.evaluation.results import Evaluation
 from minillm_lib.io.atomic_write import open_atomically, write_atomically
 from minillm_lib.io.optional import installed_version
+from minillm_lib.io.write_errors import WriteError
 from minillm_lib.training.run import RunSource
 from minillm_lib.viz.evaluation_table import FILE_NAME as EVALUATION_FILE, EvaluationTable
 from minillm_lib.viz.lda_report import ReportError
@@ -108,7 +109,8 @@ def keep_results(
     except OSError as error:
         if isinstance(error, ReportError):
             raise
-        raise ReportError(f"cannot write the results to {folder}: {error.strerror or error}") from error
+        reason = str(error) if isinstance(error, WriteError) else error.strerror or error
+        raise ReportError(f"cannot write the results to {folder}: {reason}") from error
     return folder
 
 

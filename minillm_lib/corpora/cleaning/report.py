@@ -110,9 +110,9 @@ class PipelineReport:
         return self.table()
 
     def __str__(self) -> str:
-        from rich.console import Console
+        from minillm_lib.io.terminal import PrintableConsole
 
-        console = Console(width=140, color_system=None)
+        console = PrintableConsole(width=140, color_system=None)
         with console.capture() as capture:
             console.print(self.table())
         return capture.get().rstrip()

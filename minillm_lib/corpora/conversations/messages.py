@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from minillm_lib.corpora.conversations.conversation import ConversationError
 from minillm_lib.corpora.reading.rows import is_absent, plain
+from minillm_lib.io.json_text import parse_json
 
 Role = Literal["system", "user", "assistant", "tool"]
 _CALLING = ("function_call", "tool_call")
@@ -216,8 +217,8 @@ def tools_of(value: Any, where: str) -> tuple[str, ...]:
 def _listed(value: Any, where: str, what: str) -> Sequence[Any]:
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError) as error:
+            value = parse_json(value)
+        except ValueError as error:
             raise ConversationError(f"the {what} of {where} are no valid JSON ({error})") from error
     return value if isinstance(value, list | tuple) else [value]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -18,6 +17,7 @@ from minillm_lib.corpora.conversations.messages import (
     tools_of,
 )
 from minillm_lib.corpora.reading.rows import is_absent
+from minillm_lib.io.json_text import parse_json
 
 Format = Literal["auto", "messages", "conversations", "sharegpt", "alpaca", "pairs", "preferences"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -225,8 +225,8 @@ def _list_of_turns(value: Any, key: str) -> Sequence[Any]:
 
 def _parsed(text: str, key: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return parse_json(text)
+    except ValueError as error:
         try:
             return ast.literal_eval(text.strip())  # as pandas writes a list to CSV
         except (ValueError, SyntaxError, RecursionError, MemoryError):

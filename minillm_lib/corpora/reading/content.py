@@ -1,4 +1,9 @@
-"""The bytes of a file, plain or compressed, a megabyte at a time."""
+"""The bytes of a file, plain or compressed, a megabyte at a time, and how many of them there may be.
+
+A small compressed file can stand for gigabytes. What is unpacked as a stream may be 200 times as large as it was
+(``MINILLM_MAX_RATIO`` in the environment says otherwise), and what has to be unpacked in memory may be of 512 MiB
+(``MINILLM_MAX_UNPACKED_BYTES``).
+"""
 
 from __future__ import annotations
 
@@ -12,12 +17,15 @@ from typing import BinaryIO
 
 from minillm_lib.corpora.reading.report import Unusable
 from minillm_lib.io.optional import needed
+from minillm_lib.io.unpacking import MAX_RATIO, is_too_dense, limit_from_environment
 
 CHUNK_BYTES = 1 << 20
 COMPRESSED_ENDINGS = (".gz", ".zst")
 DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
 _BEGINNING = 1 << 16
-_ZSTD_CHUNK = 1 << 14
+_ZSTD_CHUNK = 1 << 11  # each four bytes of which may become 128 KiB at once
+_RATIO_OPTION, _BYTES_OPTION = "MINILLM_MAX_RATIO", "MINILLM_MAX_UNPACKED_BYTES"
+_MAX_UNPACKED_BYTES = 1 << 29
 
 
 def inner_ending(path: Path) -> str:
@@ -44,37 +52,78 @@ def chunks_of(path: Path) -> Iterator[bytes]:
     ------
     EOFError, zlib.error, gzip.BadGzipFile
         Where a compressed file is damaged, after what comes before.
+    Unusable
+        Where a compressed file has become much larger than it was, after what comes before.
     MissingPackageError
         If it is compressed by Zstandard, and the package for that is not installed.
     """
-    suffix = path.suffix.lower()
-    if suffix == ".zst":
-        yield from _zstd_chunks(path)
-        return
-    with gzip.open(path, "rb") if suffix == ".gz" else path.open("rb") as stream:
+    with path.open("rb") as file:
+        if not is_compressed(path):
+            yield from iter(partial(file.read, CHUNK_BYTES), b"")
+            return
+        n = 0
+        for chunk in _zstd_chunks(path, file) if path.suffix.lower() == ".zst" else _gzip_chunks(file):
+            n += len(chunk)
+            check_ratio(n, file.tell())
+            yield chunk
+
+
+def check_ratio(n_unpacked: int, n_packed: int) -> None:
+    """Check that so many compressed bytes may unpack to so many.
+
+    Raises
+    ------
+    Unusable
+        If they may not.
+    """
+    ratio = limit_from_environment(_RATIO_OPTION, MAX_RATIO)
+    if is_too_dense(n_unpacked, n_packed, ratio):
+        raise Unusable(
+            f"it unpacks to more than {ratio:,.0f} times its size; if you trust it, set {_RATIO_OPTION} to a larger "
+            "number in the environment, or unpack it yourself"
+        )
+
+
+def check_unpacked(n: int) -> None:
+    """Check that so many bytes may be unpacked in memory.
+
+    Raises
+    ------
+    Unusable
+        If they may not.
+    """
+    limit = limit_from_environment(_BYTES_OPTION, _MAX_UNPACKED_BYTES)
+    if n > limit:
+        raise Unusable(
+            f"it unpacks to more than {limit:,.0f} bytes, which are held in memory; if there is room, set "
+            f"{_BYTES_OPTION} to a larger number in the environment"
+        )
+
+
+def _gzip_chunks(file: BinaryIO) -> Iterator[bytes]:
+    with gzip.open(file, "rb") as stream:
         yield from iter(partial(stream.read, CHUNK_BYTES), b"")
 
 
-def _zstd_chunks(path: Path) -> Iterator[bytes]:
+def _zstd_chunks(path: Path, file: BinaryIO) -> Iterator[bytes]:
     """As ``gzip`` reads: frame after frame, and a frame that breaks off is an error.
 
     The reader of ``zstandard`` takes a break for the end, and so would give half a text for the whole.
     """
     zstandard = needed("zstandard", "files", f"to read {path}")
     frame, content = None, bytearray()
-    with path.open("rb") as file:
-        while packed := file.read(_ZSTD_CHUNK):
-            while packed:
-                if frame is None or frame.eof:
-                    frame = zstandard.ZstdDecompressor().decompressobj()
-                try:
-                    content += frame.decompress(packed)
-                except zstandard.ZstdError as error:
-                    raise zlib.error(str(error)) from error
-                packed = frame.unused_data
-            if len(content) >= CHUNK_BYTES:
-                yield bytes(content)
-                content.clear()
+    while packed := file.read(_ZSTD_CHUNK):
+        while packed:
+            if frame is None or frame.eof:
+                frame = zstandard.ZstdDecompressor().decompressobj()
+            try:
+                content += frame.decompress(packed)
+            except zstandard.ZstdError as error:
+                raise zlib.error(str(error)) from error
+            packed = frame.unused_data
+        if len(content) >= CHUNK_BYTES:
+            yield bytes(content)
+            content.clear()
     yield bytes(content)
     if frame is not None and not frame.eof:
         raise EOFError("the file ends before its last zstd frame does")
@@ -119,31 +168,30 @@ def first_bytes(path: Path) -> bytes:
         raise Unusable(f"a damaged archive ({error})") from error
 
 
-def whole(path: Path, limit: int) -> bytes:
+def whole(path: Path) -> bytes:
     """Return the content of a file.
 
     Raises
     ------
     Unusable
-        If it is damaged, or larger than ``limit`` bytes.
+        If it is damaged or too large.
     """
     content = bytearray()
     try:
         for chunk in chunks_of(path):
             content += chunk
-            if len(content) > limit:
-                raise Unusable(f"larger than {limit:,} bytes")
+            check_unpacked(len(content))
     except DAMAGED as error:
         raise Unusable(f"a damaged archive ({error})") from error
     return bytes(content)
 
 
-def seekable(path: Path, limit: int) -> BinaryIO:
-    """Open a file for a reader that jumps about in it; a compressed one is unpacked in memory, up to ``limit``.
+def seekable(path: Path) -> BinaryIO:
+    """Open a file for a reader that jumps about in it; a compressed one is unpacked in memory.
 
     Raises
     ------
     Unusable
         If a compressed file is damaged or too large.
     """
-    return io.BytesIO(whole(path, limit)) if is_compressed(path) else path.open("rb")
+    return io.BytesIO(whole(path)) if is_compressed(path) else path.open("rb")

@@ -19,6 +19,7 @@ DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _SAMPLE_LINES = 500
 _SAMPLE_CHARACTERS = 1 << 18
 _LONGEST_NAME = 80
+_MOST_LINES = 100_000  # of one row
 _MISSING = {"", "NaN", "nan", "NULL", "null", "None", "NA", "N/A", "<NA>"}  # what programs write for no value
 # Names by which a first line is known for the names of columns, whatever stands below.
 _NAMES = frozenset(
@@ -133,7 +134,7 @@ class DelimitedTable:
                     continue
                 used.append(line)
                 size += len(line.text) + 1
-                if size > self.limit:
+                if size > self.limit or len(used) > _MOST_LINES:
                     raise OverflowError
                 yield line.text + "\n"
 
@@ -148,6 +149,9 @@ class DelimitedTable:
                 return
             except OverflowError:
                 fault = too_long(used[0].place, self.limit)
+                if len(used) > _MOST_LINES:
+                    detail = f"more than {_MOST_LINES:,} lines; is there a quotation mark too many?"
+                    fault = replace(fault, detail=detail)
             except _Cut:
                 fault = Fault(used[0].place, "broken row", "a line inside of it cannot be read")
             except csv.Error as error:

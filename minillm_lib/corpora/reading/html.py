@@ -16,6 +16,7 @@ _BOILERPLATE = (
     "[role=menu], [role=dialog]"
 )
 _AROUND = "header, footer"
+_OF_ARTICLE = "article header, article footer, main header, main footer"
 _BLOCKS = (
     "p, div, section, article, main, header, footer, h1, h2, h3, h4, h5, h6, ul, ol, dl, dt, dd, table, pre, "
     "blockquote, figure, figcaption, address, hr, details, summary, fieldset"
@@ -51,9 +52,9 @@ def page_text(page: str, purpose: str = "to read web pages") -> tuple[str, str]:
 
 
 def _remove_invisible(tree: Any) -> None:
-    for node in tree.css(_INVISIBLE):
+    for node in reversed(tree.css(_INVISIBLE)):  # from the innermost: nothing is removed twice
         node.decompose()
-    for node in tree.css("[style]"):
+    for node in reversed(tree.css("[style]")):
         if _HIDDEN_STYLE.search(node.attributes.get("style") or ""):
             node.decompose()
 
@@ -61,23 +62,17 @@ def _remove_invisible(tree: Any) -> None:
 def _without_boilerplate(tree: Any) -> Any:
     """Return the part of a page that matters, None if there is none."""
     _remove_invisible(tree)
-    for node in tree.css(_BOILERPLATE):
+    for node in reversed(tree.css(_BOILERPLATE)):
         node.decompose()
-    for node in tree.css(_AROUND):
-        if not _is_inside_article(node) and not (node.tag == "header" and node.css_first("h1")):
+    of_article = {node.mem_id for node in tree.css(_OF_ARTICLE)}
+    for node in reversed(tree.css(_AROUND)):
+        if node.mem_id not in of_article and not (node.tag == "header" and node.css_first("h1")):
             node.decompose()
     body = _marked(tree)
     main = tree.css("main, [role=main]") or tree.css("article")
     if len(main) == 1 and len(_flow(main[0])) >= _LEAST_MAIN_SHARE * len(_flow(body)):
         return main[0]
     return body
-
-
-def _is_inside_article(node: Any) -> bool:
-    while (node := node.parent) is not None:
-        if node.tag in ("article", "main"):
-            return True
-    return False
 
 
 def _marked(tree: Any) -> Any:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from minillm_lib.corpora.reading.records import (
     too_long,
 )
 from minillm_lib.corpora.reading.report import Fault, Unusable, shown
+from minillm_lib.io.json_text import MOST_VALUES, decode_json, parse_json as as_json
 
 Layout = Literal["lines", "array", "whole"]
 _LINES_ENDINGS = (".jsonl", ".ndjson", ".jsonlines", ".ldjson")
@@ -85,8 +86,8 @@ def _layout(path: Path, encoding: str, first: Record | Fault | None, second: Rec
 
 def _is_json(text: str) -> bool:
     try:
-        json.loads(text)
-    except (ValueError, RecursionError):
+        as_json(text)
+    except ValueError:
         return False
     return True
 
@@ -98,8 +99,8 @@ def parse_json(records: Iterable[Record | Fault]) -> Iterator[tuple[str, Any] | 
             yield record
             continue
         try:
-            yield record.place, json.loads(record.text)
-        except (ValueError, RecursionError) as error:
+            yield record.place, as_json(record.text)
+        except ValueError as error:
             yield Fault(record.place, "malformed JSON", str(error))
 
 
@@ -139,8 +140,8 @@ class _Buffer:
         self.next_character()
         while True:
             try:
-                value, end = json.JSONDecoder().raw_decode(self.text, self.at)
-            except json.JSONDecodeError as error:
+                value, end = decode_json(self.text, self.at)
+            except JSONDecodeError as error:
                 is_cut = error.pos >= len(self.text) - 10 or error.msg.startswith("Unterminated")
                 if not is_cut or not self.more():
                     raise
@@ -171,7 +172,7 @@ def _array_items(
         except Unusable as reason:
             yield Fault(place, "damaged file", str(reason))
             return
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             yield Fault(place, "malformed JSON", f"{error}; what follows is not read")
             return
         yield place, value
@@ -198,9 +199,11 @@ def _whole(
             )
     text = "".join(pieces).removeprefix("\ufeff")
     pieces.clear()
+    if sum(map(text.count, ",[{")) > MOST_VALUES:
+        raise Unusable(f"a single JSON value that holds more than {MOST_VALUES:,}; save it as JSON lines")
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = as_json(text)
+    except ValueError:
         yield from _following(name, text)
         return
     rows = rows_within(value)
@@ -219,7 +222,7 @@ def _following(name: str, text: str) -> Iterator[tuple[str, Any] | Fault]:
         line = 1 + text.count("\n", 0, buffer.at)
         try:
             yield f"{name}:{line}", buffer.value()
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             yield Fault(f"{name}:{line}", "malformed JSON", str(error))
             return
 

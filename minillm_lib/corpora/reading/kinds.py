@@ -68,7 +68,6 @@ _TEXT_ENDINGS = (
 )
 _IS_TEXT_ANYWAY = (".doc", ".xls")  # names that programs of old gave to web pages and to tables of text
 _ZIP, _OLE, _PARQUET, _PDF = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"PAR1", b"%PDF-"
-_MAX_PACKED_BYTES = 1 << 30
 
 
 def is_known(ending: str) -> bool:
@@ -140,7 +139,7 @@ def _by_first_bytes(path: Path, beginning: bytes, ending: str) -> Kind | None:
 
 def _in_archive(path: Path, ending: str) -> Kind:
     try:
-        with seekable(path, _MAX_PACKED_BYTES) as stream, zipfile.ZipFile(stream) as archive:
+        with seekable(path) as stream, zipfile.ZipFile(stream) as archive:
             names = set(archive.namelist())
             mime = archive.open("mimetype").read(100) if "mimetype" in names else b""
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError, EOFError, KeyError) as error:

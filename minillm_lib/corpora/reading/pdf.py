@@ -7,11 +7,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from minillm_lib.corpora.reading.content import is_compressed, whole
+from minillm_lib.corpora.reading.content import check_unpacked, is_compressed, whole
 from minillm_lib.corpora.reading.report import Unusable
 from minillm_lib.io.optional import needed
 
-_MAX_UNPACKED_BYTES = 1 << 29
 _lock = threading.Lock()  # PDFium is not thread-safe
 # What programs write when nobody gave a title.
 _NO_TITLE = re.compile(
@@ -34,10 +33,14 @@ def pdf_pages(source: bytes | Path) -> tuple[list[str], str]:
     """
     pdfium = needed("pypdfium2", "files", "to read PDFs")
     if isinstance(source, Path) and is_compressed(source):
-        source = whole(source, _MAX_UNPACKED_BYTES)
+        source = whole(source)
     try:
         with _lock, pdfium.PdfDocument(source) as document:
-            pages = [page.get_textpage().get_text_range() for page in document]
+            pages, n = [], 0
+            for page in document:
+                pages.append(page.get_textpage().get_text_range())
+                n += len(pages[-1])
+                check_unpacked(n)
             title = _title(document)
     except pdfium.PdfiumError as error:
         is_locked = "password" in str(error).lower()

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from minillm_lib.corpora.reading.content import seekable
+from minillm_lib.corpora.reading.content import check_ratio, check_unpacked, seekable
 from minillm_lib.corpora.reading.delimited import Dialect, recognise_header
 from minillm_lib.corpora.reading.report import Fault, ReadReport, Unusable, shown
 from minillm_lib.corpora.reading.rows import is_absent, whole_number
+from minillm_lib.corpora.reading.sheet_size import check_excel_sheet, check_open_document
 from minillm_lib.io.optional import needed
 
-MAX_UNPACKED_BYTES = 1 << 29
 _BLOCK = 1 << 20
 _LOOKED_AT = 50
+_ROWS = 128  # each of which may be a long text, and is not stored as often as it occurs
+_OF_PARQUET = (
+    OSError,
+    ArithmeticError,
+    LookupError,
+    NotImplementedError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+_EXCEL_WORKBOOK = "xl/workbook.xml"
 
 
 def read_sheets(
@@ -31,13 +44,13 @@ def read_sheets(
     Raises
     ------
     Unusable
-        If it is broken, encrypted, or would unpack to more than 512 MB.
+        If it is broken, encrypted, or would unpack to too much.
     MissingPackageError
         If the package python-calamine is not installed.
     """
     calamine = needed("python_calamine", "files", f"to read {path}")
     columns: tuple[str, ...] | None = None
-    with seekable(path, MAX_UNPACKED_BYTES) as stream:
+    with seekable(path) as stream:
         check_archive(stream)
         try:
             workbook = calamine.CalamineWorkbook.from_filelike(stream)
@@ -66,9 +79,13 @@ def read_sheets(
             raise Unusable("encrypted with a password") from error
         except (calamine.CalamineError, OSError, ValueError) as error:
             raise Unusable(f"broken ({error})") from error
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # of Rust, and no Exception
+                raise
+            raise Unusable(f"broken ({error})") from error
 
 
-def check_archive(stream: BinaryIO, limit: int = MAX_UNPACKED_BYTES) -> None:
+def check_archive(stream: BinaryIO) -> None:
     """Check that an archive does not unpack to more than is sensible; anything but a ZIP archive passes.
 
     Every member is unpacked piece by piece, as what the archive says of its sizes may be wrong.
@@ -85,12 +102,17 @@ def check_archive(stream: BinaryIO, limit: int = MAX_UNPACKED_BYTES) -> None:
     try:
         with zipfile.ZipFile(stream) as archive:
             n = sum(member.file_size for member in archive.infolist())
-            if n > limit:
-                raise Unusable(f"it unpacks to {n:,} bytes, more than {limit:,}")
+            check_unpacked(n)
+            check_ratio(n, stream.seek(0, io.SEEK_END))
+            is_excel = any(name.lower() == _EXCEL_WORKBOOK for name in archive.namelist())
             for member in archive.infolist():
                 with archive.open(member) as file:
-                    while file.read(_BLOCK):
-                        pass
+                    chunks = iter(partial(file.read, _BLOCK), b"")
+                    if is_excel:  # in which any member may be a sheet
+                        check_excel_sheet(chunks)
+                    elif member.filename == "content.xml":
+                        check_open_document(chunks)
+                    deque(chunks, maxlen=0)  # to the end, where the checksum is
     except RuntimeError as error:
         raise Unusable("encrypted with a password") from error
     except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError) as error:
@@ -154,24 +176,34 @@ def _as_text(cell: Any) -> str:
 
 
 def read_parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]] | Fault]:
-    """Yield the rows of a Parquet file with their places, a thousand in memory at a time.
+    """Yield the rows of a Parquet file with their places, a hundred in memory at a time.
 
     Raises
     ------
     Unusable
-        If it is broken from the beginning.
+        If it is broken from the beginning, or its values take much more room than the file.
     MissingPackageError
         If the package pyarrow is not installed.
     """
     parquet = needed("pyarrow.parquet", "files", f"to read {path}")
     name, row = shown(path), 0
-    with seekable(path, MAX_UNPACKED_BYTES) as stream:
+    with seekable(path) as stream:
+        n_packed = stream.seek(0, io.SEEK_END)
         try:
-            for batch in parquet.ParquetFile(stream).iter_batches(batch_size=1024):
+            table = parquet.ParquetFile(stream)
+            groups = [table.metadata.row_group(index) for index in range(table.num_row_groups)]
+            n_values = sum(
+                group.column(index).num_values for group in groups for index in range(group.num_columns)
+            )
+            check_ratio(n_values, n_packed)
+            n = 0
+            for batch in table.iter_batches(batch_size=_ROWS):
+                n += batch.nbytes
+                check_ratio(n, n_packed)
                 for value in batch.to_pylist():
                     row += 1
                     yield f"{name}:{row}", value
-        except (OSError, ValueError) as error:
+        except _OF_PARQUET as error:
             if not row:
                 raise Unusable(f"broken ({error})") from error
             yield Fault(f"{name}:{row + 1}", "damaged file", str(error))

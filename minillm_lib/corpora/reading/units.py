@@ -125,24 +125,22 @@ def grouped(lines: Iterable[Record | Fault], by_paragraph: bool, limit: int) -> 
 
     A paragraph of more than ``limit`` bytes is a fault, and is not kept in memory.
     """
-    paragraph: list[Record] = []
-    size = 0
+    place, paragraph, size = "", list[str](), 0
     for line in lines:
         if isinstance(line, Record) and by_paragraph and (text := line.text.strip()):
             size += len(text) + 1
+            place = place if paragraph else line.place
             if size <= limit or not paragraph:
-                paragraph.append(Record(line.place, text))
+                paragraph.append(text)
             continue
         if paragraph:
-            yield _joined(paragraph, size, limit)
+            yield _joined(place, paragraph, size, limit)
             paragraph, size = [], 0
         if isinstance(line, Fault) or line.text.strip():
             yield line
     if paragraph:
-        yield _joined(paragraph, size, limit)
+        yield _joined(place, paragraph, size, limit)
 
 
-def _joined(lines: Sequence[Record], size: int, limit: int) -> Record | Fault:
-    if size > limit + 1:
-        return too_long(lines[0].place, limit)
-    return Record(lines[0].place, "\n".join(line.text for line in lines))
+def _joined(place: str, lines: Sequence[str], size: int, limit: int) -> Record | Fault:
+    return too_long(place, limit) if size > limit + 1 else Record(place, "\n".join(lines))

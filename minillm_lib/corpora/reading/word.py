@@ -13,6 +13,7 @@ from minillm_lib.corpora.reading.sheets import check_archive
 from minillm_lib.io.optional import needed
 
 _MAX_UNPACKED_BYTES = 1 << 27
+_MAX_ELEMENTS = 1_000_000  # a thick book has a tenth of them
 _CORE = "docProps/core.xml"
 _TITLE = "http://purl.org/dc/elements/1.1/ title"
 _MEDIA = ("word/media/", "word/embeddings/", "word/fonts/")
@@ -30,7 +31,7 @@ def word_text(path: Path) -> tuple[str, str]:
         If the package mammoth is not installed.
     """
     docx = needed("mammoth.docx", "files", f"to read {path}")
-    with seekable(path, _MAX_UNPACKED_BYTES) as stream:
+    with seekable(path) as stream:
         check_archive(stream)
         title = ""
         with zipfile.ZipFile(stream) as archive:
@@ -73,11 +74,14 @@ def _text_of(document: Any) -> str:
 def _checked(content: bytes) -> str:
     """Return the title that a part of the file has; refuse one that declares a document type, and so entities."""
     parts: list[str] = []
-    is_title = False
+    is_title, n = False, 0
 
     def start(name: str, _: object) -> None:
-        nonlocal is_title
+        nonlocal is_title, n
         is_title = name == _TITLE
+        n += 1
+        if n > _MAX_ELEMENTS:
+            raise Unusable(f"one of its parts has more than {_MAX_ELEMENTS:,} elements")
 
     def end(_: str) -> None:
         nonlocal is_title

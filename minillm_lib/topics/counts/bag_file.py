@@ -18,6 +18,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from minillm_lib.io.atomic_write import open_atomically
+from minillm_lib.io.regular_file import check_regular
 from minillm_lib.topics.counts.document_input import as_json_value
 
 _FORMAT = "minillm bag of words, version 1"
@@ -72,8 +73,10 @@ def read_bag(path: str | os.PathLike[str]) -> tuple[csr_matrix, list[dict[str, A
     Raises
     ------
     ValueError
-        If the file is no bag of words, is not intact, or holds what no bag of words can hold.
+        If the file is no bag of words, is not intact, or holds what no bag of words can hold; or if it is a folder, a
+        pipe or a device.
     """
+    check_regular(path)
     with open(path, "rb") as file:
         header = _header(path, file.readline())
         digest = hashlib.sha256()
@@ -116,7 +119,7 @@ def _header(path: str | os.PathLike[str], line: bytes) -> dict[str, Any]:
         header = json.loads(line)
         if header["format"] == _FORMAT and isinstance(header["sha256"], str):
             return dict(header)
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         pass
     raise ValueError(f"{path} is not a bag of words: its first line does not name the format {_FORMAT!r}")
 
@@ -124,7 +127,7 @@ def _header(path: str | os.PathLike[str], line: bytes) -> dict[str, Any]:
 def _parsed(path: str | os.PathLike[str], number: int, line: bytes, keys: Sequence[str]) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _faulty(path, number, f"it is not JSON: {error}") from None
     if not isinstance(value, dict) or not value.keys() >= set(keys):
         raise _faulty(path, number, f"it is not an object with {', '.join(keys)}")
