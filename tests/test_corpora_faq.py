@@ -93,8 +93,10 @@ def test_each_text_is_in_its_language():
         for text in filter(None, (*replies, *question.phrasings, *question.held_out)):
             has_han = re.search(r"[\u4e00-\u9fff]", text) is not None
             assert text == text.strip()
-            if text == question.answer or question.language == "en":
+            if text == question.answer:
                 assert has_han == (question.language == "zh"), (question.id, text)
+            elif question.language == "en":
+                assert re.search("[A-Za-z]{2}", text), (question.id, text)
 
 
 def test_no_phrasing_is_asked_under_two_ids_or_in_both_splits():

@@ -148,7 +148,7 @@ def test_items_that_cannot_be_packed_are_refused():
 
 
 def test_an_answer_that_is_broken_off_keeps_the_question_and_its_first_tokens():
-    for conversation in (*load_course_faq()[::137], MULTI_TURN):
+    for conversation in load_course_faq()[::137]:
         whole = encode_conversation(conversation, tokenizer(), 4096)
         cut = encode_conversation(conversation, tokenizer(), 4096, answer_tokens=5)
         np.testing.assert_array_equal(cut.input_ids, whole.input_ids[: len(cut)])
@@ -156,6 +156,24 @@ def test_an_answer_that_is_broken_off_keeps_the_question_and_its_first_tokens():
         assert (cut.labels != IGNORE_INDEX).sum() == 5
         assert cut.labels[-1] != IGNORE_INDEX
         assert len(encode_conversation(conversation, tokenizer(), 4096, answer_tokens=9999)) == len(whole)
+
+
+def test_each_answer_of_a_conversation_is_broken_off_and_an_earlier_one_ends_untrained():
+    row = encode_conversation(MULTI_TURN, tokenizer(), 4096, answer_tokens=3)
+    answers = [tokenizer().encode(turn.content)[:3] for turn in MULTI_TURN.turns if turn.role == "assistant"]
+    assert row.labels[row.labels != IGNORE_INDEX].tolist() == [
+        token for answer in answers for token in answer
+    ]
+    text = tokenizer().decode(row.input_ids, skip_special_tokens=False)
+    for turn in MULTI_TURN.turns:
+        assert turn.content in text or turn.role == "assistant"
+    whole = encode_conversation(MULTI_TURN, tokenizer(), 4096)
+    whole_text = tokenizer().decode(whole.input_ids, skip_special_tokens=False)
+    assert len(row) < len(whole)
+    assert text.count("<|end|>") == whole_text.count("<|end|>"), "every turn but the last ends"
+    uncut = encode_conversation(MULTI_TURN, tokenizer(), 4096, answer_tokens=9999)
+    np.testing.assert_array_equal(uncut.input_ids, whole.input_ids)
+    np.testing.assert_array_equal(uncut.labels, whole.labels)
 
 
 def test_the_same_conversations_give_the_same_bytes():

@@ -62,7 +62,12 @@ class FollowUp:
             text = text.rstrip(".?。？") + rng.choice(closers)
         if rng.random() < _P_CARELESS:
             text = text.lower().rstrip(".?!。？！")
-        return rng.choice(wordings) if text in self.wordings(language, held_out=True) else text
+        held_out = map(_letters, self.wordings(language, held_out=True))
+        return rng.choice(wordings) if _letters(text) in held_out else text
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text.lower()))
 
 
 _P_NAMED, _P_OPENER, _P_CLOSER, _P_CARELESS = 0.5, 0.25, 0.15, 0.3
