@@ -17,6 +17,8 @@ from local_server import Answer, LocalServer
 
 # The tests run in parallel, one process per core: threads within each would only wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Checks in tests are no progress of anybody's.
+os.environ["MINILLM_PROGRESS"] = "off"
 
 # How long an example takes says how busy the machine is, not whether the code is right.
 settings.register_profile("unhurried", deadline=None)

@@ -40,13 +40,13 @@ def test_the_result_reads_as_text_and_as_html():
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (lambda x, factor: x[0] * factor, "The result has shape (3,), but (2, 3) is expected."),
-        (lambda x, factor: (x * factor).T, "The result has shape (3, 2), but (2, 3) is expected. Is it transposed?"),
-        (lambda x, factor: (x * factor).astype(int), "The result has dtype int64, but float64 is expected."),
-        (lambda x, factor: (x * factor).tolist(), "The result is of type `list`, but a NumPy array is expected."),
-        (lambda x, factor: torch.tensor(x * factor), "The result is a torch tensor, but a NumPy array is expected."),
-        (lambda x, factor: x * np.nan, "The result has 6 of 6 values that are not finite (NaN or infinite)."),
-        (lambda x, factor: x * factor + [[0, 0, 1]], "but 2 of 6 values are wrong: at index (0, 2)"),
+        (lambda x, factor: x[0] * factor, "should be of shape (2, 3). It is only the first item along axis 0"),
+        (lambda x, factor: (x * factor).T, "should be of shape (2, 3). The values are right, but it is transposed."),
+        (lambda x, factor: (x * factor).astype(int), "with the digits after the point cut off"),
+        (lambda x, factor: (x * factor).tolist(), "a list where a NumPy array should be. `np.array(…)` makes one"),
+        (lambda x, factor: torch.tensor(x * factor), "a torch tensor where a NumPy array should be. `.numpy()`"),
+        (lambda x, factor: x * np.nan, "The result is NaN (not a number) in every value: is there 0 / 0"),
+        (lambda x, factor: x * factor + [[0, 0, 1]], "The result is right, except in the last column."),
         (lambda x: x, "`scale` has the arguments `(x)`, but is called with `(x, factor)`."),
         (3, "`scale` is of type `int`; a function or class is expected."),
     ],
@@ -58,7 +58,12 @@ def test_what_is_wrong_is_named(answer, message):
 
 
 def test_the_input_is_described():
-    assert "The input was `x` of shape (2, 3), `factor=2." in SCALE(lambda x, factor: x).message
+    message = SCALE(lambda x, factor: np.cos(x * factor) + np.cumsum(x**3).reshape(2, 3)).message
+    assert "The result has the right shape, but 6 of 6 values are wrong: at index (0, 0) it is" in message
+    assert "The input was `x = [[" in message
+    assert "`factor = 2." in message
+    assert "failing_input" not in message, "this exercise cannot be reached by check.scale"
+    assert np.array_equal(SCALE.failing_input[0], SCALE.draw_cases()[0][0])
 
 
 def test_an_exception_is_shown_with_the_line_of_the_learner():
@@ -69,7 +74,9 @@ def test_an_exception_is_shown_with_the_line_of_the_learner():
         return np.vectorize(lambda value: value)(helper(x))
 
     message = SCALE(scale).message
-    assert "raised AttributeError: 'numpy.ndarray' object has no attribute 'no_such_method'" in message
+    assert message.startswith(
+        "A `numpy.ndarray` has no `no_such_method`. Python's words are `AttributeError: "
+    )
     assert message.endswith("of your cell: `return x.no_such_method()`")
 
 
@@ -174,7 +181,8 @@ def test_a_text_answer_and_a_number():
     number = Exercise(name="two", reference=lambda: 2.0, inputs=lambda rng: ())
     assert number(lambda: 2).passed
     assert number(lambda: np.float64(3)).message == "The result is 3, but 2 is expected."
-    assert "(`.item()` gives it)" in number(lambda: torch.tensor(2.0)).message
+    assert "`.item()` gives it" in number(lambda: torch.tensor(2.0)).message
+    assert number(2).passed, "a plain value will do where there are no inputs"
 
 
 def test_gradients_and_modules_may_be_results_and_inputs():
@@ -188,7 +196,9 @@ def test_gradients_and_modules_may_be_results_and_inputs():
         inputs=lambda rng: (torch.nn.Linear(3, 1), torch.ones(2, 3)),
     )
     assert exercise(step).passed
-    assert exercise(lambda model, x: model(x)).message.startswith("The result has shape (2, 1), but (1, 3)")
+    assert exercise(lambda model, x: model(x)).message.startswith(
+        "The result has shape (2, 1), but (1, 3) is expected."
+    )
 
 
 def test_nbgrader_is_told_by_an_exception(monkeypatch):
@@ -210,3 +220,150 @@ def test_own_exercises_are_registered_by_name():
 def test_an_unknown_exercise_is_answered_with_those_there_are():
     with pytest.raises(AttributeError, match=r"no exercise 'rmsnorm'; the exercises are .*rms_norm"):
         _ = check.rmsnorm
+
+
+MEAN = Exercise(
+    name="mean",
+    reference=lambda values: float(np.mean(values)) if len(values) else 0.0,
+    inputs=lambda rng: (rng.normal(size=int(rng.integers(3, 9))),),
+    edge_cases={"an empty array": (np.zeros(0),), "a single value": (np.array([2.5]),)},
+    hints=("What is a mean made of?", "A sum, divided by a count.", "`values.sum() / len(values)`"),
+)
+
+
+def test_edge_cases_come_first_on_every_seed(monkeypatch):
+    for seed in "0", "1":
+        monkeypatch.setenv("MINILLM_CHECK_SEED", seed)
+        cases = MEAN.draw_cases()
+        assert len(cases) == 2 + MEAN.cases
+        assert [len(values) for (values,) in cases[:2]] == [0, 1]
+
+
+def test_what_fails_only_in_edge_cases_is_told_so():
+    raised = MEAN(lambda values: sum(values) / len(values)).message
+    assert raised.startswith("For usual inputs the result is right, but not for an empty array. ")
+    wrong = MEAN(lambda values: float(np.mean(values)) if len(values) > 1 else 0.0)
+    assert wrong.message.startswith(
+        "For usual inputs the result is right, but not for a single value. There it is `0`, where `2.5` should be."
+    )
+    assert MEAN.failing_input == (np.array([2.5]),)
+
+
+def test_without_drawn_cases_edge_cases_are_the_usual_ones():
+    exercise = replace(MEAN, cases=0)
+    assert "usual inputs" not in exercise(lambda values: 7.0).message
+    assert exercise(MEAN.reference).passed
+
+
+def test_two_slips_at_once_are_both_named():
+    def variant(x, *, square=True, half=True):
+        return (x**2 if square else x) * (0.5 if half else 1)
+
+    exercise = Exercise(
+        name="energy",
+        reference=variant,
+        inputs=lambda rng: (rng.uniform(2, 3, size=4),),
+        variant=variant,
+        slips={("square", False): "You forgot the square.", ("half", False): "You forgot the half."},
+    )
+    assert exercise(lambda x: x / 2).message == "You forgot the square."
+    both = exercise(lambda x: x).message
+    assert "You forgot the square. And the other: You forgot the half." in both
+    with pytest.raises(ValueError, match="slips but no variant"):
+        replace(exercise, variant=None)
+
+
+def test_a_declared_mistake_and_a_general_one_are_both_named():
+    exercise = replace(SCALE, misconceptions={lambda x, factor: x + factor: "You add."})
+    message = exercise(lambda x, factor: 100 * (x + factor)).message
+    assert message.startswith(
+        "These are two mistakes at once. You add. Besides, the result is what this mistake alone"
+    )
+    assert "times 100" in message
+
+
+def test_a_misconception_may_raise_an_error():
+    exercise = replace(SCALE, misconceptions={lambda x, factor: x + "a": "You add a text."})
+    assert exercise(lambda x, factor: "b" * factor).message == "You add a text."
+
+
+def test_hints_come_one_after_the_other():
+    exercise = replace(MEAN)
+    assert [exercise.hint().text for _ in range(3)] == list(MEAN.hints)
+    assert repr(exercise.hint()).startswith(
+        "mean: There are no more hints for this exercise. `hint(1)` shows the first"
+    )
+    assert repr(exercise.hint(2)) == "mean: hint 2 of 3: A sum, divided by a count."
+    assert "<code>values.sum() / len(values)</code>" in exercise.hint(3)._repr_html_()
+    with pytest.raises(ValueError, match="no hint 4 for mean; the numbers are 1 to 3"):
+        exercise.hint(4)
+    assert SCALE.hint().text == "There are no hints for this exercise."
+    with pytest.raises(ValueError, match="at most 3"):
+        replace(MEAN, hints=("a", "b", "c", "d"))
+
+
+def test_the_notebook_goes_on_with_the_learners_code_if_it_passed():
+    exercise = replace(SCALE)
+
+    def mine(x, factor):
+        return factor * x
+
+    assert (exercise.function, exercise.whose) == (exercise.reference, "the library's")
+    passed = exercise(mine)
+    assert (passed.function, passed.whose) == (mine, "yours")
+    assert (exercise.function, exercise.whose) == (mine, "yours")
+    failed = exercise(lambda x, factor: x)
+    assert (failed.function, failed.whose) == (exercise.reference, "the library's")
+
+
+def test_the_failing_input_is_a_copy():
+    exercise = replace(SCALE)
+    with pytest.raises(ValueError, match="there is no failing input"):
+        _ = exercise.failing_input
+    exercise(lambda x, factor: x)
+    x, _ = exercise.failing_input
+    x[:] = 0
+    assert exercise.failing_input[0].any()
+
+
+def test_a_property_may_take_the_place_of_a_reference():
+    exercise = Exercise(
+        name="softmax",
+        inputs=lambda rng: (rng.normal(size=4),),
+        must_hold=lambda result, x: None if np.isclose(result.sum(), 1) else "the values do not add up to 1.",
+    )
+    assert exercise(lambda x: np.full(4, 0.25)).passed
+    assert exercise(lambda x: x + 9).message.startswith(
+        "The values do not add up to 1.\nThe input was `x = ["
+    )
+    assert "cannot be looked at" in exercise(lambda x: "text").message
+    with pytest.raises(ValueError, match="reference"):
+        replace(exercise, must_hold=None)
+
+
+def test_a_broken_check_is_nobodys_mistake():
+    result = replace(SCALE, reference=lambda x, factor: x.missing)(lambda x, factor: x)
+    assert (result.status, result.points) == ("not checked", 0)
+    assert "not your fault" in result.message
+
+
+@pytest.mark.parametrize(
+    "value", [(n for n in [1]), {}.keys(), object(), Ellipsis, len, torch.zeros(2, device="meta")]
+)
+def test_no_result_makes_the_check_raise(value):
+    assert SCALE(lambda x, factor: value).status == "failed"
+    strict = replace(
+        SCALE, compare=lambda got, right: None if (got + 1 == right + 1).all() else "It differs."
+    )
+    assert strict(lambda x, factor: value).status == "failed"
+
+
+def test_a_missing_return_is_told_from_one_that_returns_nothing():
+    def without(x, factor):
+        x * factor
+
+    def sorts(x, factor):
+        return x.sort()
+
+    assert "`scale` has no `return` with a value" in SCALE(without).message
+    assert "`scale` returns what `x.sort()` gives, and that is `None`" in SCALE(sorts).message

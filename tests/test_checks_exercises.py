@@ -66,7 +66,8 @@ def test_a_misconception_gets_exactly_its_message(exercise, index, seed):
 
 @pytest.mark.parametrize(("notebook", "name"), EXERCISES)
 def test_usual_misconceptions_are_known(notebook, name):
-    messages = list(getattr(check, name).misconceptions.values())
+    exercise = getattr(check, name)
+    messages = [*exercise.misconceptions.values(), *exercise.slips.values()]
     assert len(messages) >= 2
     assert len(set(messages)) == len(messages)
-    assert all(message[0].isupper() and message.endswith((".", "?")) for message in messages)
+    assert all(not message[0].islower() and message.endswith((".", "?")) for message in messages)

@@ -14,8 +14,7 @@ import pytest
 import torch
 import typer
 
-from minillm_lib.checks.grading import GradeReport
-from minillm_lib.checks.result import CheckResult
+from minillm_lib.checks.grading import GradeReport, Mark
 from minillm_lib.cli import main as command, options
 from minillm_lib.cli.terminal_chat import print_text
 from minillm_lib.corpora.document import Document
@@ -158,8 +157,11 @@ def test_a_command_shows_hostile_text_and_carries_nothing_out(files, tried, monk
 def test_the_grades_of_a_hostile_notebook(monkeypatch, tmp_path):
     notebook = tmp_path / f"{NAME.replace('/', '')}.ipynb"
     notebook.write_text("{}")
-    report = GradeReport(notebook, (CheckResult(HOSTILE, "failed", HOSTILE),), HOSTILE)
-    monkeypatch.setattr("minillm_lib.checks.grading.grade_notebook", lambda *_, **__: report)
+    report = GradeReport(notebook, (Mark(HOSTILE, "failed", HOSTILE, 0, 1),), HOSTILE)
+    monkeypatch.setattr(
+        "minillm_lib.checks.class_grading.grade_all",
+        lambda submissions, *_: ((one, report) for one in submissions),
+    )
     for path in (notebook, tmp_path):
         shown = in_a_terminal(["grade", str(path), "--csv", str(tmp_path / "grades.csv")])
         assert is_safe(shown), repr(shown)

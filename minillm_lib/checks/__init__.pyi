@@ -1,4 +1,5 @@
 from .exercise import CheckFailedError as CheckFailedError, Exercise as Exercise
-from .grading import GradeReport as GradeReport, grade_notebook as grade_notebook
+from .grading import GradeReport as GradeReport, Mark as Mark, grade_notebook as grade_notebook
+from .progress_table import Progress as Progress, progress as progress
 from .registry import check as check
-from .result import CheckResult as CheckResult
+from .result import CheckResult as CheckResult, Hint as Hint

@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from minillm_lib.checks.comparing import difference
-from minillm_lib.checks.guarded import TimeLimitError, call_with_time_limit, describe_error, is_stub
-from minillm_lib.checks.result import CheckResult, Status
+from minillm_lib.checks import progress_file
+from minillm_lib.checks.declaration import check_declaration
+from minillm_lib.checks.judging import Task, Verdict, differ, judge
+from minillm_lib.checks.result import CheckResult, Hint
+from minillm_lib.checks.running import Case, Inputs
+from minillm_lib.checks.slips import with_pairs
 
 SEED_VARIABLE = "MINILLM_CHECK_SEED"
-Inputs = tuple[Any, ...]
+_MOST_HINTS = 3
 
 
 class CheckFailedError(AssertionError):
@@ -36,17 +39,35 @@ class Exercise:
     Attributes
     ----------
     name
-        Name of the exercise, and of the function or class that the learner writes.
+        Name of the exercise, and of the function or class that the learner writes, unless ``answer`` names that.
+    answer
+        Name of the function or class that the learner writes, if it is another one. Without it, ``minillm grade`` looks
+        for the name that the notebook handed out gives in ``check.NAME(…)``.
     reference
-        The right answer, of the same kind; preferably the library's own.
+        The right answer, of the same kind; preferably the library's own. None if ``must_hold`` says what is right.
+        Where it has no parameters, the answer may also be a plain value.
+    must_hold
+        Says what is wrong with a result, ``must_hold(result, *inputs)``, or returns None: for what has many right
+        results ("the rows sum to 1", "no later token changes an earlier output").
     inputs
         Draws the inputs of one case, a tuple, from a random generator. In messages they have the names of the
         parameters of ``reference`` (or of ``use``, if given).
+    edge_cases
+        Inputs that are always tried, before the drawn ones, by what is special: ``{"an empty text": ([],)}``,
+        or a function that returns such a mapping. The words complete "right for usual inputs, but not for …".
     misconceptions
         Wrong answers, each with the message for a learner whose results equal those of the wrong answer. A message says
-        what is wrong and where to look. The first one that applies is shown.
+        what is wrong and where to look. The first one that applies is shown. A wrong answer may raise an error in some
+        cases: it is recognised in answers that raise an error of the same type there.
+    slips
+        Wrong answers that may come together: ``slips={("mean", "sum"): "You …"}`` stands for the wrong answer
+        ``variant(*inputs, mean="sum")``, and is recognised alone and together with each slip of another keyword.
+    variant
+        The right answer, with a keyword argument for each way to go wrong; needed for ``slips``.
+    hints
+        Up to three hints, from a nudge to nearly the answer: see :meth:`hint`.
     points
-        Points that the exercise is worth.
+        Points that the exercise is worth; fractions are allowed.
     cases
         Number of cases to draw.
     rtol, atol
@@ -64,10 +85,16 @@ class Exercise:
     """
 
     name: str
-    reference: Callable[..., Any]
+    reference: Callable[..., Any] | None = None
     inputs: Callable[[np.random.Generator], Inputs]
     misconceptions: Mapping[Callable[..., Any], str] = field(default_factory=dict)
-    points: int = 1
+    edge_cases: Mapping[str, Inputs] | Callable[[], Mapping[str, Inputs]] = field(default_factory=dict)
+    slips: Mapping[tuple[str, Any], str] = field(default_factory=dict)
+    variant: Callable[..., Any] | None = None
+    hints: Sequence[str] = ()
+    points: float = 1
+    answer: str = ""
+    must_hold: Callable[..., str | None] | None = None
     cases: int = 5
     rtol: float = 1e-4
     atol: float = 1e-6
@@ -75,6 +102,21 @@ class Exercise:
     use: Callable[..., Any] = call
     may_change: Sequence[str] = ()
     compare: Callable[[Any, Any], str | None] | None = None
+
+    _memory: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_declaration(self)
+        if len(self.hints) > _MOST_HINTS or isinstance(self.hints, str):
+            raise ValueError(
+                f"exercise {self.name!r}: hints must be a sequence of at most {_MOST_HINTS} strings"
+            )
+        if self.slips and self.variant is None:
+            raise ValueError(f"exercise {self.name!r} has slips but no variant that makes them")
+        if self.reference is None and self.must_hold is None:
+            raise ValueError(
+                f"exercise {self.name!r} has neither a reference nor a must_hold: what is right?"
+            )
 
     def __call__(self, answer: Any) -> CheckResult:
         """Judge an answer; errors that the answer raises become part of the result.
@@ -84,87 +126,134 @@ class Exercise:
         CheckFailedError
             Under nbgrader, if the answer does not pass.
         """
-        status, message = self._judge(answer)
-        result = CheckResult(self.name, status, message, self.points)
+        verdict = self._judge(answer)
+        self._memory["failing input"] = verdict.failing
+        self._memory["passed"] = answer if verdict.status == "passed" else None
+        function = self.function
+        result = CheckResult(self.name, verdict.status, verdict.message, self.points, function=function)
+        if self._in_course:
+            progress_file.record(self.name, verdict.status)
         if os.environ.get("NBGRADER_EXECUTION") and not result.passed:
             raise CheckFailedError(repr(result))
         return result
 
+    @property
+    def function(self) -> Any:
+        """The learner's answer if it passed when it was last checked, the library's otherwise."""
+        passed = self._memory.get("passed")
+        return self.reference if passed is None else passed
+
+    @property
+    def whose(self) -> str:
+        """Whose code :attr:`function` is: ``"yours"`` or ``"the library's"``."""
+        return "the library's" if self._memory.get("passed") is None else "yours"
+
+    @property
+    def failing_input(self) -> Inputs:
+        """A copy of the smallest inputs for which the answer that was last checked failed.
+
+        Raises
+        ------
+        ValueError
+            If no answer has failed yet, or the last one passed.
+        """
+        failing = self._memory.get("failing input")
+        if failing is None:
+            raise ValueError(
+                f"there is no failing input: {self.name} was not checked yet, or did not fail on an input"
+            )
+        return copy.deepcopy(failing)
+
+    def hint(self, number: int | None = None) -> Hint:
+        """Return the next hint, or one by its number: the first is a nudge, the last nearly the answer.
+
+        Raises
+        ------
+        ValueError
+            If there is no hint of this number.
+        """
+        if number is not None and not 1 <= number <= len(self.hints):
+            there = f"1 to {len(self.hints)}" if self.hints else "none, since this exercise has no hints"
+            raise ValueError(f"there is no hint {number!r} for {self.name}; the numbers are {there}")
+        given = number or self._memory.get("hints", 0) + 1
+        self._memory["hints"] = max(given, self._memory.get("hints", 0))
+        if given > len(self.hints):
+            again = f" `hint(1)` shows the first of {len(self.hints)} again." if self.hints else ""
+            return Hint(
+                self.name, f"There are no {'more ' if self.hints else ''}hints for this exercise.{again}"
+            )
+        return Hint(self.name, self.hints[given - 1], given, len(self.hints))
+
+    def mark(self, *, where: str, in_course: bool = False) -> Exercise:
+        """Note how learners reach this exercise, such as ``check.rms_norm``, for messages; return the exercise."""
+        self._memory.update({"where": where, "in course": in_course})
+        return self
+
+    @property
+    def _in_course(self) -> bool:
+        return bool(self._memory.get("in course"))
+
     def draw_cases(self) -> list[Inputs]:
-        """Draw the hidden inputs, with the environment variable ``MINILLM_CHECK_SEED`` as the seed."""
+        """Return the hidden inputs: the edge cases, then those drawn with ``MINILLM_CHECK_SEED`` as the seed."""
+        return [case.inputs for case in self._cases()]
+
+    def _cases(self) -> list[Case]:
+        edge_cases = self.edge_cases() if callable(self.edge_cases) else self.edge_cases
+        edges = [Case(inputs, name) for name, inputs in edge_cases.items()]
         seed = int(os.environ.get(SEED_VARIABLE, "0"))
         rng = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
-        return [self.inputs(rng) for _ in range(self.cases)]
+        return edges + [Case(self.inputs(rng)) for _ in range(self.cases)]
 
-    def _judge(self, answer: Any) -> tuple[Status, str]:
+    def _judge(self, answer: Any) -> Verdict:
+        if (
+            not callable(answer)
+            and answer is not None
+            and self.reference is not None
+            and not self._parameters
+        ):
+            value = answer
+            answer = lambda: value  # noqa: E731
         if not callable(answer):
-            return (
+            kind = type(answer).__name__
+            return Verdict(
                 "failed",
-                f"`{self.name}` is of type `{type(answer).__name__}`; a function or class is expected.",
+                f"`{self.answer or self.name}` is of type `{kind}`; a function or class is expected.",
             )
-        cases = self.draw_cases()
-        if problem := self._signature_problem(answer, cases[0]):
-            return "failed", problem
         try:
-            results, changed = call_with_time_limit(lambda: self._answers(answer, cases), self.time_limit)
-        except TimeLimitError as error:
-            return "failed", f"No answer after {self.time_limit:g} seconds. Is there an endless loop?{error}"
-        except BaseException as error:
-            if is_stub(error):
-                return (
-                    "not attempted",
-                    "Not attempted yet: replace `raise NotImplementedError()`, then run the cells again.",
-                )
-            return "failed", f"Your code raised {describe_error(error)}"
-        return self._verdict(results, changed, cases)
+            task = self._task()
+            if problem := self._signature_problem(answer, task.cases[0].inputs):
+                return Verdict("failed", problem)
+            return judge(task, answer)
+        except Exception as error:  # not the learner's: those are caught where the answer is called
+            return Verdict(
+                "not checked",
+                f"This check does not work, which is not your fault: {type(error).__name__}: {error}. Please tell your "
+                "instructor.",
+            )
 
-    def _answers(self, answer: Callable[..., Any], cases: Sequence[Inputs]) -> tuple[list[Any], str | None]:
-        """Return the answer's results, and the name of an input that it changed but should not have changed."""
-        results, changed = [], None
-        for case in cases:
-            inputs = copy.deepcopy(case)
-            results.append(copy.deepcopy(_detached(self.use(answer, *inputs))))
-            changed = changed or self._changed_input(case, inputs)
-        return results, changed
-
-    def _verdict(
-        self, results: list[Any], changed: str | None, cases: Sequence[Inputs]
-    ) -> tuple[Status, str]:
-        expected, _ = self._answers(self.reference, cases)
-        problems = [self._difference(got, right) for got, right in zip(results, expected, strict=True)]
-        if not any(problems):
-            if changed:
-                return (
-                    "failed",
-                    f"The result is right, but `{changed}` was changed in place: work on a new array.",
-                )
-            return "passed", "Right."
-        if message := self._misconception(results, cases):
-            return "failed", message
-        first = next(index for index, problem in enumerate(problems) if problem)
-        problem = problems[first] or ""
-        return "failed", f"{problem[0].upper()}{problem[1:]}{self._inputs_in_words(cases[first])}"
-
-    def _misconception(self, results: list[Any], cases: Sequence[Inputs]) -> str | None:
-        for wrong_answer, message in self.misconceptions.items():
-            try:
-                wrong_results, _ = self._answers(wrong_answer, cases)
-            except Exception:  # a wrong answer may fail on some inputs: then it is not what the learner wrote
-                continue
-            if not any(self._difference(*pair) for pair in zip(results, wrong_results, strict=True)):
-                return message
-        return None
-
-    def _difference(self, got: Any, expected: Any) -> str | None:
-        if self.compare is not None:
-            return self.compare(got, expected)
-        return difference(got, expected, rtol=self.rtol, atol=self.atol)
+    def _task(self) -> Task:
+        return Task(
+            name=self.answer or self.name,
+            cases=self._cases(),
+            names=self._parameters,
+            reference=self.reference,
+            use=self.use,
+            may_change=self.may_change,
+            differ=differ(self.compare, self.rtol, self.atol),
+            must_hold=self.must_hold,
+            mistakes={**self.misconceptions, **with_pairs(self.slips, self.variant)},
+            time_limit=self.time_limit,
+            where=self._memory.get("where", ""),
+        )
 
     @property
     def _parameters(self) -> list[str]:
         """The names of the inputs."""
         if self.use is call:
-            return list(inspect.signature(self.reference).parameters)
+            if self.reference is not None:
+                return list(inspect.signature(self.reference).parameters)
+            assert self.must_hold is not None
+            return list(inspect.signature(self.must_hold).parameters)[1:]
         return list(inspect.signature(self.use).parameters)[1:]
 
     def _signature_problem(self, answer: Callable[..., Any], case: Inputs) -> str | None:
@@ -178,27 +267,5 @@ class Exercise:
             signature.bind(*case)
         except TypeError:
             wanted = ", ".join(self._parameters)
-            return f"`{self.name}` has the arguments `{signature}`, but is called with `({wanted})`."
+            return f"`{self.answer or self.name}` has the arguments `{signature}`, but is called with `({wanted})`."
         return None
-
-    def _changed_input(self, before: Inputs, after: Inputs) -> str | None:
-        for name, old, new in zip(self._parameters, before, after, strict=False):
-            is_data = isinstance(old, list | dict | np.ndarray) or hasattr(old, "dtype")
-            if is_data and name not in self.may_change and difference(new, old, rtol=0, atol=0):
-                return name
-        return None
-
-    def _inputs_in_words(self, case: Inputs) -> str:
-        described = [
-            f"`{name}` of shape {tuple(value.shape)}" if hasattr(value, "shape") else f"`{name}={value!r}`"
-            for name, value in zip(self._parameters, case, strict=False)
-        ]
-        described = [text for text in described if len(text) < 100]
-        return f"\nThe input was {', '.join(described)}." if described else ""
-
-
-def _detached(value: Any) -> Any:
-    """Return tensors without their history, because only such tensors can be copied."""
-    if isinstance(value, list | tuple) and type(value) in (list, tuple):
-        return type(value)(map(_detached, value))
-    return value.detach() if hasattr(value, "detach") else value

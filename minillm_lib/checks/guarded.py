@@ -22,7 +22,7 @@ class TimeLimitError(Exception):
     """The code did not finish in time; the message says which line it was in."""
 
 
-class _Stop(BaseException):
+class StopRequest(BaseException):
     """The request to stop, raised inside the code that is to stop."""
 
 
@@ -59,17 +59,17 @@ def call_with_time_limit(function: Callable[[], Any], seconds: float) -> Any:
         _stop(thread)
     if value:
         return value[0]
-    if failure and not isinstance(failure[0], _Stop):
+    if failure and not isinstance(failure[0], StopRequest):
         raise failure[0]
     raise TimeLimitError(place)
 
 
 def _stop(thread: threading.Thread, attempts: int = 5) -> None:
-    """Raise :class:`_Stop` in the thread, several times if needed, because a loop may catch all exceptions."""
+    """Raise :class:`StopRequest` in the thread, several times if needed, because a loop may catch all exceptions."""
     for _ in range(attempts):
         if not thread.is_alive():
             return
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_Stop))
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(StopRequest))
         thread.join(0.1)
 
 

@@ -1,12 +1,11 @@
-"""A process with a time limit, and a memory limit that includes the processes it starts."""
+"""Limits on a submission: time, and memory and number of all processes that it starts."""
 
 from __future__ import annotations
 
-import os
-import subprocess
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
@@ -14,91 +13,100 @@ import psutil
 _POLL_SECONDS = 0.05
 
 
-def run_limited(
-    command: Sequence[str],
-    *,
-    folder: Path,
-    variables: Mapping[str, str],
-    time_limit: float,
-    memory_limit: float,
-) -> tuple[int, str]:
-    """Run a command with limits, and discard its output.
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one submission may take.
 
-    The command is killed, with all processes that it started, when it exceeds a limit.
-
-    Parameters
+    Attributes
     ----------
-    folder
-        Working directory of the command.
-    variables
-        Additional environment variables.
-    time_limit
-        Seconds.
-    memory_limit
-        MiB of resident memory for the command and all processes that it starts.
+    time
+        Seconds for the complete submission.
+    cell_time
+        Seconds for each cell.
+    memory
+        MiB of resident memory for its process and all that it starts.
+    file_size
+        MiB for each file that it writes.
+    processes
+        Number of processes that it may have at a time.
 
-    Returns
-    -------
-    status
-        The exit status.
+    Raises
+    ------
+    ValueError
+        If a limit is not positive.
+    """
+
+    time: float = 600.0
+    cell_time: float = 120.0
+    memory: float = 4096.0
+    file_size: float = 1024.0
+    processes: int = 64
+
+    def __post_init__(self) -> None:
+        for name in ("time", "cell_time", "memory", "file_size", "processes"):
+            if not getattr(self, name) > 0:
+                words = name.replace("_", " ")
+                raise ValueError(f"the {words} limit is {getattr(self, name):g}; it must be greater than 0")
+
+
+class Watch:
+    """Watches the processes below one, and ends them where they exceed a limit.
+
+    Attributes
+    ----------
     problem
         Which limit was exceeded; empty if none was.
+    seen
+        All processes that were seen.
     """
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env={**os.environ, **variables},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+
+    def __init__(self, above: int, limits: Limits, deadline: float, end: Callable[[], None]) -> None:
+        self.problem = ""
+        self.seen: set[Any] = set()
+        self._above, self._limits, self._deadline, self._end = above, limits, deadline, end
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(_POLL_SECONDS):
+            self.problem = self._exceeded()
+            if self.problem:
+                self._end()
+                return
+
+    def _exceeded(self) -> str:
+        limits = self._limits
+        if time.monotonic() > self._deadline:
+            return f"stopped after {limits.time:g} seconds"
+        family = processes_below(self._above)
+        self.seen.update(family)
+        if len(family) > limits.processes:
+            return f"stopped at more than {limits.processes} processes"
+        if sum(map(_resident_bytes, family)) > limits.memory * 2**20:
+            return f"stopped at more than {limits.memory:g} MiB of memory"
+        return ""
+
+
+def processes_below(pid: int) -> list[Any]:
+    """Return all processes that descend from one."""
     try:
-        problem = _watch(process, time_limit, memory_limit)
-    finally:  # also when the user interrupts
-        _end(process)
-    return process.returncode, problem
-
-
-def _watch(process: subprocess.Popen[bytes], time_limit: float, memory_limit: float) -> str:
-    """Wait until the process ends or exceeds a limit, and return which limit."""
-    deadline = time.monotonic() + time_limit
-    while process.poll() is None:
-        if time.monotonic() > deadline:
-            return f"stopped after {time_limit:g} seconds"
-        if _resident_mebibytes(process.pid) > memory_limit:
-            return f"stopped at more than {memory_limit:g} MiB of memory"
-        time.sleep(_POLL_SECONDS)
-    return ""
-
-
-def _resident_mebibytes(pid: int) -> float:
-    """Return the resident memory of a process and all processes that it started.
-
-    The limits of the operating system are no use here, because torch reserves far more addresses than it ever uses.
-    """
-    total = 0
-    for process in _family(pid):
-        try:
-            total += process.memory_info().rss
-        except psutil.Error:  # the process has just ended
-            continue
-    return total / 2**20
-
-
-def _family(pid: int) -> list[Any]:
-    try:
-        process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)]
+        return list(psutil.Process(pid).children(recursive=True))
     except psutil.Error:
         return []
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and all processes that it started."""
-    if process.poll() is None:
-        for member in _family(process.pid):
-            try:
-                member.kill()
-            except psutil.Error:
-                continue
-    process.wait()
+def _resident_bytes(process: Any) -> int:
+    """Return the resident memory of a process; 0 if it has just ended.
+
+    The limits of the operating system are no use here, because torch reserves far more addresses than it ever uses.
+    """
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0

@@ -37,10 +37,11 @@ class Checks:
         if name.startswith("_"):
             raise AttributeError(name)
         if name in self._registered:
-            return self._registered[name]
+            return self._registered[name].mark(where=f"check.{name}")
         for notebook, names in COURSE.items():
             if name in names:
-                return next(exercise for exercise in exercises_of(notebook) if exercise.name == name)
+                found = next(exercise for exercise in exercises_of(notebook) if exercise.name == name)
+                return found.mark(where=f"check.{name}", in_course=True)
         raise AttributeError(f"there is no exercise {name!r}; the exercises are {', '.join(dir(self))}")
 
     def __dir__(self) -> list[str]:

@@ -1,58 +1,185 @@
-"""The process that runs one submission: ``python -m minillm_lib.checks.run_submission JOB.json``.
+"""The process below which submissions run: ``python -m minillm_lib.checks.run_submission``.
 
-The job lists the steps (see :mod:`minillm_lib.checks.submission`). The outcome of each check is written immediately, as
-a line of JSON, so that it counts even if a later cell ends the process.
+On Linux it imports what notebooks usually need once, and forks a process for each submission, which then starts at
+once. Elsewhere each submission has a fresh process. The grader talks to a submission over a channel of its own; over
+the control channel, this process only learns when to begin and to end, and says how the submission ended.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
+import importlib
 import json
-import runpy
+import os
+import select
+import signal
+import socket
 import sys
+import tempfile
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NoReturn
 
-from minillm_lib.checks.exercise import Exercise
-from minillm_lib.checks.guarded import TimeLimitError, call_with_time_limit
-from minillm_lib.checks.registry import check
-from minillm_lib.checks.result import CheckResult
+import psutil
+
+from minillm_lib.checks.channel import Channel
+from minillm_lib.checks.student_process import new_objects, serve
+
+_SET_DEATH_SIGNAL, _BE_SUBREAPER = 1, 36  # of prctl(2)
+_POLL_SECONDS = 0.01
 
 
 def main() -> None:
-    """Run the steps in order; an error in a cell does not stop the next one."""
-    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    from IPython.core.interactiveshell import InteractiveShell
+    """Serve submissions, one after the other, until the grader is gone."""
+    job = json.loads(sys.argv[1])
+    die_with_parent()
+    if job["control"] is None:
+        _be_the_submission(job, *_own_ends())
+    be_subreaper()
+    for name in ("IPython.core.interactiveshell", *job["modules"]):
+        with contextlib.suppress(Exception):  # what cannot be imported here fails where a cell imports it
+            importlib.import_module(name)
+    gc.freeze()
+    # A stop from the keyboard is the grader's business.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    control = socket.socket(fileno=job["control"])
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, 65536, 1)
+        if not message:
+            os._exit(0)
+        message = message.lstrip(b"!")  # asked to end a submission that had just ended
+        if not message:
+            continue
+        status = _run_one({**job, **json.loads(message)}, control, descriptors[0])
+        control.sendall(json.dumps({"status": status}).encode() + b"\n")
 
-    if job["exercises_file"]:
-        runpy.run_path(job["exercises_file"])
-    # before any cell runs: a cell might register another exercise under the same name
-    exercises = {content: getattr(check, content) for kind, content in job["steps"] if kind == "check"}
-    # as in a kernel: nothing of this module in the namespace, and the notebook's folder first on the path
-    sys.argv = [""]
-    sys.path.insert(0, "")
-    shell: Any = InteractiveShell.instance(colors="nocolor")
-    shell.history_manager.enabled = False
-    with Path(job["results"]).open("a", encoding="utf-8") as results:
-        for kind, content in job["steps"]:
-            if kind == "check":
-                result = _check(exercises[content], shell.user_ns)
-                fields = {"exercise": result.exercise, "status": result.status, "message": result.message}
-                print(json.dumps(fields | {"max_points": result.max_points}), file=results, flush=True)
-            else:
-                _run_cell(shell, content, job["cell_time_limit"])
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when its parent dies."""
+    _prctl(_SET_DEATH_SIGNAL, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
 
 
-def _run_cell(shell: Any, source: str, time_limit: float) -> None:
+def kill_below(parent: int, rounds: int = 200) -> None:
+    """Kill all processes that descend from one, until there are none; each is halted first, so that none is made."""
+    for _ in range(rounds):
+        try:
+            below = psutil.Process(parent).children(recursive=True)
+        except psutil.Error:
+            return
+        alive = [process for process in below if _is_alive(process)]
+        if not alive:
+            return
+        for act in ("suspend", "kill"):
+            for process in alive:
+                with contextlib.suppress(psutil.Error, OSError):
+                    getattr(process, act)()
+        if parent == os.getpid():
+            _reap()
+        time.sleep(_POLL_SECONDS)
+
+
+def _is_alive(process: psutil.Process) -> bool:
     try:
-        call_with_time_limit(lambda: shell.run_cell(source, store_history=True), time_limit)
-    except TimeLimitError:
-        print(f"a cell was stopped after {time_limit:g} seconds", file=sys.stderr)
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
-def _check(exercise: Exercise, namespace: dict[str, Any]) -> CheckResult:
-    if exercise.name not in namespace:
-        return CheckResult(exercise.name, "failed", f"`{exercise.name}` was not defined.", exercise.points)
-    return exercise(namespace[exercise.name])
+def _run_one(job: dict[str, Any], control: socket.socket, descriptor: int) -> int:
+    """Run a submission in a forked process, and return its exit status; whatever it started is killed in the end."""
+    child = os.fork()
+    if child == 0:
+        control.close()
+        die_with_parent()
+        os.setsid()
+        end = socket.socket(fileno=descriptor)
+        _be_the_submission(job, end.makefile("rb"), end.makefile("wb"))
+    os.close(descriptor)
+    status: int | None = None
+    while status is None:
+        status = _reap().get(child)
+        if status is None and select.select([control], [], [], _POLL_SECONDS)[0]:
+            if not control.recv(1):  # the grader is gone
+                kill_below(os.getpid())
+                os._exit(0)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(child, signal.SIGKILL)
+            kill_below(os.getpid())
+            status = -signal.SIGKILL
+    kill_below(os.getpid())
+    _reap()
+    return status
+
+
+def _reap() -> dict[int, int]:
+    """Return the exit statuses of the children that have ended."""
+    ended = {}
+    with contextlib.suppress(ChildProcessError):
+        while (found := os.waitpid(-1, os.WNOHANG))[0]:
+            ended[found[0]] = os.waitstatus_to_exitcode(found[1])
+    return ended
+
+
+def _be_the_submission(job: dict[str, Any], reader: BinaryIO, writer: BinaryIO) -> NoReturn:
+    """Serve the grader in this process, and end it."""
+    status = 1
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        folder = job["folder"]
+        temporary = str(Path(folder, ".tmp"))
+        os.makedirs(temporary, exist_ok=True)
+        os.environ.update(
+            TMPDIR=temporary,
+            IPYTHONDIR=str(Path(temporary, "ipython")),
+            MPLBACKEND="agg",
+            PYTHONUNBUFFERED="1",
+        )
+        tempfile.tempdir = None  # it is asked for anew
+        _set_limits(job["file_limit"], job["processes"])
+        serve(Channel(reader, writer, new_objects()), folder)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _own_ends() -> tuple[BinaryIO, BinaryIO]:
+    """Take standard input and output as the channel, out of reach of what prints."""
+    reader, writer = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    with open(os.devnull, "r+b") as nothing:
+        os.dup2(nothing.fileno(), 0)
+        os.dup2(nothing.fileno(), 1)
+    return reader, writer
+
+
+def _set_limits(file_limit: float, processes: int) -> None:
+    """Limit the size of a file that is written, and, for other users than root, the number of processes."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    limits = {
+        resource.RLIMIT_FSIZE: int(file_limit * 2**20),
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NPROC: processes,
+    }
+    for kind, limit in limits.items():
+        _, most = resource.getrlimit(kind)
+        limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(kind, (limit, limit))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing too much is an error, not the end
+
+
+def be_subreaper() -> None:
+    """Ask Linux to make this process the parent of all orphans below it, so that none gets away."""
+    _prctl(_BE_SUBREAPER, 1)
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 if __name__ == "__main__":

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from minillm_lib.checks.registry import COURSE
+from minillm_lib.io.regular_file import check_regular
 
-_CHECK = re.compile(r"^[ \t]*check\.(?!register\b)([A-Za-z]\w*)\s*\(", re.MULTILINE)
-_ONLY_A_CHECK = re.compile(r"\s*check\.\w+\s*\(\s*\w+\s*\)\s*")
+LARGEST_NOTEBOOK = 256 * 2**20
+_CHECK = re.compile(r"^[ \t]*check\.(?!register\b)([A-Za-z]\w*)\s*\(\s*([A-Za-z]\w*)?", re.MULTILINE)
+_DEFINITION = r"^[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+{}\b"
+_ONLY_A_CHECK = re.compile(r"\s*check\.\w+\s*\(\s*\w+\s*\)\s*;?\s*")
+_MAGIC = re.compile(r"^[ \t]*[%!].*$", re.MULTILINE)
+_UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 Step = tuple[str, str]
 """``("run", source)`` for a cell of the learner, ``("check", exercise)`` for a check by the grader."""
 
@@ -23,10 +29,11 @@ def read_notebook(path: Path) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If it is not a notebook of format 4.
+        If it is not a notebook of format 4, not a regular file, or larger than a notebook may be.
     OSError
         If it cannot be read.
     """
+    check_regular(path, at_most=LARGEST_NOTEBOOK)
     try:
         notebook = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -37,9 +44,16 @@ def read_notebook(path: Path) -> dict[str, Any]:
     return notebook
 
 
-def checked_exercises(notebook: dict[str, Any]) -> list[str]:
-    """Return the names of the exercises that a notebook checks by ``check.NAME(…)``, in order."""
-    return list(dict.fromkeys(name for source in _code(notebook) for name in _CHECK.findall(source)))
+def checked_exercises(notebook: dict[str, Any]) -> dict[str, str | None]:
+    """Return the exercises that a notebook checks by ``check.NAME(answer)``, in order.
+
+    Each comes with the name of the answer; None if it is not a plain name.
+    """
+    found: dict[str, str | None] = {}
+    for source in code_cells(notebook):
+        for name, answer in _checks(source):
+            found[name] = found.get(name) or answer
+    return found
 
 
 def course_notebook(path: Path, notebook: dict[str, Any]) -> str:
@@ -64,46 +78,97 @@ def course_notebook(path: Path, notebook: dict[str, Any]) -> str:
     )
 
 
-def plan(notebook: dict[str, Any], exercises: Sequence[str]) -> tuple[list[Step], list[str]]:
-    """Plan the steps that grade a notebook, up to the last check.
+def plan(notebook: dict[str, Any], answers: Mapping[str, str]) -> list[Step]:
+    """Plan the steps that grade a notebook.
 
-    The checks of the grader take the place of those in the notebook. A cell that only checks is dropped. If the check
-    of an exercise was deleted, it follows the last cell that defines the exercise's name, so that a later import of the
-    library's function under the same name earns nothing.
+    The last state of an answer counts: it is checked after the last cell that defines or checks it. A later cell that
+    only imports something of the same name, or gives the name to another object, does not define it. The checks of the
+    grader take the place of those in the notebook. An answer that no cell seems to define is looked for at the end.
+
+    Parameters
+    ----------
+    answers
+        The name of each exercise's answer.
 
     Returns
     -------
     steps
         Cells to run and exercises to check, in order.
-    missing
-        Names of the exercises that the notebook does not answer.
     """
-    steps: list[Step] = []
-    checked: set[str] = set()
-    for source in _code(notebook):
-        found = [name for name in _CHECK.findall(source) if name in exercises and name not in checked]
+    cells = code_cells(notebook)
+    last = dict.fromkeys(answers, len(cells) - 1)
+    for name, answer in answers.items():
+        places = [
+            index
+            for index, source in enumerate(cells)
+            if defines(source, answer) or any(checked == name for checked, _ in _checks(source))
+        ]
+        if places:
+            last[name] = places[-1]
+    steps: list[Step] = [("check", name) for name, place in last.items() if place < 0]
+    for index, source in enumerate(cells):
         if not _ONLY_A_CHECK.fullmatch(source):
             steps.append(("run", source))
-        steps += [("check", name) for name in found]
-        checked.update(found)
-    unchecked = [name for name in exercises if name not in checked]
-    defined_by = {name: index for index, (_, source) in enumerate(steps) for name in _defined_names(source)}
-    for name in sorted(
-        (name for name in unchecked if name in defined_by), key=lambda name: -defined_by[name]
-    ):
-        steps.insert(defined_by[name] + 1, ("check", name))
-    last = max((index for index, (kind, _) in enumerate(steps) if kind == "check"), default=-1)
-    return steps[: last + 1], [name for name in unchecked if name not in defined_by]
+        steps += [("check", name) for name, place in last.items() if place == index]
+    return steps
 
 
-def _code(notebook: dict[str, Any]) -> list[str]:
+def defines(source: str, name: str) -> bool:
+    """Return whether a cell defines a function or class of this name; also a cell with magics or errors."""
+    tree = _tree(source)
+    if tree is None:
+        return re.search(_DEFINITION.format(re.escape(name)), source, re.MULTILINE) is not None
+    return any(name == defined for defined in _defined_names(tree.body))
+
+
+def code_cells(notebook: dict[str, Any]) -> list[str]:
+    """Return the sources of the code cells."""
     sources = [cell.get("source", "") for cell in notebook["cells"] if cell.get("cell_type") == "code"]
     return ["".join(map(str, source)) if isinstance(source, list) else str(source) for source in sources]
 
 
-def _defined_names(source: str) -> list[str]:
-    try:
-        body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError):
+def _checks(source: str) -> list[tuple[str, str | None]]:
+    """Return the exercises that a cell checks, each with the name of its answer."""
+    if "check" not in source:
         return []
-    return [node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    tree = _tree(source)
+    if tree is None:
+        return [(name, answer or None) for name, answer in _CHECK.findall(source)]
+    try:
+        return [found for node in ast.walk(tree) if (found := _check_in(node)) is not None]
+    except _UNREADABLE:
+        return []
+
+
+def _check_in(node: ast.AST) -> tuple[str, str | None] | None:
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="check"), attr=name), args=args):
+            if name == "register" or not args:
+                return None
+            return name, args[0].id if isinstance(args[0], ast.Name) else None
+    return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _tree(source: str) -> ast.Module | None:
+    """Parse a cell without its magics; None if it is not Python."""
+    try:
+        return ast.parse(_MAGIC.sub("pass", source) if re.search(_MAGIC, source) else source)
+    except _UNREADABLE:
+        return None
+
+
+def _defined_names(body: list[ast.stmt]) -> Iterator[str]:
+    """Yield the names of functions and classes that statements define, also by a lambda or within an ``if``."""
+    for node in body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.Assign(targets=targets, value=ast.Lambda()):
+                yield from (target.id for target in targets if isinstance(target, ast.Name))
+            case ast.If() | ast.For() | ast.While() | ast.With() | ast.Try():
+                for part in ("body", "orelse", "handlers", "finalbody"):
+                    for inner in getattr(node, part, ()):
+                        yield from _defined_names(
+                            inner.body if isinstance(inner, ast.ExceptHandler) else [inner]
+                        )

@@ -12,6 +12,7 @@ from typer import rich_utils
 from typer.core import TyperGroup
 
 from minillm_lib.cli.evaluate import eval_app
+from minillm_lib.cli.exercises import exercises_app
 from minillm_lib.cli.failures import flushed, status_of
 from minillm_lib.cli.grade import grade_app
 from minillm_lib.cli.init import init_app
@@ -24,6 +25,7 @@ from minillm_lib.cli.options import (
     console,
     show_warnings_plainly,
 )
+from minillm_lib.cli.progress import progress_app
 from minillm_lib.cli.runs import runs_app
 from minillm_lib.cli.serve import serve_app
 from minillm_lib.cli.text import data_app, tokenizer_app
@@ -107,7 +109,9 @@ app.add_typer(train_app)
 app.add_typer(runs_app)
 app.add_typer(data_app, name="data")
 app.add_typer(tokenizer_app, name="tokenizer")
+app.add_typer(progress_app)
 app.add_typer(grade_app)
+app.add_typer(exercises_app, name="exercises")
 
 
 def main() -> None:

@@ -1,0 +1,394 @@
+"""What may have been done to right numbers to make them wrong: a factor, a sign, a power, a shift, another order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minillm_lib.checks.diagnoses import quantities
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The numbers of a case that failed, those expected, and the case's inputs by name."""
+
+    got: Array
+    expected: Array
+    inputs: Mapping[str, Any]
+
+
+def near(one: Any, other: Any) -> bool:
+    """Return whether all values are equal but for rounding."""
+    one, other = np.asarray(one), np.asarray(other)
+    if one.shape != other.shape or "c" in (one.dtype.kind, other.dtype.kind):
+        return False
+    with np.errstate(all="ignore"):
+        one, other = one.astype(float), other.astype(float)
+        close = np.abs(one - other) <= 2e-6 + 2e-4 * np.abs(
+            other
+        )  # faster than np.isclose, of which there are many
+        return bool((close | (one == other) | (np.isnan(one) & np.isnan(other))).all())
+
+
+def n_distinct(pairs: list[Pair]) -> int:
+    """Return how many different values are expected, zero aside: the more, the less does chance explain."""
+    return len(
+        {float(f"{v:.6g}") for pair in pairs for v in pair.expected.ravel()[:500] if np.isfinite(v) and v}
+    )
+
+
+def _map(function: Callable[..., Any], pairs: list[Pair]) -> bool:
+    """Return whether the function makes what was got of what was expected, in every case."""
+    with np.errstate(all="ignore"):
+        return all(near(pair.got, function(pair.expected)) for pair in pairs)
+
+
+_FUNCTIONS: list[tuple[str, Callable[[Array], Array]]] = [
+    ("{what} has the right size, but the wrong sign", lambda x: -x),
+    ("{what} is the reciprocal of what it should be: 1 divided by it would be right", lambda x: 1 / x),
+    ("{what} is minus the reciprocal of what it should be", lambda x: -1 / x),
+    ("{what} is 1 minus what it should be", lambda x: 1 - x),
+    ("{what} is what it should be minus 1", lambda x: x - 1),
+    ("{what} is 1 too large", lambda x: x + 1),
+    ("{what} is the logarithm of what it should be: the exponential is missing", np.log),
+    ("{what} is minus the logarithm of what it should be", lambda x: -np.log(x)),
+    ("{what} is the logarithm to base 2 of what it should be", np.log2),
+    ("{what} is minus the logarithm to base 2 of what it should be", lambda x: -np.log2(x)),
+    ("{what} is the exponential of what it should be: the logarithm is missing", np.exp),
+    ("{what} is the exponential of minus what it should be", lambda x: np.exp(-x)),
+    ("{what} is 2 to the power of what it should be", np.exp2),
+    ("{what} is the square of what it should be: the root is missing", np.square),
+    ("{what} is the square root of what it should be: a root is taken once too often, or a square is missing", np.sqrt),
+    ("{what} is the absolute value of what it should be: its sign is lost", np.abs),
+    ("{what} is what it should be with all negative values set to 0", lambda x: np.maximum(x, 0)),
+    ("{what} is what it should be, but never more than 1", lambda x: np.minimum(x, 1)),
+    ("{what} is what it should be, but never less than 1", lambda x: np.maximum(x, 1)),
+]  # fmt: skip
+_WHOLE: list[tuple[str, Callable[[Array], Array]]] = [
+    ("{what} is what it should be with the digits after the point cut off: by `//`, or whole numbers?", np.trunc),
+    ("{what} is what it should be, rounded down: is there a `//`?", np.floor),
+    ("{what} is what it should be, rounded up", np.ceil),
+    ("{what} is what it should be, rounded to whole numbers", np.round),
+]  # fmt: skip
+
+
+def function_of_the_right(pairs: list[Pair], what: str) -> str | None:
+    """Name the function that was applied to the right values, or that is missing."""
+    if any(pair.expected.dtype.kind == "b" for pair in pairs):
+        logical = all(pair.expected.dtype.kind == pair.got.dtype.kind == "b" for pair in pairs)
+        if logical and all(pair.got.size and (pair.got == ~pair.expected).all() for pair in pairs):
+            return f"{what} is inverted: True and False are exchanged."
+        return None
+    if n_distinct(pairs) < 2:
+        return None
+    for words, function in _FUNCTIONS:
+        if _map(function, pairs):
+            return f"{words.format(what=what)}."
+    for words, function in _WHOLE:
+        if _map(function, pairs) and any(np.any(pair.got) for pair in pairs):
+            text = words.format(what=what)
+            return text if text.endswith("?") else f"{text}."
+    if all(not pair.got.any() for pair in pairs) and all((np.abs(pair.expected) < 1).all() for pair in pairs):
+        return f"{what} is 0 where fractions below 1 should be: does `//`, or an array of whole numbers, cut them off?"
+    for digits in range(1, 6):
+        if _map(lambda x, digits=digits: np.round(x, digits), pairs):
+            return f"{what} is rounded to {digits} digits after the point: leave it as it is."
+    return None
+
+
+def off_by_a_quantity(pairs: list[Pair], what: str) -> str | None:
+    """Name a number or a quantity of the inputs by which the right values are multiplied, shifted or raised."""
+    named = off_by_a_named_quantity(pairs, what)
+    return named or (_unnamed_constant(pairs, what) if n_distinct(pairs) >= 3 else None)
+
+
+def off_by_a_constant(pairs: list[Pair], what: str) -> str | None:
+    """Name a familiar constant that the right values are multiplied by, or raised to the power of."""
+    if any("c" in (pair.got.dtype.kind, pair.expected.dtype.kind) for pair in pairs) or n_distinct(pairs) < 3:
+        return None
+    floats = [Pair(pair.got.astype(float), pair.expected.astype(float), pair.inputs) for pair in pairs]
+    with np.errstate(all="ignore"):
+        return _constant(floats, what)
+
+
+def off_by_a_named_quantity(pairs: list[Pair], what: str) -> str | None:
+    """Name a familiar constant, or a quantity of the inputs, by which the right values are off."""
+    if any("c" in (pair.got.dtype.kind, pair.expected.dtype.kind) for pair in pairs) or n_distinct(pairs) < 3:
+        return None
+    pairs = [Pair(pair.got.astype(float), pair.expected.astype(float), pair.inputs) for pair in pairs]
+    with np.errstate(all="ignore"):
+        return _constant(pairs, what) or _quantity(pairs, what)
+
+
+def _factor(pairs: list[Pair]) -> float | None:
+    """Return the constant that the right values are multiplied by, if it is the same in all cases."""
+    ratio = np.concatenate([(pair.got / pair.expected)[pair.expected != 0].ravel() for pair in pairs])
+    if not ratio.size or not np.isfinite(ratio).all():
+        return None
+    factor = float(np.median(ratio))
+    return factor if factor and all(near(pair.got, factor * pair.expected) for pair in pairs) else None
+
+
+def _times(factor: float, what: str) -> str | None:
+    sign, size = ("minus " if factor < 0 else ""), abs(factor)
+    if words := quantities.familiar(size):
+        return _asking(f"{what} is {sign}what it should be, times {words[0]}", words[1])
+    if words := quantities.familiar(1 / size):
+        return _asking(f"{what} is {sign}what it should be, divided by {words[0]}", words[1])
+    return None
+
+
+def _asking(statement: str, question: str) -> str:
+    return f"{statement}: {question}" if question else f"{statement}."
+
+
+def _exponent(pairs: list[Pair]) -> float | None:
+    if any((pair.expected <= 0).any() or (pair.got <= 0).any() for pair in pairs):
+        return None
+    logs = [(np.log(pair.got), np.log(pair.expected)) for pair in pairs]
+    ratio = np.concatenate([(got / expected)[np.abs(expected) > 1e-3].ravel() for got, expected in logs])
+    if not ratio.size or not np.isfinite(ratio).all():
+        return None
+    power = float(np.median(ratio))
+    return power if all(near(pair.got, pair.expected**power) for pair in pairs) else None
+
+
+def _constant(pairs: list[Pair], what: str) -> str | None:
+    factor = _factor(pairs)
+    if factor is not None and (words := _times(factor, what)):
+        return words
+    power = _exponent(pairs)
+    if power is not None and power > 0:
+        if words_ := quantities.familiar(power):
+            return _asking(f"{what} is what it should be, to the power {words_[0]}", words_[1])
+        if words_ := quantities.familiar(1 / power):
+            return _asking(
+                f"{what} is what it should be, to the power 1 / {words_[0].partition(' ≈')[0]}", words_[1]
+            )
+    return None
+
+
+def _unnamed_constant(pairs: list[Pair], what: str) -> str | None:
+    if any("c" in (pair.got.dtype.kind, pair.expected.dtype.kind) for pair in pairs):
+        return None
+    pairs = [Pair(pair.got.astype(float), pair.expected.astype(float), pair.inputs) for pair in pairs]
+    factor = _factor(pairs)
+    if factor is not None:
+        return f"{what} is what it should be, times {factor:.4g}: the same constant factor in every case."
+    gap = np.concatenate([(pair.got - pair.expected).ravel() for pair in pairs])
+    if np.isfinite(gap).all() and abs(gap[0]) > 1e-4 and near(gap, np.full_like(gap, gap[0])):
+        size = "larger" if gap[0] > 0 else "smaller"
+        return f"{what} is {size} than it should be by the same {abs(gap[0]):.4g} in every case."
+    return None
+
+
+_OPERATIONS: list[tuple[str, Callable[[Array, Array], Array]]] = [
+    ("{what} is what it should be, times {quantity}", lambda x, q: x * q),
+    ("{what} is what it should be, divided by {quantity}", lambda x, q: x / q),
+    ("{what} is larger than it should be by {quantity}", lambda x, q: x + q),
+    ("{what} is smaller than it should be by {quantity}", lambda x, q: x - q),
+    ("{what} is what it should be, to the power of {quantity}", lambda x, q: np.power(x, q)),
+    ("{what} is what it should be, to the power of 1 / {quantity}", lambda x, q: np.power(x, 1 / q)),
+    ("{what} is {quantity} minus what it should be", lambda x, q: q - x),
+]
+
+_MINUS: list[tuple[str, Callable[[Array, Array], Array]]] = [
+    ("{what} is minus what it should be, times {quantity}", lambda x, q: -x * q),
+    ("{what} is minus what it should be, divided by {quantity}", lambda x, q: -x / q),
+]
+
+
+def _quantity(pairs: list[Pair], what: str) -> str | None:
+    named = [quantities.of_inputs(pair.inputs, pair.expected) for pair in pairs]
+    names = quantities.shared(named)
+    for name, plainly in (*((name, True) for name in names), *((name, False) for name in names)):
+        options = [dict(quantities.functions(name, case[name])) for case in named]
+        for words in [name] if plainly else list(options[0])[1:]:
+            values = [np.asarray(option.get(words, np.nan)) for option in options]
+            if not all(_fits(value, pair.expected) for value, pair in zip(values, pairs, strict=True)):
+                continue
+            for sentence, operation in (*_OPERATIONS, *(_MINUS if plainly else ())):
+                if _by(operation, values, pairs) and not _chance(values, pairs):
+                    return f"{sentence.format(what=what, quantity=words)}."
+    return None
+
+
+def _fits(value: Array, expected: Array) -> bool:
+    """Return whether a quantity can be combined with every value expected, and would change something."""
+    if value.dtype.kind not in "fiu" or not np.isfinite(value).all() or not value.any():
+        return False
+    if value.ndim == 0:
+        return True
+    return value.ndim <= expected.ndim and all(
+        one in (1, other) for one, other in zip(value.shape[::-1], expected.shape[::-1], strict=False)
+    )
+
+
+def _by(operation: Callable[[Array, Array], Array], values: list[Array], pairs: list[Pair]) -> bool:
+    return all(
+        near(pair.got, operation(pair.expected, value)) for value, pair in zip(values, pairs, strict=True)
+    )
+
+
+def _chance(values: list[Array], pairs: list[Pair]) -> bool:
+    """Return whether the quantity is one number that is the same in all cases, so that it need not be the cause."""
+    plain = [round(float(value), 6) for value in values if value.ndim == 0]
+    return (
+        len(plain) == len(values) and len(set(plain)) == 1 and (len(pairs) < 2 or plain[0] in (0, 0.5, 1, 2))
+    )
+
+
+def moved(pairs: list[Pair], what: str) -> str | None:
+    """Say that the right values are there, reversed, sorted, transposed or one place further."""
+    if n_distinct(pairs) < 3 or any(pair.got.ndim == 0 for pair in pairs):
+        return None
+    n_axes = {pair.got.ndim for pair in pairs}
+    if len(n_axes) == 1:
+        for words, move in _moves(n_axes.pop()):
+            if _moved(move, pairs):
+                return f"{what} has the right values, but {words}."
+    return None
+
+
+def rearranged(pairs: list[Pair], what: str) -> str | None:
+    """Say that the right values are there, but in other places."""
+    if n_distinct(pairs) < 3 or any(pair.got.ndim == 0 for pair in pairs):
+        return None
+    if sentence := moved(pairs, what):
+        return sentence
+    if not all(near(np.sort(pair.got, axis=None), np.sort(pair.expected, axis=None)) for pair in pairs):
+        return None
+    if all(near(np.sort(pair.got, axis=-1), np.sort(pair.expected, axis=-1)) for pair in pairs):
+        row = " within each row" if pairs[0].got.ndim > 1 else ""
+        return f"{what} has the right values, but in another order{row}."
+    if pairs[0].got.ndim > 1 and all(
+        near(np.sort(p.got, axis=0), np.sort(p.expected, axis=0)) for p in pairs
+    ):
+        return f"{what} has the right values in each column, but in another order."
+    return f"{what} has the right values, but in other places: the order is another one."
+
+
+Move = Callable[..., bool]  # of the result, and the right one
+
+
+def _moved(move: Move, pairs: list[Pair]) -> bool:
+    return all(pair.got.size > 1 and move(pair.got, pair.expected) for pair in pairs)
+
+
+def _moves(n_axes: int) -> Iterator[tuple[str, Move]]:
+    for axis in range(n_axes):
+        place = "" if n_axes == 1 else f" along axis {axis}"
+        yield f"reversed{place}", lambda got, right, axis=axis: near(got, np.flip(right, axis))
+        yield f"sorted{place}", lambda got, right, axis=axis: near(got, np.sort(right, axis))
+        yield (
+            f"sorted the largest first{place}",
+            lambda got, right, axis=axis: near(got, -np.sort(-right, axis)),
+        )
+        yield (
+            f"each is one place too late{place}",
+            lambda got, right, axis=axis: _shifted(got, right, axis),
+        )
+        yield (
+            f"each is one place too early{place}",
+            lambda got, right, axis=axis: _shifted(right, got, axis),
+        )
+    if n_axes >= 2:
+        words = "rows and columns are exchanged" if n_axes == 2 else "the last two axes are exchanged"
+        yield words, lambda got, right: near(got, np.swapaxes(right, -1, -2))
+    if n_axes >= 3:
+        yield "the first two axes are exchanged", lambda got, right: near(got, np.swapaxes(right, 0, 1))
+
+
+def _shifted(late: Array, early: Array, axis: int) -> bool:
+    if late.shape != early.shape or late.shape[axis] < 3:
+        return False
+    late, early = np.moveaxis(late, axis, 0), np.moveaxis(early, axis, 0)
+    return near(late[1:], early[:-1])
+
+
+def accumulated(pairs: list[Pair], what: str) -> str | None:
+    """Say that the values are running sums of the right ones, or the other way round."""
+    if n_distinct(pairs) < 3 or any(pair.got.ndim == 0 for pair in pairs):
+        return None
+    for axis in range(min(pair.got.ndim for pair in pairs)):
+        place = "" if pairs[0].got.ndim == 1 else f" along axis {axis}"
+        if _map(lambda x, axis=axis: np.cumsum(x, axis), pairs):
+            return f"{what} has running sums{place} in place of the values themselves."
+        if all(near(np.cumsum(pair.got, axis), pair.expected) for pair in pairs):
+            return f"{what} has the single values{place} where running sums should be: `cumsum` is missing."
+    return None
+
+
+def off_in_each_row(pairs: list[Pair], what: str) -> str | None:
+    """Say that each row (or column) is off by a factor or a constant of its own."""
+    if n_distinct(pairs) < 4 or any(pair.got.ndim == 0 or pair.got.dtype.kind == "c" for pair in pairs):
+        return None
+    for axis in sorted({-1, *range(min(pair.got.ndim for pair in pairs))}):
+        where = _line(pairs[0].got.ndim, axis)
+        with np.errstate(all="ignore"):
+            if all(pair.got.shape[axis] > 2 and _proportional(pair, axis) for pair in pairs):
+                sums = [(pair.expected.sum(axis), pair.got.sum(axis)) for pair in pairs]
+                if all(near(right, np.ones_like(right)) for right, _ in sums):
+                    return (
+                        f"{what} is not normalised: the values of {where} must add up to 1, but {_sum(sums)}."
+                    )
+                return f"{what} is off by one factor in {where}, each by its own: what is it divided by?"
+            gaps = [pair.got - pair.expected for pair in pairs]
+            if all(
+                gap.shape[axis] > 2 and near(gap, np.mean(gap, axis, keepdims=True) + 0 * gap) for gap in gaps
+            ):
+                return f"{what} is off by one constant in {where}, each by its own: what is subtracted there, or added?"
+    return None
+
+
+def _line(n_axes: int, axis: int) -> str:
+    if n_axes == 1:
+        return "the result"
+    last = axis in (-1, n_axes - 1)
+    return ("each row" if last else "each column") if n_axes == 2 else f"each line along axis {axis}"
+
+
+def _proportional(pair: Pair, axis: int) -> bool:
+    weight = np.abs(pair.expected).sum(axis, keepdims=True)
+    if not weight.all():
+        return False
+    factor = (pair.got * np.sign(pair.expected)).sum(axis, keepdims=True) / weight
+    return near(pair.got, factor * pair.expected)
+
+
+def _sum(sums: list[tuple[Array, Array]]) -> str:
+    for right, got in sums:
+        wrong = ~np.isclose(got, right, rtol=1e-4)
+        if wrong.any():
+            return f"once they add up to {float(np.asarray(got)[wrong].ravel()[0]):.4g}"
+    return "they do not"
+
+
+def precision(pairs: list[Pair], what: str) -> str | None:
+    """Say to how many digits the values are right, if to some."""
+    if (
+        any("f" not in (pair.expected.dtype.kind, pair.got.dtype.kind) for pair in pairs)
+        or n_distinct(pairs) < 2
+    ):
+        return None
+    with np.errstate(all="ignore"):
+        scale = [np.abs(pair.expected).max() if pair.expected.size else 0 for pair in pairs]
+        errors = [
+            np.abs(pair.got - pair.expected).max() / size
+            for pair, size in zip(pairs, scale, strict=True)
+            if size
+        ]
+    worst = max(errors, default=math.inf)
+    if not worst < 1e-2:
+        return None
+    digits = int(-math.log10(max(worst, 1e-9)))
+    return (
+        f"{what} is nearly right: {digits} digits are, the others are not. Is something small missing or in the wrong "
+        "place (such as an `eps`), or something rounded (such as by `float16`)?"
+    )

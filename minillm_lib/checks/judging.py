@@ -1,0 +1,320 @@
+"""Judge an answer: run it, compare its results, and find the message that helps most."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from minillm_lib.checks import kinds
+from minillm_lib.checks.comparing import difference
+from minillm_lib.checks.diagnoses.general import Failure, diagnose
+from minillm_lib.checks.diagnoses.other_inputs import right_for_other_inputs
+from minillm_lib.checks.explaining import (
+    error_in_words,
+    inputs_in_words,
+    nothing_returned,
+    size,
+    value_in_words,
+)
+from minillm_lib.checks.guarded import TimeLimitError, call_with_time_limit, is_stub
+from minillm_lib.checks.matching import Mistake, Observed, recognise, recognise_and_more, recognise_two
+from minillm_lib.checks.probing import ignored_input
+from minillm_lib.checks.result import Status
+from minillm_lib.checks.running import Case, Inputs, Outcome, loosened, run
+
+_SECONDS_TO_PROBE = 1.5
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The status of an answer, the message to the learner, and the smallest case that failed, if any did."""
+
+    status: Status
+    message: str
+    failing: Inputs | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is to be judged: see :class:`~minillm_lib.checks.exercise.Exercise`."""
+
+    name: str
+    cases: Sequence[Case]
+    names: Sequence[str]
+    reference: Callable[..., Any] | None
+    must_hold: Callable[..., str | None] | None
+    use: Callable[..., Any]
+    may_change: Sequence[str]
+    differ: Callable[[Any, Any], str | None]
+    mistakes: Mapping[Callable[..., Any], str]
+    time_limit: float
+    where: str = ""
+
+    def run(
+        self, answer: Callable[..., Any], cases: Sequence[Case], into: list[Outcome] | None = None
+    ) -> list[Outcome]:
+        """Use an answer on cases."""
+        return run(self.use, answer, cases, names=self.names, may_change=self.may_change, into=into)
+
+    def outcome_of(self, mistake: Callable[..., Any]) -> Callable[[int], Outcome]:
+        """Return a function of the index of a case, which gives what comes out of a mistake there."""
+        return lambda index: run(self.use, mistake, [self.cases[index]], names=())[0]
+
+    def by_name(self, inputs: Inputs) -> dict[str, Any]:
+        """Return the inputs of a case by their names."""
+        return dict(zip(self.names, inputs, strict=False))
+
+
+def judge(task: Task, answer: Callable[..., Any]) -> Verdict:
+    """Run an answer on all cases, and compare; whatever it does becomes part of the verdict."""
+    if all(case.edge for case in task.cases):  # nothing is drawn: then these are the usual inputs
+        task = replace(task, cases=[Case(case.inputs) for case in task.cases])
+    outcomes: list[Outcome] = []
+    try:
+        call_with_time_limit(lambda: task.run(answer, task.cases, outcomes), task.time_limit)
+    except TimeLimitError as error:
+        inputs = task.cases[min(len(outcomes), len(task.cases) - 1)].inputs
+        described = inputs_in_words(task.by_name(inputs))
+        message = f"No answer after {task.time_limit:g} seconds. Is there an endless loop?{error}"
+        return Verdict("failed", f"{message}\nThe input was {described}." if described else message, inputs)
+    if outcomes and outcomes[-1].error is not None and is_stub(outcomes[-1].error):
+        return Verdict(
+            "not attempted",
+            "Not attempted yet: replace `raise NotImplementedError()`, then run the cells again.",
+        )
+    if task.must_hold is not None and (verdict := _check_what_must_hold(task, outcomes)):
+        return verdict
+    return Verdict("passed", "Right.") if task.reference is None else _compare(task, answer, outcomes)
+
+
+def _check_what_must_hold(task: Task, outcomes: list[Outcome]) -> Verdict | None:
+    """Return the verdict on an answer that raises errors, or whose results lack what must hold; None if all is well."""
+    assert task.must_hold is not None
+    for case, outcome in zip(task.cases, outcomes, strict=False):
+        inputs = copy.deepcopy(case.inputs)
+        problem = None if outcome.error is not None else _must_hold(task.must_hold, outcome.value, inputs)
+        if outcome.error is not None or problem:
+            said = error_in_words(outcome.error) if outcome.error is not None else _sentence(problem or "")
+            return Verdict("failed", f"{said}{_case_in_words(task, case.inputs, outcome, None)}", case.inputs)
+        if outcome.changed:
+            copied = _copy(task, outcome.changed)
+            return Verdict("failed", f"`{outcome.changed}` was changed in place: {copied}", case.inputs)
+    return None
+
+
+def _must_hold(check: Callable[..., str | None], value: Any, inputs: Inputs) -> str | None:
+    try:
+        return check(value, *inputs)
+    except Exception as error:  # a result of a type that the check did not foresee
+        return (
+            f"the result is {kinds.kind(value)}, which cannot be looked at ({type(error).__name__}: {error})."
+        )
+
+
+def _compare(task: Task, answer: Callable[..., Any], outcomes: list[Outcome]) -> Verdict:
+    assert task.reference is not None
+    right = task.run(task.reference, task.cases)
+    for outcome in right:
+        if outcome.error is not None:
+            raise outcome.error
+    values = loosened([outcome.value for outcome in right])
+    expected = [Outcome(value) for value in values]
+    problems = [_problem(task, got, value) for got, value in zip(outcomes, values, strict=True)]
+    changed = next((got.changed for got in outcomes if got.changed), None)
+    if not any(problems):
+        if changed:
+            return Verdict(
+                "failed", f"The result is right, but `{changed}` was changed in place: {_copy(task, changed)}"
+            )
+        return Verdict("passed", "Right.")
+    wrong = [index for index, problem in enumerate(problems) if problem]
+    smallest = min(wrong, key=lambda index: size(task.cases[index].inputs))
+    failing = task.cases[smallest].inputs
+    observed = Observed(task.cases, outcomes, expected, task.names, task.differ)
+    mistakes = [Mistake(message, task.outcome_of(wrong)) for wrong, message in task.mistakes.items()]
+    if message := recognise(observed, mistakes):
+        return Verdict("failed", message, failing)
+    message = _unknown_mistake(task, answer, observed, mistakes, wrong)
+    if message is None:
+        case = _case_in_words(task, failing, outcomes[smallest], values[smallest])
+        message = f"{_sentence(problems[smallest] or '')}{case}"
+    elif changed:
+        message += f" Besides, `{changed}` is changed in place: {_copy(task, changed)}"
+    return Verdict("failed", message, failing)
+
+
+def _copy(task: Task, name: str) -> str:
+    value = next((task.by_name(case.inputs).get(name) for case in task.cases), None)
+    return "work on a new array." if kinds.is_array(value) else "work on a copy."
+
+
+def _problem(task: Task, got: Outcome, expected: Any) -> str | None:
+    return error_in_words(got.error) if got.error is not None else task.differ(got.value, expected)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def _unknown_mistake(
+    task: Task, answer: Callable[..., Any], observed: Observed, mistakes: Sequence[Mistake], wrong: list[int]
+) -> str | None:
+    """Return a message that is true of all cases that failed, or None."""
+    outcomes, values = observed.outcomes, [outcome.value for outcome in observed.expected]
+    usual = [index for index in wrong if not task.cases[index].edge]
+    edges = list(dict.fromkeys(task.cases[index].edge for index in wrong if task.cases[index].edge))
+    some_right = len(wrong) < len(outcomes)
+    returned = [index for index in wrong if outcomes[index].error is None]
+    if not returned:
+        return _raised(task, outcomes, wrong, "" if usual else _listed(edges))
+    if all(outcomes[index].value is None for index in returned) and values[returned[0]] is not None:
+        return nothing_returned(answer, task.name)
+    failures = {
+        index: Failure(outcomes[index].value, values[index], task.by_name(task.cases[index].inputs))
+        for index in returned
+    }
+    every = list(failures.values())
+    found = diagnose(every, some_right=some_right, certain=True)
+    if not usual:
+        return _only_at_edges(task, found or diagnose(every, some_right=True), edges, failures)
+    return (
+        found
+        or recognise_two(observed, mistakes)
+        or _other_inputs(task, failures)
+        or recognise_and_more(observed, mistakes)
+        or _ignored(task, answer, outcomes)
+        or diagnose(every, some_right=some_right)
+        or _most(task, failures, some_right)
+    )
+
+
+def _raised(task: Task, outcomes: Sequence[Outcome], wrong: list[int], edges: str) -> str:
+    """Explain an error that ended all cases that failed; ``edges`` names them if they are special."""
+    first = wrong[0]
+    error = outcomes[first].error
+    assert error is not None
+    said = error_in_words(error)
+    if len(wrong) == len(outcomes):
+        return said
+    if edges:
+        return f"For usual inputs the result is right, but not for {edges}. {said}"
+    return f"{said}\nThe input was {inputs_in_words(task.by_name(task.cases[first].inputs))}."
+
+
+def _other_inputs(task: Task, failures: Mapping[int, Failure]) -> str | None:
+    """Say which inputs the results would be right for, if that explains all that were drawn."""
+    assert task.reference is not None
+    right = task.reference
+
+    def reference(inputs: Mapping[str, Any]) -> Any:
+        outcome = task.run(right, [Case(tuple(inputs.values()))])[0]
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value
+
+    drawn = [
+        (one.inputs, one.got, one.expected) for index, one in failures.items() if not task.cases[index].edge
+    ]
+    return right_for_other_inputs(
+        drawn,
+        reference,
+        lambda one, other: task.differ(one, other) is None,
+        time.monotonic() + _SECONDS_TO_PROBE,
+    )
+
+
+def _only_at_edges(task: Task, found: str | None, edges: list[str], failures: Mapping[int, Failure]) -> str:
+    index, one = next(iter(failures.items()))
+    got, right = value_in_words(one.got), value_in_words(one.expected)
+    if found is None and got and right and got != right:
+        found = f"There it is `{got}`, where `{right}` should be."
+    elif found is None:
+        found = _sentence(task.differ(one.got, one.expected) or "")
+    described = inputs_in_words(task.by_name(task.cases[index].inputs))
+    found = found.replace(", where it is wrong,", " there")
+    said = f"For usual inputs the result is right, but not for {_listed(edges)}. {found}"
+    return f"{said}\nSuch an input is {described}." if described else said
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) > 3:
+        names = [*names[:3], f"{len(names) - 3} more"]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _most(task: Task, failures: Mapping[int, Failure], some_right: bool) -> str | None:
+    """Look for what is true of the drawn cases, or else of those with results of the most frequent shape."""
+    drawn = [one for index, one in failures.items() if not task.cases[index].edge]
+    groups: dict[Any, list[Failure]] = {}
+    for one in failures.values():
+        groups.setdefault(
+            (kinds.kind(one.got), getattr(one.expected, "ndim", None), getattr(one.got, "ndim", None)), []
+        ).append(one)
+    for group in (drawn, max(groups.values(), key=len)):
+        if 1 < len(group) < len(failures) and (found := diagnose(group, some_right=some_right)):
+            return f"In {len(group)} of the {len(failures)} cases that are wrong: {found}"
+    return None
+
+
+def _ignored(task: Task, answer: Callable[..., Any], outcomes: Sequence[Outcome]) -> str | None:
+    """Say that the result does not depend on an input, if so."""
+    assert task.reference is not None
+    right = task.reference
+    deadline = time.monotonic() + _SECONDS_TO_PROBE
+
+    def look() -> str | None:
+        return ignored_input(
+            [case.inputs for case in task.cases],
+            outcomes,
+            lambda inputs: task.run(answer, [Case(inputs)])[0],
+            lambda inputs: task.run(right, [Case(inputs)])[0],
+            task.names,
+            deadline,
+        )
+
+    try:
+        name = call_with_time_limit(look, _SECONDS_TO_PROBE)
+    except Exception:
+        return None
+    return (
+        f"The result does not depend on `{name}`: it stays the same when `{name}` changes." if name else None
+    )
+
+
+def _case_in_words(task: Task, failing: Inputs, got: Outcome, right: Any) -> str:
+    """Return the smallest case that failed: what was put in, what came out, and how to get hold of it."""
+    lines = []
+    if described := inputs_in_words(task.by_name(failing)):
+        lines.append(f"The input was {described}.")
+    if got.error is None and right is not None:
+        mine, wanted = value_in_words(got.value), value_in_words(right)
+        if mine and wanted and mine != wanted and max(len(mine), len(wanted)) > 24:
+            lines.append(f"Yours: `{mine}`\nRight: `{wanted}`")
+    if task.where:
+        lines.append(
+            f"`args = {task.where}.failing_input` gives you this input; then call `{task.name}(*args)`."
+        )
+    return "".join(f"\n{line}" for line in lines)
+
+
+def differ(
+    compare: Callable[[Any, Any], str | None] | None, rtol: float, atol: float
+) -> Callable[[Any, Any], str | None]:
+    """Return what compares two results, and never raises."""
+    if compare is None:
+        return lambda got, expected: difference(got, expected, rtol=rtol, atol=atol)
+
+    def own(got: Any, expected: Any) -> str | None:
+        try:
+            return compare(got, expected)
+        except Exception as error:  # a result of a type that the exercise's own comparison did not foresee
+            plain = difference(got, expected, rtol=rtol, atol=atol)
+            return (
+                plain
+                or f"the result is {kinds.kind(got)}, which cannot be compared ({type(error).__name__}: {error})."
+            )
+
+    return own

@@ -1,0 +1,335 @@
+"""A learner's answer that runs in the process of the submission, and is used in the grader like any function."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import inspect
+import linecache
+import pickle
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from types import CodeType
+from typing import Any
+
+import numpy as np
+
+from minillm_lib.checks.channel import NO_MESSAGE, ChannelError, PatientChannel
+from minillm_lib.checks.guarded import TimeLimitError
+from minillm_lib.checks.plain_values import PlainValueError
+from minillm_lib.checks.student_process import builtin_kind
+
+_GRACE_SECONDS = 3.0
+SILENT = "it did not answer any more"
+_MOST_LINES = 100_000
+
+
+class SessionEndedError(Exception):
+    """The process of the submission is gone, or does not answer any more."""
+
+
+class RemoteObject:
+    """An object of the submission's process; its public attributes can be read."""
+
+    def __init__(self, conversation: Conversation, number: int, parameters: Any = None) -> None:
+        self._conversation, self._number = conversation, number
+        if parameters is not None:
+            self.__signature__ = _signature(parameters)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or self._number < 0:
+            raise AttributeError(name)
+        reply = self._conversation.request("get", _GRACE_SECONDS, object=self, name=name)
+        if "error" in reply:
+            raise AttributeError(name)
+        return reply.get("value")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RemoteObject:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+class RemoteFunction(RemoteObject):
+    """A function or class of the submission's process."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call it there, and return its result; its errors are raised here, and its changes to the inputs made here."""
+        conversation = self._conversation
+        limit = conversation.seconds_left()
+        reply = conversation.request(
+            "call",
+            limit + _GRACE_SECONDS,
+            object=self,
+            args=list(args),
+            kwargs=list(kwargs.items()),
+            limit=limit,
+        )
+        for index, new in reply.get("changed") or ():
+            _change(args[index], new)
+        if "late" in reply:
+            raise TimeLimitError(str(reply["late"]))
+        if "error" in reply:
+            _raise(reply["error"])
+        if "unsendable" in reply:
+            return _named(RemoteObject, f"value that cannot be read: {reply['unsendable']}")(conversation, -1)
+        return reply["value"]
+
+
+class Conversation:
+    """Asks the submission's process one thing after the other, and lets it call functions among the inputs."""
+
+    def __init__(self, channel: PatientChannel, keeper: GradersObjects) -> None:
+        self._channel, self._number = channel, 0
+        self._lock = threading.Lock()
+        self.ended = False
+        self.reason = ""
+        self.fault = ""  # of the exercise, not of the learner
+        self._deadline, self._least = 0.0, 1.0
+        keeper.conversation = self
+
+    def begin_check(self, time_limit: float) -> None:
+        """Give the calls from now on this many seconds together, a little less than the check itself waits."""
+        self._least = min(0.2, time_limit / 2)
+        self._deadline = time.monotonic() + 0.95 * time_limit - self._least / 2
+
+    def seconds_left(self) -> float:
+        """Return how long the next call may take."""
+        return max(self._least, self._deadline - time.monotonic())
+
+    def request(self, verb: str, seconds: float, **fields: Any) -> dict[str, Any]:
+        """Ask for something, and return the reply.
+
+        Raises
+        ------
+        SessionEndedError
+            If the process is gone or does not reply within this many seconds.
+        """
+        if self.ended:
+            raise SessionEndedError("the process has ended")
+        deadline = time.monotonic() + seconds
+        if not self._lock.acquire(timeout=seconds):  # a call that was given up has not come back
+            raise self._end(SILENT)
+        try:
+            return self._exchange(verb, deadline, fields)
+        finally:
+            self._lock.release()
+
+    def settle(self) -> None:
+        """Wait until the process is idle again.
+
+        Raises
+        ------
+        SessionEndedError
+            If it is not, after a few seconds: something runs there that cannot be interrupted.
+        """
+        self.request("rest", _GRACE_SECONDS)
+
+    def _exchange(self, verb: str, deadline: float, fields: dict[str, Any]) -> dict[str, Any]:
+        self._number += 1
+        number = self._number
+        try:
+            self._channel.send(do=verb, id=number, **fields)
+            while True:
+                message = self._channel.receive_within(deadline - time.monotonic())
+                if message is None:
+                    raise ChannelError(SILENT)
+                if "callback" in message:
+                    self._call_back(**message)
+                elif message.get("id") == number:
+                    return message
+        except ChannelError as error:
+            raise self._end(str(error)) from None
+        except PlainValueError as error:
+            self.fault = f"An input cannot be sent to the submission: {error}."
+            raise
+        except TypeError:  # fields that no message of ours has
+            raise self._end(NO_MESSAGE) from None
+
+    def _end(self, reason: str) -> SessionEndedError:
+        self.ended, self.reason = True, reason
+        return SessionEndedError(reason)
+
+    def _call_back(self, **message: Any) -> None:
+        answer = self._called_back(**message)
+        try:
+            self._channel.send(**answer)
+        except PlainValueError as error:
+            self._channel.send(error=f"the result cannot be sent: {error}")
+
+    def _called_back(self, callback: int, path: str, args: Any, kwargs: Any) -> dict[str, Any]:
+        """Call an input, or read its attribute, for the submission; only public names can be reached."""
+        try:
+            target = self._channel.keeper.find(["o", "grader's", callback])
+            for name in path.split(".") if path else ():
+                if name.startswith("_"):
+                    raise AttributeError(f"{name!r} cannot be reached")
+                target = getattr(target, name)
+            if args is not None:
+                return {"value": target(*args, **dict(kwargs))}
+            return {"is_callable": True} if callable(target) else {"value": target}
+        except (SessionEndedError, ChannelError):
+            raise
+        except Exception as error:
+            return {"error": f"{type(error).__name__}: {error}"[:2000]}
+
+
+class GradersObjects:
+    """What stays in the grader when inputs are sent, and what stands for the submission's objects."""
+
+    def __init__(self) -> None:
+        self.conversation: Conversation | None = None
+        self._own: list[Any] = []
+
+    def keep(self, value: Any) -> list[Any]:
+        """Return what stands for a value that is not copied."""
+        if isinstance(value, RemoteObject):
+            return ["o", "student's", value._number]
+        if _can_be_rebuilt(value):
+            return ["o", "pickled", base64.b64encode(_pickled(value)).decode()]
+        self._own.append(value)
+        return ["o", "grader's", len(self._own) - 1]
+
+    def find(self, tree: list[Any]) -> Any:
+        """Return what a tree of the submission stands for."""
+        _, owner, number, *more = tree
+        if owner == "grader's":
+            return self._own[number]
+        if type(number) is not int or self.conversation is None:
+            raise PlainValueError("an object has no number")
+        name, is_callable = more
+        return _named(RemoteFunction if is_callable is True else RemoteObject, str(name)[:60])(
+            self.conversation, number
+        )
+
+
+def answer_of(reply: dict[str, Any]) -> Any:
+    """Return the answer that a process was asked to look up, with its signature."""
+    value = reply["value"]
+    if isinstance(value, RemoteFunction) and reply.get("parameters") is not None:
+        with contextlib.suppress(Exception):  # what is told of the parameters may be anything
+            return type(value)(value._conversation, value._number, reply["parameters"])
+    return value
+
+
+def _named(base: type[RemoteObject], name: str) -> type[RemoteObject]:
+    return type(name, (base,), {})
+
+
+class _Default:
+    """A default value, of which only the text is known."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def _signature(parameters: Sequence[Sequence[Any]]) -> inspect.Signature:
+    kinds = list(inspect._ParameterKind)
+    return inspect.Signature(
+        [
+            inspect.Parameter(
+                name, kinds[kind], default=inspect.Parameter.empty if default is None else _Default(default)
+            )
+            for name, kind, default in parameters
+        ]
+    )
+
+
+def _can_be_rebuilt(value: Any) -> bool:
+    """Return whether an input can be made again in the submission's process, without the code of an exercise."""
+    torch = sys.modules.get("torch")
+    if isinstance(value, np.random.Generator):
+        return True
+    if torch is None or not isinstance(value, torch.nn.Module):
+        return torch is not None and isinstance(value, torch.Generator)
+    homes = {type(module).__module__ for module in value.modules()}
+    if not all(
+        home.startswith(("torch.", "minillm_lib.")) and ".checks" not in home and "__main__" not in home
+        for home in homes
+    ):
+        return False
+    try:
+        pickle.dumps(value)
+    except Exception:  # a hook that is a lambda, for example
+        return False
+    return True
+
+
+def _pickled(value: Any) -> bytes:
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Generator):
+        return pickle.dumps(_TorchGenerator(value.get_state().numpy().tobytes()))
+    return pickle.dumps(value)
+
+
+class _TorchGenerator:
+    """Is unpickled as a torch generator in a given state."""
+
+    def __init__(self, state: bytes) -> None:
+        self._state = state
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return torch_generator, (self._state,)
+
+
+def torch_generator(state: bytes) -> Any:
+    """Return a torch generator in this state."""
+    import torch
+
+    generator = torch.Generator()
+    generator.set_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
+    return generator
+
+
+def _change(value: Any, new: Any) -> None:
+    """Change an input in place to what the answer made of it."""
+    if isinstance(value, list | bytearray):
+        value[:] = new
+    elif isinstance(value, dict | set):
+        value.clear()
+        value.update(new)
+    elif isinstance(value, np.random.Generator):
+        value.bit_generator.state = new
+    elif isinstance(value, np.ndarray) and value.shape == np.shape(new):
+        value[...] = new
+    elif torch := sys.modules.get("torch"):
+        if isinstance(value, torch.Generator):
+            value.set_state(new)
+        elif isinstance(value, torch.nn.Module):
+            value.load_state_dict(new)
+        elif isinstance(value, torch.Tensor):
+            value.data = new
+
+
+def _raise(error: dict[str, Any]) -> None:
+    """Raise the learner's error again, as if it had come from the line of the cell that it came from."""
+    base = builtin_kind([str(name) for name in error["kinds"]])
+    text = str(error["text"])
+    kind = type(
+        str(error["kinds"][0])[:100], (base,), {"__str__": lambda self: text, "__module__": "builtins"}
+    )
+    made: Any = kind.__new__(kind)  # type: ignore[call-overload]
+    made.args, made.msg = (text,), text
+    if not error["line"]:
+        raise made
+    number, line = error["line"]
+    exec(_raising_code(int(number), str(line), bool(error["is_own"])), {"error": made, "fail": _fail})
+
+
+def _fail(error: BaseException) -> None:
+    raise error
+
+
+def _raising_code(number: int, line: str, is_own: bool) -> CodeType:
+    """Return code that raises an error, seemingly in this line; ``is_own`` if no library raised it."""
+    number = min(max(number, 1), _MOST_LINES)
+    filename = f"<line {number} of a cell: {line.strip()}>"
+    linecache.cache[filename] = (len(line), None, ["\n"] * (number - 1) + [line], filename)
+    code = compile("raise error" if is_own else "fail(error)", filename, "exec")
+    return code.replace(co_firstlineno=number)

@@ -1,0 +1,129 @@
+"""Use an answer on the cases of an exercise, and keep what comes out of each."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minillm_lib.checks import kinds
+from minillm_lib.checks.comparing import difference
+from minillm_lib.checks.guarded import StopRequest, TimeLimitError, is_stub
+
+Inputs = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Case:
+    """The inputs of one call; ``edge`` says what is special about them, and is empty if they were drawn."""
+
+    inputs: Inputs
+    edge: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of one call: a value or an error, and the name of an input that was changed against the rules."""
+
+    value: Any = None
+    error: BaseException | None = None
+    changed: str | None = None
+
+
+def run(
+    use: Callable[..., Any],
+    answer: Callable[..., Any],
+    cases: Iterable[Case],
+    *,
+    names: Sequence[str],
+    may_change: Sequence[str] = (),
+    into: list[Outcome] | None = None,
+) -> list[Outcome]:
+    """Use an answer on copies of the inputs of all cases; an error in one does not stop the next.
+
+    Parameters
+    ----------
+    into
+        Where the outcomes go, one by one, for those who do not wait for the end.
+
+    Raises
+    ------
+    TimeLimitError
+        If the answer itself reports that it took too long.
+    """
+    outcomes = [] if into is None else into
+    for case in cases:
+        inputs = copy.deepcopy(case.inputs)
+        try:
+            value = snapshot(use(answer, *inputs))
+        except (StopRequest, TimeLimitError):
+            raise
+        except BaseException as error:  # also SystemExit: the learner's code raised it
+            outcomes.append(Outcome(error=error))
+            if is_stub(error):
+                break
+            continue
+        outcomes.append(Outcome(value, changed=changed_input(names, case.inputs, inputs, may_change)))
+    return outcomes
+
+
+def snapshot(value: Any) -> Any:
+    """Return a copy that later calls cannot change, or the value itself if it cannot be copied (as a generator)."""
+    try:
+        return copy.deepcopy(_detached(value))
+    except Exception:
+        return value
+
+
+def _detached(value: Any) -> Any:
+    """Return tensors without their history, because only such tensors can be copied."""
+    if type(value) in (list, tuple):
+        return type(value)(map(_detached, value))
+    if type(value) is dict:
+        return {key: _detached(item) for key, item in value.items()}
+    return value.detach() if kinds.is_tensor(value) else value
+
+
+def changed_input(
+    names: Sequence[str], before: Inputs, after: Inputs, may_change: Sequence[str]
+) -> str | None:
+    """Return the name of an input that holds other values than before, although it may not be changed."""
+    for name, old, new in zip(names, before, after, strict=False):
+        if name not in may_change and _is_data(old) and difference(new, old, rtol=0, atol=0):
+            return name
+    return None
+
+
+def _is_data(value: Any, depth: int = 4) -> bool:
+    """Return whether a value can be changed in place, and is made of nothing but values that can be compared."""
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(_is_plain(item) or (depth > 0 and _is_data(item, depth - 1)) for item in value)
+    if isinstance(value, Mapping):
+        return all(_is_plain(item) or (depth > 0 and _is_data(item, depth - 1)) for item in value.values())
+    return isinstance(value, np.ndarray) or kinds.is_tensor(value) or kinds.is_sparse(value)
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | bytes) or kinds.is_number(value)
+
+
+def loosened(expected: Sequence[Any]) -> list[Any]:
+    """Return the right values of all cases, whole numbers as floats where another case has a float at that place.
+
+    A formula may give ``0`` for an empty text and ``2.5`` for another; then the type of the 0 means nothing.
+    """
+    plain = [
+        value
+        for value in expected
+        if isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    ]
+    if plain and len(plain) == len(expected):
+        whole = [isinstance(value, int | np.integer) for value in plain]
+        return [float(value) for value in plain] if any(whole) and not all(whole) else list(expected)
+    tuples = [value for value in expected if type(value) is tuple]
+    if tuples and len(tuples) == len(expected) and tuples[0] and len({len(value) for value in tuples}) == 1:
+        return list(zip(*map(loosened, zip(*tuples, strict=True)), strict=True))
+    return list(expected)

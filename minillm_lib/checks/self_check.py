@@ -1,0 +1,108 @@
+"""Exercises are tried before a class is graded by them: right answers pass, stubs fail, mistakes are told apart."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from minillm_lib.checks.declaration import declaration_problems
+from minillm_lib.checks.exercise import Exercise
+from minillm_lib.checks.seeding import hidden_inputs_from
+
+SEEDS = (0, 1, 2)
+
+
+@dataclass
+class Findings:
+    """What was found of one exercise.
+
+    Attributes
+    ----------
+    errors
+        What would give wrong marks: nobody should be graded by this exercise.
+    warnings
+        What would only give a less helpful message.
+    """
+
+    exercise: str
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    n_misconceptions: int = 0
+    points: float = 0
+
+
+def examine_exercises(exercises: Sequence[Exercise]) -> list[Findings]:
+    """Examine exercises; see :func:`examine_exercise`."""
+    return [examine_exercise(exercise) for exercise in exercises]
+
+
+def examine_exercise(exercise: Exercise) -> Findings:
+    """Check an exercise as an instructor would by hand, on the inputs of several seeds.
+
+    The declaration is sound, the reference passes, a stub is "not attempted" with 0 points, and each misconception
+    fails with its own message. An error that the instructor's functions raise is reported with its traceback.
+    """
+    found = Findings(
+        exercise.name, n_misconceptions=len(exercise.misconceptions), points=float(exercise.points)
+    )
+    found.errors += declaration_problems(exercise)
+    if found.errors:
+        return found
+    try:
+        for seed in SEEDS:
+            with hidden_inputs_from(seed):
+                _examine_on_these_inputs(exercise, found)
+            if found.errors:
+                break
+    except Exception as error:
+        found.errors.append(f"raises an error:\n{_traceback(error)}")
+    found.warnings = list(dict.fromkeys(found.warnings))
+    return found
+
+
+def _examine_on_these_inputs(exercise: Exercise, found: Findings) -> None:
+    for inputs in exercise.draw_cases():
+        if not isinstance(inputs, tuple):
+            found.errors.append(
+                f"inputs gives {type(inputs).__name__} {inputs!r:.60}; it must give a tuple, also for one input: (x,)"
+            )
+            return
+        if exercise.reference is not None:
+            exercise.use(exercise.reference, *inputs)  # an error comes with its traceback
+    if exercise.reference is not None:
+        result = exercise(exercise.reference)
+        if not result.passed:
+            found.errors.append(f"the reference does not pass: {result.message}")
+            return
+    stub = exercise(_stub())
+    if stub.status != "not attempted":
+        found.errors.append(f'a stub is "{stub.status}", not "not attempted": {stub.message}')
+    for wrong, message in exercise.misconceptions.items():
+        result = exercise(wrong)
+        if result.passed:
+            found.errors.append(
+                f"a misconception passes, since no input tells it from the reference: “{message}”"
+            )
+        elif result.message.split("\n")[0] != message.split("\n")[0] and message not in result.message:
+            found.warnings.append(
+                f"a misconception does not get its own message “{message}”, but “{result.message.splitlines()[0]}”"
+            )
+
+
+def _stub() -> Callable[..., Any]:
+    """Return what a learner has who has not begun."""
+    namespace: dict[str, Any] = {}
+    code = "def stub(*args, **kwargs):\n    raise NotImplementedError()\n"
+    exec(compile(code, "<the stub>", "exec"), namespace)
+    return namespace["stub"]
+
+
+def _traceback(error: Exception) -> str:
+    """Return the traceback from the instructor's code on."""
+    told = traceback.TracebackException.from_exception(error)
+    here = [index for index, frame in enumerate(told.stack) if frame.filename == __file__]
+    own = list(told.stack)[here[-1] + 1 :] if here else list(told.stack)
+    told.stack = traceback.StackSummary.from_list(own or list(told.stack))
+    return "".join(told.format()).strip()

@@ -1,0 +1,88 @@
+"""``minillm exercises``: what an instructor does before handing out an assignment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from minillm_lib.cli.options import console, say
+from minillm_lib.io.terminal import printable
+
+if TYPE_CHECKING:
+    from minillm_lib.checks.self_check import Findings
+
+exercises_app = typer.Typer(
+    no_args_is_help=True, help="Try your own exercises before a class is graded by them."
+)
+
+
+@exercises_app.callback()
+def _exercises() -> None:
+    pass
+
+
+@exercises_app.command()
+def check(
+    file: Annotated[
+        Path, typer.Argument(help="A Python file that registers exercises by check.register(…).")
+    ],
+    assignment: Annotated[
+        Path | None, typer.Argument(help="The notebook that you hand out, whose checks use them.")
+    ] = None,
+) -> None:
+    """See that references pass, stubs get 0 points, and each misconception gets its own message.
+
+    The exit status is 1 if something would give wrong marks.
+    """
+    from minillm_lib.checks.assignment import load_exercises
+    from minillm_lib.checks.self_check import examine_exercises
+
+    own = load_exercises(file)
+    findings = examine_exercises(own)
+    for found in findings:
+        _print(found)
+    n_errors = sum(len(found.errors) for found in findings)
+    if assignment is not None:
+        n_errors += _print_assignment(assignment, {one.name for one in own})
+    if n_errors:
+        raise typer.Exit(1)
+
+
+def _print(found: Findings) -> None:
+    n = found.n_misconceptions
+    mistakes = f"{n} misconception{'' if n == 1 else 's'}"
+    if not found.errors:
+        told = " told apart" if not found.warnings and n else ""
+        say(
+            f"✓ {found.exercise}: the reference passes, a stub gets 0 of {found.points:g} points, {mistakes}{told}"
+        )
+    for error in found.errors:
+        console.print(
+            printable(f"✗ {found.exercise}: {error}"), markup=False, highlight=False, soft_wrap=True
+        )
+    for warning in found.warnings:
+        console.print(
+            printable(f"! {found.exercise}: {warning}"), markup=False, highlight=False, soft_wrap=True
+        )
+
+
+def _print_assignment(path: Path, own: set[str]) -> int:
+    """Say what the notebook is graded for, and return the number of errors."""
+    from minillm_lib.checks.assignment import read_assignment
+    from minillm_lib.checks.submission import code_cells, defines, read_notebook
+
+    assignment = read_assignment(path)
+    cells = code_cells(read_notebook(path))
+    say(f"{path} is graded for {assignment.max_points:g} points:")
+    for exercise in assignment.exercises:
+        answer = assignment.answers[exercise.name]
+        where = "" if answer == exercise.name else f", by the learner's `{answer}`"
+        say(f"  {exercise.name}: {exercise.points:g}{where}")
+        if not any(defines(source, answer) for source in cells):
+            say(f"! no cell of {path} defines `{answer}`: learners have nothing to fill in")
+    unused = sorted(own - {exercise.name for exercise in assignment.exercises})
+    if unused:
+        say(f"! {path} does not check {', '.join(unused)}")
+    return 0

@@ -1,0 +1,138 @@
+"""An instructor's mistakes are found before they become the students' zeros."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from minillm_lib.checks import Exercise, check
+from minillm_lib.checks.assignment import Assignment, ExercisesFileError, load_exercises
+from minillm_lib.checks.declaration import check_declaration, declaration_problems
+from minillm_lib.checks.self_check import examine_exercise
+
+
+class Declared:
+    """The fields of an exercise, unchecked."""
+
+    name, points, cases, rtol, atol, time_limit, answer = "f", 1, 5, 1e-4, 1e-6, 10.0, ""
+    misconceptions = {}  # noqa: RUF012
+
+    def __init__(self, **fields):
+        self.reference = self.inputs = self.use = print
+        vars(self).update(fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"points": -1}, "points is -1"),
+        ({"points": float("nan")}, "points is nan"),
+        ({"points": True}, "points is True"),
+        ({"cases": 0}, "cases is 0"),
+        ({"cases": 2.5}, "cases is 2.5"),
+        ({"rtol": -1}, "rtol is -1"),
+        ({"atol": "small"}, "atol is 'small'"),
+        ({"time_limit": 0}, "time_limit is 0"),
+        ({"reference": 3}, "reference is 3; it must be a function"),
+        ({"inputs": (1,)}, "inputs is (1,); it must be a function"),
+        ({"answer": "my answer"}, "answer is 'my answer'; it must be a Python name"),
+        ({"misconceptions": {print: " "}}, "must be a function with a text"),
+        ({"misconceptions": {3: "You …"}}, "must be a function with a text"),
+        ({"misconceptions": [print]}, "it must be a dict"),
+    ],
+)
+def test_a_wrong_declaration_is_refused_by_name(fields, told):
+    with pytest.raises(ValueError, match="exercise 'f': ") as refused:
+        check_declaration(Declared(**fields))
+    assert told in str(refused.value)
+
+
+def test_a_sound_declaration_is_not_refused():
+    assert declaration_problems(Declared(points=0.5, cases=np.int64(3), rtol=0)) == []
+    check_declaration(Declared())
+
+
+def exercise(**fields):
+    defaults = {
+        "name": "double",
+        "reference": lambda x: 2 * x,
+        "inputs": lambda rng: (int(rng.integers(5, 99)),),
+        "cases": 3,
+    }
+    return Exercise(**{**defaults, **fields})
+
+
+def test_a_sound_exercise_passes():
+    found = examine_exercise(exercise(misconceptions={lambda x: x + 2: "You add two."}))
+    assert (found.errors, found.warnings, found.n_misconceptions) == ([], [], 1)
+
+
+def test_a_misconception_that_the_inputs_do_not_tell_apart_is_an_error():
+    found = examine_exercise(
+        exercise(inputs=lambda rng: (2,), misconceptions={lambda x: x + 2: "You add two."})
+    )
+    assert found.errors == [
+        "a misconception passes, since no input tells it from the reference: “You add two.”"
+    ]
+
+
+def test_two_misconceptions_that_are_not_told_apart_are_a_warning():
+    both = {lambda x: x + 2: "You add two.", lambda x: 2 + x: "You add to two."}
+    found = examine_exercise(exercise(misconceptions=both))
+    assert found.errors == []
+    assert "does not get its own message “You add to two.”" in found.warnings[0]
+
+
+def test_an_error_in_the_instructors_function_comes_with_its_line():
+    found = examine_exercise(exercise(reference=lambda x: x / 0))
+    assert "ZeroDivisionError" in found.errors[0]
+    assert "test_checks_self_check.py" in found.errors[0]
+
+
+def test_inputs_that_are_no_tuple_are_told():
+    found = examine_exercise(exercise(inputs=lambda rng: 3))
+    assert "it must give a tuple, also for one input: (x,)" in found.errors[0]
+
+
+def test_a_random_reference_does_not_pass():
+    rng = np.random.default_rng()
+    found = examine_exercise(exercise(reference=lambda x: float(rng.random())))
+    assert "the reference does not pass" in found.errors[0]
+
+
+def test_an_error_in_the_file_is_told_with_its_own_lines(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("x = 1\ny = nump.zeros(3)\n", encoding="utf-8")
+    with pytest.raises(ExercisesFileError, match="no exercise can be used") as refused:
+        load_exercises(path)
+    assert "line 2" in str(refused.value)
+    assert "NameError: name 'nump' is not defined" in str(refused.value)
+    assert "runpy" not in str(refused.value)
+    path.write_text("raise SystemExit", encoding="utf-8")
+    with pytest.raises(ExercisesFileError, match="SystemExit"):
+        load_exercises(path)
+    path.write_text("x = 1", encoding="utf-8")
+    with pytest.raises(ExercisesFileError, match="registers no exercise"):
+        load_exercises(path)
+
+
+def test_a_file_of_exercises_may_import_what_lies_beside_it_but_nothing_of_python_is_hidden(tmp_path):
+    (tmp_path / "beside.py").write_text("FACTOR = 2", encoding="utf-8")
+    (tmp_path / "colorsys.py").write_text("raise RuntimeError('in the way')", encoding="utf-8")
+    (tmp_path / "mine.py").write_text(
+        "import colorsys, beside\nfrom minillm_lib.checks import Exercise, check\n"
+        "check.register(Exercise(name='of_file', reference=abs, inputs=lambda rng: (beside.FACTOR,)))",
+        encoding="utf-8",
+    )
+    assert [one.name for one in load_exercises(tmp_path / "mine.py")] == ["of_file"]
+    assert check.of_file.name == "of_file"
+
+
+def test_the_name_of_the_answer_comes_from_the_exercise_or_else_from_the_notebook():
+    class Named(Declared):
+        answer = "theirs"
+
+    made = Assignment.of(
+        [Named(name="a"), Declared(name="b"), Declared(name="c")], {"a": "x", "b": "mine", "c": None}
+    )
+    assert made.answers == {"a": "theirs", "b": "mine", "c": "c"}
