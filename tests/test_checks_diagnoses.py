@@ -147,6 +147,10 @@ def test_nothing_is_claimed_that_does_not_hold_for_all_cases():
     noise = [np.random.default_rng(i).normal(size=(4, 4)) for i in range(3)]
     assert diagnose(failures(noise, X), certain=True) is None
     assert diagnose(failures([1.0], [2.0])) is None, "one number says nothing"
+    large = [{"n": 400.0}, {"n": 500.0}, {"n": 600.0}]
+    assert diagnose(failures([3.1, 9.2, 5.7], [7.0, 13.0, 19.0], large)) is None, (
+        "7 ** 400 is infinite, and not near 3.1"
+    )
 
 
 def test_results_that_resist_being_looked_at_are_no_error():

@@ -30,9 +30,8 @@ def near(one: Any, other: Any) -> bool:
         return False
     with np.errstate(all="ignore"):
         one, other = one.astype(float), other.astype(float)
-        close = np.abs(one - other) <= 2e-6 + 2e-4 * np.abs(
-            other
-        )  # faster than np.isclose, of which there are many
+        # faster than np.isclose, of which there are many; to an infinite value nothing is near but itself
+        close = (np.abs(one - other) <= 2e-6 + 2e-4 * np.abs(other)) & np.isfinite(other)
         return bool((close | (one == other) | (np.isnan(one) & np.isnan(other))).all())
 
 
@@ -214,6 +213,8 @@ def _quantity(pairs: list[Pair], what: str) -> str | None:
             if not all(_fits(value, pair.expected) for value, pair in zip(values, pairs, strict=True)):
                 continue
             for sentence, operation in (*_OPERATIONS, *(_MINUS if plainly else ())):
+                if "should be by" in sentence and any((value < 0).any() for value in values):
+                    continue  # "larger by -3" says less than "smaller by 3"
                 if _by(operation, values, pairs) and not _chance(values, pairs):
                     return f"{sentence.format(what=what, quantity=words)}."
     return None
