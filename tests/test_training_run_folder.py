@@ -9,7 +9,10 @@ import sys
 
 import pytest
 
+from minillm_lib.io.sealed_values import unsealed
 from minillm_lib.training.checkpoints import CheckpointFolder
+from minillm_lib.training.config import ConfigError, PretrainConfig
+from minillm_lib.training.overrides import load_config
 from minillm_lib.training.run_folder import RunError, RunFolder
 
 RECORDS = [
@@ -221,10 +224,38 @@ def test_metrics_are_strict_json(folder):
         raise AssertionError(f"{constant} is no JSON")
 
     lines = folder.metrics_path.read_text(encoding="utf-8").splitlines()
-    assert json.loads(lines[-1], parse_constant=refuse) == {
+    assert unsealed(json.loads(lines[-1], parse_constant=refuse)) == {
         "kind": "step",
         "step": 3,
         "grad_norm": None,
         "layers": [None, 1.0],
         "loss": 2.5,
     }
+
+
+def test_a_flipped_bit_in_the_configuration_is_found_by_whoever_reads_it(folder):
+    folder.write_config({"run": str(folder.path), "train": {"steps": 12}})
+    assert folder.config()["train"] == {"steps": 12}
+    path = folder.path / "config.yaml"
+    path.write_bytes(path.read_bytes().replace(b"steps: 12", b"steps: 13"))
+    with pytest.raises(
+        RunError, match=r"config\.yaml is damaged: it is not what its checksum in the last line says"
+    ):
+        folder.config()
+    with pytest.raises(
+        ConfigError, match=r"config\.yaml is no configuration: it is not what its checksum .* says"
+    ):
+        load_config(PretrainConfig, path)
+
+
+def test_a_flipped_bit_in_the_metrics_is_named_and_its_line_kept_aside(folder):
+    for step in range(3):
+        folder.record({"kind": "step", "step": step, "tokens": 8, "loss": 2.5})
+    content = folder.metrics_path.read_bytes()
+    folder.metrics_path.write_bytes(content.replace(b'"step": 1', b'"step": 3'))
+    (faulty,) = folder.forget_after(9)
+    assert faulty.number == 2
+    assert faulty.problem.startswith("it is damaged: its values are not those of its checksum")
+    assert folder.unreadable_path.read_bytes() == faulty.content + b"\n"
+    first, _, last = content.splitlines(keepends=True)
+    assert folder.metrics_path.read_bytes() == first + last

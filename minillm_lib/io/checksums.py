@@ -73,6 +73,19 @@ def write_checksums(folder: str | os.PathLike[str], names: Iterable[str] | None 
     return folder / CHECKSUM_FILE
 
 
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file.
+
+    Raises
+    ------
+    NotRegularFileError
+        If it is something else, such as a named pipe, which would be waited for.
+    """
+    check_regular(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def renew_if_listed(folder: str | os.PathLike[str], names: Iterable[str]) -> None:
     """Renew the checksums of files that were written again, if the folder has a list.
 
@@ -244,5 +257,5 @@ def _changed(folder: Path, name: str) -> str:
 def _advice(folder: Path) -> str:
     return (
         "Copy the folder again from where it came from. If a file was changed on purpose, renew the list with "
-        f"minillm_lib.io.write_checksums({str(folder)!r}), or load with verify=False"
+        f"minillm_lib.io.write_checksums({str(folder)!r}), or load with verify=False (--no-verify)"
     )
