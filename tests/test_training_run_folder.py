@@ -249,13 +249,14 @@ def test_a_flipped_bit_in_the_configuration_is_found_by_whoever_reads_it(folder)
 
 
 def test_a_flipped_bit_in_the_metrics_is_named_and_its_line_kept_aside(folder):
-    for step in range(3):
-        folder.record({"kind": "step", "step": step, "tokens": 8, "loss": 2.5})
-    content = folder.metrics_path.read_bytes()
-    folder.metrics_path.write_bytes(content.replace(b'"step": 1', b'"step": 3'))
+    lines = folder.metrics_path.read_bytes().splitlines(keepends=True)
+    damaged = lines[2].replace(b'"tokens": 64', b'"tokens": 65')
+    assert damaged != lines[2]
+    folder.metrics_path.write_bytes(b"".join([*lines[:2], damaged, *lines[3:]]))
     (faulty,) = folder.forget_after(9)
-    assert faulty.number == 2
+    assert faulty.number == 3
     assert faulty.problem.startswith("it is damaged: its values are not those of its checksum")
-    assert folder.unreadable_path.read_bytes() == faulty.content + b"\n"
-    first, _, last = content.splitlines(keepends=True)
-    assert folder.metrics_path.read_bytes() == first + last
+    assert folder.unreadable_path.read_bytes() == faulty.content + b"\n" == damaged
+    ends = [line for line in lines if b'"kind": "end"' in line]
+    kept = [line for line in lines if line not in (lines[2], *ends)]
+    assert folder.metrics_path.read_bytes() == b"".join(kept)
