@@ -96,7 +96,9 @@ def test_each_text_is_in_its_language():
             if text == question.answer:
                 assert has_han == (question.language == "zh"), (question.id, text)
             elif question.language == "en":
-                n_han, n_latin = (len(re.findall(letter, text)) for letter in (r"[\u4e00-\u9fff]", "[A-Za-z]"))
+                n_han, n_latin = (
+                    len(re.findall(letter, text)) for letter in (r"[\u4e00-\u9fff]", "[A-Za-z]")
+                )
                 assert n_han <= n_latin, (question.id, text)
 
 
