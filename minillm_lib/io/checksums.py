@@ -112,6 +112,17 @@ def read_checksums(folder: Path) -> dict[str, str] | None:
     return exact | quick
 
 
+def listed_sha256(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 that a folder's list has of each file.
+
+    Raises
+    ------
+    ChecksumError
+        If the list is missing, is not one, or is damaged.
+    """
+    return _read(folder)[0]
+
+
 def _read(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     """Return the SHA-256 of the files in a list, and their CRC-32 if it has those."""
     path = folder / CHECKSUM_FILE

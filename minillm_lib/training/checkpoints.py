@@ -25,7 +25,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.optim import Optimizer
 
-from minillm_lib.io.checksums import sha256_of
+from minillm_lib.io.checksums import listed_sha256, sha256_of
 from minillm_lib.io.regular_file import check_regular
 from minillm_lib.io.wording import shown, size
 from minillm_lib.io.write_errors import free_room
@@ -119,7 +119,10 @@ class CheckpointFolder:
             ) as file:  # given a path, torch hides the reason of a failure
                 torch.save(tensors, file)
             files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
-            hashes = {file.relative_to(folder).as_posix(): sha256_of(file) for file in files}
+            known = {folder / name: sha256 for name, sha256 in listed_sha256(folder).items()}
+            hashes = {
+                file.relative_to(folder).as_posix(): known.get(file) or sha256_of(file) for file in files
+            }
             content = {"step": step, **metadata, "files": hashes}
             sealed = {**content, "sha256": _digest(content)}
             (state / "state.json").write_text(json.dumps(sealed, indent=1), encoding="utf-8")
