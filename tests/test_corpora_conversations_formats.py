@@ -9,7 +9,7 @@ import json
 import pandas
 import pytest
 
-from minillm_lib.corpora.conversations import ConversationReport, Turn, read_conversations
+from minillm_lib.corpora.conversations import ConversationReport, Turn, read_conversations, records
 from minillm_lib.corpora.reading.report import ReadError
 
 QUESTION, ANSWER = Turn("user", "What is LDA?"), Turn("assistant", "A topic model.")
@@ -166,6 +166,16 @@ def test_columns_of_other_names_are_named_by_options(tmp_path):
     assert [each.turns for each in found] == [(QUESTION, ANSWER)] * 3
     with pytest.raises(ReadError, match="the record has no 'answer'; its keys are"):
         list(read_conversations(tmp_path / "a.csv", question_key="frage", answer_key="answer"))
+
+
+def test_a_list_as_python_writes_it_is_parsed_within_limits(tmp_path, monkeypatch):
+    rows = [["messages"], [repr(OPENAI)], [repr([*OPENAI, *OPENAI])]]
+    with (tmp_path / "a.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    assert len(list(read_conversations(tmp_path / "a.csv"))) == 2
+    monkeypatch.setattr(records, "_LONGEST_OF_PYTHON", len(rows[1][0]))
+    with pytest.raises(ReadError, match=f"as Python writes it may have {len(rows[1][0])} characters"):
+        list(read_conversations(tmp_path / "a.csv"))
 
 
 def test_a_number_in_a_table_is_a_text(tmp_path):

@@ -6,13 +6,17 @@ import gzip
 import io
 import json
 import zipfile
+import zlib
+from itertools import repeat
 from pathlib import Path
 
 import pytest
 
 from minillm_lib.corpora.files import read_files
-from minillm_lib.corpora.reading import delimited, json_values
-from minillm_lib.corpora.reading.report import ReadError, ReadReport
+from minillm_lib.corpora.reading import content, delimited, encoding, json_values, records
+from minillm_lib.corpora.reading.markdown import strip_untrusted
+from minillm_lib.corpora.reading.records import Record
+from minillm_lib.corpora.reading.report import ReadError, ReadReport, Unusable
 from minillm_lib.io import unpacking
 
 _DENSE = b"the same words again and again\n" * 60_000  # 2 MB, a thousandth of it when packed
@@ -206,7 +210,7 @@ def _written(folder: Path, text: str) -> Path:
 
 
 def test_a_single_value_of_too_many_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(json_values, "MOST_VALUES", 1000)
+    monkeypatch.setattr(json_values, "_MAX_WHOLE_VALUES", 1000)
     with pytest.raises(ReadError, match="holds more than 1,000; save it as JSON lines"):
         read(tmp_path, "t.json", '{"text": "one",\n"x": [' + "[]," * 1000 + "[]]}")
 
@@ -218,3 +222,135 @@ def test_a_quotation_mark_too_many_does_not_gather_all_lines(tmp_path, monkeypat
     with pytest.warns(UserWarning, match="more than 100 lines; is there a quotation mark too many"):
         assert len(read(tmp_path, "t.csv", rows, report=report)) == 900
     assert report.by_kind == {"record too long": 1}
+
+
+def test_a_quotation_mark_in_each_row_does_not_have_the_rows_read_again_and_again(monkeypatch):
+    """Each of these lines opens a cell that no line after it closes, though each of them has another open one."""
+    n_fed = 0
+    reader = delimited.csv.reader
+
+    def counting(lines, **options):
+        def counted():
+            nonlocal n_fed
+            for line in lines:
+                n_fed += 1
+                yield line
+
+        return reader(counted(), **options)
+
+    monkeypatch.setattr(delimited.csv, "reader", counting)
+    texts = ["text,b,c", *["word,b,c"] * 600, *['x",y,"z', "word,b,c"] * 1000]
+    lines = [Record(f"t.csv:{number}", text) for number, text in enumerate(texts, start=1)]
+    found = list(delimited.DelimitedTable(lines, 1 << 24).rows())
+    assert sum(isinstance(row, tuple) for row in found) == 1600
+    assert len(found) == 2600
+    assert n_fed < 4 * len(texts)
+
+
+def test_what_begins_as_no_text_is_not_read_to_its_end(monkeypatch):
+    monkeypatch.setattr(encoding, "_CERTAINLY", 1 << 20)
+    found = encoding.survey(repeat(bytes(1 << 18)))
+    assert found.n_bytes == found.n_zeros == 1 << 20
+    with pytest.raises(Unusable, match=r"all its bytes are zero \(of the first 1,048,576\)"):
+        encoding._refuse_binary(found, "utf-8")
+
+
+def test_a_text_that_is_too_long_is_not_read_to_its_end():
+    assert list(records._pieces(repeat(b"word " * 100), None, 5000)) == [(1, None)]
+
+
+def test_the_names_of_many_columns_are_not_all_said(tmp_path):
+    record = json.dumps({f"column {number}": number for number in range(20_000)})
+    with pytest.raises(ReadError) as caught:
+        read(tmp_path, "t.jsonl", f"{record}\n" * 2, text_key="text")
+    assert len(str(caught.value)) < 5000
+
+
+@pytest.fixture
+def little_for_parsers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let parsers take one second and 32 MiB."""
+    monkeypatch.setattr(content, "_PARSER_BYTES", 1 << 25)
+    monkeypatch.setattr(content, "_SECONDS", 0.7)
+    monkeypatch.setattr(content, "_SECONDS_PER_BYTE", 0.0)
+    monkeypatch.setenv("MINILLM_MAX_UNPACKED_BYTES", "1e6")
+
+
+_BEYOND = "reading it .*; if you trust it, set MINILLM_MAX_SECONDS or MINILLM_MAX_UNPACKED_BYTES"
+
+
+def pdf_of(stream: bytes) -> bytes:
+    """Return a PDF of one page, whose content is compressed."""
+    packed = zlib.compress(stream, 1)
+    objects = [
+        b"<</Type/Catalog /Pages 2 0 R>>",
+        b"<</Type/Pages /Kids[3 0 R] /Count 1>>",
+        b"<</Type/Page /Parent 2 0 R /MediaBox[0 0 9 9] /Contents 4 0 R>>",
+        b"<</Length %d /Filter/FlateDecode>>stream\n%s\nendstream" % (len(packed), packed),
+    ]
+    body, places = b"%PDF-1.4\n", []
+    for number, each in enumerate(objects, start=1):
+        places.append(len(body))
+        body += b"%d 0 obj\n%s\nendobj\n" % (number, each)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    return body + (
+        b"xref\n0 5\n0000000000 65535 f \n%strailer <</Size 5 /Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n"
+        % (table, len(body))
+    )
+
+
+def test_a_pdf_whose_content_unpacks_to_far_more_is_refused(tmp_path, little_for_parsers):
+    pytest.importorskip("pypdfium2")
+    with pytest.raises(ReadError, match=r"1 \.pdf, a PDF without text"):
+        read(tmp_path, "small.pdf", pdf_of(b" " * 1000))
+    with pytest.raises(ReadError, match=_BEYOND):
+        read(tmp_path, "t.pdf", pdf_of(bytes(1 << 27)))
+
+
+def test_a_page_nested_far_too_deep_is_refused(tmp_path, little_for_parsers):
+    pytest.importorskip("selectolax")
+    assert read(tmp_path, "s.html", "<div>" * 1000 + "a word") == ["a word"]
+    with pytest.raises(ReadError, match=f"more than 1 s .*{_BEYOND[11:]}"):
+        read(tmp_path, "t.html", "<div>" * 60_000 + "a word")
+
+
+def test_marks_of_markdown_that_are_never_closed_are_refused(little_for_parsers):
+    assert strip_untrusted("a **bold** word") == "a bold word"
+    with pytest.raises(Unusable, match="more than 1 s"):
+        strip_untrusted("*a " * 100_000)
+
+
+def test_the_pages_of_a_parquet_file_are_unpacked_within_limits(tmp_path, little_for_parsers):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    file = io.BytesIO()
+    dictionary = pyarrow.array(["a" * (1 << 26)])
+    texts = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0, 0], pyarrow.int32()), dictionary)
+    parquet.write_table(pyarrow.table({"text": texts}), file, compression="zstd")
+    with pytest.raises(ReadError, match="takes more than 33 MiB of memory"):
+        read(tmp_path, "t.parquet", file.getvalue())
+
+
+def test_missing_values_are_counted_too(tmp_path, little_is_free):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    file = io.BytesIO()
+    parquet.write_table(pyarrow.table({"text": pyarrow.nulls(50_000, pyarrow.string())}), file)
+    with pytest.raises(ReadError, match=_TOO_DENSE):
+        read(tmp_path, "t.parquet", file.getvalue())
+
+
+def test_a_process_that_waits_in_another_folder_reads_the_right_file(tmp_path, monkeypatch):
+    pytest.importorskip("pypdfium2")
+    for name, bytes_of in (("one", pdf_of(b"")), ("two", b"%PDF-1.4 and no more")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "t.pdf").write_bytes(bytes_of)
+    for name, reason in (("one", "a PDF without text"), ("two", "a broken PDF"), ("one", "without text")):
+        monkeypatch.chdir(tmp_path / name)
+        with pytest.raises(ReadError, match=reason):
+            list(read_files("t.pdf"))
+
+
+def test_infinite_limits_are_none(monkeypatch):
+    monkeypatch.setenv("MINILLM_MAX_SECONDS", "inf")
+    monkeypatch.setenv("MINILLM_MAX_UNPACKED_BYTES", "inf")
+    assert strip_untrusted("a **bold** word") == "a bold word"

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from hypothesis import given, settings, strategies as st
 
-from minillm_lib.io.yaml_text import YAMLError, parse_yaml, read_yaml
+from minillm_lib.io.yaml_text import YAMLError, parse_yaml, read_yaml, sealed_yaml
 
 BILLION = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 10))
 
@@ -67,6 +67,31 @@ def test_files_are_text_of_reasonable_length(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(YAMLError, match="is a named pipe"):
         read_yaml(tmp_path / "pipe")
+
+
+def test_a_flipped_bit_in_sealed_yaml_changes_no_value_unnoticed(tmp_path):
+    path = tmp_path / "config.yaml"
+    values = {"train": {"lr": 0.001, "steps": 12}, "prompts": ["主题", "a # b"], "name": "M"}
+    content = sealed_yaml(values)
+    assert yaml.safe_load(content) == values
+    path.write_bytes(content.replace(b"\n", b"\r\n"))
+    assert read_yaml(path) == values
+    for place in range(len(content)):
+        for bit in range(place % 2, 8, 2):
+            flipped = bytearray(content)
+            flipped[place] ^= 1 << bit
+            path.write_bytes(flipped)
+            try:
+                assert read_yaml(path) == values, (place, bit)
+            except YAMLError:
+                continue
+    path.write_bytes(content.replace(b"12", b"13"))
+    with pytest.raises(
+        YAMLError, match=r"is not what its checksum in the last line says; .* remove that line"
+    ):
+        read_yaml(path)
+    path.write_bytes(content.replace(b"12", b"13").rpartition(b"# crc32")[0])
+    assert read_yaml(path)["train"]["steps"] == 13
 
 
 VALUES = st.recursive(

@@ -8,6 +8,7 @@ from hugging_face_reference import SCALINGS, small_config
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+from minillm_lib.io import atomic_folder
 from minillm_lib.model import checkpoint
 from minillm_lib.model.checkpoint import (
     CheckpointError,
@@ -189,7 +190,7 @@ def fail(*args, **kwargs):
 
 @pytest.mark.parametrize(
     ("module", "function"),
-    [(checkpoint, "save_file"), (checkpoint, "_flush_to_disk"), (os, "rename")],
+    [(checkpoint, "save_file"), (atomic_folder, "_flush_to_disk"), (os, "rename")],
 )
 def test_a_failure_while_saving_leaves_the_earlier_directory(monkeypatch, saved, module, function):
     before = logits(load_checkpoint(saved))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import random
 import shutil
 import warnings
@@ -174,6 +175,26 @@ def test_a_failed_save_leaves_the_earlier_model(
     assert [path.name for path in saved.parent.iterdir()] == ["model"]
 
 
+def test_a_kill_between_the_two_renames_loses_nothing_and_is_cleaned_by_the_next_save(
+    model: TopicModel, saved: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    half, previous = (saved.with_name(f".model.{end}") for end in ("0123456789abcdef", "previous"))
+    shutil.copytree(saved, half)
+    os.utime(half, (1, 1))
+    saved.rename(previous)
+    assert TopicModel.load(saved).labels is None
+    assert "model is missing, as its replacement was interrupted" in caplog.text
+    previous.rename(previous.with_name("elsewhere"))
+    with pytest.raises(
+        FileNotFoundError, match=r"killed left .*\.model\.0123456789abcdef: give one of them that name"
+    ):
+        TopicModel.load(saved)
+    previous.with_name("elsewhere").rename(previous)
+    model.with_labels(("a", "b")).save(saved)
+    assert TopicModel.load(saved).labels == ("a", "b")
+    assert [path.name for path in saved.parent.iterdir()] == ["model"]
+
+
 def test_a_folder_that_is_no_intact_model_is_refused_in_words(
     model: TopicModel, saved: Path, tmp_path: Path
 ) -> None:
@@ -214,9 +235,22 @@ def test_parts_of_another_model_are_refused(saved: Path, tmp_path: Path) -> None
 )
 def test_what_model_json_says_is_checked(saved: Path, change: dict[str, object], message: str) -> None:
     about = json.loads((saved / "model.json").read_bytes())
+    del about["crc32"]
     (saved / "model.json").write_text(json.dumps(about | change), encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         TopicModel.load(saved)
+
+
+def test_a_changed_label_is_damage_unless_the_checksum_is_removed(model: TopicModel, saved: Path) -> None:
+    model.with_labels(("ships", "b")).save(saved)
+    content = (saved / "model.json").read_bytes().replace(b"ships", b"shirs")
+    (saved / "model.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"model\.json is damaged: its values .* remove crc32"):
+        TopicModel.load(saved)
+    about = json.loads(content)
+    del about["crc32"]
+    (saved / "model.json").write_text(json.dumps(about), encoding="utf-8")
+    assert TopicModel.load(saved).labels == ("shirs", "b")
 
 
 def test_other_versions_of_what_splits_words_are_said(saved: Path) -> None:
@@ -224,6 +258,7 @@ def test_other_versions_of_what_splits_words_are_said(saved: Path) -> None:
         warnings.simplefilter("error")
         TopicModel.load(saved)
     about = json.loads((saved / "model.json").read_bytes())
+    del about["crc32"]
     about["versions"]["jieba"] = "0.1"
     (saved / "model.json").write_text(json.dumps(about), encoding="utf-8")
     with pytest.warns(UserWarning, match=r"made with jieba 0\.1 \(here "):

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from minillm_lib.topics.document_term import bag_of_words
+from minillm_lib.topics.words import word_files
 from minillm_lib.topics.words.word_files import (
     read_labels,
     read_seed_words,
@@ -104,3 +106,20 @@ def test_seed_words_become_terms_by_the_cleaning_of_the_documents() -> None:
         "nets": ["neural network", "unheard"],
         "bayes": ["kernel", "posterior", "speech", "vision"],
     }
+
+
+def test_only_a_regular_file_of_a_list_s_size_is_read(tmp_path, write, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(ValueError, match=r"pipe\.txt is a named pipe"):
+        words_or_file(str(tmp_path / "pipe.txt"))
+    (tmp_path / "zero").symlink_to(os.devnull)
+    with pytest.raises(ValueError, match="zero is a character device"):
+        read_seed_words(tmp_path / "zero")
+    monkeypatch.setattr(word_files, "_MOST_BYTES", 10)
+    with pytest.raises(ValueError, match=r"has 11 bytes; files of its kind have at most 10"):
+        read_words(write("one\ntwo\nyes"))
+
+
+def test_the_number_of_a_topic_may_have_any_number_of_digits(write):
+    with pytest.raises(ValueError, match=r"names topic 9{40}, but there are 3 topics"):
+        read_labels(write(f"{'9' * 5000}: Ships"), 3)

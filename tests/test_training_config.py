@@ -136,7 +136,7 @@ def test_short_names_work_from_python():
             [],
             "train: optimizer is 'adamw'; it must hold keys with values",
         ),
-        ("model: [1]", [], "model is [1]: Input should be a valid dictionary"),
+        ("model: [1]", [], "model is [1]: Input should be keys with values"),
         ("model: huge", [], "model: unknown preset 'huge'; the presets are nano, tiny, 26m"),
         ("model: {preset: [1]}", [], "model: unknown preset [1]; the presets are nano"),
         (
@@ -150,7 +150,7 @@ def test_short_names_work_from_python():
             "train.seq_len=900 is longer than the max_seq_len=512 of the model",
         ),
         ("data: {corpora: []}", [], "data.corpora: at least one is needed"),
-        ("data: {corpora: docstrings}", [], "data.corpora is 'docstrings': Input should be a valid tuple"),
+        ("data: {corpora: docstrings}", [], "data.corpora is 'docstrings': Input should be a list"),
         ("data: {corpora: [{name: grammar, opts: 1}]}", [], "data.corpora.0: unknown key 'opts' (value 1)"),
         ("start: a.pt", [], "unknown key 'start' (value 'a.pt')"),
         ("", ["--trian.lr", "3"], "unknown key --trian.lr (value '3'). Did you mean --train.lr?"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 
 import pytest
@@ -78,13 +79,49 @@ def test_blocks_have_as_many_gradients_in_each_record(tmp_path):
 
 def test_numbers_that_diverged_are_records(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    path.write_bytes(
-        as_line({**STEP, "loss": float("nan")}) + b'{"kind":"step","step":4,"tokens":1,"loss":NaN}\n'
-    )
-    records, faulty = read_records(path)
-    assert [record["step"] for record in records] == [3, 4]
-    assert records[0]["loss"] is None
+    path.write_bytes(as_line({**STEP, "loss": float("nan")}))
+    assert read_records(path) == ([{**STEP, "loss": None}], [])
+    path.write_bytes(b'{"kind":"step","step":4,"tokens":1,"loss":NaN}\n')
+    (record,), faulty = read_records(path)
+    assert math.isnan(record["loss"])
     assert faulty == []
+
+
+def test_any_flipped_bit_is_found_and_its_line_named(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    written = [{**STEP, "step": step, "lr": 1e-3, "layer_grad_norms": [0.5, None]} for step in range(3)]
+    content = b"".join(map(as_line, written))
+    begin = content.index(b"\n")  # the end of the first line, and all of the second
+    for place in range(begin, content.index(b"\n", begin + 1)):
+        for bit in range(place % 2, 8, 2):
+            flipped = bytearray(content)
+            flipped[place] ^= 1 << bit
+            path.write_bytes(flipped)
+            records, faulty = read_records(path)
+            if records != written:  # a space may have become another
+                assert all(record in written for record in records), (place, bit)
+                assert faulty[0].number == (1 if place == begin else 2), (place, bit)
+
+
+def test_lines_without_checksums_are_read_unless_others_have_them(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    old = [json.dumps({**STEP, "step": step}).encode() + b"\n" for step in range(3)]
+    path.write_bytes(b"".join(old))
+    assert len(read_records(path)[0]) == 3
+    path.write_bytes(old[0] + as_line(STEP))
+    records, (faulty,) = read_records(path)
+    assert records == [STEP]
+    assert faulty.number == 1
+    assert faulty.problem == "it has no checksum (crc32), unlike other lines"
+
+
+def test_pandas_reads_the_metrics(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b"".join(as_line({**STEP, "step": step}) for step in range(20)))
+    frame = pandas.read_json(path, lines=True)
+    assert frame["step"].tolist() == list(range(20))
+    assert frame["loss"].tolist() == [2.5] * 20
 
 
 def test_a_folder_is_no_file(tmp_path):

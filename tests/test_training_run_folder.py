@@ -9,7 +9,10 @@ import sys
 
 import pytest
 
+from minillm_lib.io.sealed_values import unsealed
 from minillm_lib.training.checkpoints import CheckpointFolder
+from minillm_lib.training.config import ConfigError, PretrainConfig
+from minillm_lib.training.overrides import load_config
 from minillm_lib.training.run_folder import RunError, RunFolder
 
 RECORDS = [
@@ -221,10 +224,39 @@ def test_metrics_are_strict_json(folder):
         raise AssertionError(f"{constant} is no JSON")
 
     lines = folder.metrics_path.read_text(encoding="utf-8").splitlines()
-    assert json.loads(lines[-1], parse_constant=refuse) == {
+    assert unsealed(json.loads(lines[-1], parse_constant=refuse)) == {
         "kind": "step",
         "step": 3,
         "grad_norm": None,
         "layers": [None, 1.0],
         "loss": 2.5,
     }
+
+
+def test_a_flipped_bit_in_the_configuration_is_found_by_whoever_reads_it(folder):
+    folder.write_config({"run": str(folder.path), "train": {"steps": 12}})
+    assert folder.config()["train"] == {"steps": 12}
+    path = folder.path / "config.yaml"
+    path.write_bytes(path.read_bytes().replace(b"steps: 12", b"steps: 13"))
+    with pytest.raises(
+        RunError, match=r"config\.yaml is damaged: it is not what its checksum in the last line says"
+    ):
+        folder.config()
+    with pytest.raises(
+        ConfigError, match=r"config\.yaml is no configuration: it is not what its checksum .* says"
+    ):
+        load_config(PretrainConfig, path)
+
+
+def test_a_flipped_bit_in_the_metrics_is_named_and_its_line_kept_aside(folder):
+    lines = folder.metrics_path.read_bytes().splitlines(keepends=True)
+    damaged = lines[2].replace(b'"tokens": 64', b'"tokens": 65')
+    assert damaged != lines[2]
+    folder.metrics_path.write_bytes(b"".join([*lines[:2], damaged, *lines[3:]]))
+    (faulty,) = folder.forget_after(9)
+    assert faulty.number == 3
+    assert faulty.problem.startswith("it is damaged: its values are not those of its checksum")
+    assert folder.unreadable_path.read_bytes() == faulty.content + b"\n" == damaged
+    ends = [line for line in lines if b'"kind": "end"' in line]
+    kept = [line for line in lines if line not in (lines[2], *ends)]
+    assert folder.metrics_path.read_bytes() == b"".join(kept)

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from minillm_lib.io.atomic_write import write_atomically
+from minillm_lib.io.refusals import refusal_in_words
 from minillm_lib.training.run import FloatArray, RunResult, RunSource, noise_of, smoothed
 
 FILE_NAME = "reference-band.json"
@@ -62,11 +63,7 @@ class ReferenceBand:
         try:
             band = TypeAdapter(cls).validate_json(Path(path).read_bytes())
         except ValidationError as error:
-            details = error.errors()[0]
-            key = ".".join(map(str, details["loc"]))
-            raise ValueError(
-                f"{path} is no reference band: {key}{': ' * bool(key)}{details['msg']}"
-            ) from None
+            raise ValueError(f"{path} is no reference band: {refusal_in_words(error)}") from None
         if not len(band.tokens) == len(band.low) == len(band.high) > 0:
             raise ValueError(f"{path} is no reference band: tokens, low and high must have as many values")
         if not np.isfinite([*band.low, *band.high]).all() or not (np.diff([0, *band.tokens]) > 0).all():

@@ -4,43 +4,46 @@ from __future__ import annotations
 
 import ast
 import functools
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from minillm_lib.checks.registry import COURSE
+from minillm_lib.io.json_text import parse_json
 from minillm_lib.io.regular_file import check_regular
 
-LARGEST_NOTEBOOK = 256 * 2**20
 _CHECK = re.compile(r"^[ \t]*check\.(?!register\b)([A-Za-z]\w*)\s*\(\s*([A-Za-z]\w*)?", re.MULTILINE)
 _DEFINITION = r"^[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+{}\b"
 _ONLY_A_CHECK = re.compile(r"\s*check\.\w+\s*\(\s*\w+\s*\)\s*;?\s*")
 _MAGIC = re.compile(r"^[ \t]*[%!].*$", re.MULTILINE)
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
+_MOST_BYTES = 256 << 20  # of a notebook, with all its figures
+_MOST_CODE = 1 << 20  # characters; Python's parser takes hundreds of bytes for each
 Step = tuple[str, str]
 """``("run", source)`` for a cell of the learner, ``("check", exercise)`` for a check by the grader."""
 
 
 def read_notebook(path: Path) -> dict[str, Any]:
-    """Read a notebook file.
+    """Read a notebook file of at most 256 MiB, with at most a million characters of code.
 
     Raises
     ------
     ValueError
-        If it is not a notebook of format 4, not a regular file, or larger than a notebook may be.
+        If it is larger, not a notebook of format 4, or a pipe or device, which is not opened.
     OSError
         If it cannot be read.
     """
-    check_regular(path, at_most=LARGEST_NOTEBOOK)
+    check_regular(path, at_most=_MOST_BYTES)
     try:
-        notebook = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        notebook = parse_json(path.read_bytes())
+    except ValueError as error:
         raise ValueError(f"{path.name} is not JSON, so it is not a notebook: {error}") from None
     cells = notebook.get("cells") if isinstance(notebook, dict) else None
     if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
         raise ValueError(f"{path.name} is not a notebook of format 4: it has no list of cells")
+    if (n := sum(map(len, code_cells(notebook)))) > _MOST_CODE:
+        raise ValueError(f"{path.name} has {n:,} characters of code; a notebook has at most {_MOST_CODE:,}")
     return notebook
 
 

@@ -13,7 +13,15 @@ import typer
 from rich import box
 from rich.table import Table
 
-from minillm_lib.cli.options import Device, console, notes, own_or_shipped, say, show_warnings_plainly
+from minillm_lib.cli.options import (
+    Device,
+    NoVerify,
+    console,
+    notes,
+    own_or_shipped,
+    say,
+    show_warnings_plainly,
+)
 from minillm_lib.cli.reading_options import Reading
 from minillm_lib.corpora.reading.units import DocumentUnit
 from minillm_lib.io.terminal import styled
@@ -45,6 +53,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    no_verify: NoVerify = False,
     tasks: Annotated[
         str | None,
         typer.Option(
@@ -132,6 +141,7 @@ def evaluate(
         chat=apply_chat_template,
         batch_size=batch_size,
         device=device,
+        verify=not no_verify,
     )
     show(result)
     if output is not None:

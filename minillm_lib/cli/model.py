@@ -16,6 +16,7 @@ import typer
 from minillm_lib.cli.options import (
     Checkpoint,
     Device,
+    NoVerify,
     TokenizerOption,
     console,
     load_model,
@@ -71,6 +72,7 @@ def chat(
     ] = None,
     ckpt: Checkpoint = None,
     tokenizer: TokenizerOption = None,
+    no_verify: NoVerify = False,
     system: Annotated[
         str | None, typer.Option(help="What the model is told before the conversation.")
     ] = None,
@@ -109,7 +111,7 @@ def chat(
     from minillm_lib.model.quantization import is_quantized
 
     sampling = _sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, seed)
-    model = load_model(ckpt, "chat", device, tokenizer)
+    model = load_model(ckpt, "chat", device, tokenizer, verify=not no_verify)
     if model.device.type == "cpu" and not exact and not is_quantized(model):
         model = model.quantized()
         notes.print("The weights are rounded to 8 bits, to answer faster; --exact keeps them.")
@@ -150,6 +152,7 @@ def generate(
     prompt: Annotated[str, typer.Argument(help="The beginning of the text.")],
     ckpt: Checkpoint = None,
     tokenizer: TokenizerOption = None,
+    no_verify: NoVerify = False,
     stop: Annotated[
         list[str] | None, typer.Option(help="Stop before this text; may be given several times.")
     ] = None,
@@ -168,7 +171,8 @@ def generate(
     from minillm_lib.generation.streaming import stream
 
     sampling = _sampling(temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, seed, stop)
-    pieces = stream(load_model(ckpt, "base", device, tokenizer), prompt, sampling, fast=not exact)
+    model = load_model(ckpt, "base", device, tokenizer, verify=not no_verify)
+    pieces = stream(model, prompt, sampling, fast=not exact)
     with suppress(KeyboardInterrupt):
         print_text(chain([prompt], pieces))
     if pieces.generation.finish_reason == "context":
@@ -182,6 +186,7 @@ def export(
     ],
     ckpt: Checkpoint = None,
     tokenizer: TokenizerOption = None,
+    no_verify: NoVerify = False,
     given: Annotated[
         list[str] | None,
         typer.Option(
@@ -206,7 +211,11 @@ def export(
 
     ckpt = ckpt or own_or_shipped("chat")
     load = partial(
-        MiniLLM.load_from_checkpoint, ckpt, tokenizer=tokenizer or True, overrides=_overrides(given or [])
+        MiniLLM.load_from_checkpoint,
+        ckpt,
+        tokenizer=tokenizer or True,
+        overrides=_overrides(given or []),
+        verify=not no_verify,
     )
     if output.suffix == ".gguf":
         from minillm_lib.interop.gguf import export_gguf

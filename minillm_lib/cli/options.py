@@ -43,6 +43,14 @@ TokenizerOption = Annotated[
         help="Another tokenizer than the checkpoint's own: a tokenizer.model, a tokenizer.json, or a folder with one.",
     ),
 ]
+NoVerify = Annotated[
+    bool,
+    typer.Option(
+        "--no-verify",
+        help="Load a checkpoint as it is, damaged or changed on purpose: its files are not compared with their "
+        "checksums, and weights may be infinite or no numbers. Names, shapes and the tokenizer are still checked.",
+    ),
+]
 CorpusOptions = Annotated[
     list[str] | None,
     typer.Option(
@@ -103,6 +111,8 @@ def load_model(
     shipped: Literal["base", "chat"],
     device: str | None = None,
     tokenizer: Path | None = None,
+    *,
+    verify: bool = True,
 ) -> MiniLLM:
     """Load a checkpoint for use; without one, the user's own or, if there is none, one of the repository's.
 
@@ -124,7 +134,9 @@ def load_model(
     # A processor computes in float32: not all have bfloat16, in which weights may have been saved.
     dtype = torch.float32 if target.type == "cpu" else None
     path = ckpt or own_or_shipped(shipped)
-    return MiniLLM.load_from_checkpoint(path, device=target, dtype=dtype, tokenizer=tokenizer or True)
+    return MiniLLM.load_from_checkpoint(
+        path, device=target, dtype=dtype, tokenizer=tokenizer or True, verify=verify
+    )
 
 
 def own_or_shipped(name: Literal["base", "chat"]) -> Path:

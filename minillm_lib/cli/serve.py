@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from minillm_lib.cli.options import Checkpoint, Device, console, load_model, notes, own_or_shipped, say
+from minillm_lib.cli.options import (
+    Checkpoint,
+    Device,
+    NoVerify,
+    console,
+    load_model,
+    notes,
+    own_or_shipped,
+    say,
+)
 
 if TYPE_CHECKING:
     from minillm_lib.model.decoder import MiniLLM
@@ -22,6 +31,7 @@ _EXAMPLES = ("attention-what", "lda-what", "tok-what")
 @serve_app.command()
 def serve(
     ckpt: Checkpoint = None,
+    no_verify: NoVerify = False,
     port: Annotated[int, typer.Option(help="Where to listen; 0 takes a free port.")] = 8000,
     host: Annotated[
         str,
@@ -65,7 +75,7 @@ def serve(
 
     check_reach(host, api_key)
     path = ckpt or own_or_shipped("chat")
-    model = load_model(path, "chat", device)
+    model = load_model(path, "chat", device, verify=not no_verify)
     is_shipped = is_course_model(model)
     service = Service(
         name=name or (_SHIPPED_NAME if is_shipped else path.resolve().stem),

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperCommand
 
-from minillm_lib.cli.options import OVERRIDES, console, say, show_warnings_plainly
+from minillm_lib.cli.options import OVERRIDES, NoVerify, console, say, show_warnings_plainly
 from minillm_lib.io.atomic_write import open_atomically
 from minillm_lib.io.terminal import data_output, styled
 from minillm_lib.io.wording import duration, flop
@@ -79,6 +79,7 @@ def pretrain(
         Path | None,
         typer.Option("--ckpt", help="A model to train further; by default it starts from random weights."),
     ] = None,
+    no_verify: NoVerify = False,
     resume: _Resume = False,
     overwrite: _Overwrite = False,
     show_config: _ShowConfig = False,
@@ -89,7 +90,7 @@ def pretrain(
     loaded = _loaded(PretrainConfig, config, context, resume, show_config, ckpt)
     from minillm_lib.training.stages import pretrain
 
-    _finish(pretrain(loaded, resume=resume, overwrite=overwrite), 'generate "The"')
+    _finish(pretrain(loaded, resume=resume, overwrite=overwrite, verify=not no_verify), 'generate "The"')
 
 
 @train_app.command(cls=_SFTCommand, context_settings=OVERRIDES, epilog=_EPILOG.format(command="sft"))
@@ -97,6 +98,7 @@ def sft(
     context: typer.Context,
     config: _Config = None,
     ckpt: Annotated[Path | None, typer.Option("--ckpt", help="The pretrained model.")] = None,
+    no_verify: NoVerify = False,
     resume: _Resume = False,
     overwrite: _Overwrite = False,
     show_config: _ShowConfig = False,
@@ -107,7 +109,7 @@ def sft(
     loaded = _loaded(SFTConfig, config, context, resume, show_config, ckpt)
     from minillm_lib.training.stages import sft
 
-    _finish(sft(loaded, resume=resume, overwrite=overwrite), "chat")
+    _finish(sft(loaded, resume=resume, overwrite=overwrite, verify=not no_verify), "chat")
 
 
 def _loaded(
@@ -161,6 +163,7 @@ def plan(
     config: Annotated[
         Path | None, typer.Option("--config", help="The YAML file of a pretraining or fine-tuning run.")
     ] = None,
+    no_verify: NoVerify = False,
     figure: Annotated[
         Path | None, typer.Option(help="Where the figure goes; by default next to the run's folder.")
     ] = None,
@@ -206,10 +209,10 @@ def plan(
 
     if gpu is None:
         with console.status("timing some steps of the model …"):
-            found = plan(loaded)
+            found = plan(loaded, verify=not no_verify)
         lines = [*rows(found), *_rows_here(found)]
     else:
-        found = _plan_on_gpu(loaded, config, gpu, mfu)
+        found = _plan_on_gpu(loaded, config, gpu, mfu, not no_verify)
         lines = [*rows(found), *_rows_there(found, price_per_hour)]
     table = Table(show_header=False, box=None, title=f"{loaded.stage}: {loaded.run}", title_justify="left")
     table.add_column(style="dim", no_wrap=True)
@@ -289,7 +292,7 @@ def _rows_here(plan: Plan) -> Iterator[tuple[str, str]]:
     )
 
 
-def _plan_on_gpu(config: RunConfig, path: Path, gpu: str, mfu: float | None) -> Plan:
+def _plan_on_gpu(config: RunConfig, path: Path, gpu: str, mfu: float | None, verify: bool) -> Plan:
     """Estimate a run; the model to fine-tune may be one that pretrain.yaml in the same folder is going to make."""
     from minillm_lib.training.config import PretrainConfig, SFTConfig
     from minillm_lib.training.gpus import ASSUMED_MFU, find_gpu, plan_on_gpu
@@ -302,7 +305,11 @@ def _plan_on_gpu(config: RunConfig, path: Path, gpu: str, mfu: float | None) -> 
         if not is_same_path(pretraining.output, config.ckpt):
             pretraining = None
     return plan_on_gpu(
-        config, find_gpu(gpu), mfu=ASSUMED_MFU if mfu is None else mfu, pretraining=pretraining
+        config,
+        find_gpu(gpu),
+        mfu=ASSUMED_MFU if mfu is None else mfu,
+        pretraining=pretraining,
+        verify=verify,
     )
 
 

@@ -24,7 +24,7 @@ from minillm_lib.corpora.reading.finding import Paths, find_files, read_each
 from minillm_lib.corpora.reading.html import page_text
 from minillm_lib.corpora.reading.json_values import is_json_lines
 from minillm_lib.corpora.reading.kinds import is_known, kind_of, may_be_plain_text, may_be_read
-from minillm_lib.corpora.reading.markdown import strip_markdown
+from minillm_lib.corpora.reading.markdown import strip_markdown, strip_untrusted
 from minillm_lib.corpora.reading.pdf import pdf_pages
 from minillm_lib.corpora.reading.records import (
     MAX_RECORD_BYTES,
@@ -83,6 +83,8 @@ def read_files(
     - Any of these may be compressed by gzip (``.gz``) or zstd (``.zst``). One that unpacks to more than 16 MiB and to
       more than 200 times its size is not read; the environment variable ``MINILLM_MAX_RATIO`` sets another ratio, and
       ``MINILLM_MAX_UNPACKED_BYTES`` how much is unpacked in memory where a format needs it (512 MiB).
+    - PDF, web pages, Word, workbooks, Parquet and Markdown without markup are parsed in another process, which may take
+      768 MiB and 4 s of processor time, and 1 s more per megabyte (``MINILLM_MAX_SECONDS``).
     - A **folder** is searched at any depth; its files are read in order of their paths. What is not read is passed over
       and named: hidden files, images, broken, encrypted and scanned PDFs, pipes, links to folders.
 
@@ -269,7 +271,7 @@ class _Reader:
             meta = {"title": self._title(path)} if self.separator is None else {}
             for item in self._records(path, self.separator, encoding):
                 if isinstance(item, Record):
-                    text = strip_markdown(item.text) if is_marked_up else with_unicode_line_ends(item.text)
+                    text = strip_untrusted(item.text) if is_marked_up else with_unicode_line_ends(item.text)
                     item = Record(item.place, text)
                     self._doubt_a_whole_file(path, text)
                 yield item if isinstance(item, Fault) else Document(item.text.strip(), item.place, meta)
@@ -334,7 +336,7 @@ class _Reader:
             if isinstance(item, Fault):
                 yield item
                 continue
-            lines = strip_markdown(item.text).split("\n")
+            lines = strip_untrusted(item.text).split("\n")
             yield from (Record(f"{shown(path)}:{number}", line) for number, line in enumerate(lines, start=1))
 
     def _records(

@@ -62,11 +62,12 @@ class FollowUp:
             text = text.rstrip(".?。？") + rng.choice(closers)
         if rng.random() < _P_CARELESS:
             text = text.lower().rstrip(".?!。？！")
-        held_out = map(_letters, self.wordings(language, held_out=True))
-        return rng.choice(wordings) if _letters(text) in held_out else text
+        held_out = map(letters_of, self.wordings(language, held_out=True))
+        return rng.choice(wordings) if letters_of(text) in held_out else text
 
 
-def _letters(text: str) -> str:
+def letters_of(text: str) -> str:
+    """Return the letters and digits of a text in lower case, by which wordings that differ in marks are the same."""
     return "".join(filter(str.isalnum, text.lower()))
 
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from minillm_lib.corpora.conversations import LANGUAGES, Conversation, Language
 from minillm_lib.corpora.faq import check_split
-from minillm_lib.corpora.follow_ups import FOLLOW_UPS
+from minillm_lib.corpora.follow_ups import FOLLOW_UPS, letters_of
 
 SOURCE = "out-of-scope"
 DECLINES: Mapping[Language, str] = {
@@ -85,8 +85,8 @@ def load_out_of_scope(
                     found.setdefault(question, _declined(question, own, "nothing to follow", held_out))
             for question in _nonsense(own, n_nonsense, random.Random(f"{seed} {own}")):
                 found.setdefault(question, _declined(question, own, "nonsense", held_out))
-        kept_back = {_letters(row["question"]) for row in rows if row.get("held_out")} - {""}
-        return [each for question, each in found.items() if _letters(question) not in kept_back]
+        kept_back = {letters_of(row["question"]) for row in rows if row.get("held_out")} - {""}
+        return [each for question, each in found.items() if letters_of(question) not in kept_back]
     return list(found.values())
 
 
@@ -128,10 +128,6 @@ def _questions(row: dict[str, Any], held_out: bool, per_frame: int, rng: random.
     elif not held_out:
         for _ in range(per_frame):
             yield row["frame"].format(**{slot: rng.choice(words) for slot, words in row["fillers"].items()})
-
-
-def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, text.lower()))
 
 
 def _nonsense(language: Language, n: int, rng: random.Random) -> Iterator[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from minillm_lib.corpora.document import SPLITS, Document, divided, split_of
+from minillm_lib.io.refusals import reason, refusals
 
 if TYPE_CHECKING:
     from minillm_lib.corpora.reading.report import ReadReport
@@ -148,8 +149,8 @@ def _checked(corpus: Corpus, options: Mapping[str, Any]) -> dict[str, Any]:
         try:
             checked[name] = TypeAdapter(types[name]).validate_python(value)
         except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            raise ValueError(f"{corpus.name}: {name} is {value!r}; {reason[0].lower()}{reason[1:]}") from None
+            wanted = reason(refusals(error)[0])
+            raise ValueError(f"{corpus.name}: {name} is {value!r}; {wanted[0].lower()}{wanted[1:]}") from None
     return checked
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from minillm_lib.evaluation.harness_model import HarnessModel, Pair
+from minillm_lib.io.checksums import sha256_of
 from minillm_lib.io.optional import MissingPackageError
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.devices import best_device
@@ -21,7 +21,12 @@ _DECISIVE = ("*.safetensors", "*.bin", "*.json", "*.model", "*.jinja", "*.txt")
 
 
 def open_model(
-    path: Path, *, device: str | None = None, batch_size: int = 16, progress: bool = True
+    path: Path,
+    *,
+    device: str | None = None,
+    batch_size: int = 16,
+    progress: bool = True,
+    verify: bool = True,
 ) -> tuple[Any, dict[str, Any]]:
     """Open a checkpoint for the harness.
 
@@ -36,6 +41,9 @@ def open_model(
         The most rows that are computed together.
     progress
         Whether bars are shown.
+    verify
+        Whether damage is looked for: see :func:`~minillm_lib.model.checkpoint.load_checkpoint`. What transformers read
+        is not verified.
 
     Returns
     -------
@@ -55,7 +63,7 @@ def open_model(
     reason = _why_foreign(path)
     if reason is None:
         dtype = torch.float32 if target.type == "cpu" else None
-        model = MiniLLM.load_from_checkpoint(path, device=target, dtype=dtype).eval()
+        model = MiniLLM.load_from_checkpoint(path, device=target, dtype=dtype, verify=verify)
         lm: Any = HarnessModel(model, batch_size=batch_size, progress=progress)
         weights, reader = model.parameters(), "minillm_lib"
     else:
@@ -78,12 +86,7 @@ def _device(name: str | None) -> torch.device:
 def hashes(path: Path) -> dict[str, str]:
     """Return the SHA-256 of each file of a checkpoint that decides what it computes, by name."""
     files = [path] if path.is_file() else sorted({each for kind in _DECISIVE for each in path.glob(kind)})
-    return {file.name: _sha256(file) for file in files}
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    return {file.name: sha256_of(file) for file in files}
 
 
 def _why_foreign(path: Path) -> str | None:

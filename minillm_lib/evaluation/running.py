@@ -44,6 +44,7 @@ def evaluate(
     batch_size: int = 16,
     device: str | None = None,
     progress: bool = True,
+    verify: bool = True,
 ) -> Evaluation:
     """Measure what models know, on the same tasks.
 
@@ -71,6 +72,8 @@ def evaluate(
         By default the best one.
     progress
         Whether bars are shown.
+    verify
+        Whether damage to the checkpoints is looked for: see :func:`~minillm_lib.model.checkpoint.load_checkpoint`.
 
     Raises
     ------
@@ -95,7 +98,9 @@ def evaluate(
         loaded = load_tasks(tasks, n_shots=n_shots, chat=chat) if tasks else {}
         models = []
         for path, name in zip(paths, names, strict=True):
-            lm, facts = open_model(path, device=device, batch_size=batch_size, progress=progress)
+            lm, facts = open_model(
+                path, device=device, batch_size=batch_size, progress=progress, verify=verify
+            )
             start, scores, right = time.perf_counter(), list[Score](), dict[str, bool]()
             if loaded:
                 scores, right = _run(lm, loaded, limit, chat)

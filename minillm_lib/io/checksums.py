@@ -73,6 +73,19 @@ def write_checksums(folder: str | os.PathLike[str], names: Iterable[str] | None 
     return folder / CHECKSUM_FILE
 
 
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file.
+
+    Raises
+    ------
+    NotRegularFileError
+        If it is something else, such as a named pipe, which would be waited for.
+    """
+    check_regular(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def renew_if_listed(folder: str | os.PathLike[str], names: Iterable[str]) -> None:
     """Renew the checksums of files that were written again, if the folder has a list.
 
@@ -97,6 +110,17 @@ def read_checksums(folder: Path) -> dict[str, str] | None:
         return None
     exact, quick = _read(folder)
     return exact | quick
+
+
+def listed_sha256(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 that a folder's list has of each file.
+
+    Raises
+    ------
+    ChecksumError
+        If the list is missing, is not one, or is damaged.
+    """
+    return _read(folder)[0]
 
 
 def _read(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
@@ -244,5 +268,5 @@ def _changed(folder: Path, name: str) -> str:
 def _advice(folder: Path) -> str:
     return (
         "Copy the folder again from where it came from. If a file was changed on purpose, renew the list with "
-        f"minillm_lib.io.write_checksums({str(folder)!r}), or load with verify=False"
+        f"minillm_lib.io.write_checksums({str(folder)!r}), or load with verify=False (--no-verify)"
     )

@@ -6,6 +6,8 @@ parser, which calls itself for each level. Both are found in the stream of event
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from minillm_lib.io.regular_file import NotRegularFileError, check_regular
 from minillm_lib.io.wording import shown, size
 
 _MOST_BYTES = 1 << 18
+_SEAL = b"# crc32 "
 _DEEPEST = 50
 _MOST_VALUES = 20_000
 _FAILURES = (
@@ -60,6 +63,22 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def sealed_yaml(values: Mapping[str, Any]) -> bytes:
+    """Return values as YAML whose last line is a comment with a checksum, which :func:`read_yaml` verifies."""
+    content = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True).encode()
+    return content + b"%s%08x (to change a value by hand, remove this line)\n" % (_SEAL, zlib.crc32(content))
+
+
+def _check_seal(content: bytes) -> None:
+    """Compare YAML with the checksum in its last line, if it has one; the ends of lines may have been converted."""
+    above, seal, own = content.replace(b"\r\n", b"\n").rpartition(_SEAL)
+    if seal and own[:8] != b"%08x" % zlib.crc32(above):
+        raise YAMLError(
+            "it is not what its checksum in the last line says; restore the file or, if a value was changed on "
+            "purpose, remove that line"
+        )
+
+
 def read_yaml(path: Path) -> Any:
     """Read a YAML file: see :func:`parse_yaml`.
 
@@ -68,7 +87,8 @@ def read_yaml(path: Path) -> Any:
     FileNotFoundError
         If there is no such file.
     YAMLError
-        If it cannot be read, is not UTF-8, is no YAML, or is beyond the limits. The message does not name the file.
+        If it cannot be read, is not UTF-8, is no YAML, is beyond the limits, or does not match its checksum. The
+        message does not name the file.
     """
     try:
         check_regular(path)
@@ -81,6 +101,7 @@ def read_yaml(path: Path) -> Any:
         raise YAMLError(f"it cannot be read: {reason}") from error
     if len(content) > _MOST_BYTES:
         raise YAMLError(f"it is longer than {size(_MOST_BYTES)}, which no configuration is")
+    _check_seal(content)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

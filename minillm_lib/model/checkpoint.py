@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -20,10 +19,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from minillm_lib.io.atomic_folder import present_or_previous, replaced_folder
 from minillm_lib.io.atomic_write import write_atomically
 from minillm_lib.io.checksums import CHECKSUM_FILE, ChecksumError, read_checksums, verified, write_checksums
-from minillm_lib.io.leftovers import SECONDS_TO_HOLD, held, remove_leftovers, temporary_beside
-from minillm_lib.io.write_errors import named_write_errors
 from minillm_lib.model.config import RopeScaling
 from minillm_lib.model.decoder import MiniLLM, fill
 from minillm_lib.model.hugging_face import to_hugging_face
@@ -145,7 +143,10 @@ def load_checkpoint(
     pydantic.ValidationError
         If ``rope_scaling`` is not valid for the model.
     """
-    place = place_of(_present_or_previous(Path(path)))
+    found = present_or_previous(path)
+    if not found.exists():
+        raise CheckpointError(f"{path}: there is nothing here; expected a checkpoint directory or a .pt file")
+    place = place_of(found)
     try:
         with _verified(place, verify):
             stored = read(place, verify=verify)
@@ -161,6 +162,7 @@ def load_checkpoint(
 def _verified(place: Path, verify: bool) -> AbstractContextManager[None]:
     """Return a context in which what lies at a place is compared with its checksums, or say that it has none."""
     if not verify:
+        _note_once(place, "is not verified")
         return nullcontext()
     folder = place if place.is_dir() else place.parent
     listed = read_checksums(folder)
@@ -169,10 +171,15 @@ def _verified(place: Path, verify: bool) -> AbstractContextManager[None]:
     if listed is not None:
         return verified(folder, listed)
     known = place.is_file() and place.suffix in SINGLE_FILE_SUFFIXES and has_checksums(place)
-    if not known and place.absolute() not in _unverified:
-        _unverified.add(place.absolute())
-        _log.warning("%s has no checksums (%s), so that damage to it may go unnoticed", place, CHECKSUM_FILE)
+    if not known:
+        _note_once(place, f"has no checksums ({CHECKSUM_FILE})")
     return nullcontext()
+
+
+def _note_once(place: Path, problem: str) -> None:
+    if place.absolute() not in _unverified:
+        _unverified.add(place.absolute())
+        _log.warning("%s %s, so that damage to it may go unnoticed", place, problem)
 
 
 def _assembled(
@@ -219,50 +226,17 @@ def write_model_files(model: MiniLLM, folder: Path, tokenizer: Tokenizer | None 
 def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield an empty directory to fill, which replaces ``path`` only when the block has succeeded.
 
-    During the exchange, the earlier directory is moved aside to ``.NAME.previous``; then it is removed. If the
-    machine stops at that moment, :func:`load_checkpoint` finds it there. What a killed process left is removed when
-    ``path`` is written again.
+    It is :func:`~minillm_lib.io.atomic_folder.replaced_folder`, whose other errors are those of this function, for
+    checkpoints: :func:`load_checkpoint` finds an earlier one that an interruption has left aside.
 
     Raises
     ------
     CheckpointError
         If :func:`check_replaceable` refuses ``path``.
-    WriteError
-        If a file in it cannot be written, on a full disk for example; the message names ``path`` and the reason.
     """
-    path = Path(os.path.realpath(path))
-    check_replaceable(path)
-    temporary, previous = temporary_beside(path), _previous(path)
-    with named_write_errors(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            remove_leftovers(path.parent, path.name, SECONDS_TO_HOLD)
-            temporary.mkdir()
-            with held(temporary):
-                yield temporary
-                _flush_to_disk(temporary)
-                if path.exists():
-                    shutil.rmtree(previous, ignore_errors=True)
-                    os.rename(path, previous)
-                os.rename(temporary, path)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            if previous.exists() and not path.exists():
-                os.rename(previous, path)
-            raise
-    shutil.rmtree(previous, ignore_errors=True)
-
-
-def _previous(path: Path) -> Path:
-    return path.with_name(f".{path.name}.previous")
-
-
-def _present_or_previous(path: Path) -> Path:
-    """Return ``path``, or what :func:`atomic_directory` had moved aside when it was interrupted."""
-    previous = _previous(Path(os.path.realpath(path)))
-    if not path.exists() and not previous.exists():
-        raise CheckpointError(f"{path}: there is nothing here; expected a checkpoint directory or a .pt file")
-    return path if path.exists() else previous
+    check_replaceable(Path(os.path.realpath(path)))
+    with replaced_folder(path) as folder:
+        yield folder
 
 
 def check_replaceable(path: Path) -> None:
@@ -279,14 +253,6 @@ def check_replaceable(path: Path) -> None:
     if content and not ("config.json" in content and any(name in content for name in WEIGHTS)):
         shown = ", ".join(content[:3])
         raise CheckpointError(f"{path}: not replaced, because it is not a checkpoint; it holds {shown}")
-
-
-def _flush_to_disk(folder: Path) -> None:
-    """Flush every file with ``fsync``, so that the rename cannot reach the disk before the content does."""
-    for file in folder.rglob("*"):
-        if file.is_file():
-            with file.open("rb+") as opened:
-                os.fsync(opened.fileno())
 
 
 def _config_json(model: MiniLLM, tokenizer: Tokenizer | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 from minillm_lib.io.wording import shown
 
@@ -47,25 +47,6 @@ class StrictConfig(BaseModel):
         """
         explicit = {key: getattr(self, key) for key in self.model_fields_set}
         return type(self).model_validate({**explicit, **changes})
-
-
-def refusal_in_words(error: ValidationError, names: Mapping[str, str] | None = None) -> str:
-    """Say in one line which key of a configuration has which value, and what is allowed.
-
-    Parameters
-    ----------
-    names
-        What the file calls a key, where that is not our name for it.
-    """
-    parts = []
-    for each in error.errors(include_url=False):
-        first, *inner = map(str, each["loc"] or ("",))
-        key = ".".join([(names or {}).get(first, first), *inner])
-        if each["type"] == "value_error":  # one of ours, which names the value itself
-            parts.append(f"{key}: {each['ctx']['error']}" if key else str(each["ctx"]["error"]))
-        elif each["type"] != "default_factory_not_called":
-            parts.append(f"{key or 'the whole'} is {shown(each['input'])}: {each['msg']}")
-    return "; ".join(parts)
 
 
 class LinearScaling(StrictConfig):

@@ -15,8 +15,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from minillm_lib.io.refusals import refusal_in_words
 from minillm_lib.io.wording import shown
-from minillm_lib.model.config import ModelConfig, refusal_in_words
+from minillm_lib.model.config import ModelConfig
 
 _THEIR_KEYS = {
     "vocab_size": "vocab_size",

@@ -7,8 +7,9 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, ValidationError
 
+from minillm_lib.io.refusals import refusal_in_words
 from minillm_lib.io.wording import shown
-from minillm_lib.model.config import StrictConfig, refusal_in_words
+from minillm_lib.model.config import StrictConfig
 from minillm_lib.tokenizer import Tokenizer
 
 Stage = Literal["pretrain", "sft"]

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
+from minillm_lib.io.refusals import refusal_in_words
 from minillm_lib.io.regular_file import is_there
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
@@ -113,7 +115,8 @@ def load_minimind(
             tensors = reorder(tensors, config, to_halves)
         return assemble(config, tensors, path, dtype, verify=verify).eval()
     except ValueError as error:
-        message = str(error).removeprefix(f"{path}: ")
+        text = refusal_in_words(error) if isinstance(error, ValidationError) else str(error)
+        message = text.removeprefix(f"{path}: ")
         if interleaved:
             message = re.sub(
                 r"tensor (\S+)", lambda match: f"tensor {their_names.get(match[1], match[1])}", message

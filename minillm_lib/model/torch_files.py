@@ -26,7 +26,7 @@ _SEAL_LENGTH = len(b"minillm crc32 ") + 8
 _END = b"PK\x05\x06"  # of an archive; 22 bytes, of which the last two are the length of the comment
 _LONGEST_END = 22 + 0xFFFF
 _CHUNK = 4 << 20
-_ADVICE = "copy it again from where it came from, or load it as it is with verify=False"
+_ADVICE = "copy it again from where it came from, or load it as it is with verify=False (--no-verify)"
 
 
 def sealed_torch_bytes(content: Any) -> bytes:

@@ -253,8 +253,8 @@ def _check_finite(name: str, tensor: Tensor, stored: Tensor, path: Path) -> None
             f"{path}: {wrong} are too large for {tensor.dtype}; load it in another dtype than that"
         )
     raise CheckpointError(
-        f"{path}: {wrong} are infinite or not numbers, and so is what a model computes with them; verify=False loads "
-        "them all the same"
+        f"{path}: {wrong} are infinite or not numbers, and so is what a model computes with them; "
+        "verify=False (--no-verify) loads them all the same"
     )
 
 

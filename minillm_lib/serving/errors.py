@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from minillm_lib.io.refusals import reason
+
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -84,7 +86,7 @@ def from_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:
         return ApiError(400, f"the body is not JSON: {errors[0]['ctx']['error']}", code="invalid_json")
     names = [_name(error["loc"]) for error in errors]
     messages = [
-        f"{name}: {error['msg'].removeprefix('Value error, ')}" if name else error["msg"]
+        f"{name}: {reason(error)}" if name else reason(error)
         for name, error in zip(names, errors, strict=True)
     ]
     return ApiError(400, "; ".join(dict.fromkeys(messages)), param=names[0] or None, code="invalid_value")

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 import os
-import secrets
-import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,9 +18,12 @@ import numpy as np
 from minillm_lib import __version__
 from minillm_lib.corpora.document import Document
 from minillm_lib.corpora.reading.report import TextUnit
+from minillm_lib.io.atomic_folder import present_or_previous, replaced_folder
 from minillm_lib.io.atomic_write import check_folder, write_atomically
+from minillm_lib.io.checksums import sha256_of
 from minillm_lib.io.optional import installed_version
 from minillm_lib.io.regular_file import check_regular
+from minillm_lib.io.sealed_values import SealError, sealed, unsealed
 from minillm_lib.io.tables import to_frame
 from minillm_lib.topics.counts.counting import count_over
 from minillm_lib.topics.counts.document_input import check_documents
@@ -277,20 +277,16 @@ class TopicModel:
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write the model to a folder, either completely or not at all, and return the folder.
 
-        An earlier model there is replaced. Vocabulary, cleaning, priors, labels and the titles and counts of the
-        documents travel along; their texts do not, except for the snippets, if there are any.
+        An earlier model there is replaced, and what a killed saving left is removed. Vocabulary, cleaning, priors,
+        labels and the titles and counts of the documents travel along; their texts do not, except for the snippets,
+        if there are any.
 
         Raises
         ------
         ValueError
             If there is something at ``folder`` that is not a saved model.
         """
-        target = check_model_folder(folder).resolve()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        mark = secrets.token_hex(8)
-        new, old = (target.with_name(f".{target.name}.{mark}.{what}") for what in ("new", "old"))
-        new.mkdir()
-        try:
+        with replaced_folder(check_model_folder(folder)) as new:
             self.lda.save(new / _LDA)
             self.bag.save(new / _BAG)
             about = {
@@ -303,20 +299,9 @@ class TopicModel:
                 "terms": self.bag.counts.shape[1],
                 "unit": self.unit,
                 "labels": None if self.labels is None else list(self.labels),
-                "parts": {name: _digest(new / name) for name in _PARTS},
+                "parts": {name: sha256_of(new / name) for name in _PARTS},
             }
-            write_atomically(new / _ABOUT, json.dumps(about, ensure_ascii=False, indent=2).encode())
-            if target.exists():
-                target.rename(old)
-            try:
-                new.rename(target)
-            except OSError:
-                if old.exists():
-                    old.rename(target)
-                raise
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+            write_atomically(new / _ABOUT, json.dumps(sealed(about), ensure_ascii=False, indent=2).encode())
         return Path(folder)
 
     @classmethod
@@ -333,13 +318,13 @@ class TopicModel:
             If the folder is not a saved model, is damaged or incomplete, was put together from several models, or was
             written by a newer version.
         """
-        folder = Path(folder)
+        folder = present_or_previous(folder)
         about = _read_about(folder)
         for name in _PARTS:
             part = folder / name
             if not part.is_file():
                 raise ValueError(f"{folder} is not complete: {name} is missing")
-            if _digest(part) != about["parts"].get(name):
+            if sha256_of(part) != about["parts"].get(name):
                 raise ValueError(f"{folder} is damaged: {name} is not the file that was saved with {_ABOUT}")
         labels, unit = about["labels"], about.get("unit")
         lda, bag = GibbsLDA.load(folder / _LDA), BagOfWords.load(folder / _BAG)
@@ -385,16 +370,13 @@ def check_model_folder(folder: str | os.PathLike[str]) -> Path:
 def _read_about(folder: Path, purpose: str = "") -> Mapping[str, Any]:
     """Return what ``model.json`` says, checked as far as a later step relies on it."""
     if not folder.exists():
-        # save() moves an earlier model aside and then the new one in its place; it may have been killed in between.
-        kept = [
-            path for path in folder.parent.glob(f".{glob.escape(folder.name)}.*") if (path / _ABOUT).is_file()
-        ]
-        where = (
-            f"; a saving that was killed left {', '.join(map(str, kept))}: give one of them that name"
-            if kept
-            else ""
+        # What a saving was killed over before it could give a complete model its name, or an earlier version did.
+        pattern = f".{glob.escape(folder.name)}.*"
+        kept = [str(path) for path in folder.parent.glob(pattern) if (path / _ABOUT).is_file()]
+        hint = (
+            f"; a saving that was killed left {', '.join(kept)}: give one of them that name" if kept else ""
         )
-        raise FileNotFoundError(f"there is no folder {folder}{where}")
+        raise FileNotFoundError(f"there is no folder {folder}{hint}")
     if not folder.is_dir():
         raise ValueError(f"{folder} is a file; a saved topic model is a folder that holds {_ABOUT}")
     try:
@@ -410,6 +392,10 @@ def _read_about(folder: Path, purpose: str = "") -> Mapping[str, Any]:
             f"{purpose}{folder} was written by a newer version of minillm-lib "
             f"({about.get('versions', {}).get('minillm-lib', 'unknown')}); this is {__version__}"
         )
+    try:
+        about = unsealed(about)
+    except SealError as error:
+        raise ValueError(f"{purpose}{folder / _ABOUT} is {error}") from None
     try:
         parts, labels, versions = about["parts"], about["labels"], about["versions"]
         are_labels = labels is None or (
@@ -427,11 +413,6 @@ def _read_about(folder: Path, purpose: str = "") -> Mapping[str, Any]:
 def _versions() -> dict[str, str]:
     versions = {name: installed_version(name) for name in (*_CLEANERS, "numpy")}
     return {"minillm-lib": __version__, **{name: own for name, own in versions.items() if own is not None}}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _noting_sources(documents: Iterable[Document | str], sources: list[str]) -> Iterator[Document | str]:

@@ -25,6 +25,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.optim import Optimizer
 
+from minillm_lib.io.checksums import listed_sha256, sha256_of
 from minillm_lib.io.regular_file import check_regular
 from minillm_lib.io.wording import shown, size
 from minillm_lib.io.write_errors import free_room
@@ -118,7 +119,10 @@ class CheckpointFolder:
             ) as file:  # given a path, torch hides the reason of a failure
                 torch.save(tensors, file)
             files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
-            hashes = {file.relative_to(folder).as_posix(): _sha256(file) for file in files}
+            known = {folder / name: sha256 for name, sha256 in listed_sha256(folder).items()}
+            hashes = {
+                file.relative_to(folder).as_posix(): known.get(file) or sha256_of(file) for file in files
+            }
             content = {"step": step, **metadata, "files": hashes}
             sealed = {**content, "sha256": _digest(content)}
             (state / "state.json").write_text(json.dumps(sealed, indent=1), encoding="utf-8")
@@ -152,7 +156,7 @@ class CheckpointFolder:
             file = folder / name
             if not file.is_file():
                 raise CheckpointError(f"{file}: missing, though it is part of the checkpoint")
-            if _sha256(file) != expected:
+            if sha256_of(file) != expected:
                 raise CheckpointError(f"{file}: damaged: its content does not match the hash recorded for it")
         return metadata
 
@@ -247,11 +251,6 @@ def n_bytes_of(value: Any) -> int:
 
 def _digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 class Checkpoints:

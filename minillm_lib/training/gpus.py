@@ -103,7 +103,12 @@ def _plain(name: str) -> str:
 
 
 def plan_on_gpu(
-    config: RunConfig, gpu: Gpu, *, mfu: float = ASSUMED_MFU, pretraining: PretrainConfig | None = None
+    config: RunConfig,
+    gpu: Gpu,
+    *,
+    mfu: float = ASSUMED_MFU,
+    pretraining: PretrainConfig | None = None,
+    verify: bool = True,
 ) -> Plan:
     """Estimate what a run takes on a GPU; nothing is computed, and no text is prepared.
 
@@ -113,6 +118,8 @@ def plan_on_gpu(
         The share of the GPU's peak speed that the run reaches, from 0 to 1.
     pretraining
         The run that makes the model of a fine-tuning run, if that does not exist yet.
+    verify
+        Whether damage to the checkpoint that is fine-tuned is looked for.
 
     Raises
     ------
@@ -123,7 +130,10 @@ def plan_on_gpu(
         raise ValueError(f"--mfu is {mfu}; allowed is a share above 0, up to 1")
     per_epoch = None
     if isinstance(config, SFTConfig):
-        model = sized_model(pretraining) if pretraining is not None else model_to_fine_tune(config).config
+        if pretraining is not None:
+            model = sized_model(pretraining)
+        else:
+            model = model_to_fine_tune(config, verify=verify).config
         seq_len = config.train.fine_tuning_seq_len(model)
         per_evaluation = evaluated_tokens(config, seq_len, None)
     else:

@@ -18,7 +18,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, overload
 from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
-from minillm_lib.io.wording import number_of, shown
+from minillm_lib.io.refusals import refusal_in_words
+from minillm_lib.io.wording import shown
 from minillm_lib.io.yaml_text import YAMLError, parse_yaml, read_yaml
 from minillm_lib.model.config import PRESETS, ModelConfig, StrictConfig
 from minillm_lib.training.config import (
@@ -34,7 +35,6 @@ from minillm_lib.training.config import (
 Config = TypeVar("Config", bound=RunConfig)
 
 _CROSS_REFERENCE = re.compile(r":\w+:`~?(?:[\w.]*\.)?(\w+)`")  # of Sphinx, which a terminal does not render
-_MOST_SHOWN = 8
 _RUN_FOLDER = "run_folder"
 """Another name for ``run``: torchrun takes ``--run`` for an abbreviation of its own options, and stops."""
 
@@ -172,19 +172,7 @@ def in_one_line(error: ValidationError, kind: type[StrictConfig] | None = None) 
     kind
         The configuration, for the meaning of its keys.
     """
-    meanings = {} if kind is None else _meanings(kind)
-    errors = error.errors()
-    more = f"; and {number_of(len(errors) - _MOST_SHOWN, 'more mistake')}" * (len(errors) > _MOST_SHOWN)
-    return "; ".join(_in_words(each, meanings) for each in errors[:_MOST_SHOWN]) + more
-
-
-def _in_words(error: Any, meanings: Mapping[str, str]) -> str:
-    key = ".".join(map(str, error["loc"]))
-    if error["type"] == "value_error":  # one of ours, which names the value itself
-        message = str(error["ctx"]["error"])
-        return f"{key}: {message}" if key else message
-    meaning = f" ({key}: {meanings[key]})" if key in meanings else ""
-    return f"{key} is {shown(error['input'])}: {error['msg']}{meaning}"
+    return refusal_in_words(error, meanings=None if kind is None else _meanings(kind))
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -172,7 +172,7 @@ class Cost:
     matmul_flops: float
 
 
-def plan(config: RunConfig | str | os.PathLike[str]) -> Plan:
+def plan(config: RunConfig | str | os.PathLike[str], *, verify: bool = True) -> Plan:
     """Plan a run of :func:`~minillm_lib.training.stages.pretrain` or :func:`~minillm_lib.training.stages.sft`.
 
     Nothing is written. The real model is built, and runs three micro-steps and three updates on random tokens.
@@ -181,6 +181,8 @@ def plan(config: RunConfig | str | os.PathLike[str]) -> Plan:
     ----------
     config
         The configuration, or the path of its YAML file.
+    verify
+        Whether damage to the checkpoint that is fine-tuned is looked for.
 
     Raises
     ------
@@ -194,7 +196,7 @@ def plan(config: RunConfig | str | os.PathLike[str]) -> Plan:
         if config.train.compile:
             check_compiler(processes.device)
         with PeakMemory(processes.device) as memory:
-            model, seq_len, per_epoch, per_evaluation = _what_is_trained(config)
+            model, seq_len, per_epoch, per_evaluation = _what_is_trained(config, verify)
             rehearsal = Rehearsal(model, config, seq_len, processes, precision)
             peaks = [matmul_flops(processes.device, precision.matmul_dtype)]
             step_seconds, evaluation_speed = rehearsal.step_seconds(), rehearsal.evaluated_tokens_per_second()
@@ -205,10 +207,10 @@ def plan(config: RunConfig | str | os.PathLike[str]) -> Plan:
     )
 
 
-def _what_is_trained(config: RunConfig) -> tuple[MiniLLM, int, int | None, int]:
+def _what_is_trained(config: RunConfig, verify: bool) -> tuple[MiniLLM, int, int | None, int]:
     """Return the model, the length of a row, and the tokens per epoch and per evaluation."""
     if isinstance(config, SFTConfig):
-        return _fine_tuning(config)
+        return _fine_tuning(config, verify)
     assert isinstance(config, PretrainConfig)
     shape, seq_len, per_epoch, per_evaluation = text_sizes(config)
     return MiniLLM(shape), seq_len, per_epoch, per_evaluation
@@ -226,8 +228,8 @@ def text_sizes(config: PretrainConfig) -> tuple[ModelConfig, int, int | None, in
     return sized_model(config, data.tokenizer), seq_len, len(train) * seq_len, n_evaluated
 
 
-def _fine_tuning(config: SFTConfig) -> tuple[MiniLLM, int, int | None, int]:
-    model = model_to_fine_tune(config)
+def _fine_tuning(config: SFTConfig, verify: bool) -> tuple[MiniLLM, int, int | None, int]:
+    model = model_to_fine_tune(config, verify=verify)
     seq_len = config.train.fine_tuning_seq_len(model.config)
     data = prepare_conversations(config.data.conversations, tokenizer_of(model), seq_len)
     n_evaluated = sum(evaluated_tokens(config, seq_len, len(rows)) for rows in data.held_out.values())

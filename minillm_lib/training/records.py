@@ -1,4 +1,8 @@
-"""The lines of ``metrics.jsonl``: writing them, and reading them from a file that may be damaged."""
+"""The lines of ``metrics.jsonl``: writing them, and reading them from a file that may be damaged.
+
+Each line has a checksum as its last key, ``crc32``, which is verified and left out on reading. Files without checksums,
+of earlier versions and in results/, are read as they are.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from minillm_lib.io.regular_file import check_regular
+from minillm_lib.io.sealed_values import CHECKSUM_KEY, SealError, sealed, unsealed
 from minillm_lib.io.wording import number_of, shown
 
 Record = dict[str, Any]
@@ -38,6 +43,7 @@ _NEEDED = {
 }
 _MAY_BE_NULL = ("loss", "grad_norm", "perplexity", "bits_per_byte")
 _MOST_NAMED = 3
+_SEAL = f'"{CHECKSUM_KEY}":'.encode()
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,9 @@ class FaultyLine:
 
 
 def as_line(record: Mapping[str, Any]) -> bytes:
-    """Return a record as a line of strict JSON, in which numbers that JSON lacks are null."""
-    return json.dumps(_without_infinities(record), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    """Return a record as a line of strict JSON with a checksum, in which numbers that JSON lacks are null."""
+    values = sealed(_without_infinities(record))
+    return json.dumps(values, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def _without_infinities(value: Any) -> Any:
@@ -67,7 +74,7 @@ def read_records(path: Path) -> tuple[list[Record], list[FaultyLine]]:
     """Read a ``metrics.jsonl``: its records, and the lines that are none.
 
     A missing file has no records. A last line without its end, which a process leaves that is killed while it writes,
-    is one of the faulty lines.
+    is one of the faulty lines; so is a line that does not match its checksum, or has none where others have one.
 
     Raises
     ------
@@ -81,10 +88,11 @@ def read_records(path: Path) -> tuple[list[Record], list[FaultyLine]]:
     records, faulty = list[Record](), list[FaultyLine]()
     n_blocks: int | None = None
     *lines, last = path.read_bytes().split(b"\n")
+    are_sealed = any(_SEAL in line for line in lines)
     for number, line in enumerate([*lines, *([last] if last else [])], 1):
         if not line.strip():
             continue
-        found = _parsed(line)
+        found = _parsed(line, are_sealed)
         norms = found.get("layer_grad_norms") if isinstance(found, dict) else None
         if norms is not None and n_blocks not in (None, len(norms)):
             found = (
@@ -108,8 +116,8 @@ def faults_in_words(path: Path, faulty: Sequence[FaultyLine]) -> str:
     return f"{path}: {number_of(len(faulty), 'line')} {verb} left out ({named}{more})"
 
 
-def _parsed(line: bytes) -> Record | str:
-    """Return the record in a line, or what is wrong with it."""
+def _parsed(line: bytes, is_sealed: bool) -> Record | str:
+    """Return the record in a line, or what is wrong with it; ``is_sealed`` if the file's lines have checksums."""
     try:
         value = json.loads(line)
     except UnicodeDecodeError:
@@ -118,7 +126,14 @@ def _parsed(line: bytes) -> Record | str:
         return f"it is not JSON: {shown(line.decode('utf-8', 'replace'), 40)}"
     if not isinstance(value, dict):
         return f"it holds {shown(value, 40)}; a record is an object with a kind and a step"
-    return next(_problems(value), None) or value
+    try:
+        record = unsealed(value)
+    except SealError as error:
+        return f"it is {error}"
+    problem = next(_problems(record), None)
+    if problem is None and is_sealed and CHECKSUM_KEY not in value:
+        problem = f"it has no checksum ({CHECKSUM_KEY}), unlike other lines"
+    return problem or record
 
 
 def _problems(record: Record) -> Iterator[str]:

@@ -3,8 +3,9 @@
 ::
 
     runs/pretrain/
-        config.yaml              every key, defaults included
-        metrics.jsonl            one record per line; "kind" is start, step, evaluation, sample, warning, resume or end
+        config.yaml              every key, defaults included; the last line is a checksum
+        metrics.jsonl            one record per line, its last key a checksum; "kind" is start, step, evaluation,
+                                 sample, warning, resume or end
         checkpoints/step-000200/ a model that anything can load, with trainer_state/ beside its weights
         bad-batches/             what a step had read when its loss was not finite, or a spike: one file per batch
 
@@ -23,7 +24,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock, Timeout
 
 from minillm_lib.io.atomic_write import append_whole, write_atomically
@@ -31,7 +31,7 @@ from minillm_lib.io.leftovers import remove_leftovers
 from minillm_lib.io.regular_file import NotRegularFileError, check_regular
 from minillm_lib.io.wording import shown
 from minillm_lib.io.write_errors import WriteError, named_write_errors
-from minillm_lib.io.yaml_text import YAMLError
+from minillm_lib.io.yaml_text import YAMLError, sealed_yaml
 from minillm_lib.training.recorded_config import read_config
 from minillm_lib.training.records import FaultyLine, Record as Record, as_line, read_records
 
@@ -102,9 +102,8 @@ class RunFolder:
 
     def write_config(self, values: Mapping[str, Any]) -> None:
         """Write the configuration."""
-        text = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
         with explain_write_errors(self.path / "config.yaml", self.path):
-            write_atomically(self.path / "config.yaml", text.encode())
+            write_atomically(self.path / "config.yaml", sealed_yaml(values))
 
     def clear(self) -> None:
         """Remove an earlier run: its checkpoints and records, nothing else."""

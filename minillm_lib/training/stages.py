@@ -60,6 +60,7 @@ def pretrain(
     overwrite: bool = False,
     progress: bool = True,
     on_record: OnRecord | None = None,
+    verify: bool = True,
     **overrides: Any,
 ) -> RunResult:
     """Train a model to continue text, from random weights or, with ``config.ckpt``, from a checkpoint.
@@ -75,6 +76,9 @@ def pretrain(
         Show progress bars.
     on_record
         Called with each record of the metrics, such as ``{"kind": "step", "step": 1, "loss": 8.76, …}``.
+    verify
+        Whether damage to the checkpoint that is trained further is looked for: see
+        :func:`~minillm_lib.model.checkpoint.load_checkpoint`. The run's own checkpoints always are verified.
     overrides
         Keys of the configuration to change: ``train={"steps": 5}``, ``run="runs/mine"``, or with dots, as on the
         command line: ``**{"train.steps": 5}``.
@@ -96,7 +100,7 @@ def pretrain(
     _check_ckpt_is_kept(config)
     with _begun(config, resume, overwrite) as run:
         config = run.config_said(progress, config)
-        start = None if config.ckpt is None else _start(config.ckpt)
+        start = None if config.ckpt is None else _start(config.ckpt, verify)
         if start is not None:
             config = _with_shape_of(start, config)
         _check_vocabulary(config)
@@ -134,6 +138,7 @@ def sft(
     overwrite: bool = False,
     progress: bool = True,
     on_record: OnRecord | None = None,
+    verify: bool = True,
     **overrides: Any,
 ) -> RunResult:
     """Teach a pretrained model to answer; arguments, result and errors are those of :func:`pretrain`."""
@@ -141,7 +146,7 @@ def sft(
     _check_ckpt_is_kept(config)
     with _begun(config, resume, overwrite) as run:
         config = run.config_said(progress, config)
-        model = model_to_fine_tune(config)
+        model = model_to_fine_tune(config, verify=verify)
         check_room(config, model.config, run.folder)
         seq_len = config.train.fine_tuning_seq_len(model.config)
         data = prepare_conversations(config.data.conversations, tokenizer_of(model), seq_len)
@@ -300,8 +305,13 @@ def sized_model(config: PretrainConfig, tokenizer: Tokenizer | None = None) -> M
     return config.model.replace(vocab_size=planned if tokenizer is None else tokenizer.vocab_size)
 
 
-def model_to_fine_tune(config: SFTConfig) -> MiniLLM:
+def model_to_fine_tune(config: SFTConfig, *, verify: bool = True) -> MiniLLM:
     """Load the model that a fine-tuning run starts from, in float32, with its tokenizer.
+
+    Parameters
+    ----------
+    verify
+        Whether damage to it is looked for.
 
     Raises
     ------
@@ -312,7 +322,7 @@ def model_to_fine_tune(config: SFTConfig) -> MiniLLM:
     ConfigError
         If the rows of the run are too long for the model.
     """
-    model = _start(config.ckpt)
+    model = _start(config.ckpt, verify)
     check_seq_len(config.train.seq_len, model.config, f"ckpt={config.ckpt}")
     return model
 
@@ -335,9 +345,9 @@ def _with_shape_of(start: MiniLLM, config: PretrainConfig) -> PretrainConfig:
     return config
 
 
-def _start(ckpt: Path) -> MiniLLM:
+def _start(ckpt: Path, verify: bool) -> MiniLLM:
     """Load a checkpoint to train it further, in float32."""
-    model = MiniLLM.load_from_checkpoint(ckpt, dtype=torch.float32)
+    model = MiniLLM.load_from_checkpoint(ckpt, dtype=torch.float32, verify=verify)
     if model.tokenizer is None:
         raise RunError(f"ckpt={ckpt} holds no tokenizer, so it cannot be trained further")
     return model

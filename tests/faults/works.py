@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,11 @@ def what_a_run_left(folder: Path) -> dict[str, Any]:
         -1
     ]
     lines = (folder / "run/metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    records = [json.loads(line) for line in lines]
+    records = named_records(json.loads(line) for line in lines)
     untimed = {
-        f"{record['kind']} {record['step']} {number}": {
-            key: value for key, value in record.items() if key not in TIMED
-        }
-        for number, record in enumerate(each for each in records if each["kind"] in _RECORDED)
+        name: {key: value for key, value in record.items() if key not in (*TIMED, "crc32")}
+        for name, record in records.items()
+        if record["kind"] in _RECORDED
     }
     optimizer = torch.load(last / "trainer_state/optimizer.pt", weights_only=True)
     return {
@@ -55,6 +54,16 @@ def what_a_run_left(folder: Path) -> dict[str, Any]:
         **untimed,
         **contents_of_model(folder / "run.pt"),
     }
+
+
+def named_records(records: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the records of a run by names that stay the same where others are missing."""
+    named: dict[str, dict[str, Any]] = {}
+    for record in records:
+        name = f"{record['kind']} {record['step']} {record.get('prompt', '')}".rstrip()
+        n_before = sum(each.partition(" again ")[0] == name for each in named)
+        named[f"{name} again {n_before}" if n_before else name] = record
+    return named
 
 
 def prepare_pretraining(inputs: Path) -> None:
@@ -177,7 +186,7 @@ def _topics(inputs: Path, folder: Path, *, sweeps: int = 150, seed: int = 0) -> 
     bag = bag_of_words(read_files(inputs / "documents.jsonl"), phrases=False, lemmatize=False, n_jobs=1)
     state = {"checkpoint": folder.parent / f"{folder.name}.checkpoint", "checkpoint_seconds": 0.02}
     model = GibbsLDA(5, n_sweeps=sweeps, n_chains=2, n_threads=1, random_state=seed, **state)
-    TopicModel(model.fit(bag), bag).save(folder)
+    TopicModel(model.fit(bag), bag, tuple(f"theme {number}" for number in range(5))).save(folder)
 
 
 def read_topics(folder: Path) -> Any:
@@ -190,6 +199,7 @@ def read_topics(folder: Path) -> Any:
         [*map(str, found.bag.vocabulary)],
         str(found.bag.report),
         str(found.lda.get_params()),
+        [found.unit, *(found.labels or ())],
     ]
 
 
@@ -199,6 +209,26 @@ TOPICS = Work(
     lambda folder: read_topics(folder / "model"),
     {"model": read_topics},
     make_old=lambda inputs: _topics(inputs, Path("model"), sweeps=5, seed=1),
+)
+
+
+def _prepare_saving(inputs: Path) -> None:
+    _prepare_topics(inputs)
+    _topics(inputs, inputs / "other", sweeps=3, seed=1)
+
+
+def _save_again(inputs: Path, name: str = "warm") -> None:
+    from minillm_lib.topics.topic_model import TopicModel
+
+    TopicModel.load(inputs / name).save("model")
+
+
+SAVING = Work(
+    _prepare_saving,
+    _save_again,
+    lambda folder: read_topics(folder / "model"),
+    {"model": read_topics},
+    make_old=lambda inputs: _save_again(inputs, "other"),
 )
 
 
@@ -259,6 +289,7 @@ def interruption_kinds() -> list[Kind]:
         interruption("packing", PACKING, 30, n_quick=1),
         interruption("tokenizer training", TOKENIZER, 30, n_quick=1),
         interruption("topic models", TOPICS, 30, n_quick=1),
+        interruption("saving topic models", SAVING, 30, n_quick=1),
         interruption("downloads", DOWNLOADING, 30, n_quick=1),
         interruption("exports", EXPORTING, 40, n_quick=1),
     ]

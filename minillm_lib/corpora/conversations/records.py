@@ -31,6 +31,7 @@ _SYSTEMS = ("system", "system_prompt")
 _TOOLS = ("tools", "functions")
 _HISTORY = "history"
 _CHOSEN, _REJECTED = "chosen", "rejected"
+_LONGEST_OF_PYTHON = 1 << 20  # characters; its parser takes hundreds of bytes for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +228,11 @@ def _parsed(text: str, key: str) -> Any:
     try:
         return parse_json(text)
     except ValueError as error:
+        if len(text) > _LONGEST_OF_PYTHON:
+            raise ConversationError(
+                f"{key!r} is a text, and no list as JSON ({error}); a list as Python writes it may have "
+                f"{_LONGEST_OF_PYTHON:,} characters, and this has {len(text):,}"
+            ) from None
         try:
             return ast.literal_eval(text.strip())  # as pandas writes a list to CSV
         except (ValueError, SyntaxError, RecursionError, MemoryError):

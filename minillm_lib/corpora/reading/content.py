@@ -2,7 +2,7 @@
 
 A small compressed file can stand for gigabytes. What is unpacked as a stream may be 200 times as large as it was
 (``MINILLM_MAX_RATIO`` in the environment says otherwise), and what has to be unpacked in memory may be of 512 MiB
-(``MINILLM_MAX_UNPACKED_BYTES``).
+(``MINILLM_MAX_UNPACKED_BYTES``). What a parser does with a file has limits too, see :func:`parsed`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from minillm_lib.corpora.reading.report import Unusable
+from minillm_lib.io.limited import BeyondLimitsError, limited
 from minillm_lib.io.optional import needed
 from minillm_lib.io.unpacking import MAX_RATIO, is_too_dense, limit_from_environment
 
@@ -26,6 +27,9 @@ _BEGINNING = 1 << 16
 _ZSTD_CHUNK = 1 << 11  # each four bytes of which may become 128 KiB at once
 _RATIO_OPTION, _BYTES_OPTION = "MINILLM_MAX_RATIO", "MINILLM_MAX_UNPACKED_BYTES"
 _MAX_UNPACKED_BYTES = 1 << 29
+_SECONDS_OPTION = "MINILLM_MAX_SECONDS"
+_SECONDS, _SECONDS_PER_BYTE = 4.0, 1e-6
+_PARSER_BYTES = 1 << 28  # beyond what it unpacks
 
 
 def inner_ending(path: Path) -> str:
@@ -195,3 +199,40 @@ def seekable(path: Path) -> BinaryIO:
         If a compressed file is damaged or too large.
     """
     return io.BytesIO(whole(path)) if is_compressed(path) else path.open("rb")
+
+
+def parsed(parser: Callable[..., Iterator[Any]], source: Path | bytes | str, *packages: str) -> Iterator[Any]:
+    """Yield what a parser makes of a file, in a process of its own.
+
+    It may take 4 s of processor time, and 1 s more for each megabyte of the file (``MINILLM_MAX_SECONDS`` in the
+    environment says otherwise), and 256 MiB of memory beyond what may be unpacked (``MINILLM_MAX_UNPACKED_BYTES``).
+
+    Parameters
+    ----------
+    parser
+        A generator function of a module. It is given the file's path, or its content if it is compressed.
+    source
+        A file, or its content.
+    packages
+        What the parser imports.
+
+    Raises
+    ------
+    Unusable
+        If it exceeds a limit or crashes.
+    Exception
+        Whatever the parser raises.
+    """
+    if isinstance(source, Path) and is_compressed(source):
+        source = whole(source)
+    elif isinstance(source, Path):
+        source = source.absolute()  # the other process may be in another folder
+    n = source.stat().st_size if isinstance(source, Path) else len(source)
+    seconds = limit_from_environment(_SECONDS_OPTION, _SECONDS + _SECONDS_PER_BYTE * n)
+    n_bytes = limit_from_environment(_BYTES_OPTION, _MAX_UNPACKED_BYTES) + _PARSER_BYTES
+    try:
+        yield from limited(parser, source, packages=packages, seconds=seconds, n_bytes=n_bytes)
+    except BeyondLimitsError as error:
+        raise Unusable(
+            f"{error}; if you trust it, set {_SECONDS_OPTION} or {_BYTES_OPTION} to a larger number in the environment"
+        ) from error

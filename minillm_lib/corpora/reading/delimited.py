@@ -20,6 +20,7 @@ _SAMPLE_LINES = 500
 _SAMPLE_CHARACTERS = 1 << 18
 _LONGEST_NAME = 80
 _MOST_LINES = 100_000  # of one row
+_MANY_LINES, _MANY_CHARACTERS = 100, 1 << 18  # of a broken one
 _MISSING = {"", "NaN", "nan", "NULL", "null", "None", "NA", "N/A", "<NA>"}  # what programs write for no value
 # Names by which a first line is known for the names of columns, whatever stands below.
 _NAMES = frozenset(
@@ -118,19 +119,22 @@ class DelimitedTable:
 
     def _cells(self) -> Iterator[tuple[str, list[str]] | Fault]:
         used: list[Record] = []
-        size = 0
+        size = n_alone = 0
         faults: list[Fault] = []
 
         def feed() -> Iterator[str]:
-            nonlocal size
+            nonlocal size, n_alone
             while True:
+                if n_alone and used:
+                    raise _Cut("a quotation mark that is not closed on its line")
+                n_alone -= bool(n_alone)
                 line = self._read.popleft() if self._read else next(self._rest, None)
                 if line is None:
                     return
                 if isinstance(line, Fault):
                     faults.append(line)
                     if used:
-                        raise _Cut
+                        raise _Cut("a line inside of it cannot be read")
                     continue
                 used.append(line)
                 size += len(line.text) + 1
@@ -152,8 +156,8 @@ class DelimitedTable:
                 if len(used) > _MOST_LINES:
                     detail = f"more than {_MOST_LINES:,} lines; is there a quotation mark too many?"
                     fault = replace(fault, detail=detail)
-            except _Cut:
-                fault = Fault(used[0].place, "broken row", "a line inside of it cannot be read")
+            except _Cut as reason:
+                fault = Fault(used[0].place, "broken row", str(reason))
             except csv.Error as error:
                 cells = _lenient(used[0].text, options) if used else []
                 if len(used) > 1 or len(cells) != len(self.dialect.names):
@@ -164,6 +168,9 @@ class DelimitedTable:
             faults.clear()
             if fault is not None:  # the lines after the first may be rows of their own
                 self._read.extendleft(reversed(used[1:]))
+                if len(used) > _MANY_LINES or size > _MANY_CHARACTERS:
+                    # each on one line, as otherwise they could be read again and again
+                    n_alone = len(used) - 1
                 yield fault
                 reader = csv.reader(feed(), strict=True, **options)
             elif cells:
@@ -173,7 +180,7 @@ class DelimitedTable:
 
 
 class _Cut(Exception):  # noqa: N818
-    """A line in the middle of a row is a fault."""
+    """A row ends in the middle."""
 
 
 def _lenient(line: str, options: dict[str, Any]) -> list[str]:

@@ -48,6 +48,7 @@ _MAX_CONTROL_SHARE = 0.01
 _MAX_ZERO_SHARE = 0.1
 _TOO_SHORT, _LONG_ENOUGH = 60, 2000  # bytes: to refuse the encoding of the others, to do without them
 _SAMPLE = 1 << 13
+_CERTAINLY = 1 << 24  # bytes: what begins so is not text, however it goes on
 _POOL_BYTES = 1 << 15
 _POOL_FILES = 2000
 _ALIKE, _CERTAIN, _CLEARLY = 0.6, 0.85, 0.1  # of plausibilities
@@ -91,7 +92,7 @@ class Survey:
 
 
 def survey(chunks: Iterable[bytes]) -> Survey:
-    """Look through a file for all that tells its encoding; it ends early where the bytes are certainly not UTF-8."""
+    """Look through a file for what tells its encoding; end where the bytes are certainly not UTF-8, or no text."""
     found = Survey()
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     try:
@@ -105,6 +106,8 @@ def survey(chunks: Iterable[bytes]) -> Survey:
             found.n_controls += len(chunk) - len(chunk.translate(None, _CONTROLS))
             _add_utf8(found, decoder.decode(chunk), chunk)
             if found.mark or (found.n_wrong > _LONG_ENOUGH and not found.is_utf8):
+                break
+            if found.n_bytes >= _CERTAINLY and _is_binary(found):
                 break
         else:
             _add_utf8(found, decoder.decode(b"", final=True), b"")
@@ -250,15 +253,16 @@ def _refuse_binary(found: Survey, encoding: str) -> None:
     """Raise :class:`Unusable` for what is no text in an encoding whose characters are bytes, as far as it is ASCII."""
     if "a".encode(encoding) != b"a" or not _is_binary(found):
         return
+    looked_at = f" (of the first {found.n_bytes:,})" if found.n_bytes >= _CERTAINLY else ""
     if found.n_zeros == found.n_bytes:
-        raise Unusable("not text: all its bytes are zero")
+        raise Unusable(f"not text: all its bytes are zero{looked_at}")
     share = found.n_controls / found.n_bytes
     hint = (
         "; if it is UTF-16 or UTF-32, state the encoding"
         if found.n_zeros > _MAX_ZERO_SHARE * found.n_bytes
         else ""
     )
-    raise Unusable(f"not text: {share:.0%} of its bytes are control characters{hint}")
+    raise Unusable(f"not text: {share:.0%} of its bytes are control characters{looked_at}{hint}")
 
 
 def _declared(beginning: bytes) -> str | None:

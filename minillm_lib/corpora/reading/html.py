@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
+from minillm_lib.corpora.reading.content import parsed
 from minillm_lib.io.optional import needed
 
 _INVISIBLE = (
@@ -36,10 +38,18 @@ def page_text(page: str, purpose: str = "to read web pages") -> tuple[str, str]:
 
     Raises
     ------
+    Unusable
+        If it takes too much time or memory.
     MissingPackageError
         If the package selectolax is not installed.
     """
-    parser = needed("selectolax.lexbor", "files", purpose).LexborHTMLParser
+    needed("selectolax.lexbor", "files", purpose)
+    ((text, title),) = parsed(_text_and_title, page, "selectolax.lexbor")
+    return text, title
+
+
+def _text_and_title(page: str) -> Iterator[tuple[str, str]]:
+    parser = needed("selectolax.lexbor", "files", "to read web pages").LexborHTMLParser
     tree = parser(page)
     title_node = tree.css_first("title")
     title = " ".join(title_node.text().split()) if title_node else ""
@@ -48,7 +58,7 @@ def page_text(page: str, purpose: str = "to read web pages") -> tuple[str, str]:
         tree = parser(page)
         _remove_invisible(tree)
         text = _flow(_marked(tree))
-    return text, title
+    yield text, title
 
 
 def _remove_invisible(tree: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +19,12 @@ from minillm_lib.corpora.reading.records import (
     too_long,
 )
 from minillm_lib.corpora.reading.report import Fault, Unusable, shown
-from minillm_lib.io.json_text import MOST_VALUES, decode_json, parse_json as as_json
+from minillm_lib.io.json_text import decode_json, parse_json as as_json
 
 Layout = Literal["lines", "array", "whole"]
 _LINES_ENDINGS = (".jsonl", ".ndjson", ".jsonlines", ".ldjson")
-_MAX_WHOLE_BYTES = 1 << 28
+_MAX_WHOLE_BYTES = 1 << 27
+_MAX_WHOLE_VALUES = 2_000_000
 _LONG_TEXT = 200
 _DEPTH = 3
 _OF_A_TURN = {"role", "from"}
@@ -45,7 +47,8 @@ def read_json(
     Raises
     ------
     Unusable
-        If a value that has to be read as a whole is larger than 256 MB, or there are several lists in it.
+        If a value that has to be read as a whole takes more than 128 MB or holds more than two million others, or there
+        are several lists in it.
     """
     peeked = read_records(path, "\n", encoding, limit, replaced=Counter())
     layout = _layout(path, encoding, next(peeked, None), next(peeked, None))
@@ -192,15 +195,17 @@ def _whole(
     name, pieces, n = shown(path), [], 0
     for piece in decoded_chunks(path, encoding, replaced):
         pieces.append(piece)
-        n += len(piece)
+        n += sys.getsizeof(piece)  # of which a character may take four bytes
         if n > _MAX_WHOLE_BYTES:
             raise Unusable(
                 f"a single JSON value of more than {_MAX_WHOLE_BYTES >> 20} MB; save it as JSON lines"
             )
     text = "".join(pieces).removeprefix("\ufeff")
     pieces.clear()
-    if sum(map(text.count, ",[{")) > MOST_VALUES:
-        raise Unusable(f"a single JSON value that holds more than {MOST_VALUES:,}; save it as JSON lines")
+    if sum(map(text.count, ",[{")) > _MAX_WHOLE_VALUES:
+        raise Unusable(
+            f"a single JSON value that holds more than {_MAX_WHOLE_VALUES:,}; save it as JSON lines"
+        )
     try:
         value = as_json(text)
     except ValueError:
@@ -209,7 +214,7 @@ def _whole(
     rows = rows_within(value)
     if rows is not None:
         yield from ((f"{name}[{index}]", row) for index, row in enumerate(rows))
-    elif n > limit:
+    elif len(text) > limit:
         yield too_long(name, limit)
     else:
         yield name, value

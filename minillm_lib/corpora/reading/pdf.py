@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from minillm_lib.corpora.reading.content import check_unpacked, is_compressed, whole
+from minillm_lib.corpora.reading.content import check_unpacked, parsed
 from minillm_lib.corpora.reading.report import Unusable
 from minillm_lib.io.optional import needed
 
-_lock = threading.Lock()  # PDFium is not thread-safe
 # What programs write when nobody gave a title.
 _NO_TITLE = re.compile(
     r"untitled.*|microsoft (word|powerpoint) - .*|.*\.(docx?|tex|dvi|pdf|indd|rtf|odt|qxd|pptx?)|\W*|slide \d+|title",
@@ -27,27 +26,33 @@ def pdf_pages(source: bytes | Path) -> tuple[list[str], str]:
     Raises
     ------
     Unusable
-        If it is broken or encrypted, or has no text, as a scan.
+        If it is broken or encrypted, has no text, as a scan, or takes too much time or memory.
     MissingPackageError
         If the package pypdfium2 is not installed.
     """
-    pdfium = needed("pypdfium2", "files", "to read PDFs")
-    if isinstance(source, Path) and is_compressed(source):
-        source = whole(source)
-    try:
-        with _lock, pdfium.PdfDocument(source) as document:
-            pages, n = [], 0
-            for page in document:
-                pages.append(page.get_textpage().get_text_range())
-                n += len(pages[-1])
-                check_unpacked(n)
-            title = _title(document)
-    except pdfium.PdfiumError as error:
-        is_locked = "password" in str(error).lower()
-        raise Unusable("encrypted with a password" if is_locked else f"a broken PDF ({error})") from error
+    needed("pypdfium2", "files", "to read PDFs")
+    pages, n = [], 0
+    found = parsed(_title_and_pages, source, "pypdfium2")
+    title = next(found)
+    for page in found:
+        pages.append(page)
+        n += len(page)
+        check_unpacked(n)
     if not any(page.strip() for page in pages):
         raise Unusable("a PDF without text; it may be a scan")
     return ["\n".join(_joined(page).splitlines()).strip() for page in pages], title
+
+
+def _title_and_pages(source: bytes | Path) -> Iterator[str]:
+    pdfium = needed("pypdfium2", "files", "to read PDFs")
+    try:
+        with pdfium.PdfDocument(source) as document:
+            yield _title(document)
+            for page in document:
+                yield page.get_textpage().get_text_range()
+    except pdfium.PdfiumError as error:
+        is_locked = "password" in str(error).lower()
+        raise Unusable("encrypted with a password" if is_locked else f"a broken PDF ({error})") from error
 
 
 def _joined(page: str) -> str:

@@ -126,6 +126,9 @@ def _pieces(
                 yield piece(content)
                 line += skipped_lines + content.count(b"\n") + (separator or b"").count(b"\n")
                 skipped_lines, is_too_long = 0, False
+            if len(rest) > limit and separator is None:
+                yield line, None
+                return
             if len(rest) > limit:
                 kept = rest[len(rest) - len(separator or b"") + 1 :] if separator else b""
                 is_too_long = True

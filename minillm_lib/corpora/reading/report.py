@@ -6,7 +6,7 @@ import os
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple, TypeVar
 
@@ -17,6 +17,7 @@ _SHOWN_FAULTS = 20
 _SHOWN_NAMES = 5
 _SHOWN_PLACES = 2
 _SHOWN_ENDINGS = 8
+_SHOWN_CHARACTERS = 1000
 _LEAST_RECORDS = 100
 _TOLERATED_ANYWAY = 3
 _Found = TypeVar("_Found")
@@ -158,17 +159,17 @@ class ReadReport:
             return
         self.by_kind[fault.kind] += 1
         if len(self.faults) < _SHOWN_FAULTS:
-            self.faults.append(fault)
+            self.faults.append(replace(fault, detail=_shortened(fault.detail)))
 
     def pass_over(self, path: str | os.PathLike[str], reason: str) -> None:
         """Count and name a file that is not read."""
-        self.passed_over.append(PassedOver(shown(path), reason))
+        self.passed_over.append(PassedOver(shown(path), _shortened(reason)))
 
     def note(
         self, sentence: str, place: str | os.PathLike[str] | None = None, *, doubtful: bool = False
     ) -> None:
         """Add to :attr:`notes`; a sentence that holds for several places is said once, with the first of them."""
-        note = self._notes.setdefault(sentence, _Note())
+        note = self._notes.setdefault(_shortened(sentence), _Note())
         note.is_doubtful |= doubtful
         if place is None or shown(place) in note.places:
             return
@@ -233,6 +234,13 @@ class ReadReport:
 
 def _few(names: list[str]) -> str:
     return ", ".join(names[:_SHOWN_NAMES]) + " …" * (len(names) > _SHOWN_NAMES)
+
+
+def _shortened(sentence: str) -> str:
+    """Return a sentence without its middle if it is long, as where it lists the names of a million columns."""
+    if len(sentence) <= _SHOWN_CHARACTERS:
+        return sentence
+    return f"{sentence[: _SHOWN_CHARACTERS // 2]} … {sentence[-_SHOWN_CHARACTERS // 2 :]}"
 
 
 def _with_places(sentence: str, note: _Note) -> str:

@@ -8,10 +8,11 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
-from minillm_lib.corpora.reading.content import check_ratio, check_unpacked, seekable
+from minillm_lib.corpora.reading.content import check_ratio, check_unpacked, parsed, seekable
 from minillm_lib.corpora.reading.delimited import Dialect, recognise_header
 from minillm_lib.corpora.reading.report import Fault, ReadReport, Unusable, shown
 from minillm_lib.corpora.reading.rows import is_absent, whole_number
@@ -21,6 +22,8 @@ from minillm_lib.io.optional import needed
 _BLOCK = 1 << 20
 _LOOKED_AT = 50
 _ROWS = 128  # each of which may be a long text, and is not stored as often as it occurs
+_LARGE = 1 << 24  # bytes of a batch
+_VALUE = 16  # bytes that a value counts, even where thousands are stored in one
 _OF_PARQUET = (
     OSError,
     ArithmeticError,
@@ -44,15 +47,30 @@ def read_sheets(
     Raises
     ------
     Unusable
-        If it is broken, encrypted, or would unpack to too much.
+        If it is broken, encrypted, would unpack to too much, or takes too much time or memory.
     MissingPackageError
         If the package python-calamine is not installed.
     """
-    calamine = needed("python_calamine", "files", f"to read {path}")
-    columns: tuple[str, ...] | None = None
+    needed("python_calamine", "files", f"to read {path}")
     with seekable(path) as stream:
         check_archive(stream)
-        try:
+    for kind, what, place in parsed(partial(_workbook, shown(path), text_key), path, "python_calamine"):
+        if kind == "rows":
+            yield from what
+        elif kind == "note":
+            report.note(what, place)
+        else:
+            report.pass_over(place, what)
+
+
+def _workbook(
+    file: str, text_key: str | None, source: Path | bytes
+) -> Iterator[tuple[Literal["rows", "note", "passed over"], Any, str]]:
+    """Yield the rows of a workbook, and what is to be said of its sheets."""
+    calamine = needed("python_calamine", "files", "to read workbooks")
+    columns: tuple[str, ...] | None = None
+    try:
+        with source.open("rb") if isinstance(source, Path) else io.BytesIO(source) as stream:
             workbook = calamine.CalamineWorkbook.from_filelike(stream)
             for name in workbook.sheet_names:
                 cells = workbook.get_sheet_by_name(name).to_python(skip_empty_area=False)
@@ -60,29 +78,31 @@ def read_sheets(
                 if table is None:
                     continue
                 start, dialect = table
-                place = f"{shown(path)}[{shown(name)}]"
+                place = f"{file}[{shown(name)}]"
                 if (
                     columns is None
                     and text_key is not None
                     and text_key not in dialect.names
                     and _has_key(workbook, text_key)
                 ):
-                    report.pass_over(place, f"a sheet without the column {text_key!r}")
+                    yield "passed over", f"a sheet without the column {text_key!r}", place
                     continue
                 if columns is not None and not set(columns) <= set(dialect.names):
-                    report.pass_over(place, "a sheet with other columns than the first")
+                    yield "passed over", "a sheet with other columns than the first", place
                     continue
                 columns = columns or dialect.names
-                report.note(f"{dialect}", place)
-                yield from _rows(cells, start, dialect, place)
-        except calamine.PasswordError as error:
-            raise Unusable("encrypted with a password") from error
-        except (calamine.CalamineError, OSError, ValueError) as error:
-            raise Unusable(f"broken ({error})") from error
-        except BaseException as error:
-            if type(error).__name__ != "PanicException":  # of Rust, and no Exception
-                raise
-            raise Unusable(f"broken ({error})") from error
+                yield "note", f"{dialect}", place
+                rows = _rows(cells, start, dialect, place)
+                while some := list(islice(rows, _ROWS)):
+                    yield "rows", some, place
+    except calamine.PasswordError as error:
+        raise Unusable("encrypted with a password") from error
+    except (calamine.CalamineError, OSError, ValueError) as error:
+        raise Unusable(f"broken ({error})") from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of Rust, and no Exception
+            raise
+        raise Unusable(f"broken ({error})") from error
 
 
 def check_archive(stream: BinaryIO) -> None:
@@ -181,29 +201,46 @@ def read_parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]] | Fault]:
     Raises
     ------
     Unusable
-        If it is broken from the beginning, or its values take much more room than the file.
+        If it is broken from the beginning, its values take much more room than the file, or reading it takes too much
+        time or memory.
     MissingPackageError
         If the package pyarrow is not installed.
     """
-    parquet = needed("pyarrow.parquet", "files", f"to read {path}")
-    name, row = shown(path), 0
+    needed("pyarrow.parquet", "files", f"to read {path}")
+    name, row, n = shown(path), 0, 0
     with seekable(path) as stream:
         n_packed = stream.seek(0, io.SEEK_END)
-        try:
-            table = parquet.ParquetFile(stream)
-            groups = [table.metadata.row_group(index) for index in range(table.num_row_groups)]
-            n_values = sum(
-                group.column(index).num_values for group in groups for index in range(group.num_columns)
-            )
-            check_ratio(n_values, n_packed)
-            n = 0
-            for batch in table.iter_batches(batch_size=_ROWS):
-                n += batch.nbytes
-                check_ratio(n, n_packed)
-                for value in batch.to_pylist():
-                    row += 1
-                    yield f"{name}:{row}", value
-        except _OF_PARQUET as error:
-            if not row:
-                raise Unusable(f"broken ({error})") from error
-            yield Fault(f"{name}:{row + 1}", "damaged file", str(error))
+    try:
+        found = parsed(_batches, path, "pyarrow.parquet")
+        check_ratio(_VALUE * next(found), n_packed)
+        for n_more, values in found:
+            n += n_more
+            check_ratio(n, n_packed)
+            for value in values:
+                row += 1
+                yield f"{name}:{row}", value
+    except _BrokenError as error:
+        if not row:
+            raise Unusable(f"broken ({error})") from error
+        yield Fault(f"{name}:{row + 1}", "damaged file", str(error))
+
+
+class _BrokenError(ValueError):
+    """A Parquet file is broken."""
+
+
+def _batches(source: Path | bytes) -> Iterator[Any]:
+    """Yield the number of values; then, for some rows at a time, how many bytes they take, and the rows."""
+    parquet = needed("pyarrow.parquet", "files", "to read Parquet files")
+    try:
+        table = parquet.ParquetFile(source if isinstance(source, Path) else io.BytesIO(source))
+        groups = [table.metadata.row_group(index) for index in range(table.num_row_groups)]
+        yield sum(group.column(index).num_values for group in groups for index in range(group.num_columns))
+        for batch in table.iter_batches(batch_size=_ROWS, use_threads=False):
+            if batch.nbytes < _LARGE:
+                yield batch.nbytes, batch.to_pylist()
+            else:
+                yield batch.nbytes, []
+                yield from ((0, batch.slice(index, 1).to_pylist()) for index in range(len(batch)))
+    except _OF_PARQUET as error:
+        raise _BrokenError(str(error)) from error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
 
-from minillm_lib.corpora.reading.content import seekable
+from minillm_lib.corpora.reading.content import parsed, seekable
 from minillm_lib.corpora.reading.report import Unusable
 from minillm_lib.corpora.reading.sheets import check_archive
 from minillm_lib.io.optional import needed
@@ -25,12 +27,12 @@ def word_text(path: Path) -> tuple[str, str]:
     Raises
     ------
     Unusable
-        If it is broken or encrypted, would unpack to more than 128 MB of text, or declares entities, which Word never
-        does.
+        If it is broken or encrypted, would unpack to more than 128 MB of text, takes too much time or memory, or
+        declares entities, which Word never does.
     MissingPackageError
         If the package mammoth is not installed.
     """
-    docx = needed("mammoth.docx", "files", f"to read {path}")
+    needed("mammoth.docx", "files", f"to read {path}")
     with seekable(path) as stream:
         check_archive(stream)
         title = ""
@@ -41,12 +43,19 @@ def word_text(path: Path) -> tuple[str, str]:
                         raise Unusable(f"it unpacks to more than {_MAX_UNPACKED_BYTES:,} bytes")
                     found = _checked(archive.read(member))
                     title = found if member.filename == _CORE else title
-        stream.seek(0)
-        try:
-            text = _text_of(docx.read(stream).value)
-        except Exception as error:  # of many kinds, for files that are not as Word writes them
-            raise Unusable(f"broken ({type(error).__name__}: {error})") from error
+    (text,) = parsed(_text, path, "mammoth.docx")
     return text.strip(), title
+
+
+def _text(source: Path | bytes) -> Iterator[str]:
+    docx = needed("mammoth.docx", "files", "to read Word files")
+    try:
+        with source.open("rb") if isinstance(source, Path) else io.BytesIO(source) as stream:
+            yield _text_of(docx.read(stream).value)
+    except MemoryError:
+        raise
+    except Exception as error:  # of many kinds, for files that are not as Word writes them
+        raise Unusable(f"broken ({type(error).__name__}: {error})") from error
 
 
 def _text_of(document: Any) -> str:

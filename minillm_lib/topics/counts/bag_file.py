@@ -18,11 +18,13 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from minillm_lib.io.atomic_write import open_atomically
+from minillm_lib.io.json_text import parse_json
 from minillm_lib.io.regular_file import check_regular
 from minillm_lib.topics.counts.document_input import as_json_value
 
 _FORMAT = "minillm bag of words, version 1"
 _SHARED = ("vocabulary", "recipe", "report")
+_LONGEST_LINE = 1 << 27  # bytes; that of a vocabulary of a million terms has a tenth
 _MOST_COUNT = np.iinfo(np.int32).max
 
 
@@ -78,7 +80,7 @@ def read_bag(path: str | os.PathLike[str]) -> tuple[csr_matrix, list[dict[str, A
     """
     check_regular(path)
     with open(path, "rb") as file:
-        header = _header(path, file.readline())
+        header = _header(path, file.readline(_LONGEST_LINE))
         digest = hashlib.sha256()
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
@@ -88,12 +90,12 @@ def read_bag(path: str | os.PathLike[str]) -> tuple[csr_matrix, list[dict[str, A
             )
         file.seek(0)
         file.readline()
-        shared = _parsed(path, 2, file.readline(), _SHARED)
+        shared = _parsed(path, 2, file.readline(_LONGEST_LINE + 1), _SHARED)
         vocabulary = shared["vocabulary"]
         if not _is_vocabulary(vocabulary):
             raise _faulty(path, 2, "the vocabulary is not a list of different terms in alphabetical order")
         terms, numbers, lengths, meta = [], [], [0], []
-        for number, line in enumerate(file, 3):
+        for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE + 1), b""), 3):
             row = _parsed(path, number, line, ("meta", "terms", "counts"))
             if not isinstance(row["meta"], dict):
                 raise _faulty(path, number, "meta is not an object")
@@ -116,18 +118,20 @@ def read_bag(path: str | os.PathLike[str]) -> tuple[csr_matrix, list[dict[str, A
 
 def _header(path: str | os.PathLike[str], line: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(line)
+        header = parse_json(line)
         if header["format"] == _FORMAT and isinstance(header["sha256"], str):
             return dict(header)
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError):
         pass
     raise ValueError(f"{path} is not a bag of words: its first line does not name the format {_FORMAT!r}")
 
 
 def _parsed(path: str | os.PathLike[str], number: int, line: bytes, keys: Sequence[str]) -> dict[str, Any]:
+    if len(line) > _LONGEST_LINE:
+        raise _faulty(path, number, f"it has more than {_LONGEST_LINE:,} bytes")
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(line)
+    except ValueError as error:
         raise _faulty(path, number, f"it is not JSON: {error}") from None
     if not isinstance(value, dict) or not value.keys() >= set(keys):
         raise _faulty(path, number, f"it is not an object with {', '.join(keys)}")

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING
 
 from minillm_lib.corpora.reading.encoding import Encodings
 from minillm_lib.corpora.reading.report import ReadReport, Unusable
+from minillm_lib.io.regular_file import check_regular, is_there
+from minillm_lib.io.wording import shown
 
 if TYPE_CHECKING:
     from minillm_lib.topics.document_term import BagOfWords
 
+_MOST_BYTES = 1 << 23  # of a list of words; dictionaries of a language have fewer
+_MOST_DIGITS = 9
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 _COMMA = re.compile("[,，、;；]")  # Chinese ones too
 _NUMBERED = re.compile(r"\s*(\d+)\s*[:：\t]\s*(.*)")
@@ -51,7 +55,7 @@ def words_or_file(value: str) -> list[str]:
     ValueError
         If there is no word.
     """
-    if Path(value).is_file():
+    if is_there(Path(value)) and not Path(value).is_dir():
         return read_words(value)
     if re.search(r"[/\\]|\.(?:txt|csv|tsv|lst)$", value):
         raise FileNotFoundError(f"there is no file {value}")
@@ -81,11 +85,11 @@ def read_seed_words(path: str | os.PathLike[str]) -> dict[str, list[str]]:
         label, listed = _SEEDED.fullmatch(line).groups(default="")  # type: ignore[union-attr]  # anything matches
         words = _unique(_COMMA.split(listed))
         if not words:
-            raise ValueError(f"{path}: the line {line!r} names no words; write: label: word, word, …")
+            raise ValueError(f"{path}: the line {shown(line)} names no words; write: label: word, word, …")
         label = label.strip() or words[0]
         if label in seeds:
             raise ValueError(
-                f"{path}: two lines are called {label!r}; each is a topic and needs its own label"
+                f"{path}: two lines are called {shown(label)}; each is a topic and needs its own label"
             )
         seeds[label] = words
     if not seeds:
@@ -123,13 +127,13 @@ def read_labels(path: str | os.PathLike[str], n_topics: int) -> tuple[str, ...]:
         return tuple(lines)
     labels = [""] * n_topics
     for match in numbered:
-        number, name = int(match[1]), match[2].strip()
-        if number >= n_topics:
+        number, name = int(match[1][:_MOST_DIGITS]), match[2].strip()
+        if number >= n_topics or len(match[1]) > _MOST_DIGITS:
             raise ValueError(
-                f"{path} names topic {number}, but there are {n_topics} topics, 0 to {n_topics - 1}"
+                f"{path} names topic {match[1][:40]}, but there are {n_topics} topics, 0 to {n_topics - 1}"
             )
         if labels[number]:
-            raise ValueError(f"{path} names topic {number} twice: {labels[number]!r} and {name!r}")
+            raise ValueError(f"{path} names topic {number} twice: {shown(labels[number])} and {shown(name)}")
         labels[number] = name
     if not any(labels):
         raise ValueError(f"{path} holds no names; write one line per topic, or 3: name")
@@ -162,11 +166,12 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is no text.
+        If it is no text, a pipe or a device, or larger than 8 MiB.
     """
-    if not Path(path).is_file():
+    if Path(path).is_dir() or not is_there(Path(path)):
         what = "is a folder" if Path(path).is_dir() else "there is no such file"
         raise FileNotFoundError(f"{path}: {what}; a text file with words is needed")
+    check_regular(path, at_most=_MOST_BYTES)
     stripped = (_COMMENT.sub("", line).strip() for line in _decoded(Path(path)).splitlines())
     return [line for line in stripped if line]
 
