@@ -83,7 +83,7 @@ def test_sizes_are_limited(tmp_path, monkeypatch):
     monkeypatch.setattr(submission, "_MOST_CODE", 100)
     with pytest.raises(ValueError, match="has 120 characters of code; a notebook has at most 100"):
         read_notebook(path)
-    monkeypatch.setattr(submission, "_MOST_BYTES", 100)
+    monkeypatch.setattr(submission, "MOST_BYTES", 100)
     with pytest.raises(ValueError, match=r"n\.ipynb has \d+ bytes; files of its kind have at most 100"):
         read_notebook(path)
 

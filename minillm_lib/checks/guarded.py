@@ -69,7 +69,9 @@ def _stop(thread: threading.Thread, attempts: int = 5) -> None:
     for _ in range(attempts):
         if not thread.is_alive():
             return
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(StopRequest))
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread.ident or 0), ctypes.py_object(StopRequest)
+        )
         thread.join(0.1)
 
 

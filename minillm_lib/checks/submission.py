@@ -18,7 +18,7 @@ _DEFINITION = r"^[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+{}\b"
 _ONLY_A_CHECK = re.compile(r"\s*check\.\w+\s*\(\s*\w+\s*\)\s*;?\s*")
 _MAGIC = re.compile(r"^[ \t]*[%!].*$", re.MULTILINE)
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
-_MOST_BYTES = 256 << 20  # of a notebook, with all its figures
+MOST_BYTES = 256 << 20  # of a notebook, with all its figures
 _MOST_CODE = 1 << 20  # characters; Python's parser takes hundreds of bytes for each
 Step = tuple[str, str]
 """``("run", source)`` for a cell of the learner, ``("check", exercise)`` for a check by the grader."""
@@ -34,7 +34,7 @@ def read_notebook(path: Path) -> dict[str, Any]:
     OSError
         If it cannot be read.
     """
-    check_regular(path, at_most=_MOST_BYTES)
+    check_regular(path, at_most=MOST_BYTES)
     try:
         notebook = parse_json(path.read_bytes())
     except ValueError as error:

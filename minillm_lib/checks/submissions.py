@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from minillm_lib.checks.submission import LARGEST_NOTEBOOK
+from minillm_lib.checks.submission import MOST_BYTES
 from minillm_lib.io.regular_file import check_regular
 
 _OF_SYSTEMS = {".ipynb_checkpoints", "__MACOSX", "__pycache__", ".git"}
@@ -60,7 +60,7 @@ def find_submissions(path: Path) -> tuple[list[Submission], list[str]]:
 def fingerprint(path: Path) -> str:
     """Return the SHA-256 of a notebook; empty if it cannot be read."""
     try:
-        check_regular(path, at_most=LARGEST_NOTEBOOK)
+        check_regular(path, at_most=MOST_BYTES)
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError):
