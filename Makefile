@@ -53,7 +53,7 @@ format: $(READY) ## format the code with ruff, and fix what it can fix
 lab: $(READY) ## open JupyterLab at the first notebook of the course
 	@$(BIN)/jupyter lab $(firstword $(wildcard course/00_*.ipynb) course)
 
-notebooks: $(READY) ## build outdated notebooks from solutions/*.py (only one: make notebooks NOTEBOOK=06_rmsnorm)
+notebooks: $(READY) ## build outdated notebooks from solutions/*.py (only one: make notebooks NOTEBOOK=07_rmsnorm)
 	@$(BIN)/python solutions/build.py $(NOTEBOOK) $(if $(FORCE),--force)
 
 # too long, after a run, or not a benchmark

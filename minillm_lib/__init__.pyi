@@ -4,6 +4,7 @@ from . import (
     analysis as analysis,
     checks as checks,
     corpora as corpora,
+    course as course,
     generation as generation,
     interop as interop,
     io as io,

@@ -74,7 +74,7 @@ plt.show()
 # **What to see.** From the same texts two ways lead on. The upper one forgets the order of the words and keeps only how often each
 # occurs; it ends in *topics*. The lower one keeps the order and predicts the next token, first by counting (*n-grams*), then with a
 # neural network (the *decoder*, a Transformer), which in the end learns to *chat*. Notebook 05 lets the topics predict words, and
-# notebook 15 compares the two ways on one corpus: that was the question from which this course grew.
+# notebook 17 compares the two ways on one corpus: that was the question from which this course grew.
 #
 # | | notebook | what you build there |
 # | --- | --- | --- |
@@ -87,18 +87,18 @@ plt.show()
 # | 04 | [Tokenizers](04_tokenizer.ipynb) | byte-pair encoding, byte fallback |
 # | 05 | [Language models, measured](05_language_models.ipynb) | perplexity; n-grams, and LDA as a language model |
 # | | **A Transformer, piece by piece** | |
-# | 06 | [RMSNorm](06_rmsnorm.ipynb) | the layer that keeps numbers in range, with its gradient |
-# | 07 | [RoPE](07_rope.ipynb) | positions as rotations |
-# | 08 | [Attention](08_attention_gqa.ipynb) | attention with many heads that share keys and values |
-# | 09 | [SwiGLU](09_swiglu.ipynb) | the gated feed-forward layer |
-# | 10 | [The decoder](10_decoder.ipynb) | all pieces in one model, counted to the last parameter |
+# | 06 | [RMSNorm](07_rmsnorm.ipynb) | the layer that keeps numbers in range, with its gradient |
+# | 07 | [RoPE](08_rope.ipynb) | positions as rotations |
+# | 08 | [Attention](09_attention_gqa.ipynb) | attention with many heads that share keys and values |
+# | 09 | [SwiGLU](10_swiglu.ipynb) | the gated feed-forward layer |
+# | 10 | [The decoder](11_decoder.ipynb) | all pieces in one model, counted to the last parameter |
 # | | **Training it, and using it** | |
-# | 11 | [The training loop](11_training_loop.ipynb) | AdamW, schedules, and what broken runs look like |
-# | 12 | [Pretraining](12_pretraining.ipynb) | a real run on real text; scaling in miniature |
-# | 13 | [Supervised fine-tuning](13_sft.ipynb) | from continuing texts to answering questions |
-# | 14 | [Inference](14_inference.ipynb) | the KV cache, sampling, streaming |
+# | 11 | [The training loop](12_training_loop.ipynb) | AdamW, schedules, and what broken runs look like |
+# | 12 | [Pretraining](13_pretraining.ipynb) | a real run on real text; scaling in miniature |
+# | 13 | [Supervised fine-tuning](14_sft.ipynb) | from continuing texts to answering questions |
+# | 14 | [Inference](15_inference.ipynb) | the KV cache, sampling, streaming |
 # | | **Looking back** | |
-# | 15 | [LDA and the Transformer](15_lda_vs_transformer.ipynb) | both on one corpus: what does each know? |
+# | 15 | [LDA and the Transformer](17_lda_vs_transformer.ipynb) | both on one corpus: what does each know? |
 #
 # They are meant to be read in order. Terms are explained where they first
 # occur; the [glossary](GLOSSARY.md) has them all in English and Chinese, with the notebook that builds each.

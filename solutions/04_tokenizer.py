@@ -433,7 +433,7 @@ print("special tokens in what a user typed:", [token for token in ids if token <
 # %% [markdown]
 # If `encode` turned those seven characters into the token, a user could end their own turn and speak as the system. Here a
 # special token comes in by its id only, from the program that puts the conversation together. That is the *chat template*,
-# with which notebook 13 makes a chat model:
+# with which notebook 14 makes a chat model:
 
 # %%
 conversation = [{"role": "user", "content": typed}, {"role": "assistant", "content": "No."}]

@@ -497,7 +497,7 @@ plt.show()
 # So this is the task. The topic model knows *what* is talked about, from the whole document, and nothing of order. The
 # n-gram knows the order within a short window, and forgets everything before it. A model that reads the whole
 # document, in its order, would not need (8) to put the two together. It should come closer to the floor. The rest of the
-# course builds one, and notebook 15 measures it against this table.
+# course builds one, and notebook 17 measures it against this table.
 #
 # ## Summary
 #
@@ -509,7 +509,7 @@ plt.show()
 # - Longer contexts need more data. Topics and n-grams know different things, and together predict better than either.
 #
 # **In the library:** `minillm_lib/model/ngram.py`, `minillm_lib/corpora/grammar.py`, `minillm_lib/topics/evaluation.py`.
-# **Next:** [06 · RMSNorm](06_rmsnorm.ipynb), the first piece of a transformer.
+# **Next:** [07 · RMSNorm](07_rmsnorm.ipynb), the first piece of a transformer.
 #
 # **To read on.** Shannon 1951, "Prediction and entropy of printed English", for the floor of English, estimated with human
 # guessers; Chen and Goodman 1999, "An empirical study of smoothing techniques for language modeling", for everything

@@ -254,7 +254,7 @@ def build(sources: Sequence[Path], *, force: bool = False) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Build notebooks, or report which are out of date."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("notebooks", nargs="*", help="names such as 06_rmsnorm; by default all")
+    parser.add_argument("notebooks", nargs="*", help="names such as 07_rmsnorm; by default all")
     parser.add_argument("--force", action="store_true", help="also build notebooks that are up to date")
     parser.add_argument(
         "--check", action="store_true", help="build nothing, and fail if a notebook is out of date"

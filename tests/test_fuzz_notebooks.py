@@ -12,7 +12,7 @@ from minillm_lib.checks.registry import COURSE
 from minillm_lib.checks.submission import checked_exercises, course_notebook, plan, read_notebook
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("little_memory")]
-SWIGLU = COURSE["09_swiglu"]
+SWIGLU = COURSE["10_swiglu"]
 PIECES = st.sampled_from(
     [
         *(
@@ -71,7 +71,7 @@ def planned(path):
 @fuzzed(800)
 @given(notebook=NOTEBOOKS)
 def test_any_notebook(tmp_path, notebook):
-    path = tmp_path / "09_swiglu.ipynb"
+    path = tmp_path / "10_swiglu.ipynb"
     path.write_text(json.dumps(notebook), encoding="utf-8")
     succeeds_or_speaks(lambda: planned(path))
 
@@ -82,7 +82,7 @@ HANDED_IN = json.dumps(
             {"cell_type": "code", "source": ["def gelu(x):\n", "    return x\n"]},
             {"cell_type": "code", "source": "check.gelu(gelu)"},
         ],
-        "metadata": {"minillm": {"notebook": "09_swiglu"}},
+        "metadata": {"minillm": {"notebook": "10_swiglu"}},
         "nbformat": 4,
     }
 ).encode()
@@ -91,6 +91,6 @@ HANDED_IN = json.dumps(
 @fuzzed(300)
 @given(content=st.one_of(damaged(HANDED_IN), st.binary(max_size=200)))
 def test_damaged_notebooks(tmp_path, content):
-    path = tmp_path / "09_swiglu.ipynb"
+    path = tmp_path / "10_swiglu.ipynb"
     path.write_bytes(content)
     succeeds_or_speaks(lambda: planned(path))

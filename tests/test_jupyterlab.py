@@ -137,7 +137,7 @@ def test_the_notebooks_that_promise_widgets_have_sliders():
     assert {name[:2] for name in notebooks_with_sliders()} >= {"02", "07", "08", "14"}
 
 
-@pytest.mark.parametrize("name", ["07_rope.ipynb", "08_attention_gqa.ipynb"])
+@pytest.mark.parametrize("name", ["08_rope.ipynb", "09_attention_gqa.ipynb"])
 def test_a_notebook_runs_and_a_slider_changes_its_figure(browser, lab, name):
     notebook = OpenNotebook(browser, lab, name)
     notebook.run_all()
@@ -176,7 +176,7 @@ def test_pyldavis_shows_its_circles_with_no_network(browser, lab):
 
 
 def test_the_chat_streams_its_answer_and_the_distribution_follows_the_sliders(browser, lab):
-    notebook = OpenNotebook(browser, lab, "14_inference.ipynb")
+    notebook = OpenNotebook(browser, lab, "15_inference.ipynb")
     notebook.run_all()
     page = notebook.page
     assert notebook.n_failed_cells() == 0

@@ -7,7 +7,7 @@ import pytest
 from course_build import build
 
 SOURCE = '''# %% [markdown]
-# # 06 · A notebook
+# # 07 · A notebook
 
 # %%
 from minillm_lib import check
@@ -31,7 +31,7 @@ print("shown")
 @pytest.fixture
 def source(tmp_path):
     def write(text=SOURCE):
-        path = tmp_path / "06_rmsnorm.py"
+        path = tmp_path / "07_rmsnorm.py"
         path.write_text(text, encoding="utf-8")
         return path
 
@@ -58,7 +58,7 @@ def test_exercise_and_check_carry_nbgraders_marks(source):
     }  # fmt: skip
     assert (exercise.tags, checked.tags) == (["exercise"], ["check", "nbval-ignore-output"])
     assert notebook.cells[4].metadata.tags == ["nbval-ignore-output"]
-    assert notebook.metadata.minillm.notebook == "06_rmsnorm"
+    assert notebook.metadata.minillm.notebook == "07_rmsnorm"
 
 
 def test_a_cells_id_follows_its_text_not_its_place(source):

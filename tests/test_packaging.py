@@ -315,7 +315,7 @@ def test_the_wheel_alone_runs_the_commands(installed, tmp_path):
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_what_the_wheel_lacks_is_said(installed, tmp_path, arguments, message):
-    (tmp_path / "06_rmsnorm.ipynb").write_text('{"cells": []}', encoding="utf-8")
+    (tmp_path / "07_rmsnorm.ipynb").write_text('{"cells": []}', encoding="utf-8")
     status, text = minillm(installed, tmp_path, *arguments)
     assert status == 2
     assert message in text

@@ -33,6 +33,7 @@ ROOMS = [
     "evaluation",
     "viz",
     "checks",
+    "course",
     "doctor",
     "demo",
     "cli",

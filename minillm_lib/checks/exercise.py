@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minillm_lib.checks import progress_file
+from minillm_lib.checks import kept_answers, progress_file
 from minillm_lib.checks.declaration import check_declaration
 from minillm_lib.checks.judging import Task, Verdict, differ, judge
 from minillm_lib.checks.result import CheckResult, Hint
@@ -131,22 +131,33 @@ class Exercise:
         self._memory["passed"] = answer if verdict.status == "passed" else None
         function = self.function
         result = CheckResult(self.name, verdict.status, verdict.message, self.points, function=function)
-        if self._in_course:
-            progress_file.record(self.name, verdict.status)
+        if self._in_course and progress_file.record(self.name, verdict.status) and result.passed:
+            kept_answers.keep(self.name, answer)
         if os.environ.get("NBGRADER_EXECUTION") and not result.passed:
             raise CheckFailedError(repr(result))
         return result
 
     @property
     def function(self) -> Any:
-        """The learner's answer if it passed when it was last checked, the library's otherwise."""
-        passed = self._memory.get("passed")
+        """The learner's answer if it passed when it was last checked, the library's otherwise.
+
+        An answer that passed in another notebook of the course is made anew from its source, which was kept beside the
+        progress, and checked again.
+        """
+        passed = self._passed()
         return self.reference if passed is None else passed
 
     @property
     def whose(self) -> str:
         """Whose code :attr:`function` is: ``"yours"`` or ``"the library's"``."""
-        return "the library's" if self._memory.get("passed") is None else "yours"
+        return "the library's" if self._passed() is None else "yours"
+
+    def _passed(self) -> Any:
+        if "passed" not in self._memory:
+            answer = kept_answers.kept(self.name, self.answer or self.name) if self._in_course else None
+            passed = answer is not None and self._judge(answer).status == "passed"
+            self._memory["passed"] = answer if passed else None
+        return self._memory["passed"]
 
     @property
     def failing_input(self) -> Inputs:

@@ -39,18 +39,24 @@ def read_progress() -> dict[str, str]:
     return {name: entry["status"] for name, entry in known.items()}
 
 
-def record(exercise: str, status: str) -> None:
-    """Note the outcome of a check: what has passed once stays so. While submissions are graded nothing is noted."""
-    if status not in ("passed", "failed") or any(os.environ.get(name) for name in _GRADING):
-        return
+def record(exercise: str, status: str) -> bool:
+    """Note the outcome of a check: what has passed once stays so. While submissions are graded nothing is noted.
+
+    Returns
+    -------
+    learning
+        Whether notes are kept: a learner is at work, not a grader.
+    """
+    if any(os.environ.get(name) for name in _GRADING):
+        return False
     path = progress_file()
-    if path is None:
-        return
+    if path is None or status not in ("passed", "failed"):
+        return path is not None
     try:
         known = _read(path)
         before = known.get(exercise, {}).get("status")
         if before == "passed" or (before == "attempted" and status == "failed"):
-            return
+            return True
         known[exercise] = {
             "status": "passed" if status == "passed" else "attempted",
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -58,6 +64,7 @@ def record(exercise: str, status: str) -> None:
         write_atomically(path, json.dumps({"exercises": known}, indent=1).encode())
     except Exception as error:  # a full disk, a home that cannot be written to: no reason to stop a learner
         _tell(f"Your progress cannot be kept in {path} ({error}). The checks work all the same.")
+    return True
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

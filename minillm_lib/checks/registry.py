@@ -13,18 +13,18 @@ COURSE: Mapping[str, Sequence[str]] = {
     "03_lda_neurips": ("relevance", "completion_perplexity", "split_r_hat"),
     "04_tokenizer": ("merge_pair", "count_pairs", "apply_merges", "decode_pieces", "bytes_per_token"),
     "05_language_models": ("perplexity", "bits_per_byte", "discounted_bigram"),
-    "06_rmsnorm": ("rms_norm", "rms_norm_weight_gradient", "centre_outputs"),
-    "07_rope": ("pair_frequencies", "rotate_pairs", "ntk_base"),
-    "08_attention_gqa": ("causal_attention", "repeat_key_value_heads", "longest_context"),
-    "09_swiglu": ("gelu", "swiglu", "gated_width", "swiglu_backward"),
-    "10_decoder": ("block_forward", "next_token_loss", "count_parameters"),
-    "11_training_loop": ("adamw_step", "cosine_factor", "accumulated_gradient"),
-    "12_pretraining": ("run_length", "training_flops", "power_law_exponent"),
-    "13_sft": ("conversation_labels", "row_layout", "fill_rows"),
-    "14_inference": ("tempered", "nucleus", "penalised", "cached_attention", "speculative_rule"),
-    "15_lda_vs_transformer": ("linear_probe", "topic_filter"),
+    "07_rmsnorm": ("rms_norm", "rms_norm_weight_gradient", "centre_outputs"),
+    "08_rope": ("pair_frequencies", "rotate_pairs", "ntk_base"),
+    "09_attention_gqa": ("causal_attention", "repeat_key_value_heads", "longest_context"),
+    "10_swiglu": ("gelu", "swiglu", "gated_width", "swiglu_backward"),
+    "11_decoder": ("block_forward", "next_token_loss", "count_parameters"),
+    "12_training_loop": ("adamw_step", "cosine_factor", "accumulated_gradient"),
+    "13_pretraining": ("run_length", "training_flops", "power_law_exponent"),
+    "14_sft": ("conversation_labels", "row_layout", "fill_rows"),
+    "15_inference": ("tempered", "nucleus", "penalised", "cached_attention", "speculative_rule"),
+    "17_lda_vs_transformer": ("linear_probe", "topic_filter"),
 }
-"""The exercises of each notebook, in order. Those of ``06_rmsnorm`` are in ``minillm_lib.checks.exercises.rmsnorm``."""
+"""The exercises of each notebook, in order. Those of ``07_rmsnorm`` are in ``minillm_lib.checks.exercises.rmsnorm``."""
 
 
 class Checks:
@@ -72,7 +72,7 @@ check = Checks()
 
 
 def exercises_of(notebook: str) -> list[Exercise]:
-    """Return the exercises of a notebook of the course, such as ``"06_rmsnorm"``, in order.
+    """Return the exercises of a notebook of the course, such as ``"07_rmsnorm"``, in order.
 
     Raises
     ------

@@ -13,6 +13,7 @@ from .data import (
     prepare_pretraining_data as prepare_pretraining_data,
 )
 from .divergence import TrainingDivergedError as TrainingDivergedError
+from .fitting import fit as fit
 from .gpus import find_gpu as find_gpu, plan_on_gpu as plan_on_gpu
 from .optimizer import (
     Muon as Muon,

@@ -21,7 +21,7 @@ from faults.tools import require_success
 from faults.works import PACKING, TOPICS
 
 _DEEP = 100_000
-_NOTEBOOK = "09_swiglu"
+_NOTEBOOK = "10_swiglu"
 _LONGEST = 20  # seconds: 4 that the grader is told, and a new Python with torch
 
 

@@ -1,4 +1,4 @@
-"""The exercises of notebook 08: causal attention, shared key–value heads, and what fits into memory."""
+"""The exercises of notebook 09: causal attention, shared key–value heads, and what fits into memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exercises of notebook 06: RMSNorm, its gradient, and what it shares with LayerNorm."""
+"""The exercises of notebook 07: RMSNorm, its gradient, and what it shares with LayerNorm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exercises of notebook 07: the frequencies of rotary positions, the rotation, and a base for longer texts."""
+"""The exercises of notebook 08: the frequencies of rotary positions, the rotation, and a base for longer texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exercises of notebook 10: the block's forward pass, the loss of next tokens, and the number of parameters."""
+"""The exercises of notebook 11: the block's forward pass, the loss of next tokens, and the number of parameters."""
 
 from minillm_lib.checks.exercises.decoder.block import BLOCK_FORWARD
 from minillm_lib.checks.exercises.decoder.loss import NEXT_TOKEN_LOSS

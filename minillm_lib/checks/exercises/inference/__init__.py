@@ -1,4 +1,4 @@
-"""The exercises of notebook 14: temper and cut a distribution, keep keys and values, accept what a draft proposes."""
+"""The exercises of notebook 15: temper and cut a distribution, keep keys and values, accept what a draft proposes."""
 
 from minillm_lib.checks.exercises.inference.cache import CACHED_ATTENTION
 from minillm_lib.checks.exercises.inference.nucleus import NUCLEUS

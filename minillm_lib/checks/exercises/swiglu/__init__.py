@@ -1,4 +1,4 @@
-"""The exercises of notebook 09: GELU, the gated layer, its width at equal cost, and the gradient through a gate."""
+"""The exercises of notebook 10: GELU, the gated layer, its width at equal cost, and the gradient through a gate."""
 
 from minillm_lib.checks.exercises.swiglu.backward import SWIGLU_BACKWARD
 from minillm_lib.checks.exercises.swiglu.gelu import GELU

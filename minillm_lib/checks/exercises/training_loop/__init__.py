@@ -1,4 +1,4 @@
-"""The exercises of notebook 11: a step of AdamW, a schedule, and gradients in parts."""
+"""The exercises of notebook 12: a step of AdamW, a schedule, and gradients in parts."""
 
 from minillm_lib.checks.exercises.training_loop.accumulation import ACCUMULATED_GRADIENT
 from minillm_lib.checks.exercises.training_loop.adamw import ADAMW_STEP

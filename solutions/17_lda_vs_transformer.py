@@ -6,14 +6,14 @@
 # ---
 
 # %% [markdown]
-# # 15 · LDA and the Transformer: what each of them knows
+# # 17 · LDA and the Transformer: what each of them knows
 #
 # **What you build.** The comparison that this course set out to make: LDA, counting, and a Transformer on the *same* words of
 # the *same* documents. How well does each predict, what does each know of a document's topic, where does it keep that
 # knowledge, and what does it cost? At the end, the capstone: a topic model that reads in order.
 #
 # **What you need.** All of the course; at least [02 · LDA](02_lda_gibbs.ipynb), [05 · Language models](05_language_models.ipynb) and
-# [11 · The training loop](11_training_loop.ipynb).
+# [12 · The training loop](12_training_loop.ipynb).
 #
 # **How long.** About 75 minutes to work through. All cells together run in about 40 seconds on two CPU cores.
 #
@@ -107,7 +107,7 @@ def lda_loss(texts):
 
 
 # %% [markdown]
-# **Counting** neighbours, with Kneser–Ney smoothing, needs one line. **The Transformer** gets the loop of notebook 11.
+# **Counting** neighbours, with Kneser–Ney smoothing, needs one line. **The Transformer** gets the loop of notebook 12.
 
 # %%
 start = time.perf_counter()

@@ -6,7 +6,7 @@
 # ---
 
 # %% [markdown]
-# # 09 · SwiGLU: the layer with most of the parameters
+# # 10 · SwiGLU: the layer with most of the parameters
 #
 # **What you build.** The feed-forward layer of a transformer, twice: the classic one with GELU, and the gated one of
 # Llama, Qwen and our own model. And a census that shows where 25,829,888 parameters live.
@@ -323,7 +323,7 @@ print(f"{'together':12} {sum(counts.values()):11,}")
 
 # %% [markdown]
 # By hand, for $d = 512$, a width of 1,408 and eight blocks: the feed-forward layers have
-# $8\cdot 3\cdot 512\cdot 1408 = 17{,}301{,}504$. Notebook 10 does the other parts, to the last one.
+# $8\cdot 3\cdot 512\cdot 1408 = 17{,}301{,}504$. Notebook 11 does the other parts, to the last one.
 
 # %%
 presets = ("nano", "tiny", "26m", "26m-classic", "104m")
@@ -344,7 +344,7 @@ plt.show()
 # **What to see.** In `26m` and `104m` the feed-forward layers hold two thirds of everything or more, and attention, which
 # gives the architecture its fame, about a fifth. In the small models the vocabulary weighs most: its table has $6400\,d$
 # numbers and grows with $d$, while the blocks grow with $d^2$. The norms are there, but too thin to be seen. In
-# `26m-classic` attention takes a larger share, because each of its heads has keys and values of its own (notebook 08),
+# `26m-classic` attention takes a larger share, because each of its heads has keys and values of its own (notebook 09),
 # and the embedding includes a table of positions.
 #
 # A matrix costs two floating-point operations for each parameter and token, so these shares are nearly those of the
@@ -499,7 +499,7 @@ check.swiglu_backward(swiglu_backward)
 # - At equal size neither layer wins everywhere. The gate is a multiplier, good at products, poor at hard switches.
 #
 # **In the library:** `minillm_lib/model/feed_forward.py`, 42 lines.
-# **Next:** [10 · The decoder](10_decoder.ipynb), where all the pieces become a model.
+# **Next:** [11 · The decoder](11_decoder.ipynb), where all the pieces become a model.
 #
 # **To read on.** Shazeer 2020, a short paper, for the variants and their measurements; Geva et al. 2021, "Transformer
 # Feed-Forward Layers Are Key-Value Memories", [arXiv:2012.14913](https://arxiv.org/abs/2012.14913), for what the units

@@ -6,14 +6,14 @@
 # ---
 
 # %% [markdown]
-# # 14 · Inference: writing one token at a time
+# # 15 · Inference: writing one token at a time
 #
 # **What you build.** What stands between a trained model and its text: the rules by which the next token is chosen, the
 # KV cache that makes each token cheap, and a chat that shows its answer while it is being written. You measure why a
 # processor spends most of this time waiting for memory, and test a published claim: "memory −40 %, inference 1.3–1.6×".
 #
-# **What you need.** [08 · Attention](08_attention_gqa.ipynb) and [07 · RoPE](07_rope.ipynb);
-# [05 · Language models](05_language_models.ipynb) for entropy and bigrams, [13 · SFT](13_sft.ipynb) for the chat template.
+# **What you need.** [09 · Attention](09_attention_gqa.ipynb) and [08 · RoPE](08_rope.ipynb);
+# [05 · Language models](05_language_models.ipynb) for entropy and bigrams, [14 · SFT](14_sft.ipynb) for the chat template.
 #
 # **How long.** About 70 minutes to work through. All cells together run in under 40 seconds on two CPU cores.
 #
@@ -63,7 +63,7 @@ inputs, labels = tokens[: n_rows * ROW].view(-1, ROW), tokens[1 : n_rows * ROW +
 print(f"{len(conversations)} conversations; {n_rows:,} rows of {ROW} tokens of abstracts")
 
 # %% [markdown]
-# The loop is that of notebook 13. Every step reads six rows of abstracts and two of conversations, so that the model learns
+# The loop is that of notebook 14. Every step reads six rows of abstracts and two of conversations, so that the model learns
 # to write and to answer at the same time.
 
 # %%
@@ -995,7 +995,7 @@ plt.show()
 # `minillm_lib/model/quantization.py` and `minillm_lib/model/kv_cache.py`. In a terminal:
 # `minillm chat`.
 #
-# **Next:** [15 · LDA and the transformer](15_lda_vs_transformer.ipynb), where the course returns to the question with which it
+# **Next:** [17 · LDA and the transformer](17_lda_vs_transformer.ipynb), where the course returns to the question with which it
 # began.
 #
 # **To read on.** Pope et al. 2022, "Efficiently Scaling Transformer Inference", for the arithmetic of section 5 on many

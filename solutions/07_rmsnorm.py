@@ -6,7 +6,7 @@
 # ---
 
 # %% [markdown]
-# # 06 · RMSNorm: keeping numbers in range
+# # 07 · RMSNorm: keeping numbers in range
 #
 # **What you build.** The normalisation layer of Llama, Qwen and our own model, in three lines; its gradient, by hand;
 # and a way to turn a network with LayerNorm into one with RMSNorm that computes the same.
@@ -146,7 +146,7 @@ def rms_norm(x, weight, eps):
 check.rms_norm(rms_norm)
 
 # %% [markdown]
-# The library's `RMSNorm` is a module that holds `weight`; this is the piece that the model of notebook 10 is made of.
+# The library's `RMSNorm` is a module that holds `weight`; this is the piece that the model of notebook 11 is made of.
 # Compare it with equation (2), written out once more:
 
 # %%
@@ -404,7 +404,7 @@ torch.allclose(nn.LayerNorm(16)(y), RMSNorm(16)(centred), atol=1e-6)
 # - Where the mean is zero already, LayerNorm without its offset *is* RMSNorm.
 #
 # **In the library:** `minillm_lib/model/rms_norm.py`, 27 lines.
-# **Next:** [07 · RoPE](07_rope.ipynb), how a transformer knows where a token stands.
+# **Next:** [08 · RoPE](08_rope.ipynb), how a transformer knows where a token stands.
 #
 # **To read on.** Zhang and Sennrich 2019 for the layer; Xiong et al. 2020, "On Layer Normalization in the Transformer
 # Architecture", [arXiv:2002.04745](https://arxiv.org/abs/2002.04745), for why the norm stands before the block and not

@@ -6,13 +6,13 @@
 # ---
 
 # %% [markdown]
-# # 12 · Pretraining: a real run
+# # 13 · Pretraining: a real run
 #
 # **What you build.** A language model of real text: the documentation of the Python packages that lie on your disk already.
 # Before the run you work out what it will cost; during it you watch the loss and the model's first words; after it you
 # read its curve, and fit a law to it. Then three sizes race each other.
 #
-# **What you need.** [11 · The training loop](11_training_loop.ipynb), whose loop `minillm_lib.pretrain` is;
+# **What you need.** [12 · The training loop](12_training_loop.ipynb), whose loop `minillm_lib.pretrain` is;
 # [05 · Language models](05_language_models.ipynb) for perplexity and bigrams.
 #
 # **How long.** About 60 minutes to work through. All cells together run in less than two minutes on a CPU; the first time,
@@ -417,7 +417,7 @@ folder.cleanup()
 # `minillm_lib/viz/live_plot.py`. A larger run: `minillm plan --config configs/pretrain-tiny.yaml`,
 # then `minillm pretrain --config configs/pretrain-tiny.yaml`; afterwards `minillm doctor runs/pretrain-tiny`.
 #
-# **Next:** [13 · Supervised fine-tuning](13_sft.ipynb): a model that continues becomes one that answers.
+# **Next:** [14 · Supervised fine-tuning](14_sft.ipynb): a model that continues becomes one that answers.
 #
 # **To read on.** Kaplan et al. 2020 and Hoffmann et al. 2022, as above; Hu et al. 2024, "MiniCPM",
 # [arXiv:2404.06395](https://arxiv.org/abs/2404.06395), on small models and the WSD schedule; Biderman et al. 2023, "Pythia",

@@ -6,13 +6,13 @@
 # ---
 
 # %% [markdown]
-# # 11 · The training loop
+# # 12 · The training loop
 #
 # **What you build.** Everything between a model and a trained model: the loss, AdamW, the learning-rate schedule,
 # gradient accumulation, clipping, mixed precision; then the loop that ties them together, equal to the library's step
 # by step. Last, you break it in eight ways and look at the curves, so that you will know them when you meet them.
 #
-# **What you need.** [10 · The decoder](10_decoder.ipynb), or the knowledge that a language model gives scores for the
+# **What you need.** [11 · The decoder](11_decoder.ipynb), or the knowledge that a language model gives scores for the
 # next token. Derivatives.
 #
 # **How long.** About 75 minutes to work through. All cells together run in about 40 seconds on two CPU cores.
@@ -292,7 +292,7 @@ plt.show()
 #
 # so that each part can go forward and backward alone, while PyTorch adds up the gradients in `.grad`. What counts is the
 # divisor: $N$ is the number of labels of the *whole* batch. In pretraining all parts have equally many, and the mean of
-# the parts' means is the same. With padding or a loss mask (notebook 13) they have not.
+# the parts' means is the same. With padding or a loss mask (notebook 14) they have not.
 
 
 # %%
@@ -681,7 +681,7 @@ folder.cleanup()
 # `minillm_lib/training/optimizer.py` has AdamW and Muon; `minillm_lib/training/optimizer.py` the three schedules. The
 # checks of `minillm_lib/analysis/health/` look at a run for the bugs of section 8 and others.
 #
-# **Next:** [12 · Pretraining](12_pretraining.ipynb), a real run.
+# **Next:** [13 · Pretraining](13_pretraining.ipynb), a real run.
 #
 # **To read on.** Karpathy 2019, [A Recipe for Training Neural Networks](https://karpathy.github.io/2019/04/25/recipe/), on
 # distrust as a method; Wortsman et al. 2023, "Small-scale proxies for large-scale Transformer training instabilities",

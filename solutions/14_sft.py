@@ -6,14 +6,14 @@
 # ---
 
 # %% [markdown]
-# # 13 · Supervised fine-tuning: from continuing to answering
+# # 14 · Supervised fine-tuning: from continuing to answering
 #
 # **What you build.** A chat model, from a model that can only continue text: the chat template, the loss mask, rows that
 # hold several conversations without mixing them, and the training itself. You count right answers before and
 # after, and measure what the model has forgotten.
 #
-# **What you need.** [11 · The training loop](11_training_loop.ipynb); [04 · Tokenizers](04_tokenizer.ipynb) for special tokens,
-# [08 · Attention](08_attention_gqa.ipynb) for masks.
+# **What you need.** [12 · The training loop](12_training_loop.ipynb); [04 · Tokenizers](04_tokenizer.ipynb) for special tokens,
+# [09 · Attention](09_attention_gqa.ipynb) for masks.
 #
 # **How long.** About 60 minutes to work through. All cells together run in about 45 seconds on two CPU cores.
 #
@@ -85,7 +85,7 @@ held_out = as_rows(abstracts[1200:])
 print(f"{len(inputs):,} rows of {ROW} tokens to train on, {len(held_out[0])} held out")
 
 # %% [markdown]
-# The loop is that of notebook 11, with the library's parts. What a step computes comes from outside as
+# The loop is that of notebook 12, with the library's parts. What a step computes comes from outside as
 # `loss_of_step`, because that is all that will change. The optimizer is Muon, which on a model of this size learns in fewer
 # steps than AdamW.
 
@@ -226,7 +226,7 @@ for token, label in zip(row.input_ids, row.labels, strict=True):
     print(f"{tokenizer.vocabulary[token]:14} → {'·' if label == -100 else tokenizer.vocabulary[label]}")
 
 # %% [markdown]
-# And the loss with such labels is the mean over the labels that count, as in equation (1) of notebook 11:
+# And the loss with such labels is the mean over the labels that count, as in equation (1) of notebook 12:
 
 # %%
 read, label = torch.from_numpy(row.input_ids)[None], torch.from_numpy(row.labels)[None]
@@ -432,7 +432,7 @@ print("loss on held-out abstracts at least doubled:", after > 2 * before)
 # That is *catastrophic forgetting* (McCloskey and Cohen 1989; French 1999): nothing in the SFT loss rewards keeping what
 # is not asked for. The simplest remedy is **replay**: mix some of the old text into each step. Eight rows of conversations
 # get four rows of pretraining text beside them, and the loss is the mean over the labels of both, as in exercise 3 of
-# notebook 11.
+# notebook 12.
 
 # %%
 replayed = copy.deepcopy(base)
@@ -501,7 +501,7 @@ print("is the end of the turn trained on:", [is_trained[place] for place in ends
 # **In the library:** `minillm_lib/training/sft_rows.py` (mask, packing), `minillm_lib/generation/answers.py` (right
 # answers); `minillm_lib.sft` runs the whole with checkpoints and records: `minillm sft --config configs/sft.yaml`.
 #
-# **Next:** [14 · Inference](14_inference.ipynb), talking with the model, and why it answers one token at a time quickly.
+# **Next:** [15 · Inference](15_inference.ipynb), talking with the model, and why it answers one token at a time quickly.
 #
 # **To read on.** Ouyang et al. 2022, "Training language models to follow instructions with human feedback",
 # [arXiv:2203.02155](https://arxiv.org/abs/2203.02155), where SFT is the first of three steps, and pretraining text is mixed

@@ -6,14 +6,14 @@
 # ---
 
 # %% [markdown]
-# # 07 · RoPE: position as rotation
+# # 08 · RoPE: position as rotation
 #
 # **What you build.** Rotary position embedding, the way in which Llama, Qwen and our own model know where a token
 # stands: from one demand to its formula, then in a few lines of code. Then you take a model beyond the length that it
 # was trained on, see it fail, and compare three repairs position by position.
 #
 # **What you need.** Vectors and matrices in PyTorch, sine and cosine. That attention compares a *query* with *keys* by
-# a scalar product is enough to know about it; notebook 08 has the rest.
+# a scalar product is enough to know about it; notebook 09 has the rest.
 #
 # **How long.** About 50 minutes to work through. All cells together run in under 40 seconds on two CPU cores.
 #
@@ -174,7 +174,7 @@ plt.show()
 # al. 2023, [arXiv:2308.12950](https://arxiv.org/abs/2308.12950)).
 #
 # It is no law that attention must fall with the distance, though. The dotted line is highest at 20: a learned matrix
-# that turns the key beforehand makes a head that looks 20 tokens back, at *any* position. Notebook 08
+# that turns the key beforehand makes a head that looks 20 tokens back, at *any* position. Notebook 09
 # shows heads that look one, two and three tokens back.
 
 # %% [markdown]
@@ -332,7 +332,7 @@ print(f"{len(train):,} tokens to train on, {len(held_out):,} held out")
 
 # %%
 def fit(model, length, batch_size, steps, learning_rate):
-    """Train on random windows; notebook 11 takes such a loop apart."""
+    """Train on random windows; notebook 12 takes such a loop apart."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.95))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.1)
     rng = torch.Generator().manual_seed(0)
@@ -516,7 +516,7 @@ plt.show()
 #
 # **In the library:** `minillm_lib/model/rope.py`, with Llama 3's rule as the fourth scaling, and
 # `minillm_lib/model/perplexity.py`.
-# **Next:** [08 · Attention](08_attention_gqa.ipynb), where the turned queries and keys are used.
+# **Next:** [09 · Attention](09_attention_gqa.ipynb), where the turned queries and keys are used.
 #
 # **To read on.** Su et al. 2021 for RoPE; Peng et al. 2023 for all scalings in one notation; Press, Smith and Lewis 2021,
 # "Train Short, Test Long", [arXiv:2108.12409](https://arxiv.org/abs/2108.12409), for ALiBi, which subtracts the distance

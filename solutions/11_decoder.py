@@ -6,13 +6,13 @@
 # ---
 
 # %% [markdown]
-# # 10 · The decoder: all pieces, one model
+# # 11 · The decoder: all pieces, one model
 #
 # **What you build.** A complete language model in five small classes, with the parameters counted one by one. It loads
 # the weights of `minillm_lib`, and gives the same scores; so does Hugging Face's Llama.
 #
-# **What you need.** The pieces of [06 · RMSNorm](06_rmsnorm.ipynb), [07 · RoPE](07_rope.ipynb),
-# [08 · Attention](08_attention_gqa.ipynb) and [09 · SwiGLU](09_swiglu.ipynb). Each is written out again here, in a few
+# **What you need.** The pieces of [07 · RMSNorm](07_rmsnorm.ipynb), [08 · RoPE](08_rope.ipynb),
+# [09 · Attention](09_attention_gqa.ipynb) and [10 · SwiGLU](10_swiglu.ipynb). Each is written out again here, in a few
 # lines, without the reasons.
 #
 # **How long.** About an hour to work through. All cells together run in under 20 seconds on two CPU cores.
@@ -104,7 +104,7 @@ check.block_forward(block_forward)
 #
 # Through $L$ blocks these are multiplied. In pre-norm the product contains $I\cdot I\cdots I = I$: whatever else happens,
 # one copy of the gradient arrives as it was sent. In post-norm each block multiplies everything by
-# $J_{\operatorname{norm}}$ once more, and $L$ factors make an exponential, as in [06](06_rmsnorm.ipynb).
+# $J_{\operatorname{norm}}$ once more, and $L$ factors make an exponential, as in [07](07_rmsnorm.ipynb).
 #
 # Measure it. 48 blocks with random weights of gain 1, and a random gradient sent in at the top. How large is it when it
 # arrives at each depth? As a third case, a stack with no way around the parts.
@@ -150,7 +150,7 @@ plt.show()
 # well, if far more gently: every block finds a stream of the same size, and changes the gradient by about the same
 # factor. In pre-norm (blue) the line bends. A block adds something of about the same size to a stream that has grown by
 # all that was added before; so the higher up a block is, the less it changes, in the stream and in the gradient. (It reads
-# the stream divided by its size, and the gradient is divided likewise: section 4 of notebook 06.) What is left is a slow
+# the stream divided by its size, and the gradient is divided likewise: section 4 of notebook 07.) What is left is a slow
 # growth: with twice as many blocks, not even twice as much.
 #
 # Xiong et al. (2020, [arXiv:2002.04745](https://arxiv.org/abs/2002.04745)) made this precise, and found that a
@@ -159,7 +159,7 @@ plt.show()
 # ## 2 · The pieces
 #
 # Five classes make the model. The names of their parts are those of the library and of Hugging Face's Llama, so that
-# weights can be exchanged. First the norm and the feed-forward layer (notebooks 06 and 09):
+# weights can be exchanged. First the norm and the feed-forward layer (notebooks 07 and 10):
 
 
 # %%
@@ -512,7 +512,7 @@ with torch.no_grad():
 # - With the same weights, the model of this notebook, the library's and Hugging Face's Llama give the same logits.
 #
 # **In the library:** `minillm_lib/model/decoder.py`, with `minillm_lib/model/hugging_face.py` for the exchange.
-# **Next:** [11 · The training loop](11_training_loop.ipynb), in which the numbers get their values.
+# **Next:** [12 · The training loop](12_training_loop.ipynb), in which the numbers get their values.
 #
 # **To read on.** Radford et al. 2019, "Language Models are Unsupervised Multitask Learners" (GPT-2), for the model that
 # set the pattern; Touvron et al. 2023, [arXiv:2302.13971](https://arxiv.org/abs/2302.13971), section 2.2, for what Llama

@@ -6,13 +6,13 @@
 # ---
 
 # %% [markdown]
-# # 08 · Attention, and heads that share
+# # 09 · Attention, and heads that share
 #
 # **What you build.** Attention, step by step from a weighted average: scores, scaling, the causal mask, several heads,
 # and heads that share their keys and values (GQA). You train a small model whose heads can be watched at work, and you
 # count and measure what sharing saves.
 #
-# **What you need.** Matrices in PyTorch, the softmax. From [07 · RoPE](07_rope.ipynb): that queries and keys are turned
+# **What you need.** Matrices in PyTorch, the softmax. From [08 · RoPE](08_rope.ipynb): that queries and keys are turned
 # by their positions.
 #
 # **How long.** About 50 minutes to work through. All cells together run in under 30 seconds on two CPU cores.
@@ -189,7 +189,7 @@ print("changed at positions", changed.nonzero().flatten().tolist())
 # Y = [\text{head}_1, \dots, \text{head}_H]\,W^O . \tag{5}$$
 #
 # In code all heads' matrices are stacked into one, and the result is cut up. Below is the whole layer, with the turning
-# of notebook 07 between projection and comparison.
+# of notebook 08 between projection and comparison.
 
 
 # %%
@@ -346,7 +346,7 @@ plt.show()
 #
 # The same head looks one place back in one row, three back in another, and at the capital in a third. That is the point
 # of queries: a head is not a fixed look-up but a *comparison*, and the question token's query decides what fits.
-# Distance questions find their key by the turning of notebook 07, whatever letter stands there; `?` finds the capital
+# Distance questions find their key by the turning of notebook 08, whatever letter stands there; `?` finds the capital
 # wherever it stands. Choose layer, head and text yourself:
 
 
@@ -429,7 +429,7 @@ plt.show()
 # ## 6 · Heads that share keys and values
 #
 # When a model writes, it adds one token at a time. The keys and values of all earlier tokens are needed again at every
-# step, so they are kept: the *KV cache* (notebook 14 builds it). For each new token the whole cache is read once, to
+# step, so they are kept: the *KV cache* (notebook 15 builds it). For each new token the whole cache is read once, to
 # compute very little; what takes the time is the reading. A smaller cache is therefore faster as well as smaller.
 #
 # Queries are not kept. So let several query heads share one key–value head. With one for all this is *multi-query*
@@ -545,7 +545,7 @@ plt.show()
 # %% [markdown]
 # **What to see.** The number beside each point is that of the key–value heads. The arithmetic is the same at all four
 # points: 8 query heads against 2,048 keys. What shrinks is the memory that is read, and the time shrinks with it. In a
-# whole model the gain is smaller, since the matrices of all layers must be read too; notebook 14 measures that.
+# whole model the gain is smaller, since the matrices of all layers must be read too; notebook 15 measures that.
 #
 # ## Summary
 #
@@ -559,7 +559,7 @@ plt.show()
 #   of decoding.
 #
 # **In the library:** `minillm_lib/model/attention.py`, and `minillm_lib/model/kv_cache.py`.
-# **Next:** [09 · SwiGLU](09_swiglu.ipynb), the other half of a transformer's block.
+# **Next:** [10 · SwiGLU](10_swiglu.ipynb), the other half of a transformer's block.
 #
 # **To read on.** Vaswani et al. 2017; Tsai et al. 2019, "Transformer Dissection",
 # [arXiv:1908.11775](https://arxiv.org/abs/1908.11775), for attention as a kernel; Olsson et al. 2022, "In-context Learning

@@ -1,0 +1,1 @@
+from .setup import Pieces as Pieces, setup as setup
