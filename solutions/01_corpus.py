@@ -8,20 +8,19 @@
 # %% [markdown]
 # # 01 · From papers to a document–term matrix
 #
-# **What you build.** The way from a text to a row of counts: repair, split, reduce, drop, count. Then a test for
-# repeated texts, and a formula for how a vocabulary grows with the text.
+# **What you build.** The way from a text to a row of counts: repair, split, reduce, drop, count. A test for
+# repeated texts, and a second one, MinHash, that finds them among millions. Then a formula for how a vocabulary grows with
+# the text.
 #
 # **What you need.** Python, a little NumPy, logarithms. Nothing from earlier notebooks.
 #
-# **How long.** About 40 minutes to work through. All cells together run in under 20 seconds on two CPU cores.
+# **How long.** About 75 minutes to work through, with the exercises. All cells together run in under 20 seconds on two CPU cores.
 #
-# > **中文提要** 主题模型看到的不是文章，而是“文档–词项矩阵”：每行一篇论文，每列一个词，格子里是出现次数。本节用自带的 1,000 篇
-# > NeurIPS 论文，逐步展示清洗的每一步（修复 PDF 乱码、分词、词形还原、停用词、短语、低频词）各去掉了什么；再用 Jaccard 相似度
-# > 找重复文档；最后用图检验两条经验定律：Zipf 定律（词频与排名成反比）和 Heaps 定律（词汇量随文本长度的幂次增长），并看到真实
-# > 论文中的词比随机抽取更“扎堆”，这正是主题模型所利用的。
+# > **中文提要** 主题模型看到的不是文章，而是“文档–词项矩阵”：每行一篇论文，每列一个词，格子里是出现次数。本节用自带的 1,000 篇 NeurIPS 论文，逐步展示清洗的每一步（修复 PDF 乱码、分词、词形还原、停用词、短语、低频词）各去掉了什么；再用 Jaccard 相似度找重复文档，并用 MinHash 签名在大量文档中快速找到它们；最后用图检验两条经验定律：Zipf 定律（词频与排名成反比）和 Heaps 定律（词汇量随文本长度按幂律增长），用实验说明去掉停用词改变了什么、没有改变什么，并看到真实论文中的词比随机抽取更“扎堆”，这正是主题模型所利用的。
 
 # %%
-from collections import Counter
+from collections import Counter, defaultdict
+from itertools import combinations
 from math import log
 
 import matplotlib.pyplot as plt
@@ -29,12 +28,12 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from minillm_lib import bag_of_words, check, load_neurips
+from minillm_lib import bag_of_words, check, course, load_docstrings, load_neurips
 from minillm_lib.corpora.cleaning import duplicates, repair
 from minillm_lib.topics import terms
-from minillm_lib.viz import BLUE, INK, ORANGE, use_style
+from minillm_lib.viz import BLUE, GREEN, INK, ORANGE
 
-use_style()
+course.setup()
 
 # %% [markdown]
 # ## 1 · Text arrives damaged
@@ -122,17 +121,18 @@ def npmi(pair, first, second, total):
 
 
 library = terms.normalized_pointwise_mutual_information
-for counts in ((20, 25, 80, 10_000), (20, 400, 500, 10_000)):
+for counts in ((20, 22, 25, 10_000), (20, 25, 80, 10_000), (20, 400, 500, 10_000)):
     print(f"{npmi(*counts):.2f}", "equal to the library's:", np.isclose(npmi(*counts), library(*counts)))
 
 # %% [markdown]
-# Both pairs occur 20 times in 10,000 words. In the first, the words are rare and nearly always together. In the second,
-# they are so frequent that 20 meetings are what chance gives. The library joins pairs from 0.3 on.
+# All three pairs occur 20 times in 10,000 words. In the first, the words are rare and nearly always together. In the second,
+# the first word is seldom without the other, but only 20 of the other's 80 are in the pair. In the third, the words are
+# so frequent that 20 meetings are what chance gives. The library joins pairs from 0.3 on.
 #
 # ## 3 · The same text twice
 #
 # A paper that is listed twice counts twice, and a topic may form around it. Exact copies are easy to find. For near
-# copies, cut each text into *shingles*, all runs of five words, and compare the two sets. The *Jaccard similarity* is
+# copies, take from each text its *shingles*, all sequences of five neighbouring words, and compare the two sets. The *Jaccard similarity* is
 # the share of what they have in common:
 #
 # $$J(A, B) = \frac{|A \cap B|}{|A \cup B|} . \tag{2}$$
@@ -172,12 +172,124 @@ for name, version in versions.items():
 # One changed word spoils the five shingles that contain it, but only one if it is the last. From a similarity of 0.8 on
 # the library drops the later text; on an abstract of 150 words that allows for about three changed words.
 #
+# ### A million texts: MinHash
+#
+# A thousand texts make half a million pairs; a million texts make $5 \cdot 10^{11}$, too many to compare. *MinHash* (Broder 1997)
+# needs two ideas. The first is a **signature**: a short list of numbers from which the similarity of two sets can be estimated
+# without the sets.
+#
+# Number the shingles, and let a hash function give each number $x$ another one, as good as drawn at random,
+#
+# $$h_k(x) = (a_k x + b_k) \bmod p , \tag{3}$$
+#
+# with a prime $p$ and numbers $a_k$, $b_k$ drawn once. Of a whole set keep the *least* hash value only. When do two sets $A$ and
+# $B$ have the same one? Put the union $A \cup B$ in the order of the hash values. Each of its elements is first with the same
+# probability, and both sets have the same least value exactly if the first one lies in both, that is, in $A \cap B$. So
+#
+# $$P\big(\min h_k(A) = \min h_k(B)\big) = \frac{|A \cap B|}{|A \cup B|} = J(A, B) . \tag{4}$$
+#
+# One function gives a yes or a no, whose probability is $J$. With 128 functions, the share of those that agree estimates $J$, with a standard
+# error of $\sqrt{J (1 - J) / 128}$, which is at most 0.045.
+#
+# ### Exercise 2 · The signature (2 points)
+#
+# `numbers` $x$ is an integer array `(n_numbers,)`, the set; `multipliers` $a$ and `offsets` $b$ have the shape `(n_functions,)`. Give
+# the signature: for each function the least of its hash values (3), an array of shape `(n_functions,)`.
+
+
+# %%
+def minhash_signature(numbers, multipliers, offsets, prime):
+    """The least hash value of a set, for each of several hash functions."""
+    ### BEGIN SOLUTION
+    values = (multipliers[:, None] * numbers + offsets[:, None]) % prime  # (n_functions, n_numbers)
+    return values.min(axis=1)
+    ### END SOLUTION
+
+
+# %%
+check.minhash_signature(minhash_signature)
+
+# %% [markdown]
+# Try it on 1,000 texts: *docstrings*, the explanations inside the Python packages on this machine. A thousand are few enough to
+# compare all pairs as well.
+
+# %%
+docstrings = [document.text for document in load_docstrings(progress=False)]
+texts = [text for text in docstrings if len(text.split()) >= 30][:1000]
+sets = [duplicates.shingles(text) for text in texts]
+exact = {(i, j): duplicates.jaccard(sets[i], sets[j]) for i, j in combinations(range(1000), 2)}
+
+# %%
+prime = 2**31 - 1
+multipliers, offsets = np.random.default_rng(0).integers(1, prime, size=(2, 128))
+signatures = []
+for text in texts:
+    numbers = duplicates.shingle_hashes(duplicates.text_units(text)) % prime
+    signatures.append(check.minhash_signature.function(numbers.astype(np.int64), multipliers, offsets, prime))
+signatures = np.array(signatures)  # (1000, 128)
+
+# %% [markdown]
+# The second idea spares us most comparisons of signatures, too. Cut each signature into $b$ **bands** of $r$ entries, and
+# compare only texts that agree in *all* entries of at least one band. A pair of similarity $s$ agrees in a given band with probability $s^r$, so it
+# is compared with probability
+#
+# $$1 - (1 - s^r)^b . \tag{5}$$
+#
+# Texts with an equal band are found without comparing anything: they are in the same entry of a dictionary.
+
+
+# %%
+def pairs_with_an_equal_band(signatures, n_rows):
+    pairs = set()
+    for start in range(0, signatures.shape[1], n_rows):
+        same = defaultdict(list)
+        for i, band in enumerate(signatures[:, start : start + n_rows]):
+            same[band.tobytes()].append(i)
+        pairs.update(pair for members in same.values() for pair in combinations(members, 2))
+    return pairs
+
+
+compared = pairs_with_an_equal_band(signatures, n_rows=4)
+similar = {pair for pair, similarity in exact.items() if similarity >= 0.6}
+print("of", f"{len(exact):,} pairs fewer than 1 in 500 are compared:", len(compared) < len(exact) / 500)
+print("nine in ten of the similar pairs, or more, are found:", len(similar & compared) > 0.9 * len(similar))
+
+# %%
+alike = [pair for pair, similarity in exact.items() if similarity > 0.1]
+estimates = [np.mean(signatures[i] == signatures[j]) for i, j in alike]
+s = np.linspace(0, 1, 101)
+error = 2 * np.sqrt(s * (1 - s) / 128)
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.4))
+axes[0].plot([exact[pair] for pair in alike], estimates, ".", color=BLUE, alpha=0.5)
+axes[0].fill_between(s, s - error, s + error, color=ORANGE, alpha=0.3, linewidth=0)
+axes[0].set(xlabel="Jaccard similarity", ylabel="share of equal entries")
+for n_rows, colour in ((2, ORANGE), (4, BLUE), (8, GREEN)):
+    axes[1].plot(
+        s, 1 - (1 - s**n_rows) ** (128 // n_rows), color=colour, label=f"{128 // n_rows} bands of {n_rows}"
+    )
+axes[1].set(xlabel="Jaccard similarity", ylabel="probability of being compared")
+axes[1].legend(loc="lower right")
+plt.show()
+inside = np.mean([abs(e - exact[pair]) < 0.1 for pair, e in zip(alike, estimates, strict=True)])
+print("19 of 20 estimates are right to 0.1:", inside > 0.95)
+
+# %% [markdown]
+# **What to see.** Left: a point is a pair of texts that have more than a tenth in common. The estimate from 128 numbers
+# lies where (4) says, nearly always within two standard errors (orange). Right: equation (5) is a threshold with a soft edge. Wide bands let
+# only very similar pairs through, narrow ones everything. With 32 bands of 4 a pair of similarity 0.8 is as good as never missed,
+# and one of 0.1 is compared once in 300 times. The library chooses the bands by the threshold, and checks each pair that it
+# compares by (2), so no text is dropped for a wrong estimate.
+
+# %%
+print("the library's bands for 0.8:", duplicates.bands_and_rows(0.8))
+
+# %% [markdown]
 # ## 4 · Counting
 #
 # Choose a vocabulary, a list of terms. The **document–term matrix** has a row for each document and a column for each
 # term; the entry is how often the term occurs in the document. The order of the words is gone: hence *bag of words*.
 #
-# ### Exercise 2 · The matrix (1 point)
+# ### Exercise 3 · The matrix (1 point)
 #
 # `documents` is a list of lists of words, `vocabulary` a list of terms. Words that are not in the vocabulary are
 # ignored. Give a NumPy array of whole numbers; column `j` belongs to `vocabulary[j]`.
@@ -199,15 +311,19 @@ check.document_term_counts(document_term_counts)
 # rare or frequent, and with the language given (by default it is guessed, for which three lines are few):
 
 # %%
-texts = ["A topic model for papers.", "Neural nets model words; a neural topic model.", "Kernels and priors."]
-tiny = bag_of_words(texts, language="en", stop_words="abstracts", min_df=1, max_df=1.0, phrases=False)
+short_texts = [
+    "A topic model for papers.",
+    "Neural nets model words; a neural topic model.",
+    "Kernels and priors.",
+]
+tiny = bag_of_words(short_texts, language="en", stop_words="abstracts", min_df=1, max_df=1.0, phrases=False)
 print(pd.DataFrame(tiny.counts.toarray(), columns=tiny.vocabulary))
 
 # %% [markdown]
 # Check it by hand: the same counts from the recipe's terms and a `Counter`.
 
 # %%
-by_hand = [Counter(tiny.recipe.terms(text)) for text in texts]
+by_hand = [Counter(tiny.recipe.terms(text)) for text in short_texts]
 rows = [[counter[term] for term in tiny.vocabulary] for counter in by_hand]
 print("equal to the library's:", np.array_equal(tiny.counts.toarray(), rows))
 
@@ -286,15 +402,15 @@ figure, axis = plt.subplots(figsize=(6, 3.4))
 axis.plot(zipf["rank"], np.exp(intercept) * zipf["rank"] ** slope, color=INK, linewidth=1, label="power law")
 sns.scatterplot(zipf, x="rank", y="count", color=BLUE, s=12, linewidth=0, ax=axis, label="terms")
 axis.set(xscale="log", yscale="log", ylabel="count", ylim=(2, 3000))
-axis.legend()
+axis.legend(loc="lower left")
 plt.show()
 print(f"slope between ranks 100 and 1,000: {slope:.1f}")
 
 # %% [markdown]
 # **What to see.** In the middle the line fits well. Both ends bend away from it, and both bends are our own work. On the
-# left the stop words are missing that would continue the line upwards. On the right the counts fall steeply and stop at
-# 3, because terms of fewer than three papers were cut. A corpus after cleaning is no sample of language, and this is
-# where it shows.
+# left the stop words are missing that would continue the line upwards (the next section puts that to the test). On the right the
+# counts fall steeply and stop at 3, because terms of fewer than three papers were cut. A corpus after cleaning is no
+# sample of language, and this is where it shows.
 #
 # ## 7 · Heaps: how the vocabulary grows
 #
@@ -332,19 +448,84 @@ beta, _ = np.polyfit(np.log(start["tokens"]), np.log(start["terms"]), deg=1)
 figure, axis = plt.subplots(figsize=(6, 3.4))
 sns.lineplot(heaps, x="tokens", y="terms", hue="order", palette=[BLUE, ORANGE], ax=axis)
 axis.set(xscale="log", yscale="log", xlabel="tokens read", ylabel="different terms seen")
+axis.legend(loc="upper left")
 plt.show()
 print(f"Heaps' exponent over the first 10,000 tokens: {beta:.1f}")
 print({name: int(curve[4_999]) for name, curve in curves.items()}, "terms among 5,000 tokens")
 
 # %% [markdown]
-# **What to see.** At first both curves are nearly straight, as Heaps says. The slope is steeper than in running text: the
-# stop words, half of all tokens, bring nothing new after the first page, and they are gone. Later the curves bend,
+# **What to see.** At first both curves are nearly straight, as Heaps says. Later they bend,
 # because the vocabulary was cut to 2,517 terms and cannot grow past them. The curve of the real papers runs *below* that
 # of the shuffled tokens: the same number of tokens holds fewer different terms. A word that has occurred in a paper is
 # likely to occur in it again. Words are *bursty*. Shuffling destroys that, and with it everything that a topic model could find: topics are
 # in the gap between these two curves.
 #
-# ### Exercise 3 · The orange curve without shuffling (3 points)
+# ### What the missing stop words change
+#
+# The exponent is above the 0.4 to 0.6 of Heaps. Is that because the stop words are gone, half of all tokens, which bring nothing
+# new after the first page? And do they explain the bend on the left of Zipf's figure? The docstrings still have theirs, so we can
+# try: with all words; without the stop words; and, for comparison, with as many tokens thrown away at random, whatever they are.
+
+# %%
+words = [[word for word in terms.split_words(text) if word and word.isalpha()] for text in texts]
+names, ids = np.unique(np.concatenate(words), return_inverse=True)
+is_stop_word = np.array([terms.is_stop_word(name, terms.default_stop_words("en")) for name in names])
+by_text = np.split(ids, np.cumsum([len(text) for text in words])[:-1])
+stop_share = is_stop_word[ids].mean()
+
+
+def streams(rng):
+    """The texts in random order, as one sequence of words: all, thinned at random, without the stop words."""
+    every = np.concatenate([by_text[i] for i in rng.permutation(len(by_text))])
+    thinned = every[rng.random(len(every)) >= stop_share]
+    return {
+        "all words": every,
+        "thinned at random": thinned,
+        "without stop words": every[~is_stop_word[every]],
+    }
+
+
+# %%
+def exponent(tokens, first, last):
+    """The slope of ln V against ln n, between n = first and n = last tokens."""
+    at = np.unique(np.geomspace(first, last, 30).astype(int))
+    return np.polyfit(np.log(at), np.log(growth(tokens[:last])[at - 1]), deg=1)[0]
+
+
+ranges, exponents = {"30 to 300": (30, 300), "1,000 to 10,000": (1_000, 10_000)}, []
+for seed in range(20):
+    for name, tokens in streams(np.random.default_rng(seed)).items():
+        exponents += [(name, where, exponent(tokens, *ends)) for where, ends in ranges.items()]
+exponents = pd.DataFrame(exponents, columns=["words", "tokens read", "exponent"])
+means = exponents.groupby(["tokens read", "words"])["exponent"].mean().unstack()
+
+# %%
+colours = [BLUE, GREEN, ORANGE]
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.4))
+for (name, tokens), colour in zip(streams(np.random.default_rng(0)).items(), colours, strict=True):
+    counted = np.sort(np.bincount(tokens))[::-1]
+    axes[0].plot(np.arange(1, len(counted) + 1), counted, color=colour, label=name)
+axes[0].set(xscale="log", yscale="log", ylim=(0.7, None), xlabel="rank", ylabel="count")
+axes[0].legend(loc="lower left")
+style = {"x": "tokens read", "y": "exponent", "hue": "words", "palette": colours, "errorbar": "sd"}
+sns.pointplot(exponents, **style, linestyle="none", dodge=0.3, legend=False, ax=axes[1])
+axes[1].set(ylabel="Heaps' exponent", ylim=(0.5, 1.05))
+plt.show()
+late, early = means.loc["1,000 to 10,000"], means.loc["30 to 300"]
+print("the same from 1,000 tokens on, within 0.06:", late.max() - late.min() < 0.06)
+print("at the start steeper without stop words:", early["without stop words"] > early["all words"] + 0.04)
+
+# %% [markdown]
+# **What to see.** Right (20 random orders of the texts; the bars are one standard deviation): between 1,000 and 10,000 tokens all
+# three exponents are equal within their spread. A curve $k\,n^\beta$ of which a share of the tokens is thrown away is
+# still a curve with the same $\beta$, so what was thrown away hardly matters. Only over the first few hundred tokens, where the stop words
+# are a good part of the *vocabulary*, is the curve steeper without them. So the answer to the first question is no. The exponent of the
+# papers is high because it is measured early: blue falls from left to right, and Heaps read far longer texts.
+#
+# Left: thinning moves Zipf's curve down, and leaves its slope. Leaving out the stop words takes the head off, the most frequent
+# few hundred words, and the curve is nearly flat where they were: that is the bend.
+#
+# ### Exercise 4 · The orange curve without shuffling (3 points)
 #
 # How many different terms do we *expect* among $n$ tokens, if each is drawn independently, and term $w$ comes with
 # probability $p_w = \text{counts}_w / \sum \text{counts}$? Start from one term: with what probability do $n$ draws all
@@ -373,10 +554,12 @@ check.expected_vocabulary(expected_vocabulary)
 # - Text from PDFs and LaTeX is damaged, and repairs come before everything else.
 # - Splitting, lemmas, stop words and phrases decide what counts as one term. Stop words are half of all tokens; terms of
 #   one or two papers are most of all terms.
-# - Near duplicates are found by the Jaccard similarity of their shingles.
+# - Near duplicates are found by the Jaccard similarity of their shingles; MinHash signatures estimate it, and bands find the pairs
+#   that are worth comparing.
 # - The document–term matrix holds counts, and is almost empty: here 98.5% zeros.
-# - Counts follow Zipf's law between the cuts that cleaning made; the vocabulary grows as Heaps' law says. Real papers
-#   repeat their words more than chance would, and that is what topics are made of.
+# - Counts follow Zipf's law between the cuts that cleaning made; the vocabulary grows as Heaps' law says. Thinning changes
+#   neither slope; taking off the head of the vocabulary bends Zipf's curve there. Real papers repeat their words more than chance would,
+#   and that is what topics are made of.
 #
 # **In the library:** `minillm_lib/corpora/cleaning/` has `repair.py` and `duplicates.py`, `minillm_lib/topics/` has
 # `terms.py` and `document_term.py`.
@@ -384,4 +567,5 @@ check.expected_vocabulary(expected_vocabulary)
 #
 # **To read on.** Manning, Raghavan and Schütze 2008, *Introduction to Information Retrieval*, chapters 2 and 5, for
 # terms, Zipf and Heaps; Bouma 2009, "Normalized (pointwise) mutual information in collocation extraction"; Broder 1997,
-# "On the resemblance and containment of documents", for shingles; Church and Gale 1995, "Poisson mixtures", for burstiness.
+# "On the resemblance and containment of documents", for shingles and MinHash; Leskovec, Rajaraman and Ullman, *Mining of Massive
+# Datasets*, chapter 3, for bands; Church and Gale 1995, "Poisson mixtures", for burstiness.

@@ -14,27 +14,32 @@
 #
 # **What you need.** Notebook 01 (the document–term matrix) and 02 (Gibbs sampling).
 #
-# **How long.** About 60 minutes to work through. All cells together run in under 45 seconds on two CPU cores.
+# **How long.** About 90 minutes to work through, with the exercises. All cells together run in under 45 seconds on two CPU cores.
 #
-# > **中文提要** 用 1,000 篇 NeurIPS 论文（2013–2017）训练十个主题，并学会如何判断主题模型的好坏：用 relevance（λ 在“概率高”与
-# > “独特”之间折中）挑选代表词；用 pyLDAvis 交互浏览（离线可用）；用留出困惑度与 NPMI 一致性选择主题数 K——两个指标意见相反；
-# > 用四条链和 R-hat 检查收敛，结果发现各链停在不同的模式上，哪些主题可信要看它们是否在各链重复出现（主题稳定性）；用自助法给主题随年份的变化加上
-# > 置信区间；最后证明 LDA 看不见词序：打乱文档中的词，概率完全不变。
+# > **中文提要** 用 1,000 篇 NeurIPS 论文（2013–2017）训练十个主题，并学会如何判断主题模型的好坏：用 relevance（λ 在“概率高”与“独特”之间折中）挑选代表词；用 pyLDAvis 交互浏览（离线可用）；用留出困惑度与 NPMI 一致性选择主题数 K——两个指标给出的结论相反；用四条链和 R-hat 检查收敛，结果发现各链停在后验分布的不同峰（众数）上，再看长得多的链改善了什么；哪些主题可信要看它们是否在各链重复出现（主题稳定性）；用自助法给主题随年份的变化加上同时置信区间（一次比较十个主题）；最后证明 LDA 看不见词序：打乱文档中的词，概率完全不变。
 
 # %%
 import itertools
+import json
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy import stats
 from scipy.optimize import linear_sum_assignment
 
-from minillm_lib import GibbsLDA, bag_of_words, check, load_neurips
-from minillm_lib.topics import Tokens, compare_topic_counts, evaluation, pyldavis, summary
-from minillm_lib.topics.stability import UNSTABLE
-from minillm_lib.viz import BLUE, ORANGE, PALE, topic_plots, use_style
+from minillm_lib import GibbsLDA, bag_of_words, check, course, load_neurips
+from minillm_lib.topics import compare_topic_counts, pyldavis, summary
+from minillm_lib.topics.stability import UNSTABLE, topic_overlap
+from minillm_lib.viz import BLUE, ORANGE, topic_plots
+from minillm_lib.viz.topic_course_plots import (
+    plot_changes,
+    plot_long_chains,
+    plot_term_lists,
+    plot_topics_together,
+)
 
-use_style()
+course.setup()
 
 # %% [markdown]
 # ## 1 · Ten topics
@@ -56,8 +61,8 @@ topic_plots.plot_top_terms(topics)
 # %% [markdown]
 # **What to see.** Each panel is a topic, with its share of all tokens and its ten most telling terms (what that means
 # comes in a moment). Most can be named at once: Bayesian inference, neuroscience, deep learning, decisions. Nobody told the
-# model these fields; it knows only which terms go together in a paper. One or two panels are a mixture of what was left
-# over. That is normal, and section 5 shows how to tell such topics from the others.
+# model these fields; it knows only which terms go together in a paper. One or two panels look like a mixture of what was left
+# over. Section 5 shows which topics one can trust.
 #
 # (On another kind of processor the chains may take another course. Then the topics come in another order, some may
 # differ, and what the text says of single topics fits less well.)
@@ -93,34 +98,33 @@ def relevance(topic_word, term_frequency, weight):
 check.relevance(relevance)
 
 # %% [markdown]
-# Here is the topic in which `neural network` is most probable, described with three values of $\lambda$:
+# The topic in which `convex` is most probable, described with three values of $\lambda$:
 
 # %%
 lengths = summary.document_lengths(lda, papers)
 frequency = summary.expected_term_frequency(lda, lengths)
 position = {str(term): number for number, term in enumerate(papers.vocabulary)}
-deep = int(lda.topic_word_[:, position["neural network"]].argmax())
-figure, axes = plt.subplots(1, 3, figsize=(9, 3.3))
-for axis, weight in zip(axes, (1.0, 0.6, 0.0), strict=True):
-    terms = summary.top_terms(lda.topic_word_, frequency, papers.vocabulary, 10, weight)[deep]
-    columns = [position[term] for term in terms]
-    axis.barh(terms, frequency[columns], color=PALE, label="in all topics")
-    axis.barh(
-        terms,
-        lengths @ lda.doc_topic_[:, deep] * lda.topic_word_[deep, columns],
-        color=BLUE,
-        label="in this topic",
-    )
-    axis.set(title=f"λ = {weight:g}", xlabel="expected number of tokens")
-    axis.invert_yaxis()
-figure.legend(*axes[2].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-plt.show()
+convex, deep = (int(lda.topic_word_[:, position[term]].argmax()) for term in ("convex", "neural network"))
+here = (
+    lengths @ lda.doc_topic_[:, convex] * lda.topic_word_[convex]
+)  # expected tokens of each term in the topic
+lists = {}
+for weight in (1.0, 0.6, 0.0):
+    terms = summary.top_terms(lda.topic_word_, frequency, papers.vocabulary, 10, weight)[convex]
+    lists[weight] = {term: (here[position[term]], frequency[position[term]]) for term in terms}
+plot_term_lists(lists)
+
+# %%
+shared = {weight: len(set(lists[1.0]) & set(lists[weight])) for weight in lists}
+print(
+    "of the ten terms at λ = 1, at most 7 are left at 0.6 and 3 at 0:", shared[0.6] <= 7 and shared[0.0] <= 3
+)
 
 # %% [markdown]
-# **What to see.** With $\lambda = 1$ some terms stand high of which a good part lies in other topics (much pale beyond the
-# blue), such as `task`. With $\lambda = 0$ the pale part is gone, but most terms are now rare: what is true of a few
-# dozen tokens says little about a tenth of the corpus. $\lambda = 0.6$ keeps the frequent terms, and moves those up that are
-# this topic's own.
+# **What to see.** With $\lambda = 1$ terms stand high of which a good part lies in other topics (much pale beyond the
+# blue), such as `analysis` or `function`: they are frequent everywhere. With $\lambda = 0$ the pale part is gone, but the terms are
+# rare (short bars): what is true of a few dozen tokens says little about a tenth of the corpus. $\lambda = 0.6$ lets those go that
+# belong to everybody, and keeps frequent ones that are this topic's own.
 #
 # ### The map
 #
@@ -132,16 +136,29 @@ plt.show()
 pyldavis.pyldavis_iframe(pyldavis.prepare_pyldavis(lda, papers))
 
 # %% [markdown]
-# The same similarities as a static figure; topics that are alike stand side by side.
+# A plane is a poor picture of ten topics, though. No two of them are much alike: any two share less than half of their
+# probability. And ten points that are all about equally far from each other do not fit into a plane. A question with a
+# clearer answer: which topics *meet in the same papers*? Call a topic present in a paper if its share there is above a tenth, and compare how often two
+# topics are present together with how often they would be by chance, if they were independent.
 
 # %%
-topic_plots.plot_topic_similarity(summary.topic_similarity(lda.topic_word_), topics)
+alike = topic_overlap(lda.topic_word_, lda.topic_word_)[~np.eye(10, dtype=bool)]
+print("the probability that two different topics share is below 0.5:", alike.max() < 0.5)
+present = (lda.doc_topic_ > 0.1).astype(float)
+alone, together = present.mean(axis=0), present.T @ present / len(present)
+ratio = together / np.outer(alone, alone)
+names = [f"{topic.label}  {topic.topic}" for topic in topics]
+plot_topics_together(ratio, names)
+
+# %%
+image = int(lda.topic_word_[:, position["image"]].argmax())
+print("images and deep networks meet more often than by chance:", ratio[image, deep] > 1.3)
+print("images and convex optimisation more seldom:", ratio[image, convex] < 0.75)
 
 # %% [markdown]
-# **What to see.** 1 would be the same distribution over terms, 0 no term in common. All topics are clearly apart (no value
-# above 0.4). Two of the three closest pairs make sense: images with deep networks, optimisation with matrices. The third
-# (5 and 3) is a pair of mixtures of what was left over. The three topics at the bottom, on brains, deep networks and
-# images, share fewer terms with those of theory and methods above than these with one another.
+# **What to see.** 1 (white) is what chance gives, 2 is twice as often (red), 0.5 half as often (blue). Most pairs are blue: a paper has room for few
+# topics, so one keeps the others out. The red ones are fields that work together: images with deep networks, optimisation with
+# matrices. Theory and pictures avoid each other: optimisation meets images in less than three quarters of the papers that chance would give.
 #
 # ## 3 · Two measures of quality
 #
@@ -179,20 +196,16 @@ check.completion_perplexity(completion_perplexity)
 # is the number of terms, and a "model" that predicts every document from the overall frequencies.
 
 # %%
-seen, unseen = papers.counts[:900], papers.counts[900:]
+seen, unseen = papers.counts[:900], papers.counts[900:].toarray()
 small = GibbsLDA(10, n_sweeps=100, n_chains=1, random_state=0).fit(seen)
-observed, hidden = evaluation.split_tokens(Tokens.from_matrix(unseen.astype(float)), seed=0)
-observed_counts = np.zeros(unseen.shape)
-np.add.at(observed_counts, (observed.documents, observed.terms), 1)
-overall = np.asarray(seen.sum(axis=0)).ravel() + 0.1
+observed = np.random.default_rng(0).binomial(unseen, 0.5)  # each token goes into one half or the other
+hidden = unseen - observed
+overall = np.asarray(seen.sum(axis=0)) + 0.1
+perplexity_of = check.completion_perplexity.function  # yours if it passed, and the library's otherwise
 scores = {
     "uniform": seen.shape[1],
-    "overall frequencies": evaluation.completion_perplexity(
-        np.ones((100, 1)), overall[None] / overall.sum(), hidden
-    ),
-    "ten topics": evaluation.completion_perplexity(
-        small.transform(observed_counts), small.topic_word_, hidden
-    ),
+    "overall frequencies": perplexity_of(np.ones((100, 1)), overall / overall.sum(), hidden),
+    "ten topics": perplexity_of(small.transform(observed), small.topic_word_, hidden),
 }
 for name, perplexity in scores.items():
     print(f"{name:20} {round(perplexity, -2):5.0f}")
@@ -233,7 +246,8 @@ topic_plots.plot_topic_counts(candidates)
 # $K = 40$: more topics predict better. Coherence (middle, higher is better) only falls: the finer the topics, the less
 # their top terms keep company. Both are right. Chang et al. (2009, "Reading tea leaves") found the same with human
 # readers: models that predict better can have topics that people understand worse. Stability (right) sides with coherence:
-# two topics are found again, and of ten or more only about half of each. (The bars are one standard error to each side.)
+# two topics are found again, and of ten or more only about half of each; a part of that is due to the short chains, as section 5
+# will show. (The bars are one standard error to each side.)
 #
 # So $K$ depends on the purpose. To predict, take many. To get an overview of a field, take as many topics as you are
 # ready to read and name; ten is what fits on a page. There is no true number in the data.
@@ -257,23 +271,23 @@ plt.show()
 # %% [markdown]
 # **What to see.** Blue is the chain on which section 1 was built; at the dotted line the burn-in ends. On the left, all
 # four climb and seem to have arrived after 200 sweeps. On the right, with the scale of the second half, they have not:
-# they wander up and down over a hundred sweeps and more, and blue lies below others for most of the time. One curve on
+# they wander up and down over a hundred sweeps and more, and some lie above others for most of the time. One curve on
 # the scale of the left would have looked fine.
 #
 # **R-hat** puts that into a number (Gelman and Rubin 1992; Vehtari et al. 2021,
 # [arXiv:1903.08008](https://arxiv.org/abs/1903.08008)). Cut each chain into halves, so that a drift shows as a difference
-# between two halves. That gives $m$ pieces of $n$ values. If they all wander over the same ground, then the means of the
-# pieces differ only as much as chance makes them. Compare
+# between two halves. That gives $m$ pieces of $n$ values. Estimate the variance of the posterior from them in two ways. $W$ looks only within the
+# pieces: it is the mean of their variances, and too small as long as each piece has seen but a part of the posterior. $V$ looks at
+# how far apart the pieces lie as well:
 #
-# $$W = \text{mean of the variances of the pieces}, \qquad
-# \frac{B}{n} = \text{variance of the means of the pieces},$$
+# $$V = \frac{n-1}{n}\,W + \frac{B}{n}, \qquad \frac{B}{n} = \text{variance of the means of the pieces}, \qquad
+# \hat R = \sqrt{V / W} . \tag{4}$$
 #
-# $$\hat R = \sqrt{\frac{n-1}{n} + \frac{B / n}{W}} . \tag{4}$$
+# All variances are the usual estimates, with one less than the number of values in the denominator. If all pieces wander over
+# the same ground, their means differ only by chance, $B$ is about as large as $W$, and $\hat R$ is near 1; above 1.01 the
+# chains should not be trusted to have converged.
 #
-# Both variances are the usual estimates, with one less than the number of values in the denominator. $\hat R$ is near 1 if
-# the pieces agree; above 1.01 they should not be trusted to have converged.
-#
-# ### Exercise 3 · Split R-hat (3 points)
+# ### Exercise 3 · Split R-hat (2 points)
 #
 # `chains` has the shape `(n_chains, n_draws)`, where `n_draws` is even.
 
@@ -294,7 +308,7 @@ def split_r_hat(chains):
 check.split_r_hat(split_r_hat)
 
 # %% [markdown]
-# Whoever knows the analysis of variance has met the fraction before: $B / W$ is its $F$ statistic. So SciPy can check the
+# Whoever knows the analysis of variance has met the fraction $B / W$ before: it is its $F$ statistic. So SciPy can check the
 # library's value. One refinement has to be added: the values are replaced by normal quantiles of their ranks, so that
 # outliers do no harm. It is done twice, for the values and for their distances from the median (the second finds chains
 # that agree in level but not in spread), and the larger result counts.
@@ -315,48 +329,90 @@ print("equal to the library's:", np.isclose(by_hand, lda.r_hat_), " above 1.01:"
 print(f"R-hat of our four chains: {lda.r_hat_:.1f}")
 
 # %% [markdown]
-# Far above 1.01: the chains have not converged. Patience helps less than one would hope: after 5,000 sweeps, five times as
-# many, we found an R-hat of 1.1. Each chain has settled near a good arrangement of topics, a *mode*, and to reach another
+# Far above 1.01: the chains have not converged. A chain settles near a good arrangement of topics, a *mode* of the posterior, and to reach another
 # one it would have to move hundreds of tokens through worse states.
 #
-# What does that mean for the topics? Ask whether they come back. The topics of two chains have no common order, so we
-# match them: the *overlap* of two topics is the probability mass that they share, $\sum_w \min(\varphi_{kw},
-# \varphi'_{kw})$, and the best matching makes the total overlap as large as possible. `best_chain_` is the most *central*
-# chain, the one whose topics the others find best; its topics we match with those of the other three. The mean of the
-# three overlaps is the topic's **stability**.
+# What does that mean for the topics? Ask whether they come back. The topics of two chains have no common order, so they have to be
+# matched. The *overlap* of two topics is the probability that they share, $\sum_w \min(\varphi_{kw}, \varphi'_{kw})$. Of all ways to
+# pair the topics of one chain with those of the other, one to one, take the one with the largest total overlap.
+#
+# ### Exercise 4 · Which topics belong together? (3 points)
+#
+# `reference` and `other` have the shape `(n_topics, n_terms)`. Give for each topic of `reference` its overlap with its match, an
+# array of shape `(n_topics,)`. SciPy's `linear_sum_assignment(table, maximize=True)` finds the best pairing, given a table of all overlaps.
+
+
+# %%
+def matched_overlap(reference, other):
+    """What each topic shares with its match in another chain."""
+    ### BEGIN SOLUTION
+    overlap = np.minimum(reference[:, None], other[None]).sum(axis=2)  # (n_topics, n_topics)
+    return overlap[linear_sum_assignment(overlap, maximize=True)]
+    ### END SOLUTION
+
+
+# %%
+check.matched_overlap(matched_overlap)
+
+# %% [markdown]
+# `best_chain_` is the most *central* chain, the one whose topics the others find best. Match its topics with those of each of the other three. The
+# mean of the three overlaps is the topic's **stability**.
 
 # %%
 reference = lda.chains_[lda.best_chain_].topic_word
 others = [chain.topic_word for number, chain in enumerate(lda.chains_) if number != lda.best_chain_]
-overlaps = []
-for other in others:
-    overlap = np.minimum(reference[:, None], other[None]).sum(axis=2)
-    overlaps.append(overlap[linear_sum_assignment(overlap, maximize=True)])
+overlaps = [check.matched_overlap.function(reference, other) for other in others]
 stability = np.mean(overlaps, axis=0)
 print("equal to the library's:", np.allclose(stability, lda.stability_))
 by_stability = np.argsort(-stability, kind="stable")
 figure, axis = plt.subplots(figsize=(7, 3.4))
 for overlap in overlaps:
     axis.plot(overlap[by_stability], range(10), "o", color=BLUE, alpha=0.6)
-axis.set_yticks(range(10), [f"{topics[k].label}  {k}" for k in by_stability])
+axis.set_yticks(range(10), [names[k] for k in by_stability])
 axis.axvline(UNSTABLE, color=ORANGE, linestyle=":")
 axis.set(xlim=(0, 1), xlabel="overlap with the matched topic of each other chain", ylabel="topic")
 axis.invert_yaxis()
 plt.show()
+print("the most stable above 0.75, the least below 0.65:", stability.max() > 0.75, stability.min() < 0.65)
 
 # %% [markdown]
-# **What to see.** At the top are topics of which every other chain has found most: they are in the data. Further down are
-# some that two chains have found nearly alike, while the third has cut the field in another way. At the bottom are two
-# of which the others have only about half: what was left over, put together by chance. The dotted line, at 0.6, is the
+# **What to see.** At the top are topics of which every other chain has found most. Further down are
+# some that one or two chains have found nearly alike, while another has cut the field in another way. At the bottom are topics
+# of which the others have only about half. The dotted line, at 0.6, is the
 # library's threshold: even if terms are dealt to documents at random, topics overlap by 0.5 to 0.6, because all contain
-# the frequent terms. Of a topic whose stability is lower a report should not speak, or only with a warning. R-hat alone
-# would have condemned all ten alike. (Patience helps little: with 5,000 sweeps, the mean stability rose from 0.71 to
-# 0.73.)
+# the frequent terms (`benchmarks/stability.py` measures it). R-hat alone would have condemned all ten alike.
 #
-# So which topics should one show? The likelihood does not tell: here the chain with which the others agree most has the
-# lowest. Averaging all chains would mix topics that have nothing to do with each other. The **consensus** of section 1
+# ### Unstable, or not finished?
+#
+# A topic that the other chains lack may be one of several that the posterior allows. Or the chains are just not there yet. One length of
+# chain cannot tell. So for three seeds we let four chains each run for 2,000 sweeps, and compare their topics on the way
+# (`benchmarks/long_chains.py`; its results are recorded).
+
+# %%
+rows = json.loads(Path("../results/lda/long_chains.json").read_text())["rows"]
+short, long = ([row for row in rows if row["sweeps"] == sweeps] for sweeps in (250, 2000))
+unstable = [
+    sum((np.mean(row["overlaps"], axis=1) < UNSTABLE).sum() for row in part) for part in (short, long)
+]
+print(
+    f"below {UNSTABLE} after 250 sweeps: {unstable[0]} of 30 topics; after 2,000 sweeps: {unstable[1]} of 30"
+)
+print("R-hat after 2,000 sweeps:", [row["r_hat"] for row in long])
+plot_long_chains(rows, UNSTABLE)
+
+# %% [markdown]
+# **What to see.** Left: R-hat falls as the chains grow longer, and is still far above 1.01 at the end. Right: a dot is a topic,
+# a line the mean of ten. The stability rises. After 250 sweeps more than a third of the topics are below the threshold, after 2,000 a
+# seventh. So most of the topics that look unstable in short chains are just *not finished*: the chains do find them, later. A few are
+# left, on which the chains still disagree after eight times as many sweeps; whether they would agree after a hundred times as many, these runs cannot say.
+#
+# Two things follow. Run chains for as long as you can wait, and judge topics only then. And read "unstable" as "these chains
+# have not found it again": that is a reason not to report a topic, and no proof that there is nothing in it.
+#
+# So which topics should one show? The curves of $\ln p(w, z)$ do not tell: the chain with which the others agree most need not have the highest, nor
+# is a topic better for being in that chain. Averaging all chains would mix topics that have nothing to do with each other. The **consensus** of section 1
 # lies in between: each topic of the central chain is averaged with its matches, but only with those that overlap with it
-# by at least 0.6. Topic 3 has none, and is the central chain's own.
+# by at least 0.6. A topic without such a match stays as the central chain has it.
 
 # %%
 found = lda.match_overlap_ >= UNSTABLE  # (n_chains, n_topics); the central chain's own overlap is 1
@@ -375,40 +431,44 @@ found_years, year_shares = summary.topic_shares_by_year(lda.doc_topic_, lengths,
 topic_plots.plot_topic_shares(found_years, year_shares, topics)
 
 # %% [markdown]
-# Curves invite stories. But a year has only some 150 to 280 papers here, and the sample could have been another. The
+# Curves invite interpretation. But a year has only some 150 to 280 papers here, and the sample could have been another. The
 # *bootstrap* tells how much that matters: draw 1,000 papers with replacement from the 1,000, compute the change from 2013
-# to 2017 again, and repeat. The middle 90% of the results is an interval for the change.
+# to 2017 again, and repeat. How the results scatter says how far to trust the change.
+#
+# One more thing has to be taken into account: we look at *ten* topics. An interval that misses the truth once in ten
+# times is no protection if ten are looked at: one of them will be wrong, on average, and it will be the one that is talked about. So make
+# the intervals *simultaneous*: divide each change by its standard error; in each bootstrap sample take the largest deviation
+# among all ten topics; and make the intervals so wide that in 90% of the samples even that one is inside.
 
 # %%
 rng = np.random.default_rng(0)
 changes = []
-for _ in range(200):
+for _ in range(400):
     draw = rng.integers(len(years), size=len(years))
-    _, drawn = summary.topic_shares_by_year(
-        lda.doc_topic_[draw], lengths[draw], np.array(years)[draw].tolist()
-    )
+    drawn_years = np.array(years)[draw].tolist()
+    _, drawn = summary.topic_shares_by_year(lda.doc_topic_[draw], lengths[draw], drawn_years)
     changes.append(100 * (drawn[-1] - drawn[0]))
-low, middle, high = np.quantile(changes, (0.05, 0.5, 0.95), axis=0)
-order = np.argsort(middle)
-figure, axis = plt.subplots(figsize=(7, 3.4))
-for row, k in enumerate(order):
-    colour = BLUE if low[k] > 0 or high[k] < 0 else PALE
-    axis.plot([low[k], high[k]], [row, row], color=colour, linewidth=3, solid_capstyle="butt")
-    axis.plot(middle[k], row, "o", color=colour)
-axis.axvline(0, color=ORANGE, linewidth=1)
-axis.set_yticks(range(10), [f"{topics[k].label}  {k}" for k in order])
-axis.set(xlabel="change in share, 2013 to 2017 (percentage points, 90% interval)", ylabel="topic")
-plt.show()
+middle, error = np.mean(changes, axis=0), np.std(changes, axis=0)
+largest = np.abs((changes - middle) / error).max(axis=1)
+width = np.quantile(largest, 0.9)
+print(f"standard errors to each side: {width:.1f} for all ten at once, 1.6 for a single interval of 90%")
 
 # %%
-print("the deep learning topic grew in every bootstrap sample:", bool(min(c[deep] for c in changes) > 0))
+plot_changes(middle, error, width, names, lda.stability_ >= UNSTABLE)
+
+# %%
+low, high = middle - width * error, middle + width * error
+print("the deep learning topic grew, for all ten at once:", low[deep] > 0)
+print(
+    "topics whose simultaneous interval is without zero: at most four:", ((low > 0) | (high < 0)).sum() <= 4
+)
 
 # %% [markdown]
-# **What to see.** Pale intervals contain zero: of those topics one cannot even say whether they grew or shrank. The one
-# large change is at the top: deep learning more than doubled its share. As all shares add up to 1, others must have lost;
-# by their intervals those were the classical methods at the bottom. Note what an interval does *not* contain: it takes the
-# topics as given, and section 5 said that some of them are chance. The topic that comes second here, blue as if it had
-# surely grown, is the least stable of all. Read this figure together with that of section 5.
+# **What to see.** The thick bars are what a single topic's interval of 90% would be, the thin lines the simultaneous ones. Blue are
+# the topics whose thin line is without zero; of the pale ones one cannot even say whether they grew or shrank, though several
+# thick bars would have said so. The large change is at the top: deep learning more than doubled its share. As all shares add up to 1,
+# others must have lost; the one at the bottom is the clearest. A hollow circle is a topic that the other chains have not found again (section 5). It must
+# not be reported as growing or shrinking, whatever its interval says: an interval takes the topics as given.
 #
 # (The library's `topic_shares_over_time` gives the shares of each year with an interval, by a formula instead of the
 # bootstrap.)
@@ -424,7 +484,7 @@ bag = bag_of_words(texts, language="en", min_df=1, max_df=1.0, phrases=False)
 print(bag.vocabulary.tolist(), bag.counts.toarray().tolist())
 
 # %% [markdown]
-# That is no accident of the data format; it is in the story. Take a document of four words with topics $\varphi$, and
+# That is no accident of the data format; it is in the generative process. Take a document of four words with topics $\varphi$, and
 # compute its probability exactly, *as a sequence*, word by word: sum over all $10^4$ ways to choose the topics, each with
 # the urn of notebook 02. Then do the same for every other order of the words.
 
@@ -448,8 +508,10 @@ print(len(orders), "orders, all of the same probability:", np.allclose(orders, o
 
 # %% [markdown]
 # Shuffle the words of a paper, and LDA notices nothing. The same holds for the joint probability (4) of notebook 02:
-# only counts are in it. Such sequences are called *exchangeable*. De Finetti's theorem says that they are always a
-# mixture of independent draws, and that is precisely LDA's story: given $\theta$, every word is drawn for itself.
+# only counts are in it. Such sequences are called *exchangeable*. De Finetti's theorem says that an *infinite* exchangeable sequence is
+# always a mixture of independent draws, and that is precisely LDA's generative process: first $\theta$, and then every word for itself. (For a finite one it need not
+# hold: the shuffled tokens of notebook 01, drawn without putting back, come in every order with the same probability,
+# and yet each makes the next of its kind *less* likely. Independent draws from an unknown $\theta$ can only make it more likely, as in Pólya's urn.)
 #
 # So LDA knows what a text is *about*, and not what it *says*. "The network explains the graph" and "the graph explains
 # the network" are one to it. A model of language has to predict the next word *from the words before it, in their
@@ -460,9 +522,9 @@ print(len(orders), "orders, all of the same probability:", np.allclose(orders, o
 # - Ten topics of 1,000 papers, found from counts alone. Relevance picks the terms that describe a topic: between frequent
 #   and characteristic.
 # - Perplexity measures prediction, coherence what a reader sees. They disagree about $K$, which is a choice, not a fact.
-# - Run several chains. R-hat shows that on real text they stay in different modes; matching the topics shows which of them
+# - Run several chains, and long ones. R-hat shows that on real text they stay near different modes; matching the topics shows which of them
 #   come back: their stability. What the chains agree on is the consensus.
-# - A change over years needs an interval. Here one story is beyond doubt.
+# - A change over years needs an interval, and ten changes need wider ones. Topics that do not come back are not reported.
 # - LDA cannot see the order of words: all orders of a document have the same probability.
 #
 # **In the library:** `minillm_lib/topics/evaluation.py`, `minillm_lib/topics/model_selection.py`,

@@ -496,8 +496,13 @@ plt.show()
 #
 # So this is the task. The topic model knows *what* is talked about, from the whole document, and nothing of order. The
 # n-gram knows the order within a short window, and forgets everything before it. A model that reads the whole
-# document, in its order, would not need (8) to put the two together. It should come closer to the floor. The rest of the
-# course builds one, and notebook 17 measures it against this table.
+# document, in its order, would not need (8) to put the two together. It should come closer to the floor.
+#
+# Counting will not find it: a table for whole documents would have as many rows as there are documents. What is needed is
+# a function of the context with numbers in it that can be *improved*, step by step, until the loss falls no further.
+# The next notebook begins with that. It finds the bigram table of section 5 a second time, without a count, and then a
+# small network that no table can hold. The rest of the course builds the model that reads everything, and notebook 17
+# measures it against this table.
 #
 # ## Summary
 #
@@ -509,7 +514,8 @@ plt.show()
 # - Longer contexts need more data. Topics and n-grams know different things, and together predict better than either.
 #
 # **In the library:** `minillm_lib/model/ngram.py`, `minillm_lib/corpora/grammar.py`, `minillm_lib/topics/evaluation.py`.
-# **Next:** [07 · RMSNorm](07_rmsnorm.ipynb), the first piece of a transformer.
+# **Next:** [06 · From counts to gradients](06_counts_to_gradients.ipynb): the same bigram by gradient descent, and a first
+# neural network.
 #
 # **To read on.** Shannon 1951, "Prediction and entropy of printed English", for the floor of English, estimated with human
 # guessers; Chen and Goodman 1999, "An empirical study of smoothing techniques for language modeling", for everything

@@ -11,7 +11,7 @@
 # **What you build.** The normalisation layer of Llama, Qwen and our own model, in three lines; its gradient, by hand;
 # and a way to turn a network with LayerNorm into one with RMSNorm that computes the same.
 #
-# **What you need.** Vectors and matrices in PyTorch, the chain rule. No earlier notebook of the course.
+# **What you need.** Notebook 06: tensors, `nn.Module`, gradients by autograd, SGD. The chain rule.
 #
 # **How long.** About 40 minutes to work through. All cells together run in under 20 seconds on two CPU cores.
 #
@@ -35,6 +35,9 @@ torch.set_num_threads(1)  # for matrices as small as these, sharing the work out
 
 # %% [markdown]
 # ## 1 · Why numbers need looking after
+#
+# The network of notebook 06 had two layers. A Transformer has dozens: what becomes of the size of a vector on its way
+# through them?
 #
 # A layer multiplies a vector $x$ of $d$ numbers by a matrix. Each output is a sum of $d$ products,
 #

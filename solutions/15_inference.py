@@ -9,43 +9,43 @@
 # # 15 · Inference: writing one token at a time
 #
 # **What you build.** What stands between a trained model and its text: the rules by which the next token is chosen, the
-# KV cache that makes each token cheap, and a chat that shows its answer while it is being written. You measure why a
-# processor spends most of this time waiting for memory, and test a published claim: "memory −40 %, inference 1.3–1.6×".
+# KV cache that makes each token cheap, and the loop that joins the two, `generate()`. Yours writes the same text as the
+# library's, token by token. Last comes a chat that shows its answer while it is being written.
 #
 # **What you need.** [09 · Attention](09_attention_gqa.ipynb) and [08 · RoPE](08_rope.ipynb);
 # [05 · Language models](05_language_models.ipynb) for entropy and bigrams, [14 · SFT](14_sft.ipynb) for the chat template.
 #
-# **How long.** About 70 minutes to work through. All cells together run in under 40 seconds on two CPU cores.
+# **How long.** About two hours to work through, with seven exercises. All cells together run in under 30 seconds on two CPU
+# cores.
 #
-# > **中文提要** 模型只给出下一个词元的分布，怎样写出文字由推理决定。本节先写出各种采样规则：贪心、温度、top-k、top-p、min-p 与重复惩罚，
-# > 用滑块观察它们如何改变分布，并用熵说明为什么贪心会重复。然后自己实现 KV 缓存：结果与不用缓存完全相同，每个词元的代价却不再随长度的平方增长。
-# > 推理分预填充与解码两个阶段，后者受内存带宽限制，这可以从“每字节做几次运算”推出。最后重新测量“内存 −40 %，推理快 1.3–1.6 倍”的说法，
-# > 用公式说明它何时成立；做一个流式聊天小部件；并推导投机采样的接受规则。
+# > **中文提要** 模型只给出下一个词元的分布；如何据此生成文字，取决于解码方法。本节先写出抽样与各种采样规则：贪心、温度、top-k、top-p、min-p
+# > 与重复惩罚，用滑块观察它们如何改变分布，并用熵说明为什么贪心会重复。然后自己实现 KV 缓存：结果与不用缓存完全相同，
+# > 总计算量不再随长度的平方增长。把两者合在一起，就是带缓存的 `generate()`：同一个种子下，它写出的文字与库里的逐个词元相同。
+# > 最后处理长度不同的一批提示（左侧填充），并做一个流式聊天小部件。解码为什么受内存带宽限制、怎样更快，见下一节 16。
 
 # %%
 import io
-import json
 import time
-from pathlib import Path
+from functools import partial
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import torch
 
-from minillm_lib import ChatSession, MiniLLM, ModelConfig, SamplingConfig, Tokenizer, check, load_grammar
-from minillm_lib.corpora import Conversation, faq_questions
-from minillm_lib.generation import sampling
-from minillm_lib.model import attend, causal_mask, rotate
-from minillm_lib.viz import BLUE, GREEN, INK, ORANGE, PALE, use_style
+from minillm_lib import MiniLLM, ModelConfig, Tokenizer, check, course
+from minillm_lib.corpora import Conversation, faq_questions, load_grammar
+from minillm_lib.generation import ChatSession, SamplingConfig, sampling
+from minillm_lib.model import attend, rotate
+from minillm_lib.training import batch_loss, encode_conversations, fit, pack_conversations, rows_of_step
+from minillm_lib.viz import BLUE, GREEN, ORANGE, PALE, ChatWidget, plot_next_token, plot_sampling_rules
 
-use_style()
-torch.set_num_threads(1)  # for matrices as small as these, sharing the work out costs more than it saves
+course.setup()
 
 # %% [markdown]
 # ## 1 · A model to try things on
 #
 # It is to do two things: continue abstracts of the grammar of notebook 05, and answer 13 questions of `course-faq` about
-# this notebook's own subject, each with one sentence. 80 abstracts are held out.
+# the subjects of this notebook and the next, each with one sentence. 80 abstracts are held out.
 
 # %%
 questions = [each for each in faq_questions("en") if each.topic in ("kv_cache", "sampling")]
@@ -56,61 +56,69 @@ abstracts = [document.text for document in load_grammar("en").generate(1280, see
 chat_texts = [turn.content for conversation in conversations for turn in conversation.turns]
 tokenizer = Tokenizer.train(chat_texts + abstracts[:600], vocab_size=900)
 
-ROW = 96
+SEQ_LEN = 96
 tokens = torch.tensor([i for text in abstracts[:1200] for i in tokenizer.encode(text, add_eos=True)])
-n_rows = (len(tokens) - 1) // ROW
-inputs, labels = tokens[: n_rows * ROW].view(-1, ROW), tokens[1 : n_rows * ROW + 1].view(-1, ROW)
-print(f"{len(conversations)} conversations; {n_rows:,} rows of {ROW} tokens of abstracts")
+n_sequences = (len(tokens) - 1) // SEQ_LEN
+inputs, labels = (tokens[i : i + n_sequences * SEQ_LEN].view(-1, SEQ_LEN) for i in (0, 1))
+packed = pack_conversations(encode_conversations(conversations, tokenizer, 128)[0], 128, tokenizer.pad_id)
+print(f"{len(conversations)} conversations; {n_sequences:,} sequences of {SEQ_LEN} tokens of abstracts")
 
 # %% [markdown]
-# The loop is that of notebook 14. Every step reads six rows of abstracts and two of conversations, so that the model learns
-# to write and to answer at the same time.
+# Each training step reads six sequences of abstracts and two of conversations, so that the model learns to write and to
+# answer at the same time. (`fit` is the loop of notebook 12.)
 
 # %%
-from minillm_lib.training import (
-    OptimizerConfig,
-    ScheduleConfig,
-    batch_loss,
-    encode_conversations,
-    learning_rate_factor,
-    make_optimizers,
-    pack_conversations,
-    rows_of_step,
-)
-
-packed = pack_conversations(encode_conversations(conversations, tokenizer, 128)[0], 128, tokenizer.pad_id)
-config = ModelConfig(vocab_size=900, hidden_size=96, n_layers=2, n_heads=4, n_kv_heads=2, intermediate_size=192,
-                     max_seq_len=256, initializer_range=0.05)  # fmt: skip
-
-# %%
+config = ModelConfig.from_preset("nano", vocab_size=900, hidden_size=96, n_layers=2, initializer_range=0.05)
 torch.manual_seed(0)
-model, n_steps = MiniLLM(config), 280
+model = MiniLLM(config)
 model.tokenizer = tokenizer
-optimizers = make_optimizers(model, OptimizerConfig(name="muon", lr=0.015))
-schedule = ScheduleConfig(name="cosine", warmup_steps=20, final_share=0.05)
-for step in range(n_steps):
-    rows, talks = rows_of_step(step, 6, n_rows, seed=0), rows_of_step(step, 2, len(packed), seed=1)
-    loss = model.loss(inputs[rows], labels[rows]) + batch_loss(model, packed[talks])
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = 0.015 * learning_rate_factor(step, n_steps, schedule)
-        optimizer.step()
-        optimizer.zero_grad()
+
+
+def loss_of_step(step):
+    """Of six sequences of abstracts, plus that of two of conversations."""
+    texts, talks = rows_of_step(step, 6, n_sequences, seed=0), rows_of_step(step, 2, len(packed), seed=1)
+    return model.loss(inputs[texts], labels[texts]) + batch_loss(model, packed[talks])
+
+
+losses = fit(model, loss_of_step, 280, lr=0.015)
 model.eval().requires_grad_(False)
-print(f"{config.n_parameters:,} parameters; loss of both together below 2: {loss.item() < 2}")
+print(f"{config.n_parameters:,} parameters; loss of both together below 2: {losses[-1] < 2}")
 
 # %% [markdown]
 # ## 2 · From scores to the next token
 #
 # The model gives a score, a *logit*, for each of its 900 tokens. The softmax makes a distribution of them:
 # $p_i = e^{s_i}/\sum_j e^{s_j}$. That is all it says. Which token is written is our choice, and there are two pure ways:
-# always take the likeliest (**greedy**), or **draw** from the distribution. Everything else reshapes the distribution
+# always take the likeliest (**greedy decoding**), or **draw** from the distribution. Everything else reshapes the distribution
 # before the draw.
 #
-# A draw needs one uniform number $u$ between 0 and 1. Lay the probabilities end to end on a line of length 1; the token
-# on whose piece $u$ falls is the one. Piece $i$ has the length $p_i$, so token $i$ comes with probability $p_i$.
+# A draw needs one uniform number $u$, at least 0 and below 1. Lay the probabilities end to end on a line of length 1, in the
+# order of the vocabulary: token $i$ gets a stretch of length $p_i$. The token on whose stretch $u$ falls is drawn, so token
+# $i$ comes with probability $p_i$. A stretch includes its left end but not its right end: then a token with probability 0
+# is never drawn.
+#
+# ### Exercise 1 · The draw (2 points)
+#
+# Return a token for each distribution of a batch, by its own number $u$. Add up in double precision
+# (`probabilities.double()`): in a large vocabulary many small numbers meet. Even so the line may end a little before 1, or
+# after it, say at 0.9999999; then $u$ must not fall off its end.
+
+
+# %%
+def drawn(probabilities, u):
+    """Tokens (batch,), drawn from probabilities (batch, vocab) by uniform numbers u (batch,)."""
+    ### BEGIN SOLUTION
+    ends = probabilities.double().cumsum(dim=-1)  # where each token's stretch ends
+    return (ends / ends[:, -1:] <= u[:, None]).sum(dim=-1)
+    ### END SOLUTION
+
+
+# %%
+check.drawn(drawn)
+
+# %% [markdown]
+# From here on the notebook uses *your* function if it has passed, and otherwise the library's: `check.drawn.function` is the
+# one or the other. It must draw what the library draws from the same random numbers:
 
 
 # %%
@@ -119,30 +127,30 @@ def next_logits(prompt):
     return model(torch.tensor([tokenizer.encode(prompt)]))[:, -1]
 
 
-def draw(logits, generator):
-    """One token by the inverse of the cumulative distribution."""
-    ends = logits.double().softmax(dim=-1).cumsum(dim=-1)[0]  # where each token's piece ends
-    u = torch.rand(1, generator=generator, dtype=torch.float64)
-    return torch.searchsorted(ends / ends[-1], u, right=True).item()
-
-
 unsure, sure = "We propose a", "The lesson is that a sharp image is worth a thousand"
 logits = next_logits(unsure)
+probabilities = logits.softmax(dim=-1)
 mine, theirs = (torch.Generator().manual_seed(5) for _ in range(2))
-drawn = [draw(logits, mine) for _ in range(200)]
-print("as the library:", drawn == [sampling.sample(logits, [theirs]).item() for _ in range(200)])
+uniform = torch.rand(200, generator=mine, dtype=torch.float64)
+by_hand = check.drawn.function(probabilities.expand(200, -1), uniform).tolist()
+print("as the library:", by_hand == [sampling.sample(logits, [theirs]).item() for _ in range(200)])
 
 # %% [markdown]
 # ### Temperature
 #
-# Divide all logits by a number $T$ first. Since $e^{s_i/T} = (e^{s_i})^{1/T}$, the probabilities become
-# proportional to $p_i^{1/T}$. Below 1, differences grow: in the limit $T \to 0$ only the likeliest token is left, and the
-# draw is greedy. Above 1 they shrink: in the limit $T\to\infty$ all tokens are equally likely. The name is from physics,
-# where states of energy $E$ have probabilities proportional to $e^{-E/T}$.
+# Raise all probabilities to the power $1/T$, and divide by their sum:
 #
-# ### Exercise 1 · Temperature (1 point)
+# $$p_i(T) = \frac{p_i^{1/T}}{\sum_j p_j^{1/T}}. \tag{1}$$
 #
-# Return the probabilities at a temperature above 0.
+# Below $T = 1$, differences grow: in the limit $T \to 0$ only the likeliest token is left, and the draw is greedy. Above 1 they
+# shrink: in the limit $T\to\infty$ all tokens are equally likely. The number is called **temperature**, from physics, where
+# states of energy $E$ have probabilities proportional to $e^{-E/T}$.
+#
+# ### Exercise 2 · Temperature (1 point)
+#
+# Return equation (1) at a temperature above 0, from the logits. Do not compute it as it is written: at $T = 0.01$ a
+# probability of 0.1 would become $10^{-100}$, which is 0 in float32, and so may all the others. What does (1) do to the
+# logits?
 
 
 # %%
@@ -187,10 +195,10 @@ def min_p(probabilities, p):
 
 
 # %% [markdown]
-# ### Exercise 2 · The nucleus (2 points)
+# ### Exercise 3 · The nucleus (2 points)
 #
 # Keep the *smallest* set of likeliest tokens that has at least probability `p` in all: the token with which the sum
-# reaches `p` belongs to it, and so the set is never empty. Return probabilities, each in the place of its token.
+# reaches `p` belongs to it, and so the set is never empty. Return probabilities, each at the index of its token.
 # `sort(descending=True)` returns values and indices; `scatter(-1, indices, values)` puts values back to these indices.
 
 
@@ -210,72 +218,57 @@ def nucleus(probabilities, p):
 check.nucleus(nucleus)
 
 # %% [markdown]
-# The library's rules take and return logits, in which a token that is out has $-\infty$; the softmax then renormalises
+# The library's rules take and return logits, in which a token that is cut off has $-\infty$; the softmax then renormalises
 # by itself. They give the same probabilities:
 
 # %%
-probabilities = logits.softmax(dim=-1)
 pairs = {
-    "temperature": ((logits / 0.7).softmax(dim=-1), sampling.apply_temperature(logits, 0.7)),
+    "temperature": (check.tempered.function(logits, 0.7), sampling.apply_temperature(logits, 0.7)),
     "top-k": (top_k(probabilities, 4), sampling.keep_top_k(logits, 4)),
+    "top-p": (check.nucleus.function(probabilities, 0.8), sampling.keep_top_p(logits, 0.8)),
     "min-p": (min_p(probabilities, 0.1), sampling.keep_min_p(logits, 0.1)),
 }
 for name, (by_hand, library) in pairs.items():
     print(f"{name:12}", torch.allclose(by_hand, library.softmax(dim=-1), atol=1e-6))
 
-ordered = sampling.keep_top_p(logits, 0.8).softmax(dim=-1).sort(descending=True).values[0]
-n_kept = (ordered > 0).sum()
-sums = probabilities.sort(descending=True).values[0].cumsum(dim=0)
-print(f"{'top-p':12}", (sums[n_kept - 2] < 0.8 <= sums[n_kept - 1]).item())
-
 # %% [markdown]
 # How do the rules treat a model that is unsure, and one that is sure? Entropy, $H = -\sum_i p_i \ln p_i$, measures it: it is
 # 0 if one token has all the probability, and $\ln n$ if $n$ tokens share it equally.
 
-
 # %%
-def entropy(probabilities):
-    """In nats; 0 · ln 0 counts as 0."""
-    return torch.special.entr(probabilities).sum(dim=-1)
-
-
-def draw_bars(axis, before, after, n=14):
-    """The n likeliest tokens: pale what the model says, blue what the rules make of it."""
-    shown = before.argsort(descending=True)[:n]
-    axis.bar(range(n), after[shown], color=BLUE)
-    axis.bar(range(n), before[shown], color="none", edgecolor=INK, linewidth=0.8)
-    names = [tokenizer.vocabulary[token].replace("▁", "␣").replace("\n", "↵") for token in shown.tolist()]
-    axis.set_xticks(range(n), names, rotation=90)
-    axis.grid(visible=False, axis="x")
-    n_left = int((after > 0).sum())
-    axis.set_title(f"{n_left} token{'s' * (n_left > 1)}, {entropy(after):.2f} nats")
-
-
-# %%
-rules = {
+RULES = {
     "as it is": {},
     "temperature 0.5": {"temperature": 0.5},
     "top-k 4": {"top_k": 4},
     "top-p 0.9": {"top_p": 0.9},
     "min-p 0.1": {"min_p": 0.1},
 }
-figure, axes = plt.subplots(2, 5, figsize=(13, 5.4), sharey=True)
-for row, prompt in zip(axes, (unsure, sure), strict=True):
-    scores = next_logits(prompt)
-    for axis, (name, options) in zip(row, rules.items(), strict=True):
-        reshaped = sampling.filter_logits(scores, SamplingConfig(**{"temperature": 1.0, **options}))
-        draw_bars(axis, scores.softmax(dim=-1)[0], reshaped.softmax(dim=-1)[0], n=10)
-        axis.set_title(f"{name}\n{axis.get_title(loc='left')}")
-    row[0].set_ylabel(f"probability after\n“…{prompt[-18:]}”")
-for axis in axes[1]:
-    axis.set_xlabel("token")
+
+
+def reshaped(logits, **options):
+    """Probabilities (vocab,) after the rules; those that are not named do nothing."""
+    config = SamplingConfig(**{"temperature": 1.0, **options})
+    return sampling.filter_logits(logits, config).softmax(dim=-1)[0]
+
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(10, 4.4))
+for axis, prompt in zip(axes, (unsure, sure), strict=True):
+    by_rule = {name: reshaped(next_logits(prompt), **options) for name, options in RULES.items()}
+    plot_sampling_rules(by_rule, tokenizer.vocabulary, n=9, ax=axis)
+    entropy = torch.special.entr(by_rule["as it is"]).sum()
+    axis.set_title(f"“… {prompt[-20:].lstrip()}”, entropy {entropy:.2f} nats")
 plt.show()
+for name, options in RULES.items():
+    n_left = [int((reshaped(next_logits(prompt), **options) > 0).sum()) for prompt in (unsure, sure)]
+    print(f"{name:15} cuts off: {n_left[0] < 900!s:5}  more where the model is sure: {n_left[1] < n_left[0]}")
 
 # %% [markdown]
-# **What to see.** Outlined is what the model says, blue what is drawn from; `␣` marks the beginning of a word. Above, a
-# few adjectives could follow, and then come fragments that could not. Below, the model is sure of one token. A low
-# temperature favours the front without cutting the tail off: the number of tokens stays. Top-k keeps four tokens in both
-# rows, of which the lower row needs one. Top-p and min-p adapt: several above, one or two below.
+# **What to see.** Each column is a rule, each line a token, the likeliest first; `␣` marks the beginning of a word. The
+# numbers are per cent, a dash is a token that was cut off, and the last line counts the tokens that are left. On the left
+# several words could follow; on the right the model is sure of one. A low temperature favours the front but cuts nothing
+# off. Top-k keeps four tokens on both sides, though on the right one would do. Top-p and min-p adapt: fewer tokens where the
+# model is sure.
 #
 # Now reshape it yourself. The rules act in the order of the sliders, each on what the one before has left.
 
@@ -290,15 +283,10 @@ CONTROLS = {
 
 
 def distribution_picture(prompt, **options):
-    """The distribution after a prompt, as PNG bytes."""
-    scores = next_logits(prompt)
-    reshaped = sampling.filter_logits(scores, SamplingConfig(**options))
-    figure, axis = plt.subplots(figsize=(7, 3.2))
-    draw_bars(axis, scores.softmax(dim=-1)[0], reshaped.softmax(dim=-1)[0], n=20)
-    axis.set(xlabel="token", ylabel="probability", ylim=(0, 1))
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90)
-    plt.close(figure)
+    """The distribution after a prompt, before and after the rules, as PNG bytes."""
+    logits, buffer = next_logits(prompt), io.BytesIO()
+    axis = plot_next_token(logits.softmax(dim=-1)[0], reshaped(logits, **options), tokenizer.vocabulary, n=16)
+    axis.figure.savefig(buffer, format="png", dpi=160)
     return buffer.getvalue()
 
 
@@ -307,7 +295,7 @@ def redraw(change=None):
     image.value = distribution_picture(**{name: control.value for name, control in CONTROLS.items()})
 
 
-image = widgets.Image(format="png", layout=widgets.Layout(max_width="640px"))
+image = widgets.Image(format="png", layout=widgets.Layout(width="100%", max_width="640px", height="auto"))
 for control in CONTROLS.values():
     control.style.description_width = "100px"
     control.observe(redraw, names="value")
@@ -315,53 +303,57 @@ redraw()
 widgets.VBox([*CONTROLS.values(), image])
 
 # %% [markdown]
+# **What to see.** Outlined is what the model says, blue what is drawn from.
+#
 # ## 3 · How much chance is right?
 #
 # A text is drawn token by token, $p(x_1, \dots, x_n) = \prod_t p(x_t \mid x_{<t})$. Take the logarithm, and the mean over
 # all texts that could be drawn. On the left this is the entropy of whole texts; on the right each term is, given the
 # beginning, the entropy of one step:
 #
-# $$H(x_1, \dots, x_n) = \mathbb E\Big[-\sum_t \ln p(x_t\mid x_{<t})\Big] = \sum_t \mathbb E\big[H(p(\cdot\mid x_{<t}))\big]. \tag{1}$$
+# $$H(x_1, \dots, x_n) = \mathbb E\Big[-\sum_t \ln p(x_t\mid x_{<t})\Big] = \sum_t \mathbb E\big[H(p(\cdot\mid x_{<t}))\big]. \tag{2}$$
 #
 # So there are two ways to estimate the entropy of what a model writes. Average the *surprise* $-\ln p$ of the tokens that
 # were drawn, or average the entropy of the distributions that they were drawn from. We let the model continue the first five
 # tokens of each of the 80 held-out abstracts, at several temperatures, and try both.
 
 # %%
-LENGTH = 40
+N_NEW = 40
 held_out = [[tokenizer.eos_id, *tokenizer.encode(text)] for text in abstracts[1200:]]
 beginnings = [ids[:6] for ids in held_out]
+N_GIVEN = len(beginnings[0])
 
 
-def written_with(**options):
-    """The beginnings and 40 tokens that the model adds to each, (80, 6 + 40)."""
-    results = model.generate(beginnings, max_new_tokens=LENGTH, seed=0, end_ids=(), **options)
+def written_with(seed=0, **options):
+    """The beginnings and the tokens that the model adds to each, (80, N_GIVEN + N_NEW)."""
+    results = model.generate(beginnings, max_new_tokens=N_NEW, seed=seed, end_ids=(), **options)
     return torch.tensor([begun + result.ids for begun, result in zip(beginnings, results, strict=True)])
 
 
 def log_p_of(ids, temperature=1.0):
-    """Log-distributions (batch, 40, vocab) before each added token, and the token's own log-probability."""
-    log_p = (model(ids[:, :-1])[:, 5:] / temperature).log_softmax(dim=-1)
-    return log_p, log_p.gather(-1, ids[:, 6:, None])[..., 0]
+    """Log-distributions (batch, N_NEW, vocab) before each added token, and the log-probability of that token."""
+    log_p = (model(ids[:, :-1])[:, N_GIVEN - 1 :] / temperature).log_softmax(dim=-1)
+    return log_p, log_p.gather(-1, ids[:, N_GIVEN:, None])[..., 0]
 
 
 # %%
 written = {T: written_with(temperature=T) for T in (0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)}
 for temperature in (0.5, 1.0, 1.5):
     log_p, chosen = log_p_of(written[temperature], temperature)
-    close = abs(entropy(log_p.exp()).mean() + chosen.mean()) < 0.15
-    print(f"T = {temperature}: the two estimates agree within 0.15 nats: {close}")
+    entropy = torch.special.entr(log_p.exp()).sum(dim=-1).mean()
+    agree = bool(abs(entropy + chosen.mean()) < 0.15)
+    print(f"T = {temperature}: the two estimates agree within 0.15 nats: {agree}")
 
 # %% [markdown]
 # How surprising *should* a text be? Show the model how the abstracts really go on, and ask for its mean surprise: that is
 # its loss on them. Then ask for its surprise (at temperature 1) at what was written at each temperature.
 
 # %%
-real_ids = torch.tensor([ids[: 6 + LENGTH] for ids in held_out])
+real_ids = torch.tensor([ids[: N_GIVEN + N_NEW] for ids in held_out])
 real = -log_p_of(real_ids)[1].mean().item()
 surprise = {temperature: -log_p_of(ids)[1].mean().item() for temperature, ids in written.items()}
-print("greedy texts are less surprising than real ones:", surprise[0] < real)
-print("at temperature 1.5 they are more surprising than real ones:", surprise[1.5] > real)
+print("greedy texts are less surprising than real ones, by at least a fifth:", surprise[0] < 0.8 * real)
+print("those at temperature 1 are more surprising, by at least a fifth:", surprise[1.0] > 1.2 * real)
 
 figure, axis = plt.subplots(figsize=(6, 3))
 axis.plot(surprise.keys(), surprise.values(), "o-", color=BLUE, label="written by the model")
@@ -371,11 +363,11 @@ axis.legend()
 plt.show()
 
 # %% [markdown]
-# **What to see.** Real text (orange) is not the likeliest text. A writer who never surprises says nothing; the greedy text
-# at temperature 0 is far more predictable to the model than anything that it was trained on. Holtzman et al. found the
-# same with GPT-2 and human writing. The curve crosses the line below temperature 1: our model has learned the abstracts
-# only in part, and a token drawn from its tail leads it further astray. There is no temperature that is right for
-# everything: for an answer that is either right or wrong, low is good; for a story, it is dull.
+# **What to see.** Real text (orange) is not the likeliest text: the greedy text at temperature 0 is clearly more predictable to
+# the model than the abstracts are. Holtzman et al. found the same with GPT-2 and human writing. The curve
+# crosses the line below temperature 1: our model has learned the abstracts only in part, and a token drawn from its tail
+# leads it further astray. There is no temperature that is right for everything: for an answer that is either right or
+# wrong, low is good; for a story, it is dull.
 #
 # ### Why greedy writing repeats
 #
@@ -392,9 +384,9 @@ stream = tokens.tolist()
 def greedy_circle(n):
     """The tokens that come round for ever when the likeliest token after the last n is always taken."""
     following = {}
-    for place in range(len(stream) - n):
-        counts = following.setdefault(tuple(stream[place : place + n]), {})
-        counts[stream[place + n]] = counts.get(stream[place + n], 0) + 1
+    for start in range(len(stream) - n):
+        counts = following.setdefault(tuple(stream[start : start + n]), {})
+        counts[stream[start + n]] = counts.get(stream[start + n], 0) + 1
     path, first_at = stream[:n], {}
     while (context := tuple(path[-n:])) not in first_at:
         first_at[context] = len(path)
@@ -413,14 +405,14 @@ print("seeing 1 back:", tokenizer.decode(circles[1] * 3), "…")
 # length. In practice they come soon, because repetition feeds itself: attention finds the earlier copy and copies what
 # followed there, the more confidently the more copies there are (Holtzman et al., figure 4; Xu et al. 2022,
 # [arXiv:2206.02369](https://arxiv.org/abs/2206.02369)). How often does our model use four tokens that it has used before:
-# within one text of 200 tokens that goes on from abstract to abstract, and among the 80 short texts?
+# within one text of 200 tokens that goes on from abstract to abstract, and among 20 short texts with different beginnings?
 
 
 # %%
 def repeated_share(texts, n=4):
-    """The share of n-grams that occurred before in these texts, read one after the other."""
+    """The share of n-grams that occurred before in these texts, read one after the other, in per cent."""
     grams = [tuple(ids[i : i + n]) for ids in texts for i in range(len(ids) - n + 1)]
-    return 1 - len(set(grams)) / len(grams)
+    return 100 * (1 - len(set(grams)) / len(grams))
 
 
 def long_texts(**options):
@@ -428,33 +420,42 @@ def long_texts(**options):
     return [result.ids for result in results]
 
 
-ways = {f"T = {T}": {"temperature": T} for T in (0, 0.25, 0.5, 1.0)}
-ways |= {"T = 0,\npenalty 1.3": {"temperature": 0, "repetition_penalty": 1.3}}
-long = {name: long_texts(**options) for name, options in ways.items()}
+WAYS = {f"T = {T}": {"temperature": T} for T in (0, 0.25, 0.5, 1.0)}
+WAYS |= {"T = 0,\npenalty 1.3": {"temperature": 0, "repetition_penalty": 1.3}}
+long = {name: long_texts(**options) for name, options in WAYS.items()}
 long["real"] = tokens[: 12 * 200].view(12, 200).tolist()
-short = {name: written_with(**options)[:, 6:].tolist() for name, options in ways.items()}
-short["real"] = real_ids[:, 6:].tolist()
 
 # %%
-within = {name: sum(repeated_share([text]) for text in texts) / len(texts) for name, texts in long.items()}
-among = {name: repeated_share(texts) for name, texts in short.items()}
-print("greedy writing repeats more than writing at temperature 1:",
-      within["T = 0"] > within["T = 1.0"], among["T = 0"] > among["T = 1.0"])  # fmt: skip
+short = {}
+for name, options in WAYS.items():
+    plain = "repetition_penalty" not in options
+    ids = written[options["temperature"]] if plain else written_with(**options)
+    short[name] = ids[:, N_GIVEN:].tolist()
+short["real"] = real_ids[:, N_GIVEN:].tolist()
+
+# %%
+within = {name: torch.tensor([repeated_share([text]) for text in texts]) for name, texts in long.items()}
+among = {name: torch.tensor([repeated_share(texts[i::4]) for i in range(4)]) for name, texts in short.items()}
 figure, axes = plt.subplots(1, 2, figsize=(10, 3))
-for axis, values, title in zip(axes, (within, among), ("within a text", "among 80 texts"), strict=True):
-    colours = [ORANGE] + [BLUE] * 3 + [GREEN, PALE]
-    axis.bar(values.keys(), [100 * share for share in values.values()], color=colours)
+for axis, shares, title in zip(axes, (within, among), ("within a text", "among 20 texts"), strict=True):
+    means = [each.mean() for each in shares.values()]
+    errors = [each.std() / len(each) ** 0.5 for each in shares.values()]
+    axis.bar(shares.keys(), means, yerr=errors, capsize=3, color=[ORANGE, BLUE, BLUE, BLUE, GREEN, PALE])
     axis.set(title=title, xlabel="how the text was written", ylabel="repeated 4-grams (%)")
+    more = min(shares["T = 0"].mean(), shares["T = 0.25"].mean()) > 2 * shares["T = 1.0"].mean()
+    print(f"{title}, at T = 0 and at T = 0.25 at least twice as much as at T = 1: {bool(more)}")
 plt.show()
 
 # %% [markdown]
-# **What to see.** Greedy writing (orange) repeats the most in both panels, more than real abstracts do (grey), which come from
-# a grammar with a small stock of phrases; the higher the temperature, the less is repeated. Green is greedy with a
-# *repetition penalty* (Keskar et al. 2019, [arXiv:1909.05858](https://arxiv.org/abs/1909.05858)), which makes every token
-# that has occurred less likely. Within a text hardly anything is repeated any more, not even what should be, such as "the share of"
-# and the full stop; and the 80 texts still resemble one another. Read such texts before you use it, and keep it close to 1.
+# **What to see.** The bars are means, with their standard errors: on the left over 12 texts, on the right over four groups
+# of 20. Writing at low temperature, greedy (orange) or at 0.25, repeats clearly more than drawing at temperature 1, in both
+# panels; between the two low ones the order is not the same everywhere, and not on every machine. Real abstracts (grey) repeat,
+# too: they come from a grammar with a small stock of phrases. Green is greedy with a *repetition penalty* (Keskar et al. 2019,
+# [arXiv:1909.05858](https://arxiv.org/abs/1909.05858)), which makes every token that has occurred less likely. Within a text
+# hardly anything is repeated any more, not even what should be, such as "the share of" and the full stop; but as each text
+# knows only itself, the texts still resemble one another. Read such texts before you use it, and keep it close to 1.
 #
-# ### Exercise 3 · The repetition penalty (1 point)
+# ### Exercise 4 · The repetition penalty (1 point)
 #
 # `seen` is true for the tokens that occurred. Lower their logits: with a penalty $\theta > 1$, a positive logit is divided
 # by it. What must happen to a negative one?
@@ -477,19 +478,12 @@ check.penalised(penalised)
 # between positive and negative, and so changes what the penalty does. Temperature and the three cuts do not care.
 
 # %%
-seen = torch.zeros_like(logits, dtype=torch.bool).scatter(1, torch.tensor([tokenizer.encode(unsure)]), True)
+seen = torch.zeros_like(logits, dtype=torch.bool)
 seen[0, logits[0].argmax()] = True
-for shift in (0.0, 30.0):
-    before, after = (
-        each.softmax(dim=-1)
-        for each in (logits + shift, sampling.penalise_repetition(logits + shift, seen, 1.3))
-    )
-    lowered = bool(after[0, logits[0].argmax()] < before[0, logits[0].argmax()])
-    print(f"all logits + {shift:2.0f}: the same distribution {torch.allclose(before, probabilities, atol=1e-4)}, "
-          f"likeliest token lowered {lowered}")  # fmt: skip
-moved = sampling.penalise_repetition(logits + 30, seen, 1.3).softmax(dim=-1)
-stayed = sampling.penalise_repetition(logits, seen, 1.3).softmax(dim=-1)
-print("the same after the penalty:", torch.allclose(moved, stayed, atol=1e-2))
+after = {shift: check.penalised.function(logits + shift, seen, 1.3).softmax(dim=-1) for shift in (0, 30)}
+same_before = torch.allclose((logits + 30).softmax(dim=-1), probabilities, atol=1e-4)
+print("with 30 added to all logits, the same distribution before the penalty:", same_before)
+print("and after it:", torch.allclose(after[0], after[30], atol=1e-2))
 
 # %% [markdown]
 # ## 4 · The KV cache
@@ -501,19 +495,21 @@ print("the same after the penalty:", torch.allclose(moved, stayed, atol=1e-2))
 # attention is computed as a full square, and writing $n$ tokens
 #
 # $$\underbrace{\sum_{t=1}^n t\,f(t)}_{\text{everything anew}} \approx W n^2 + \tfrac43 L d\, n^3
-# \qquad\text{instead of}\qquad \underbrace{\sum_{t=1}^n f(t)}_{\text{each token once}} \approx 2Wn + 2Ld\,n^2 . \tag{2}$$
+# \qquad\text{instead of}\qquad \underbrace{\sum_{t=1}^n f(t)}_{\text{each token once}} \approx 2Wn + 2Ld\,n^2 . \tag{3}$$
 #
 # Each token once: is that enough? In a causal model nothing that is computed for token $t$ depends on later tokens. When
 # token $t+1$ comes, the only thing that it needs of the earlier ones are, in each layer, their keys and values: to be
-# compared with, and to be added up. Their queries have done their work. So keep the **keys and values**, and nothing else.
-# Keys are kept as RoPE has turned them: each by its own position, which never changes.
+# compared with, and to be added up. Their queries have done their work. So keep the **keys and values**, and nothing else:
+# that is the **KV cache**. Keys are kept as RoPE has turned them: each by its own position, which never changes.
 #
-# ### Exercise 4 · Attention with a past (2 points)
+# ### Exercise 5 · Attention with a past (3 points)
 #
 # `query`, `key` and `value` are of the new tokens, `(batch, heads, n_new, head_dim)`, not yet turned. `past` is `None` for
 # the first call, then what you returned as the second thing: a pair `(keys, values)` of all tokens before. New tokens may be
-# several, as in a prompt. `rotary(positions)`, with positions `(1, n_new)`, gives what `rotate(x, *rotation)` needs;
-# `causal_mask(n_past, n_new, None, query.device)` gives the mask, and `attend(query, keys, values, mask)` the output.
+# several, as in a prompt, also when there is a past.
+#
+# Two tools: `rotate(x, *rotary(positions))` turns `x` by positions of shape `(1, n_new)`; `attend(query, keys, values, mask)`
+# is the attention of notebook 09, softmax and all, with a mask `(n_new, n_keys)` that is true where a new token may see a key.
 
 
 # %%
@@ -521,11 +517,12 @@ def cached_attention(query, key, value, past, rotary):
     """The output for the new tokens, and the pair (keys, values) of all tokens so far."""
     ### BEGIN SOLUTION
     n_past, n_new = 0 if past is None else past[0].shape[2], query.shape[2]
-    rotation = rotary(torch.arange(n_past, n_past + n_new)[None])
+    positions = torch.arange(n_past, n_past + n_new)
+    rotation = rotary(positions[None])
     query, key = rotate(query, *rotation), rotate(key, *rotation)
     if past is not None:
         key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
-    mask = causal_mask(n_past, n_new, None, query.device)
+    mask = torch.arange(n_past + n_new) <= positions[:, None]
     return attend(query, key, value, mask), (key, value)
     ### END SOLUTION
 
@@ -534,27 +531,25 @@ def cached_attention(query, key, value, past, rotary):
 check.cached_attention(cached_attention)
 
 # %% [markdown]
-# For a whole model we need such a pair for each layer. The model of the library asks its cache for two things: `extend`
-# tells it how many tokens are coming, `update` gives it a layer's new keys and values and wants all of them back. That is
-# soon built:
+# A whole model has such a pair for each layer. This is one pass of the decoder of notebook 11, with your attention in it: it
+# takes the new tokens and the past of all layers, and returns the scores of the next token and the longer past.
 
 
 # %%
-class GrowingCache:
-    """Keys and values of every layer, longer with each call."""
-
-    def __init__(self):
-        self.length, self.layers = 0, {}
-
-    def extend(self, batch_size, n_new, attention_mask=None):
-        self.length += n_new
-
-    def update(self, layer, keys, values):
-        if layer in self.layers:
-            past_keys, past_values = self.layers[layer]
-            keys, values = torch.cat([past_keys, keys], dim=2), torch.cat([past_values, values], dim=2)
-        self.layers[layer] = keys, values
-        return keys, values
+def step(tokens, past):
+    """Scores (1, vocab) of the token after the new ones, and the past to give to the next call; at first it is None."""
+    x, longer = model.embed_tokens(torch.tensor([tokens])), []
+    for block, pair in zip(model.layers, past or [None] * config.n_layers, strict=True):
+        own, h = block.self_attn, block.input_layernorm(x)
+        query, key, value = (
+            project(h).unflatten(-1, (-1, config.head_dim)).transpose(1, 2)
+            for project in (own.q_proj, own.k_proj, own.v_proj)
+        )
+        heads, pair = check.cached_attention.function(query, key, value, pair, model.rotary)
+        x = x + own.o_proj(heads.transpose(1, 2).flatten(2))
+        x = x + block.mlp(block.post_attention_layernorm(x))
+        longer.append(pair)
+    return model.norm(x)[:, -1] @ model.embed_tokens.weight.T, longer
 
 
 # %% [markdown]
@@ -562,22 +557,21 @@ class GrowingCache:
 # step. All three ways must give the same logits. The prompt goes in at once, then one token after the other:
 
 # %%
-prompt = tokenizer.encode("We propose a hierarchical policy network that learns by")
-ours, theirs = GrowingCache(), model.new_cache(1, 64)
-text, equal = list(prompt), []
-new = torch.tensor([prompt])
+text = tokenizer.encode("We propose a hierarchical policy network that learns by")
+new, past, cache, equal = text, None, model.new_cache(1, 64), []
 for _ in range(30):
     anew = model(torch.tensor([text]))[:, -1]
-    logits_of = [anew, model(new, cache=ours)[:, -1], model(new, cache=theirs)[:, -1]]
-    equal += [torch.allclose(anew, each, atol=1e-4) for each in logits_of[1:]]
-    text.append(anew.argmax().item())
-    new = torch.tensor([text[-1:]])
+    ours, past = step(new, past)
+    theirs = model(torch.tensor([new]), cache=cache)[:, -1]
+    equal += [torch.allclose(anew, each, atol=1e-4) for each in (ours, theirs)]
+    new = [anew.argmax().item()]
+    text = text + new
 print("30 steps, the same logits:", all(equal))
-print("slots used:", ours.length, theirs.length, "of", theirs.max_len)
-print("last key of layer 0 the same:", torch.allclose(ours.layers[0][0], theirs.keys[0, :, :, : ours.length]))
+print("tokens in both caches:", past[0][0].shape[2], cache.length, "of", cache.max_len)
+print("keys of layer 0 the same:", torch.allclose(past[0][0], cache.keys[0, :, :, : cache.length], atol=1e-5))
 
 # %% [markdown]
-# And what is it worth? On the left equation (2), exactly, for the shape of the `26m` model; on the right the time of the
+# And what is it worth? On the left equation (3), exactly, for the shape of the `26m` model; on the right the time of the
 # *next* token on this machine, for the smaller preset `tiny`, after texts of several lengths. (We measure the time of the
 # processor, so that other programs on the machine do not count. With one thread, as here, it is otherwise the time that
 # passes, waiting for memory included.)
@@ -595,33 +589,34 @@ def milliseconds(run, repeats=5):
     return min(times)
 
 
-def filled(model, batch, context, room=64):
-    """A cache that holds `context` random tokens a row: what is read, not what it says, decides the time."""
-    cache = model.new_cache(batch, context + room)
-    cache.extend(batch, context)
-    cache.keys[:, :, :, :context].normal_()
-    cache.values[:, :, :, :context].normal_()
-    return cache
+def with_a_past(model, n_past):
+    """A pass for one token after a text that is in the cache."""
+    cache = model.new_cache(1, n_past + 64)
+    model(torch.zeros(1, n_past, dtype=torch.long), cache=cache)
+    return partial(model, torch.zeros(1, 1, dtype=torch.long), cache=cache)
 
 
 # %%
 big = ModelConfig.from_preset("26m")
 lengths = torch.arange(1, 1025)
 per_token = torch.tensor([big.flops_per_token(t, training=False) for t in lengths.tolist()]).double()
-with_cache, anew = per_token.cumsum(dim=0), (lengths * per_token).cumsum(dim=0)
-print(f"1,024 tokens: {with_cache[-1] / 1e9:,.0f} GFLOP with a cache, {anew[-1] / 1e9:,.0f} without")
+operations = {"without a cache": (lengths * per_token).cumsum(dim=0), "with a cache": per_token.cumsum(dim=0)}
+print(*(f"1,024 tokens {name}: {total[-1] / 1e9:,.0f} GFLOP" for name, total in operations.items()), sep="\n")
 
 tiny = MiniLLM.from_preset("tiny").eval().requires_grad_(False)
-contexts, times = (16, 64, 128, 256, 448), {"without a cache": [], "with a cache": []}
-for context in contexts:
-    text, cache = torch.zeros(1, context + 1, dtype=torch.long), filled(tiny, 1, context)
-    times["without a cache"].append(milliseconds(lambda text=text: tiny(text)))
-    times["with a cache"].append(milliseconds(lambda t=text, c=cache: tiny(t[:, :1], cache=c)))
+contexts = (16, 64, 128, 256, 448)
+texts = [torch.zeros(1, n + 1, dtype=torch.long) for n in contexts]
+times = {
+    "without a cache": [milliseconds(partial(tiny, text)) for text in texts],
+    "with a cache": [milliseconds(with_a_past(tiny, n)) for n in contexts],
+}
+slow, quick = (each[-1] for each in times.values())
+print("after 448 tokens, the next one comes at least three times as quickly:", slow > 3 * quick)
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.2))
-for (name, values), flops, colour in zip(times.items(), (anew, with_cache), (ORANGE, BLUE), strict=True):
-    axes[0].plot(lengths, flops / 1e9, color=colour, label=name)
+for (name, values), colour in zip(times.items(), (ORANGE, BLUE), strict=True):
+    axes[0].plot(lengths, operations[name] / 1e9, color=colour, label=name)
     axes[1].plot(contexts, values, "o-", color=colour)
 axes[0].set(xscale="log", yscale="log", xlabel="tokens written", ylabel="operations in all (GFLOP)")
 axes[0].legend()
@@ -633,226 +628,152 @@ plt.show()
 # the square of the length. On the right, a token without a cache costs the more the longer the text is, with a cache
 # nearly the same at every length. Nothing is approximated, and nothing has been lost but memory.
 #
-# ## 5 · Two phases, and one bottleneck
+# ## 5 · `generate()`
 #
-# With a cache, answering has two phases. **Prefill**: the whole prompt goes through the model in one pass. **Decode**: one
-# pass for each token. The operations for a token are about the same in both. The times are not:
+# Now everything comes together. A pass of the model says what could come next, the rules choose, the token is appended, and
+# the next pass reads it. The first pass, over the whole prompt, is called **prefill**; the others, one per token, are called
+# **decoding**.
+#
+# All chance and all rules are in `choose`, made of your functions: it is given the scores and the text so far.
+
 
 # %%
-torch.manual_seed(0)
-model_26m = MiniLLM.from_preset("26m").eval().requires_grad_(False)
-at_once = (1, 2, 4, 8, 16, 32, 64, 128)
-pass_times = [
-    milliseconds(lambda n=n: model_26m.hidden_states(torch.zeros(1, n, dtype=torch.long))) for n in at_once
-]
-prefill, decode = pass_times[-1] / at_once[-1], pass_times[0]
-print(
-    f"prefill, 128 tokens at once: ~{prefill:.2f} ms a token; decode, one at a time: ~{decode:.1f} ms a token"
-)
-print("prefill is faster a token:", prefill < decode)
+def chooser(temperature=1.0, top_p=1.0, penalty=1.0, seed=0):
+    """A function that chooses the next token, given its scores (1, vocab) and the ids of prompt and text so far."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def choose(logits, text):
+        seen = torch.zeros_like(logits, dtype=torch.bool)
+        seen[:, text] = True
+        logits = check.penalised.function(logits, seen, penalty)
+        if temperature == 0:
+            return logits.argmax().item()
+        kept = check.nucleus.function(check.tempered.function(logits, temperature), top_p)
+        return check.drawn.function(kept, torch.rand(1, generator=generator, dtype=torch.float64)).item()
+
+    return choose
+
 
 # %% [markdown]
-# Why? Before a processor can multiply with a weight, the weight must come from memory. Take $N$ tokens at once. Each
-# weight, 4 bytes in float32, is read once and used for $2N$ operations: one multiplication and one addition a token. The
-# ratio is the *arithmetic intensity* (Williams, Waterman and Patterson 2009, "Roofline"):
+# ### Exercise 6 · The loop (4 points)
 #
-# $$I = \frac{2N}{4} = \frac N2 \text{ operations a byte.} \tag{3}$$
-#
-# Let the processor do $\pi$ operations a second and the memory deliver $\beta$ bytes a second. The pass takes at
-# least as long as the slower of the two: with $W$ weights
-#
-# $$\text{time} \;\ge\; \max\Big(\frac{4W}{\beta},\; \frac{2WN}{\pi}\Big), \tag{4}$$
-#
-# and the two are equal at $I = \pi/\beta$. Below it, a second token costs *nothing*: the weights are there anyway. We
-# measure $\pi$ by a product of large matrices, and $\beta$ by adding up a long vector.
+# Write `generate`. `step(ids, past)` is a pass as above: ids that were not read before and the past (at first `None`) in,
+# scores and the longer past out. `choose(logits, text)` returns a token, and is given *all* of the text so far as a list of
+# ids, the prompt included. The text ends with the token `end_id`, which is no part of it, or when it has `max_new_tokens`.
+# Return the ids of the new tokens and the reason, `"stop"` or `"length"`. No pass may be in vain: a text of $n$ tokens that
+# ended by its length took $n$ passes, the prefill included.
+
 
 # %%
-matrix, vector = torch.rand(1024, 1024), torch.rand(2**25)
-peak = 2 * 1024**3 / milliseconds(lambda: matrix @ matrix) / 1e6  # GFLOP/s
-bandwidth = vector.nbytes / milliseconds(lambda: vector.sum()) / 1e6  # GB/s
-print(f"~{peak:.0f} GFLOP/s, ~{bandwidth:.0f} GB/s: balanced at ~{peak / bandwidth:.0f} operations a byte,")
-print(f"that is, at ~{2 * peak / bandwidth:.0f} tokens at once")
+def generate(step, choose, prompt, max_new_tokens, end_id):
+    """The ids of the new tokens, a list, and why the text ended: "stop" or "length"."""
+    ### BEGIN SOLUTION
+    unread, past, new = prompt, None, []
+    for _ in range(max_new_tokens):
+        logits, past = step(unread, past)
+        token = choose(logits, prompt + new)
+        if token == end_id:
+            return new, "stop"
+        new.append(token)
+        unread = [token]
+    return new, "length"
+    ### END SOLUTION
 
-n_read = (
-    big.n_parameters - big.vocab_size * big.hidden_size
-)  # the blocks; of the embedding only a row is read
-n = torch.logspace(0, 7, 50, base=2)
-reading, computing = torch.full((50,), 4 * n_read / bandwidth / 1e6), 2 * n_read * n / peak / 1e6
-figure, axis = plt.subplots(figsize=(6, 3.2))
-axis.plot(n, reading, color=GREEN, label="to read the weights")
-axis.plot(n, computing, color=ORANGE, label="to compute")
-axis.plot(at_once, pass_times, "o", color=BLUE, label="measured")
-axis.set(xscale="log", yscale="log", xlabel="tokens at once", ylabel="time of one pass (ms)")
-axis.legend()
-plt.show()
+
+# %%
+check.generate(generate)
 
 # %% [markdown]
-# **What to see.** The dots lie above both lines, as they must, and go with the larger of the two. On the left reading the
-# weights takes the time, and is there whether one token is computed or ten: from one to 16 tokens the work grows 16-fold,
-# the time here about twofold. On the right the time rises with the work. One token at a time is the far left: the processor
-# mostly waits. That is what *memory-bound* means, and on a GPU, whose $\pi/\beta$ is above 100 in half precision, it is far
-# worse (Pope et al. 2022, [arXiv:2211.05102](https://arxiv.org/abs/2211.05102)).
-#
-# If the time is that of reading, there are three ways out. The first is to read no slower than the memory allows: between
-# its operations, a pass through the layers does much else. `minillm_lib.generation.fast_path` computes a whole token in one
-# compiled call, in which threads share the rows of each matrix. The second is to read fewer bytes. Round each row of a matrix
-# to whole multiples of a step, from −127 to 127, and a weight takes one byte and not four; an error is at most half a step.
-# Greedy text does not change with the first, and hardly does with the second:
-
-# %%
-small = model.quantized()
-prompt = [tokenizer.eos_id, *tokenizer.encode("In this paper")]
-(by_layers,), (by_fast_path,) = (
-    model.generate([prompt], temperature=0, max_new_tokens=60, fast=fast) for fast in (False, True)
-)
-print("the fast path writes the same text:", by_layers.ids == by_fast_path.ids)
-weight, multiples = model.layers[0].mlp.up_proj.weight, small.layers[0].mlp.up_proj
-steps = multiples.weight_scale[:, None]  # one for each row
-print("no error above half a step:", bool(((weight - multiples.weight).abs() <= 0.5001 * steps).all()))
-print("bytes of this matrix:", weight.nbytes, "and", multiples.weight_int8.nbytes + steps.nbytes)
-losses = [each.loss(real_ids[:, :-1], real_ids[:, 1:]).exp().item() for each in (model, small)]
-print("held-out perplexity within 1%:", losses[1] < 1.01 * losses[0])
-
-# %% [markdown]
-# (`benchmarks/decoder.py` measures both against Hugging Face's decoder and the speed of the memory.)
-#
-# The third way out is a batch: 16 conversations share one reading. The **cache** cannot be shared, for every
-# conversation has its own. A number of it is read for each new token, and used by the queries of one group, 2 operations
-# each. With $g$ query heads to a key–value head:
-#
-# $$I_{\text{cache}} = \frac{2g}{4} = \frac g2 \text{ operations a byte,} \tag{5}$$
-#
-# whatever the batch, whatever the length. Full heads ($g=1$) are stuck at ½. To share key–value heads is the one thing
-# that raises it, and that is the reason for which Shazeer 2019
-# ([arXiv:1911.02150](https://arxiv.org/abs/1911.02150)) proposed it.
-
-# %%
-classic = ModelConfig.from_preset("26m-classic")
-for name, shape in (("26m", big), ("26m-classic", classic)):
-    group = shape.n_heads // shape.n_kv_heads
-    cache_bytes = shape.kv_cache_bytes(batch_size=1, seq_len=1, bytes_per_value=4)
-    print(f"{name:12} weights {4 * shape.n_parameters / 2**20:.1f} MiB, cache {cache_bytes / 1024:2.0f} KiB a token, "
-          f"intensity of the cache {group / 2}")  # fmt: skip
-one_token = model_26m.new_cache(1, 1).nbytes
-print("as counted by hand:", one_token == 2 * big.n_layers * big.n_kv_heads * big.head_dim * 4)
-
-# %% [markdown]
-# ## 6 · A claim, measured again
-#
-# The report that this course follows claims for its modern block, against the classic one, "**memory −40 %, inference
-# 1.3–1.6×**". It does not say at which batch, nor at which length. Ours are `26m` (RMSNorm, SwiGLU, grouped queries, RoPE)
-# and `26m-classic` (LayerNorm, GELU, full heads, learned positions), of equal size within 0.2 %. If reading decides, we can
-# *predict*. Let $n$ be the tokens in the cache, batch times context, $w$ the bytes of the weights, and $c$ the bytes per token
-# of the cache of `26m`; the classic one has $4c$. Then
-#
-# $$\frac{\text{memory of 26m}}{\text{memory of classic}} = \frac{w + cn}{w + 4cn}, \tag{6}$$
-#
-# and the speed is at best the inverse. For small $n$ both are 1; for large $n$ they approach ¼ and 4.
-# `python benchmarks/decoder.py` has measured both models in full size, at two threads, and left its record in the
-# repository:
-
-# %%
-record = json.loads(Path("../results/benchmarks/decoder.json").read_text(encoding="utf-8"))
-peaks = {row["job"]: row["ratio"] for row in record["peak_memory"]}
-recorded = [(row["batch"], row["context"], row["cache_ratio"], peaks[f"{row['batch']}x{row['context']}"],
-             row["speed_ratio"]) for row in record["classic"]]  # fmt: skip
-print("batch  context  cache  peak memory  speed")
-for batch, context, cache_ratio, memory_ratio, speed_ratio in recorded:
-    print(f"{batch:5}  {context:7}  {cache_ratio - 1:+.0%}  {memory_ratio - 1:+11.0%}  {speed_ratio:.2f}×")
-print(f"a training step: peak memory {peaks['train'] - 1:+.0%}")
-
-w, c = 4 * big.n_parameters, big.kv_cache_bytes(1, 1, bytes_per_value=4)
-print(f"by equation (6), −40 % is reached at {0.4 * w / (1.4 * c):,.0f} tokens in the cache")
-
-# %%
-n = torch.logspace(8, 18, 100, base=2)
-predicted = (w + c * n) / (w + 4 * c * n)
-in_cache = [batch * context for batch, context, *_ in recorded]
-figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.4))
-axes[0].plot(n, 100 * (predicted - 1), color=GREEN, label="equation (6)")
-axes[0].plot(in_cache, [100 * (row[3] - 1) for row in recorded], "o", color=BLUE, label="measured")
-axes[0].axhline(-40, color=ORANGE, label="the claim")
-axes[0].set(ylabel="memory against classic (%)", ylim=(-80, 5))
-axes[1].plot(n, 1 / predicted, color=GREEN)
-axes[1].plot(in_cache, [row[4] for row in recorded], "o", color=BLUE)
-axes[1].axhspan(1.3, 1.6, color=ORANGE, alpha=0.4, linewidth=0)
-axes[1].set(ylabel="speed against classic", ylim=(0.8, 4))
-for axis in axes:
-    axis.set(xscale="log", xlabel="tokens in the cache (batch × context)")
-axes[0].legend()
-plt.show()
-
-# %% [markdown]
-# **What to see.** Memory, on the left: the dots lie on the line, which has no free parameter. The claim of −40 % is one point
-# of a curve that goes from 0 to −75 %. Speed, on the right: the line is a limit, and the measured gain is half of it at most,
-# since attention must also compute, and a small model has other things to do. The claimed band is crossed at about 8,000
-# tokens in the cache: one conversation of 8,192 tokens, or 16 of 512. So:
-#
-# - **It holds** for decoding with several thousand tokens in the cache; with many more, the gain is larger than claimed.
-# - **It does not hold** for one short conversation, where the speed is the same and memory only some per cent smaller.
-# - **It is wrong for training**, where no cache exists: there the modern block takes a third *more* memory, as SwiGLU keeps
-#   three wide activations for the backward pass where GELU keeps two.
-#
-# And on your machine? Both blocks with four layers instead of eight, so that it takes seconds. In the first line there is next
-# to nothing to save, in the last one there is:
-
-# %%
-pair = {name: MiniLLM.from_preset(name, n_layers=4).eval().requires_grad_(False) for name in ("26m", "26m-classic")}  # fmt: skip
-for batch, context in ((1, 128), (1, 1024), (8, 1024)):
-    token = torch.zeros(batch, 1, dtype=torch.long)
-    caches = {name: filled(each, batch, context) for name, each in pair.items()}
-    times = {name: [] for name in pair}
-    for _ in range(6):  # in turn, so that whatever else the machine does meets both
-        for name, each in pair.items():
-            start = time.process_time()
-            each(token, cache=caches[name])
-            times[name].append(time.process_time() - start)
-    sizes = [each.config.kv_cache_bytes(batch, context, bytes_per_value=4) / 2**20 for each in pair.values()]
-    speed = min(times["26m-classic"]) / min(times["26m"])
-    print(f"{batch} × {context:4}: cache {sizes[0]:4.1f} MiB against {sizes[1]:5.1f}, speed ~{speed:.2f}×")
-
-# %% [markdown]
-# ## 7 · Batches, ends and seeds
-#
-# **Left padding.** In a batch, prompts have different lengths, but the next token of every row must be read from one column,
-# the last. So short prompts are padded on the *left*. A mask hides the padding, and each row counts its positions from
-# its own first token. A row must then get what it would get alone:
-
-# %%
-prompts = [tokenizer.encode(text) for text in ("We propose a", "The lesson is that a sharp image")]
-longest = max(map(len, prompts))
-padded = torch.tensor([[tokenizer.pad_id] * (longest - len(ids)) + ids for ids in prompts])
-mask = torch.tensor([[False] * (longest - len(ids)) + [True] * len(ids) for ids in prompts])
-print(padded.tolist())
-together = model(padded, attention_mask=mask)[:, -1]
-alone = torch.cat([model(torch.tensor([ids]))[:, -1] for ids in prompts])
-print("with the mask:   ", torch.allclose(together, alone, atol=1e-4))
-print("without the mask:", torch.allclose(model(padded)[:, -1], alone, atol=1e-4))
-
-# %% [markdown]
-# **Ends.** Writing ends for one of four reasons: an end token, a stop string, the number of tokens asked for, or a full
-# context. A stop string may be spread over several tokens, so it is looked for in the text, not among the tokens.
-#
-# **Seeds.** The only chance is in the uniform numbers of the draws. The library gives each row $i$ of a batch a generator
-# of its own, seeded with `seed + i`, so that a row does not depend on its neighbours.
+# The proof: your loop, with your rules, your attention and your cache, must write what the library writes. Where chance is
+# at work, the seed makes it the same chance.
 
 # %%
 asked = tokenizer.apply_chat_template(
     [{"role": "user", "content": questions[0].phrasings[0]}], add_generation_prompt=True
 )
+for prompt, options in (
+    (asked, {"temperature": 0.0}),
+    (beginnings[0], {"temperature": 1.0}),
+    (beginnings[1], {"temperature": 0.9, "top_p": 0.8, "penalty": 1.2, "seed": 3}),
+):
+    ids, reason = check.generate.function(step, chooser(**options), prompt, 60, tokenizer.end_of_turn_id)
+    names = {"penalty": "repetition_penalty"}
+    by_library = {"seed": 0} | {names.get(name, name): value for name, value in options.items()}
+    (theirs,) = model.generate([prompt], max_new_tokens=60, end_ids=[tokenizer.end_of_turn_id], **by_library)
+    print(f"{reason:7} the same text: {(ids, reason) == (theirs.ids, theirs.finish_reason)}")
+
+# %% [markdown]
+# **Ends.** In practice, writing ends for one of four reasons: an end token, the number of tokens asked for, a full context,
+# or a *stop string*, which may be spread over several tokens, so that it is looked for in the text, not among the tokens.
+
+# %%
 for options in ({}, {"stop": "."}, {"max_new_tokens": 3}, {"max_new_tokens": None, "end_ids": ()}):
     (result,) = model.generate([asked], temperature=0, **options)
     print(f"{options!s:42} {result.finish_reason}")
-batch = model.generate([prompts[0]] * 3, temperature=1.0, max_new_tokens=10, seed=7)
-(single,) = model.generate([prompts[0]], temperature=1.0, max_new_tokens=10, seed=9)
-print("the third row, seeded with 7 + 2, is what seed 9 gives alone:", batch[2].ids == single.ids)
 
 # %% [markdown]
-# ## 8 · A chat in a widget
+# ## 6 · Several prompts at once
 #
-# A reader reads while the model writes, so a good chat shows each piece at once. Pieces are not quite tokens. A character
-# that the vocabulary does not have is written as several byte tokens (notebook 04), and half a character cannot be
-# shown. The library's `decode_stream` holds bytes back until the character is whole:
+# In a batch, prompts have different lengths, but the next token of every text must be read from one column, the last. So
+# short prompts are padded on the *left*. The model must then be told two things: which slots are padding, so that no token
+# attends to them, and at which position each token of each text stands.
+#
+# ### Exercise 7 · Left padding (2 points)
+#
+# Return for a list of prompts, each a list of ids: the padded ids, a mask that is true for tokens and false for padding, and
+# the positions, which each prompt counts from 0 at its own first token (0 for padding). Prompts may contain the id of the
+# padding.
+
+
+# %%
+def left_padded(prompts, pad_id):
+    """Ids, mask and positions, each (batch, longest prompt)."""
+    ### BEGIN SOLUTION
+    longest = max(map(len, prompts))
+    ids = torch.tensor([[pad_id] * (longest - len(prompt)) + prompt for prompt in prompts])
+    lengths = torch.tensor([len(prompt) for prompt in prompts])
+    is_token = torch.arange(longest) >= longest - lengths[:, None]
+    return ids, is_token, (is_token.cumsum(dim=-1) - 1).clamp(min=0)
+    ### END SOLUTION
+
+
+# %%
+check.left_padded(left_padded)
+
+# %% [markdown]
+# A text must get in the batch what it would get alone. Without the mask it attends to the padding. Wrong positions are a finer
+# point: counting the slots instead shifts all positions of a text by the same number. RoPE depends only on differences of
+# positions, so that nothing changes; in a model with learned positions it does.
+
+# %%
+prompts = [tokenizer.encode(text) for text in ("We propose a", "The lesson is that a sharp image", "On a")]
+ids, is_token, positions = check.left_padded.function(prompts, tokenizer.pad_id)
+slots = torch.arange(ids.shape[1]).expand_as(ids)
+torch.manual_seed(0)
+learned = MiniLLM(config.replace(positions="learned", initializer_range=0.2)).eval()
+told = {"mask and positions": (is_token, positions), "no mask": (None, positions)}
+told["slots as positions"] = (is_token, slots)
+for name, each in (("RoPE", model), ("learned positions", learned)):
+    alone = torch.cat([each(torch.tensor([prompt]))[:, -1] for prompt in prompts])
+    for way, (mask, at) in told.items():
+        together = each(ids, attention_mask=mask, positions=at)[:, -1]
+        print(f"{name:17} {way:19} as alone: {torch.allclose(together, alone, atol=1e-4)}")
+
+# %% [markdown]
+# **Seeds.** The only chance is in the uniform numbers of the draws. The library gives each text $i$ of a batch a generator
+# of its own, seeded with `seed + i`, so that a text does not depend on its neighbours.
+
+# %%
+batch = model.generate([prompts[0]] * 3, temperature=1.0, max_new_tokens=10, seed=7)
+(single,) = model.generate([prompts[0]], temperature=1.0, max_new_tokens=10, seed=9)
+print("the third text, seeded with 7 + 2, is what seed 9 gives alone:", batch[2].ids == single.ids)
+
+# %% [markdown]
+# ## 7 · Streaming: a chat in a widget
+#
+# A reader reads while the model writes, so a good chat shows each piece at once: **streaming**. Pieces are not quite tokens.
+# A character that the vocabulary does not have is written as several byte tokens (notebook 04), and half a character cannot
+# be shown. The library's `decode_stream` holds bytes back until the character is complete:
 
 # %%
 ids = tokenizer.encode("≈ 你")
@@ -870,18 +791,20 @@ for piece in ChatSession(model, temperature=0).stream(questions[0].phrasings[0])
     reply += piece
     arrivals.append((1000 * (time.process_time() - start), len(reply)))
 print("the answer that was trained:", reply == answers[questions[0].id])
+print("it came in more than ten pieces:", len(arrivals) > 10)
 
 figure, axis = plt.subplots(figsize=(7, 2.8))
 axis.step(*zip(*arrivals, strict=True), where="post", color=BLUE)
 axis.axvspan(0, arrivals[0][0], color=PALE, linewidth=0, label="until the first piece")
-axis.set(xlabel="time since the question was sent (ms)", ylabel="characters shown", xlim=(0, None), ylim=(0, None))  # fmt: skip
+axis.set(xlabel="time since the question was sent (ms)", ylabel="characters shown")
+axis.set(xlim=(0, None), ylim=(0, None))
 axis.legend(loc="lower right")
 plt.show()
 
 # %% [markdown]
-# **What to see.** Before the first piece lies the prefill of the question; then pieces come at an even pace, one decode
-# step each. *Time to first token* and *time per token* are the two numbers by which a chat service is judged, and by now
-# you know what each is made of.
+# **What to see.** Before the first piece lies the prefill of the question; then the pieces come one by one, one pass of
+# decoding each. *Time to first token* and *time per token* are the two numbers by which a chat service is judged. What each
+# is made of is the subject of notebook 16.
 #
 # The chat below is the library's `ChatWidget`: a line to type in, and a loop over these pieces that sets the value of one
 # widget. The loop runs in a thread of its own, so that *Stop* can be pressed while it writes. (After each piece it waits
@@ -889,17 +812,7 @@ plt.show()
 # them, in your own words; at a high temperature you can watch it get lost.
 
 # %%
-from minillm_lib.viz import ChatWidget
-
-talk = ChatWidget(
-    model,
-    text=questions[0].phrasings[0],
-    pace=1 / 30,
-    fresh=True,
-    temperature=0.3,
-    max_new_tokens=120,
-    seed=0,
-)
+talk = ChatWidget(model, text=questions[0].phrasings[0], pace=1 / 30, fresh=True, temperature=0.3, seed=0)
 talk.send()
 talk.wait()
 talk
@@ -914,91 +827,22 @@ for each in questions[:4]:
         print(f"({kind}) {asked}\n    → {model.chat(asked, temperature=0, max_new_tokens=120)}")
 
 # %% [markdown]
-# ## 9 · Several tokens for one reading
-#
-# Section 5 left something on the table: a second token in the same pass costs nearly nothing. But the second token is
-# not known before the first is chosen. *Speculative* sampling (Leviathan, Kalman and Matias 2023,
-# [arXiv:2211.17192](https://arxiv.org/abs/2211.17192)) lets a small and quick **draft** model guess some tokens
-# ahead. The large **target** model then reads all guesses in one pass, and so knows its own distribution at each of them. Guesses
-# are accepted from left to right; at the first that is rejected, another token is drawn in its place.
-#
-# The beauty of it: the text is distributed *exactly* as if the target had written it alone. Let the target's distribution be
-# $p$, the draft's $q$. A proposal $x$, drawn from $q$, is accepted with a probability $a(x)$; otherwise the token is drawn from
-# a distribution $r$. Token $x$ comes about in one of two ways, so we need, for every $x$,
-#
-# $$q(x)\,a(x) + \Big(1 - \sum_y q(y)\,a(y)\Big)\, r(x) = p(x). \tag{7}$$
-#
-# ### Exercise 5 · The rule of acceptance (3 points)
-#
-# Accept **as much as possible**, and keep (7). Hints: the first term of (7) must not exceed $p(x)$, and $a(x)$ is a
-# probability; these two bounds decide $a$. What is then missing of $p(x)$ must come from $r$. Return both for given $p$ and
-# $q$, which are positive.
-
-
-# %%
-def speculative_rule(target, draft):
-    """a and r of equation (7), each (vocab,), for the distributions p = target and q = draft, each (vocab,)."""
-    ### BEGIN SOLUTION
-    accept = (target / draft).clamp(max=1)  # q a = min(q, p)
-    missing = (target - draft).clamp(min=0)  # p - min(q, p)
-    return accept, missing / missing.sum()
-    ### END SOLUTION
-
-
-# %%
-check.speculative_rule(speculative_rule)
-
-# %% [markdown]
-# However you write $a$, what is accepted of token $x$ is at most $\min(p(x), q(x))$, for neither may be exceeded. In all this
-# is $\alpha = \sum_x \min(p(x), q(x))$, the overlap of the two distributions: 1 if they are equal, 0 if they have nothing
-# in common. If every proposal is accepted with probability $\alpha$, the first $i$ of $k$ all are with probability
-# $\alpha^i$. One pass of the target then gives in the mean, the one token of its own included,
-#
-# $$1 + \alpha + \alpha^2 + \dots + \alpha^k = \frac{1-\alpha^{k+1}}{1-\alpha} \text{ tokens.} \tag{8}$$
-#
-# Let us take the cheapest draft there is, a bigram table, for our small model as the target:
-
-# %%
-bigram = torch.full((900, 900), 0.1)
-bigram.index_put_((tokens[:-1], tokens[1:]), torch.ones(len(tokens) - 1), accumulate=True)
-bigram /= bigram.sum(dim=-1, keepdim=True)
-target = log_p_of(real_ids)[0].exp()
-overlap = torch.minimum(target, bigram[real_ids[:, 5:-1]]).sum(dim=-1)  # (texts, seq)
-alpha = overlap.mean().item()
-print("the bigram's guesses are accepted more than one time in four:", alpha > 0.25)
-
-k = torch.arange(0, 9)
-figure, axis = plt.subplots(figsize=(6, 3))
-for value, colour, name in ((0.9, GREEN, "α = 0.9"), (0.7, BLUE, "α = 0.7"), (alpha, ORANGE, "bigram draft, α measured")):  # fmt: skip
-    axis.plot(k, (1 - value ** (k + 1)) / (1 - value), "o-", color=colour, label=name)
-axis.set(xlabel="tokens guessed ahead, $k$", ylabel="tokens a pass of the target", ylim=(0, None))
-axis.legend()
-plt.show()
-
-# %% [markdown]
-# **What to see.** Even a table of counts gives more than one token a pass, for nothing but a look-up. With a good draft it is
-# several; but no more than $1/(1-\alpha)$, however many tokens are guessed, and each guess costs the draft some time. Where
-# the processor waits for memory, this is free speed. In a large batch it is not, for there the computation is the
-# bottleneck already.
-#
 # ## Summary
 #
 # - A model gives a distribution; temperature reshapes it, top-k, top-p and min-p cut its tail, and one uniform number draws.
 # - Real text is more surprising than the likeliest text. Greedy writing is a map on a finite set, and runs in circles.
 # - In a causal model keys and values never change: keep them, and each token is computed once, with the same result.
-# - Decoding is memory-bound. A batch shares the reading of the weights; only shared heads shrink the reading of the cache.
-# - "Memory −40 %, inference 1.3–1.6×" is true of several thousand tokens in the cache, and of nothing else.
-# - Guesses of a quick model, accepted with probability $\min(1, p/q)$, make a slow one faster without changing its text.
+# - `generate()` is a loop: read what is new, choose, append, until the text ends. The first pass is the prefill.
+# - In a batch, short prompts are padded on the left; a mask hides the padding, and each text counts its own positions.
 #
 # **In the library:** `minillm_lib/generation/sampling.py`, `minillm_lib/generation/decoding.py`,
-# `minillm_lib/generation/streaming.py`, `minillm_lib/generation/chat_session.py`, `minillm_lib/generation/fast_path.py`,
-# `minillm_lib/model/quantization.py` and `minillm_lib/model/kv_cache.py`. In a terminal:
-# `minillm chat`.
+# `minillm_lib/generation/streaming.py`, `minillm_lib/generation/chat_session.py` and `minillm_lib/model/kv_cache.py`. In a
+# terminal: `minillm chat`.
 #
-# **Next:** [17 · LDA and the transformer](17_lda_vs_transformer.ipynb), where the course returns to the question with which it
-# began.
+# **Next:** [16 · Faster](16_faster.ipynb): why the processor spends most of the time of a decoding pass waiting for memory,
+# and three ways to wait less.
 #
-# **To read on.** Pope et al. 2022, "Efficiently Scaling Transformer Inference", for the arithmetic of section 5 on many
-# processors; Kwon et al. 2023, "PagedAttention", [arXiv:2309.06180](https://arxiv.org/abs/2309.06180), for caches of many
-# conversations in one memory; Chen et al. 2023, [arXiv:2302.01318](https://arxiv.org/abs/2302.01318), who found speculative
-# sampling independently.
+# **To read on.** Holtzman et al. 2020, "The Curious Case of Neural Text Degeneration",
+# [arXiv:1904.09751](https://arxiv.org/abs/1904.09751), on what goes wrong without chance and with too much of it; Kwon et
+# al. 2023, "PagedAttention", [arXiv:2309.06180](https://arxiv.org/abs/2309.06180), for the caches of many conversations in
+# one memory.

@@ -9,6 +9,7 @@ from minillm_lib.checks.registry import COURSE, check, exercises_of
 
 WRITTEN = {path.stem for path in SOURCES}
 EXERCISES = [(notebook, name) for notebook, names in COURSE.items() if notebook in WRITTEN for name in names]
+OF_FILES = {"own_model"}  # its answer names files that the notebook makes: tests/test_evaluation_own_model.py
 MISCONCEPTIONS = [
     pytest.param(exercise, index, id=f"{exercise.name}-{index}")
     for notebook in COURSE
@@ -41,7 +42,7 @@ def test_the_notebook_poses_the_exercises_in_order(notebook):
     assert tuple(posed) == tuple(COURSE[notebook])
 
 
-@pytest.mark.parametrize(("notebook", "name"), EXERCISES)
+@pytest.mark.parametrize(("notebook", "name"), [each for each in EXERCISES if each[1] not in OF_FILES])
 def test_the_solution_passes(notebook, name, seed):
     cell, earlier = exercise_cell(notebook, name)
     result = getattr(check, name)(answer(cell, earlier, name))

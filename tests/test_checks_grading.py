@@ -32,7 +32,7 @@ def grade(tmp_path, grader):
 @pytest.mark.slow
 def test_the_solutions_of_a_course_notebook_get_all_points_and_its_stubs_none():
     solved = grade_notebook(ROOT / "solutions" / "01_corpus.ipynb")
-    assert (solved.points, solved.max_points, solved.problem) == (5, 5, "")
+    assert (solved.points, solved.max_points, solved.problem) == (7, 7, "")
     handed_out = grade_notebook(ROOT / "course" / "01_corpus.ipynb")
     assert handed_out.points == 0
     assert set(statuses(handed_out).values()) == {"not attempted"}
@@ -164,7 +164,7 @@ def test_a_flood_of_output_is_no_matter(grade):
         ("[" * 100_000, "is not JSON, so it is not a notebook"),
         ("[]", "is not a notebook of format 4"),
         ('{"cells": 3}', "is not a notebook of format 4"),
-        ('{"cells": []}', "is not a notebook of the course with exercises (01_corpus"),
+        ('{"cells": []}', "is not a notebook of the course with exercises (00_welcome"),
     ],
 )
 def test_a_file_that_is_no_notebook_could_not_be_graded_which_is_not_zero(tmp_path, content, problem):

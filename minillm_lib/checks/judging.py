@@ -293,7 +293,7 @@ def _case_in_words(task: Task, failing: Inputs, got: Outcome, right: Any) -> str
         mine, wanted = value_in_words(got.value), value_in_words(right)
         if mine and wanted and mine != wanted and max(len(mine), len(wanted)) > 24:
             lines.append(f"Yours: `{mine}`\nRight: `{wanted}`")
-    if task.where:
+    if task.where and failing:
         lines.append(
             f"`args = {task.where}.failing_input` gives you this input; then call `{task.name}(*args)`."
         )

@@ -8,11 +8,19 @@ from collections.abc import Mapping, Sequence
 from minillm_lib.checks.exercise import Exercise
 
 COURSE: Mapping[str, Sequence[str]] = {
-    "01_corpus": ("jaccard", "document_term_counts", "expected_vocabulary"),
-    "02_lda_gibbs": ("log_sequence_probability", "topic_conditional", "resampling_matrix"),
-    "03_lda_neurips": ("relevance", "completion_perplexity", "split_r_hat"),
+    "00_welcome": ("word_share",),
+    "01_corpus": ("jaccard", "minhash_signature", "document_term_counts", "expected_vocabulary"),
+    "02_lda_gibbs": ("log_sequence_probability", "topic_conditional", "gibbs_sweep", "resampling_matrix"),
+    "03_lda_neurips": ("relevance", "completion_perplexity", "split_r_hat", "matched_overlap"),
     "04_tokenizer": ("merge_pair", "count_pairs", "apply_merges", "decode_pieces", "bytes_per_token"),
     "05_language_models": ("perplexity", "bits_per_byte", "discounted_bigram"),
+    "06_counts_to_gradients": (
+        "stable_softmax",
+        "cross_entropy",
+        "bigram_gradient",
+        "sgd_step",
+        "mlp_logits",
+    ),
     "07_rmsnorm": ("rms_norm", "rms_norm_weight_gradient", "centre_outputs"),
     "08_rope": ("pair_frequencies", "rotate_pairs", "ntk_base"),
     "09_attention_gqa": ("causal_attention", "repeat_key_value_heads", "longest_context"),
@@ -21,8 +29,18 @@ COURSE: Mapping[str, Sequence[str]] = {
     "12_training_loop": ("adamw_step", "cosine_factor", "accumulated_gradient"),
     "13_pretraining": ("run_length", "training_flops", "power_law_exponent"),
     "14_sft": ("conversation_labels", "row_layout", "fill_rows"),
-    "15_inference": ("tempered", "nucleus", "penalised", "cached_attention", "speculative_rule"),
+    "15_inference": (
+        "drawn",
+        "tempered",
+        "nucleus",
+        "penalised",
+        "cached_attention",
+        "generate",
+        "left_padded",
+    ),
+    "16_faster": ("least_pass_time", "quantised", "speculative_rule", "speculative_step"),
     "17_lda_vs_transformer": ("linear_probe", "topic_filter"),
+    "18_your_own_model": ("held_out_split", "choose_size", "best_rate", "train_with_a_break", "own_model"),
 }
 """The exercises of each notebook, in order. Those of ``07_rmsnorm`` are in ``minillm_lib.checks.exercises.rmsnorm``."""
 

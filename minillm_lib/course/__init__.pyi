@@ -1,1 +1,6 @@
+from .sample import (
+    opening_questions as opening_questions,
+    write_questions as write_questions,
+    write_sample as write_sample,
+)
 from .setup import Pieces as Pieces, setup as setup

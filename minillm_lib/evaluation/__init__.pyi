@@ -1,5 +1,12 @@
 from .harness_model import HarnessModel as HarnessModel
 from .models import open_model as open_model
+from .own_model import (
+    OwnModelFigures as OwnModelFigures,
+    bits_per_byte as bits_per_byte,
+    examine_own_model as examine_own_model,
+    leaked_documents as leaked_documents,
+    own_questions as own_questions,
+)
 from .quiz import QuizQuestion as QuizQuestion, quiz_questions as quiz_questions
 from .results import Evaluation as Evaluation, ModelScores as ModelScores, Score as Score
 from .running import evaluate as evaluate

@@ -3,6 +3,8 @@ from .cleaning_plots import plot_cleaning as plot_cleaning
 from .demo_report import write_demo_report as write_demo_report
 from .lda_report import ReportError as ReportError, write_lda_report as write_lda_report
 from .live_plot import LivePlot as LivePlot
+from .next_token_plots import plot_next_token as plot_next_token, plot_sampling_rules as plot_sampling_rules
+from .own_model_plots import plot_own_model as plot_own_model, plot_sweep as plot_sweep
 from .run_report import summarize_runs as summarize_runs, write_run_report as write_run_report
 from .run_results import keep_results as keep_results
 from .style import (

@@ -45,7 +45,22 @@ def vocabulary_by_exponentials(counts, n):
         return -np.expm1(n * np.log1p(-counts / counts.sum())).sum()
 
 
+def signature_by_loops(numbers, multipliers, offsets, prime):
+    signature = np.empty(len(multipliers), dtype=int)
+    for k, (a, b) in enumerate(zip(multipliers.tolist(), offsets.tolist(), strict=True)):
+        signature[k] = min((a * x + b) % prime for x in numbers.tolist())
+    return signature
+
+
+def signature_of_the_least_number(numbers, multipliers, offsets, prime):
+    return (multipliers * min(numbers) + offsets) % prime
+
+
 RIGHT = {
+    "minhash_signature": [
+        signature_by_loops,
+        lambda n, a, b, p: np.min((np.outer(n, a) + b) % p, axis=0),
+    ],
     "jaccard": [
         jaccard_by_counting,
         lambda a, b: Fraction(len(a & b), len(a | b)),
@@ -61,6 +76,12 @@ RIGHT = {
     ],
 }
 WRONG = {
+    "minhash_signature": [
+        (signature_of_the_least_number, "least \\*number\\*"),
+        (lambda n, a, b, p: ((np.outer(n, a) + b) % p).min(), "one minimum of all"),
+        (lambda n, a, b, p: ((np.outer(n, a) + b) % p).min(axis=1), "minimum over the functions"),
+        (lambda n, a, b, p: (np.outer(a, n).min(axis=1) + b) % p, "least \\*number\\*"),
+    ],
     "jaccard": [
         (changes_its_set, "`a` was changed"),
         (lambda a, b: len(a.intersection(b)) / len(a), "size of `a` alone"),

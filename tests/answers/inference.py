@@ -81,18 +81,77 @@ def attention_of_the_first_text(query, key, value, past, rotary):
     return output.expand_as(query), kept
 
 
-def rule(target, draft):
-    accept = torch.minimum(target, draft) / draft
-    missing = target - draft * accept
-    return [accept, missing / missing.sum()]
+def drawn_one_by_one(probabilities, u):
+    tokens = []
+    for row, number in zip(probabilities.double(), u, strict=True):
+        token, total = 0, row[0] / row.sum()
+        while number >= total:
+            token += 1
+            total += row[token] / row.sum()
+        tokens.append(token)
+    return torch.tensor(tokens)
+
+
+def drawn_by_search(probabilities, u, right=True, scale=True):
+    ends = probabilities.double().cumsum(-1)
+    ends = ends / ends[:, -1:] if scale else ends
+    return torch.searchsorted(ends, u[:, None].double(), right=right).squeeze(-1)
+
+
+def written(
+    step, choose, prompt, max_new_tokens, end_id, *, whole=False, past=True, check_end=True, seen=True
+):
+    """With the first pass before the loop, as many write it."""
+    text = list(prompt)
+    logits, kept = step(text, None)
+    while True:
+        token = choose(logits, text if seen else text[len(prompt) :])
+        if check_end and token == end_id:
+            return text[len(prompt) :], "stop"
+        text = [*text, token]
+        if len(text) - len(prompt) == max_new_tokens:
+            return text[len(prompt) :], "length"
+        logits, kept = step(text if whole else text[-1:], kept if past else None)
+
+
+def written_in_place(step, choose, prompt, max_new_tokens, end_id):
+    n_prompt, unread, past = len(prompt), list(prompt), None
+    while len(prompt) < n_prompt + max_new_tokens:
+        logits, past = step(unread, past)
+        unread = [choose(logits, prompt)]
+        if unread[0] == end_id:
+            return prompt[n_prompt:], "stop"
+        prompt += unread
+    return prompt[n_prompt:], "length"
+
+
+def padded_one_by_one(prompts, pad_id):
+    longest = max(len(prompt) for prompt in prompts)
+    ids, mask, positions = [], [], []
+    for prompt in prompts:
+        free = longest - len(prompt)
+        ids.append([pad_id] * free + prompt)
+        mask.append([False] * free + [True] * len(prompt))
+        positions.append([0] * free + list(range(len(prompt))))
+    return torch.tensor(ids), torch.tensor(mask), torch.tensor(positions)
+
+
+def padded_in_place(prompts, pad_id):
+    longest = max(map(len, prompts))
+    for prompt in prompts:
+        prompt[:0] = [pad_id] * (longest - len(prompt))
+    ids = torch.tensor(prompts)
+    return ids, ids != pad_id, torch.arange(longest).expand(ids.shape)
 
 
 RIGHT = {
+    "drawn": [drawn_one_by_one, drawn_by_search],
+    "generate": [written],
+    "left_padded": [padded_one_by_one],
     "tempered": [tempered_by_hand, lambda logits, t: (logits.double() / t).log_softmax(-1).exp()],
     "nucleus": [nucleus_row_by_row],
     "penalised": [penalised_in_a_loop],
     "cached_attention": [attention],
-    "speculative_rule": [rule],
 }
 WRONG = {
     "tempered": [
@@ -127,10 +186,31 @@ WRONG = {
         (lambda *i: attention(*i, mask=False), "no mask"),
         (lambda *i: attention(*i, mask=False, scale=False), "two mistakes"),
     ],
-    "speculative_rule": [
-        (lambda p, q: (torch.minimum(p, q), rule(p, q)[1]), "min\\(p, q\\)"),
-        (lambda p, q: rule(q, p), "exchange p and q in both"),
-        (lambda p, q: (rule(p, q)[0], p - torch.minimum(p, q)), "divide it by its sum"),
-        (lambda p, q: (p / q, p), "two mistakes"),
+    "drawn": [
+        (lambda p, u: drawn_by_search(p, u, right=False), "beyond"),
+        (lambda p, u: drawn_by_search(p, u, scale=False), "a little below 1"),
+        (lambda p, u: torch.multinomial(p, 1)[:, 0], "."),
+        (lambda p, u: p.argmax(-1), "likeliest"),
+        (lambda p, u: drawn_by_search(p, u)[:, None], "dimension too many"),
+    ],
+    "generate": [
+        (lambda *i: written(*i, whole=True), "reads all of it twice"),
+        (lambda *i: written(*i, whole=True, past=False), "everything anew"),
+        (lambda *i: written(*i, past=False), "past is lost"),
+        (lambda *i: written(*i, check_end=False), "do not stop"),
+        (lambda *i: written(*i, seen=False), "prompt too|one token"),
+        (lambda *i: written(*i)[0], "two things"),
+        (written_in_place, "changed in place"),
+    ],
+    "left_padded": [
+        (padded_in_place, "."),
+        (lambda prompts, pad: padded_one_by_one(prompts, pad)[:2], "positions are missing"),
+        (
+            lambda prompts, pad: (
+                *padded_one_by_one(prompts, pad)[:2],
+                torch.arange(max(map(len, prompts))).repeat(len(prompts), 1),
+            ),
+            "count slots",
+        ),
     ],
 }

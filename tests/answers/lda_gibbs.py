@@ -70,7 +70,37 @@ def over_the_columns(states, log_joints, i):
     return weights / weights.sum(0)
 
 
+def sweep_by_hand(topics, conditional, uniforms):
+    new = [int(topic) for topic in topics]
+    for i in range(len(new)):
+        left = uniforms[i]
+        for k, p in enumerate(conditional(np.array(new), i)):
+            left -= p
+            if left < 0:
+                new[i] = k
+                break
+    return np.array(new)
+
+
+def sweep_from_the_old_topics(topics, conditional, uniforms):
+    return np.array([np.sum(np.cumsum(conditional(topics, i)) <= u) for i, u in enumerate(uniforms)])
+
+
+def sweep_in_place(topics, conditional, uniforms):
+    for i, u in enumerate(uniforms):
+        topics[i] = np.searchsorted(np.cumsum(conditional(topics, i)), u)
+    return topics
+
+
+def sweep_to_the_top(topics, conditional, uniforms):
+    topics = topics.copy()
+    for i in range(len(topics)):
+        topics[i] = np.argmax(conditional(topics, i))
+    return topics
+
+
 RIGHT = {
+    "gibbs_sweep": [sweep_by_hand],
     "log_sequence_probability": [
         one_token_after_another,
         lambda c, a: np.array(
@@ -81,6 +111,11 @@ RIGHT = {
     "resampling_matrix": [by_pairs_of_states],
 }
 WRONG = {
+    "gibbs_sweep": [
+        (sweep_from_the_old_topics, "with which the sweep began"),
+        (sweep_in_place, "`topics` was changed"),
+        (sweep_to_the_top, "most probable topic"),
+    ],
     "log_sequence_probability": [
         (with_the_prior_of_topic_0, "first entry of the prior"),
         (

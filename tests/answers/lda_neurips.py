@@ -1,5 +1,6 @@
 import math
 import statistics
+from itertools import permutations
 
 import numpy as np
 
@@ -23,7 +24,18 @@ def halved(chains):
     return [half.tolist() for chain in chains for half in np.split(chain, 2)]
 
 
+def overlap_of_the_best_order(reference, other):
+    table = [[float(np.minimum(a, b).sum()) for b in other] for a in reference]
+    orders = permutations(range(len(other)))
+    return max(([row[k] for row, k in zip(table, order, strict=True)] for order in orders), key=sum)
+
+
+def greedy_overlap(reference, other):
+    return np.array([max(np.minimum(a, b).sum() for b in other) for a in reference])
+
+
 RIGHT = {
+    "matched_overlap": [lambda r, o: np.array(overlap_of_the_best_order(r, o))],
     "relevance": [
         lambda t, f, w: np.log(t) - (1 - w) * np.log(f / f.sum()),
         lambda t, f, w: (np.log(t**w) + np.log((t * f.sum() / f) ** (1 - w))).astype("float32"),
@@ -32,6 +44,11 @@ RIGHT = {
     "split_r_hat": [lambda chains: r_hat(halved(chains))],
 }
 WRONG = {
+    "matched_overlap": [
+        (greedy_overlap, "one to one"),
+        (lambda r, o: np.minimum(r, o).sum(axis=1), "no common order"),
+        (lambda r, o: np.minimum(r[:, None], o).sum(axis=2), "table of all pairs"),
+    ],
     "relevance": [
         (lambda t, f, w: w * np.log10(t) + (1 - w) * np.log10(t / (f / f.sum())), "base 10"),
         (

@@ -1,4 +1,4 @@
-"""The exercises of notebook 01: counting terms, comparing texts, and how a vocabulary grows."""
+"""The exercises of notebook 01: comparing texts, counting terms, and how a vocabulary grows."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minillm_lib.checks.exercise import Exercise, Inputs
+from minillm_lib.checks.exercises.corpus_minhash import MINHASH_SIGNATURE
 from minillm_lib.checks.exercises.slip_names import made, named
 from minillm_lib.corpora.cleaning import duplicates
 
@@ -203,6 +204,7 @@ EXERCISES = (
             lambda a, b: round(len(a & b) / len(a | b)): "You round to 0 or 1; return the quotient as it is.",
         },
     ),
+    MINHASH_SIGNATURE,
     Exercise(
         name="document_term_counts",
         reference=lambda documents, vocabulary: np.array(

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.special import gamma, gammaln
 
 from minillm_lib.checks.exercise import Exercise, Inputs
+from minillm_lib.checks.exercises.lda_gibbs_sweep import GIBBS_SWEEP
 from minillm_lib.checks.exercises.slip_names import made, named
 
 FloatArray = npt.NDArray[np.float64]
@@ -337,6 +338,7 @@ EXERCISES = (
             }
         ),
     ),
+    GIBBS_SWEEP,
     Exercise(
         name="resampling_matrix",
         points=3,

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minillm_lib.checks.exercise import Exercise, Inputs
+from minillm_lib.checks.exercises.lda_neurips_matching import MATCHED_OVERLAP
 from minillm_lib.checks.exercises.slip_names import made, named
 from minillm_lib.topics import summary
 
@@ -308,7 +309,7 @@ EXERCISES = (
     ),
     Exercise(
         name="split_r_hat",
-        points=3,
+        points=2,
         reference=lambda chains: _split_r_hat(chains),
         edge_cases={
             "two chains": (_WAVES,),
@@ -371,4 +372,5 @@ EXERCISES = (
             }
         ),
     ),
+    MATCHED_OVERLAP,
 )

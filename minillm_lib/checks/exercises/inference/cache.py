@@ -71,7 +71,7 @@ def _cached_with(
     kept: Callable[[Past, Past, Past | None], Any] = lambda everything, new, past: everything,
     given: Callable[[Tensor, Any], Any] = lambda output, kept: (output, kept),
 ) -> Callable[..., Any]:
-    """Return wrong attention: where tokens stand, what is turned, laid together, masked and kept."""
+    """Return wrong attention: where tokens stand, what is turned, put together, masked and kept."""
 
     def wrong_attention(
         query: Tensor, key: Tensor, value: Tensor, past: Past | None, rotary: RotaryEmbedding
@@ -132,18 +132,20 @@ def _not_scaled(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) 
 
 CACHED_ATTENTION = Exercise(
     name="cached_attention",
-    points=2,
+    points=3,
     reference=_cached_attention,
     inputs=_call_with_a_past,
     edge_cases=_call_edges,
     atol=1e-5,
     hints=(
-        "How many tokens stand before the new ones? Their positions, and the mask, depend on it.",
-        "In this order: turn the new queries and keys by their positions, from n_past on; lay the old keys and values "
-        "before the new ones; make the mask; attend. What you have laid together is what you keep.",
-        "`n_past = 0 if past is None else past[0].shape[2]`; `rotation = rotary(torch.arange(n_past, n_past + "
-        "n_new)[None])`; `torch.cat([past[0], key], dim=2)`, and likewise the values; `causal_mask(n_past, n_new, "
-        "None, query.device)`.",
+        "How many tokens stand before the new ones? Two things depend on that number: where the new ones stand, and "
+        "what each of them may see.",
+        "In this order: turn the new queries and keys by their positions; put the old keys and values before the new "
+        "ones; attend with a mask. What you have put together is what you keep. New token i stands in position n_past "
+        "+ i: which of the n_past + n_new keys may it see?",
+        "`n_past = 0 if past is None else past[0].shape[2]`; `positions = torch.arange(n_past, n_past + n_new)`; "
+        "`rotate(query, *rotary(positions[None]))`, and likewise the key; `torch.cat([past[0], key], dim=2)`, and "
+        "likewise the values; the mask is `torch.arange(n_past + n_new) <= positions[:, None]`.",
     ),
     misconceptions={
         _cached_with(
@@ -155,7 +157,7 @@ CACHED_ATTENTION = Exercise(
         "fetches.",
         _cached_with(
             sees_past=False, kept=lambda everything, new, past: new
-        ): "The past is left out: the new tokens see only one another, and only they are kept. Lay the keys and "
+        ): "The past is left out: the new tokens see only one another, and only they are kept. Put the keys and "
         "values of `past` before theirs.",
     },
     variant=variant(_cached_with),
@@ -198,7 +200,7 @@ CACHED_ATTENTION = Exercise(
         (
             "turn_all_keys",
             True,
-        ): "You turn the whole row of keys at every call: old keys are turned again and again. Those in `past` are "
+        ): "You turn all keys at every call: old keys are turned again and again. Those in `past` are "
         "turned already: turn each key once, before it is kept.",
         (
             "joined",
@@ -207,7 +209,7 @@ CACHED_ATTENTION = Exercise(
         (
             "sees_past",
             False,
-        ): "The new tokens see only one another. Lay the keys and values of `past` before theirs, and attend to all.",
+        ): "The new tokens see only one another. Put the keys and values of `past` before theirs, and attend to all.",
         (
             "mask",
             _everything_visible,
@@ -216,7 +218,7 @@ CACHED_ATTENTION = Exercise(
             "mask",
             _aligned_at_the_start,
         ): "Your mask counts the new tokens from 0, so that the first of them sees only the first key of the past. It "
-        "may see all of the past, and itself: `causal_mask(n_past, n_new, None, query.device)`.",
+        "may see all of the past, and itself.",
         (
             "mask",
             _aligned_unless_single,
@@ -246,12 +248,12 @@ CACHED_ATTENTION = Exercise(
             "kept",
             lambda everything, new, past: new,
         ): "You keep the new keys and values *instead* of the past: at the next call everything before is gone. Keep "
-        "what you have laid end to end.",
+        "what you have put together.",
         (
             "kept",
             lambda everything, new, past: past,
-        ): "You return the past as it came. At the next call the new tokens are gone: keep what you have laid end to "
-        "end.",
+        ): "You return the past as it came. At the next call the new tokens are gone: keep what you have put "
+        "together.",
         (
             "kept",
             lambda everything, new, past: (everything[1], everything[0]),

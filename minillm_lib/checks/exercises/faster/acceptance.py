@@ -1,4 +1,4 @@
-"""The rule of acceptance in speculative sampling."""
+"""The rule of acceptance in speculative decoding."""
 
 from __future__ import annotations
 
@@ -56,25 +56,27 @@ def _rule_with(
     return wrong_rule
 
 
-def _speculative_rule(target: Tensor, draft: Tensor) -> tuple[Tensor, Tensor]:
+def accepted_and_missing(target: Tensor, draft: Tensor) -> tuple[Tensor, Tensor]:
+    """Return with which probability each token is accepted, and what is drawn from otherwise, ``(vocab,)`` each."""
     return _accepted(target, draft), _missing(target, draft)
 
 
 SPECULATIVE_RULE = Exercise(
     name="speculative_rule",
     points=3,
-    reference=_speculative_rule,
+    reference=accepted_and_missing,
     inputs=_target_and_draft,
     edge_cases=_EDGES,
     hints=(
-        "The first term of (7), q·a, must not exceed p, and a must not exceed 1. What is the largest a that obeys "
-        "both?",
-        "a is p/q, but at most 1. Then q·a is the smaller of p and q: how much of p is still missing? That is r, up "
-        "to a factor.",
-        "`(target / draft).clamp(max=1)`, and `(target - draft).clamp(min=0)` divided by its sum.",
+        "Look at one token alone. How much of p(x) may accepted proposals bring in at most? And how often is x "
+        "proposed at all?",
+        "q·a may neither exceed p nor q: so the most that can be accepted of x is the smaller of the two. Which a "
+        "gives that? What is then still missing of p must come from r.",
+        "a is p / q, but at most 1. Missing of p is p − min(p, q), which is p − q where that is positive and 0 "
+        "elsewhere; divided by its sum, it is r.",
     ),
     misconceptions={
-        lambda target, draft: _speculative_rule(
+        lambda target, draft: accepted_and_missing(
             draft, target
         ): "You exchange p and q in both: p is `target`, q is `draft`.",
     },
