@@ -98,41 +98,6 @@ def test_exercises_are_checked_before_they_are_handed_out(tmp_path, arguments):
     assert "no input tells it from the reference" in minillm("exercises", "check", passing, expected=1)
 
 
-README_EXERCISE = """
-import numpy as np
-
-from minillm_lib.checks import Exercise, check
-
-check.register(
-    Exercise(
-        name="softmax",
-        points=2,
-        reference=lambda x: np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True),
-        inputs=lambda rng: (rng.normal(size=(3, 5)),),
-        misconceptions={lambda x: np.exp(x) / np.exp(x).sum(): "Each row has its own sum."},
-    )
-)
-"""
-
-
-@pytest.mark.slow
-def test_the_example_of_the_readme_works_in_the_notebook_and_in_the_grader(tmp_path):
-    (tmp_path / "mine.py").write_text(README_EXERCISE, encoding="utf-8")
-    stub = "import numpy as np\ndef students_softmax(x):\n    raise NotImplementedError()"
-    handed_out = notebook(tmp_path / "mine.ipynb", SETUP, stub, "check.softmax(students_softmax)")
-    assert "told apart" in minillm("exercises", "check", tmp_path / "mine.py", handed_out)
-    folder = tmp_path / "class"
-    folder.mkdir()
-    right = "e = np.exp(x)\n    return e / e.sum(axis=-1, keepdims=True)"
-    for name, body in {"ann": right, "bob": "return np.exp(x) / np.exp(x).sum()"}.items():
-        notebook(folder / f"{name}.ipynb", SETUP, stub.replace("raise NotImplementedError()", body),
-                 "check.softmax(students_softmax)")  # fmt: skip
-    minillm("grade", folder, "--assignment", handed_out, "--exercises", tmp_path / "mine.py", "--csv",
-            tmp_path / "marks.csv")  # fmt: skip
-    assert list(pd.read_csv(tmp_path / "marks.csv")["total"]) == [2, 0]
-    assert "Each row has its own sum." in (tmp_path / "marks.csv.journal").read_text(encoding="utf-8")
-
-
 def test_the_place_of_the_marks_is_checked_first(tmp_path):
     path = notebook(tmp_path / "x.ipynb", SETUP)
     assert "is a folder; give the name of a file" in minillm("grade", path, "--csv", tmp_path, expected=2)

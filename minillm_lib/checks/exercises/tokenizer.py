@@ -106,6 +106,7 @@ def _rightmost_first(word: str, merges: Sequence[Pair]) -> list[str]:
 
 
 _LEARNED: list[Pair] = [("a", "b"), ("b", "c"), ("ab", "c"), ("c", "a")]
+_SHORT_AND_LONG: list[Pair] = [("a", "b"), ("ab", "c"), ("c", "d"), ("e", "f"), ("g", "h"), ("ef", "g")]
 _TO_CUT: dict[str, Inputs] = {
     "an empty word": ("", _LEARNED),
     "a word of one letter": ("b", _LEARNED),
@@ -115,6 +116,7 @@ _TO_CUT: dict[str, Inputs] = {
     "a word that holds a pair twice": ("abdab", _LEARNED),
     "a run of equal letters": ("aaaaa", [("a", "a"), ("aa", "a")]),
     "a pair that is learned late": ("dbcad", _LEARNED),
+    "short pieces learned before and after longer ones": ("abcdefgh", _SHORT_AND_LONG),
 }
 
 _WRONG_ORDERS = (_longest_match, _leftmost_first, _last_learned_first, _each_once, _until_one_is_missing)
