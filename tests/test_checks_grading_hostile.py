@@ -245,7 +245,8 @@ def test_what_lies_beside_the_notebooks_takes_the_place_of_no_module(tmp_path, g
     for name in ("random", "string", "tokenize", "numpy", "json"):
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('in the way')", encoding="utf-8")
     code = "import os, random, string, tokenize, numpy, json\nfound = sorted(os.listdir())\n"
-    code += "def double(x):\n    return 2 * x if found == ['.tmp', 'notebook.ipynb'] else found"
+    code += "seen = {'.tmp', 'notebook.ipynb', 'own.py', 'own_student.py'}\n"
+    code += "def double(x):\n    return 2 * x if set(found) == seen else found"
     report = grade(code, RIGHT["triple"])
     assert (report.points, report.problem) == (5, "")
 

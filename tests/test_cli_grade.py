@@ -12,6 +12,7 @@ import time
 from collections import Counter
 
 import pandas as pd
+import psutil
 import pytest
 from grading_cases import CHECKS, OWN, RIGHT, SETUP, STUBS, assignment_in, notebook
 
@@ -113,6 +114,37 @@ def test_what_is_not_guarded_against_is_said():
     assert "docker run" in said
 
 
+@pytest.mark.slow
+def test_ctrl_c_keeps_the_marks_and_leaves_nothing_running(tmp_path, arguments):
+    folder = tmp_path / "class"
+    folder.mkdir()
+    for index in range(4):
+        notebook(folder / f"ann{index}.ipynb", SETUP, *RIGHT.values())
+    notebook(folder / "zoe.ipynb", SETUP, "import time\ntime.sleep(4321)", *RIGHT.values())
+    command = [
+        sys.executable,
+        "-m",
+        "minillm_lib",
+        "grade",
+        folder,
+        *arguments,
+        "--csv",
+        tmp_path / "marks.csv",
+    ]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    journal = tmp_path / "marks.csv.journal"
+    while not journal.exists() or journal.read_bytes().count(b"report") < 4:
+        assert first.poll() is None
+        time.sleep(0.1)
+    below = psutil.Process(first.pid).children(recursive=True)
+    first.send_signal(signal.SIGINT)
+    _, said = first.communicate(timeout=60)
+    assert first.returncode == 130
+    assert "--resume goes on" in said
+    assert not [one for one in below if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    assert list(pd.read_csv(tmp_path / "marks.csv")["total"]) == [5, 5, 5, 5]
+
+
 HOSTILE = {
     "surrogate": [SETUP, "def double(x):\n    raise ValueError('\\udcff')"],
     "deep": [SETUP, "x = " + "-" * 20_000 + "1", "def double(x):\n    return x"],
@@ -153,7 +185,7 @@ def test_two_hundred_submissions_ten_of_them_bad_are_graded_killed_and_resumed(t
     ]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     journal = tmp_path / "marks.csv.journal"
-    while not journal.exists() or journal.read_bytes().count(b"\n") < 70:
+    while not journal.exists() or journal.read_bytes().count(b"report") < 70:
         assert first.poll() is None
         time.sleep(0.1)
     first.send_signal(signal.SIGKILL)

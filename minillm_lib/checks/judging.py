@@ -142,7 +142,9 @@ def _compare(task: Task, answer: Callable[..., Any], outcomes: list[Outcome]) ->
         return Verdict("failed", message, failing)
     message = _unknown_mistake(task, answer, observed, mistakes, wrong)
     if message is None:
-        scaled = None if observed.constant else _probed(task, answer, outcomes, wrong_scaling)
+        of_shape = kinds.shape(outcomes[smallest].value) == kinds.shape(values[smallest])
+        look_on = of_shape and not observed.constant
+        scaled = _probed(task, answer, outcomes, wrong_scaling) if look_on else None
         said = scaled or _in_all_cases(observed, wrong, smallest) or _sentence(problems[smallest] or "")
         case = _case_in_words(task, failing, outcomes[smallest], values[smallest], even_short=bool(scaled))
         message = f"{said}{case}"

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence, Set as AbstractSet
 from fractions import Fraction
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -185,7 +185,7 @@ def _of_objects(objects: np.ndarray) -> np.ndarray:
     return np.array(items, dtype=object if wide else None).reshape(objects.shape)
 
 
-def beyond_floats(value: Any) -> bool:
+def beyond_floats(value: Any) -> TypeGuard[int | Fraction | decimal.Decimal]:
     """Return whether a number is finite, but too large for a float, as ``10**400``."""
     finite = value.is_finite() if isinstance(value, decimal.Decimal) else isinstance(value, int | Fraction)
     return finite and math.isinf(_as_float(value))

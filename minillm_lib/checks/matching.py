@@ -76,8 +76,8 @@ def recognise(observed: Observed, mistakes: Sequence[Mistake]) -> str | None:
     edges = [index for index in range(len(observed.cases)) if index not in usual]
     if all(observed.equal(observed.outcomes[index], observed.expected[index]) for index in usual):
         return _at_an_edge(observed, mistakes, usual, edges)
-    if all(_is_nan(observed.outcomes[index].value) for index in usual):
-        return None  # there are many ways to that
+    if all(_is_nan(observed.outcomes[index].value) for index in usual) and not _telling(observed, edges):
+        return None  # there are many ways to nothing but NaN
     nearly = None
     if observed.constant:
         mistakes = [one for one in mistakes if not one.message.startswith(_AT_ONCE)]
@@ -96,6 +96,15 @@ def _is_nan(value: Any) -> bool:
     """Return whether a value consists of nothing but NaN."""
     numbers = kinds.values(value)
     return numbers is not None and numbers.size > 0 and bool(np.isnan(numbers).all())
+
+
+def _telling(observed: Observed, edges: Sequence[int]) -> bool:
+    """Return whether there is a wrong result among the edge cases that is more than NaN."""
+    return any(
+        not observed.equal(observed.outcomes[index], observed.expected[index])
+        and not _is_nan(observed.outcomes[index].value)
+        for index in edges
+    )
 
 
 def _fits(observed: Observed, mistake: Mistake, indices: Sequence[int]) -> bool:

@@ -243,6 +243,8 @@ def _sums(pairs: list[Pair], what: str) -> str | None:
             not np.allclose(got, 1, rtol=1e-3) for _, got in sums
         ):
             wrong = next(got for _, got in sums if not np.allclose(got, 1, rtol=1e-3))
+            if not np.isfinite(wrong).all():
+                return None
             one = np.atleast_1d(wrong)[~np.isclose(np.atleast_1d(wrong), 1, rtol=1e-3)].ravel()[0]
             rows = {
                 1: "its values",

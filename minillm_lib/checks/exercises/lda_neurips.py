@@ -222,8 +222,8 @@ EXERCISES = (
                 "from `term_frequency`.",
                 "p:none": "The lift is not divided by p(w), so your result is just ln p(w|k).",
                 "topics:total": "You divide `topic_word` by its sum. Its rows are distributions already.",
-                "lift:inverted": "The second term has the wrong sign: (1) adds it, and the lift in it is "
-                "p(w|k) / p(w), large where the topic uses the term more than others do.",
+                "lift:inverted": "The second term has the wrong sign, or the lift in it is upside down: that is "
+                "p(w|k) / p(w), large where the topic uses the term more than others do, and (1) adds its logarithm.",
                 "lift:product": "You multiply by p(w). The lift is p(w|k) *divided* by p(w).",
                 "log:none": "The logarithms are missing: (1) weighs ln p(w|k) against ln of the lift.",
                 "log:outside": "You take the logarithm of the weighted sum. In (1) each part has its own "

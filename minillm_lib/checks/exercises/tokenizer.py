@@ -171,6 +171,10 @@ EXERCISES = (
             "the one that was learned *first* comes first, wherever it stands.",
             _last_learned_first: "You prefer the merges that were learned last. Training began with the "
             "first, and the later ones were counted on what it had left.",
+            lambda word, merges: _one_pass(
+                word, merges[::-1]
+            ): "You go through the list from its end, so that those "
+            "learned last come first, and each comes once. In each round the first of the list comes first.",
             _each_once: "You merge each pair at one place only. A word can hold it more than once.",
             _until_one_is_missing: "You stop at the first merge that this word does not have. Pass over "
             "it: later ones may still apply.",

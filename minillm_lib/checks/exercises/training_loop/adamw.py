@@ -302,10 +302,6 @@ ADAMW_STEP = Exercise(
         ): "The two corrections are exchanged: β₁ belongs to m, β₂ to v.",
         (
             "corrections",
-            lambda b1, b2, step: (1 - b1 * step, 1 - b2 * step),
-        ): "You multiply β by the step. In equation (4) it is a power, β^step.",
-        (
-            "corrections",
             lambda b1, b2, step: (1 - b1 ** (step - 1), 1 - b2 ** (step - 1)),
         ): "You correct for one step too few. `step` counts from 1, so the powers in equation (4) are β₁^step and "
         "β₂^step.",
