@@ -296,7 +296,9 @@ def test_a_misconception_may_raise_an_error():
     exercise = replace(SCALE, misconceptions={lambda x, factor: x + "a": "You add a text."})
     assert exercise(lambda x, factor: x + "b").message == "You add a text."
     other = exercise(lambda x, factor: "b" * factor).message
-    assert other.startswith("A list, a tuple or a string cannot be multiplied"), "the same type, another reason"
+    assert other.startswith("A list, a tuple or a string cannot be multiplied"), (
+        "the same type, another reason"
+    )
 
 
 def test_hints_come_one_after_the_other():
