@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from minillm_lib.checks import kinds
@@ -137,7 +138,10 @@ def _compare(task: Task, answer: Callable[..., Any], outcomes: list[Outcome]) ->
     smallest = min(wrong, key=lambda index: size(task.cases[index].inputs))
     failing = task.cases[smallest].inputs
     observed = Observed(task.cases, outcomes, expected, task.names, task.differ)
-    mistakes = [Mistake(message, task.outcome_of(wrong)) for wrong, message in task.mistakes.items()]
+    mistakes = [
+        Mistake(message, task.outcome_of(wrong), is_slip=isinstance(wrong, partial))
+        for wrong, message in task.mistakes.items()
+    ]
     if message := recognise(observed, mistakes):
         return Verdict("failed", message, failing)
     message = _unknown_mistake(task, answer, observed, mistakes, wrong)

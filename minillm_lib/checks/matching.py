@@ -22,10 +22,13 @@ Differ = Callable[[Any, Any], str | None]
 
 
 class Mistake:
-    """A declared mistake, with what comes out of it in each case; a case is run when it is asked for."""
+    """A declared mistake, with what comes out of it in each case; a case is run when it is asked for.
 
-    def __init__(self, message: str, run: Callable[[int], Outcome]) -> None:
-        self.message = message
+    ``is_slip`` says that it is made by the exercise's variant, and so is every pair of it and another slip.
+    """
+
+    def __init__(self, message: str, run: Callable[[int], Outcome], *, is_slip: bool = False) -> None:
+        self.message, self.is_slip = message, is_slip
         self._run = run
         self._known: dict[int, Outcome] = {}
 
@@ -212,6 +215,8 @@ def _two(observed: Observed, mistakes: Sequence[Mistake], usual: Sequence[int]) 
         return None
     with np.errstate(all="ignore"):
         for one, other in _candidates([wrong for _, wrong in known], got, right):
+            if known[one][0].is_slip and known[other][0].is_slip:
+                continue  # what the two give together is known exactly
             if _together(got, known[one][1], known[other][1], right):
                 return both(known[one][0].message, known[other][0].message)
     return None

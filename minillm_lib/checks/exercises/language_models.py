@@ -138,6 +138,8 @@ def _discounted_bigram(counts: IntArray, lower: FloatArray, discount: float, /, 
             safe = divisor = np.maximum(own.sum(axis=1, keepdims=True), 1e-9)
         own = np.maximum(counts / safe - discount, 0) if has("own:share") else own / divisor
         share = followers / safe if has("freed:no discount") else discount * followers / safe
+        if has("freed:rest"):
+            share = (1 - discount) * followers / safe
         if has("freed:not divided"):
             share = discount * followers
         below = lower[:, None] if has("lower:row") else 1 / len(lower) if has("lower:uniform") else lower
@@ -354,6 +356,7 @@ EXERCISES = (
                 "by `lower`.",
                 "freed:none": "What the discount takes away is lost: the rows do not sum to 1. Give it to "
                 "the lower order.",
+                "freed:rest": "The weight of the lower order has 1 − D. It is what was taken away: D N_v / c_v.",
                 "freed:no discount": "The factor D is missing in the weight of the lower order: D N_v / c_v.",
                 "freed:not divided": "The weight of the lower order is not divided by the row's total: D "
                 "N_v / c_v.",
