@@ -55,7 +55,7 @@ def test_the_main_part_is_taken_where_a_page_marks_it(tmp_path):
         list(read_files(write(tmp_path, "e.html", "<html><body><script>1</script></body></html>")))
 
 
-@pytest.mark.parametrize("opening", ["<div>", "<SPAN class=a>", "<p><ul><li>"])
+@pytest.mark.parametrize("opening", ["<div>", "<SECTION class=a>", "<p><ul><li>"])
 def test_a_page_that_is_nested_too_deep_is_refused_before_it_is_parsed(tmp_path, opening):
     pytest.importorskip("selectolax")
     with pytest.raises(

@@ -28,9 +28,9 @@ _CELLS = "td, th"
 _PARAGRAPH_END, _LINE_END = "\ue000", "\ue001"  # of private use: they survive what is done to white space
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _LEAST_MAIN_SHARE = 0.4
-_NESTABLE = re.compile(  # the names of one letter are left out, since scripts compare variables of that name
-    r"<(/?)(?:article|aside|big|blockquote|center|cite|code|details|div|dl|em|fieldset|figure|font|footer|form|header|"
-    r"label|main|nav|ol|pre|section|small|span|strong|sub|sup|table|ul)\b",
+_NESTABLE = re.compile(  # at each of these, the parser looks through all open elements for a paragraph to close
+    r"<(/?)(?:address|article|aside|blockquote|center|details|dialog|dir|div|dl|fieldset|figcaption|figure|footer|header|"
+    r"hgroup|listing|main|menu|nav|ol|pre|search|section|summary|ul)\b",
     re.IGNORECASE,
 )
 _DEEPEST = 5_000  # elements within each other; the parser's time grows with the square
@@ -70,7 +70,7 @@ def _text_and_title(page: str) -> Iterator[tuple[str, str]]:
 
 
 def _depth(page: str) -> int:
-    """Return how many elements that only an end tag closes are open at the same time."""
+    """Return how many elements of the kinds that make a parser slow are open at the same time."""
     depth = deepest = 0
     for match in _NESTABLE.finditer(page):
         depth = max(depth - 1, 0) if match[1] else depth + 1
