@@ -89,7 +89,9 @@ class Course:
     def run(self, *arguments, status=0):
         """Run a command of nbgrader as an instructor does, and return what it logs."""
         path = os.pathsep.join([str(self.python.parent), os.environ["PATH"]])
-        environment = {**os.environ, "PATH": path, "HOME": str(self.folder)}
+        # nbconvert's templates are those of this environment
+        templates = os.path.join(sys.prefix, "share", "jupyter")
+        environment = {**os.environ, "PATH": path, "HOME": str(self.folder), "JUPYTER_PATH": templates}
         done = subprocess.run(
             [self.python, "-m", *arguments], cwd=self.folder, env=environment, capture_output=True, text=True,
             encoding="utf-8", check=False,
