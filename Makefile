@@ -22,7 +22,7 @@ $(READY): requirements.lock pyproject.toml
 		|| { cat .venv/pip-errors.log >&2; exit 1; }
 	@touch $@
 
-.PHONY: help setup demo chat test test-all lint format lab notebooks bench faults lock clean
+.PHONY: help setup demo chat test test-all lint format lab notebooks bench gpu faults lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -57,9 +57,12 @@ notebooks: $(READY) ## build outdated notebooks from solutions/*.py (only one: m
 	@$(BIN)/python solutions/build.py $(NOTEBOOK) $(if $(FORCE),--force)
 
 # too long, after a run, or not a benchmark
-NOT_IN_BENCH := recipe.py answers.py long_context.py stability.py busy.py documents.py honesty.py
+NOT_IN_BENCH := gpu.py gpu_parts.py recipe.py answers.py long_context.py stability.py busy.py documents.py honesty.py
 bench: $(READY) ## compare with other libraries: tables, and JSON in results/benchmarks/
 	@for script in $(filter-out $(addprefix benchmarks/,$(NOT_IN_BENCH)),$(wildcard benchmarks/*.py)); do $(BIN)/python $$script; done
+
+gpu: $(READY) ## on a GPU: the tests that need one, and its speed; results/gpu/DEVICE.json
+	$(BIN)/python benchmarks/gpu.py
 
 faults: $(READY) ## over a thousand kills, full disks, damaged and hostile files: a table in results/faults.md (make faults ARGS=--quick)
 	@PYTHONPATH=.:tests $(BIN)/python -m faults $(ARGS)

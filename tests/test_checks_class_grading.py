@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 
@@ -11,8 +12,8 @@ import pytest
 
 from minillm_lib.checks import class_grading
 from minillm_lib.checks.class_grading import check_place, grade_class
-from minillm_lib.checks.feedback import mistakes, student_page, summary_page, write_feedback
-from minillm_lib.checks.grading import GradeReport, Mark
+from minillm_lib.checks.feedback import mistakes, notes_on_class, student_page, summary_page, write_feedback
+from minillm_lib.checks.grade_report import GradeReport, Mark
 from minillm_lib.checks.marks import gradescope_json, marks_csv
 from minillm_lib.checks.submissions import Submission, find_submissions
 
@@ -32,8 +33,9 @@ def pretended(monkeypatch):
     """Replaces the grading of notebooks by reports that are given, and notes who was graded."""
     seen, reports = [], {}
 
-    def grade_all(submissions, settings, jobs):
+    def grade_all(submissions, settings, jobs, on_begin=lambda one: None):
         for one in submissions:
+            on_begin(one)
             seen.append((one.student, settings.seed))
             made = reports.get(one.student, report())
             if isinstance(made, BaseException):
@@ -93,10 +95,80 @@ def test_a_journal_whose_last_line_was_cut_off_is_read(tmp_path, pretended):
     grade_class([submission("ann"), submission("bob")], to_csv=tmp_path / "marks.csv")
     journal = tmp_path / "marks.csv.journal"
     lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join(lines[:2]) + lines[2][:20])
+    assert b"bob" in lines[4]
+    journal.write_bytes(b"".join(lines[:4]) + lines[4][:40])
     seen.clear()
     grade_class([submission("ann"), submission("bob")], to_csv=tmp_path / "marks.csv", resume=True)
     assert [name for name, _ in seen] == ["bob"]
+
+
+def killed_while_graded(target, student, people, pretended):
+    """Resume a grading that is killed, with all its processes, while a student's notebook runs."""
+    seen, reports = pretended
+    reports[student] = SystemError("killed")
+    journal = target.with_name(f"{target.name}.journal")
+    is_first = not journal.exists()
+    seen.clear()
+    with pytest.raises(SystemError):
+        grade_class(people, to_csv=target, resume=not is_first)
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(
+        b"".join(line for line in lines if b"interrupted" not in line)
+    )  # it had no time for that
+    return [name for name, _ in seen]
+
+
+def test_a_submission_that_kills_the_whole_grading_again_and_again_costs_nobody_else_the_marks(
+    tmp_path, pretended
+):
+    target, people = tmp_path / "marks.csv", [submission(name) for name in ("ann", "bad", "cas", "dan")]
+    assert killed_while_graded(target, "bad", people, pretended) == ["ann", "bad"]
+    assert killed_while_graded(target, "bad", people, pretended) == ["cas", "dan", "bad"]
+    pretended[0].clear()
+    graded = dict(grade_class(people, to_csv=target, resume=True))
+    assert pretended[0] == []
+    assert [one.student for one, report in graded.items() if report.is_graded] == ["ann", "cas", "dan"]
+    assert "was cut off 2 times while it ran" in graded[people[1]].problem
+    table = pd.read_csv(target).set_index("student")
+    assert pd.isna(table.loc["bad", "total"])
+    assert list(table["total"].dropna()) == [2, 2, 2]
+
+
+def test_an_interrupt_by_hand_is_nobodys_fault(tmp_path, pretended):
+    _, reports = pretended
+    people = [submission("ann"), submission("bob")]
+    reports["ann"] = KeyboardInterrupt()
+    for resume in (False, True, True):
+        with pytest.raises(KeyboardInterrupt):
+            grade_class(people, to_csv=tmp_path / "marks.csv", resume=resume)
+    del reports["ann"]
+    assert all(
+        report.is_graded for _, report in grade_class(people, to_csv=tmp_path / "marks.csv", resume=True)
+    )
+
+
+def test_lines_that_something_else_wrote_into_the_journal_do_no_harm(tmp_path, pretended):
+    target = tmp_path / "marks.csv"
+    grade_class([submission("ann")], to_csv=target)
+    with open(tmp_path / "marks.csv.journal", "ab") as journal:
+        journal.write(
+            b'3\n{"report": 5}\n{"begun": [[]]}\n{"student": "ann", "fingerprint": "1", "report": {}}\n[[['
+        )
+    assert [one.student for one, _ in grade_class([submission("ann")], to_csv=target, resume=True)] == ["ann"]
+
+
+def test_a_class_of_two_notebooks_or_with_one_file_twice_is_told():
+    other = GradeReport("y.ipynb", (Mark("gelu", "passed", "Right.", 1, 1),))
+    graded = [
+        (submission("ann", "1"), report()),
+        (submission("bob", "1"), report()),
+        (submission("cas", "3"), other),
+    ]
+    first, second = notes_on_class(graded)
+    assert first.startswith("Not all were graded for the same exercises: for double, except cas.")
+    assert second == "The same file, byte by byte: ann, bob."
+    assert "except cas" in summary_page(graded)
+    assert notes_on_class([(submission("ann", "1"), report(0)), (submission("bob", "1"), report(0))]) == []
 
 
 def test_the_place_of_the_marks_is_checked_before_anything_is_graded(tmp_path, pretended):
@@ -125,14 +197,16 @@ def test_a_submission_that_could_not_be_graded_has_empty_cells_not_zero():
 def test_names_that_are_formulas_or_no_text_are_written_harmlessly(tmp_path):
     graded = [
         (submission("=HYPERLINK(1)"), report()),
-        (submission("\udcff"), report(message="\ud800 <script>")),
+        (submission("\udcff"), report(message="\ud800 <script>", problem="@SUM(1)")),
+        (submission("＋1\x00\u202e"), report()),
     ]
-    text = marks_csv(graded).decode("utf-8-sig")
-    assert "'=HYPERLINK(1)" in text
+    table = pd.read_csv(io.BytesIO(marks_csv(graded)))
+    assert set(table["student"]) == {"'=HYPERLINK(1)", "\\udcff", "'＋1\\x00\\u202e"}
+    assert "'@SUM(1)" in set(table["problem"])
     pages = write_feedback(
         tmp_path / "pages", [*graded, (submission("../a\0b"), report()), (submission("a/.."), report())]
     )
-    assert len(set(pages)) == 4
+    assert len(set(pages)) == 5
     assert all(page.parent == tmp_path / "pages" for page in pages)
     assert "&lt;script&gt;" in pages[1].read_text(encoding="utf-8")
 
@@ -177,11 +251,13 @@ def test_submissions_are_found_by_any_name_and_the_rest_is_named(tmp_path):
         (tmp_path / name).touch()
     with open(os.fsencode(tmp_path) + b"/\xd5\xc5.ipynb", "w"):
         pass
+    (tmp_path / "again").symlink_to(tmp_path)
     found, skipped = find_submissions(tmp_path)
     assert [one.student for one in found] == ["BOB", "ann", "\\xd5\\xc5", "张"]
     assert skipped == [
         "mine.py (a script, not a notebook)",
         "notes.zip (unpack it, if there are notebooks in it)",
+        "again (a link to a folder)",
     ]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from minillm_lib.checks.diagnoses.general import Failure, diagnose
+from minillm_lib.checks.diagnoses.general import Failure, diagnose, general_changes
 from minillm_lib.checks.explaining import error_in_words
 
 RNG = np.random.default_rng(0)
@@ -57,6 +59,7 @@ def said_of(function, expected, inputs=None, **options):
         (lambda x: x + 3 * np.triu(np.ones((4, 4)), 1) * x**2, "is right, except above the diagonal."),
         (lambda x: np.where(np.arange(4) == 3, 7 * x**2, x), "is right, except in the last column."),
         (lambda x: np.where(x < 0, x**2 + 5, x), "except where the right value is negative."),
+        (lambda x: np.where(np.arange(4) == 0, x, np.cos(9 * x)), "The result is right only in the first column."),
         (lambda x: x * (1 + 1e-3 * np.cos(100 * x)), "nearly right"),
         (lambda x: x[0], "It is only the first item along axis 0 of what is asked for"),
         (lambda x: x.sum(1), "It is the sum along axis 1 of what is asked for"),
@@ -106,6 +109,8 @@ def test_a_quantity_of_the_inputs_is_found_by_its_name():
         (lambda x: [len(item) for item in x], "has a number as each item, where a string should be"),
         (lambda x: iter(x), "where a list should be. `list(…)` makes one of it."),
         (lambda x: " ".join(x), "a string where a list should be"),
+        (lambda x: ["".join(x)], "holds the right text, but in too few pieces"),
+        (lambda x: [*x[:-2], x[-1], x[-2]], "right items, but in another order"),
     ],
 )  # fmt: skip
 def test_what_happened_to_lists_is_named(function, message):
@@ -118,6 +123,9 @@ def test_what_happened_to_dicts_and_strings_is_named():
         lambda c: {k[::-1]: v for k, v in c.items()}, counts
     )
     assert "lacks keys; what it has is right" in said_of(lambda c: dict(list(c.items())[:1]), counts[:1])
+    assert "shares, which add up to 1" in said_of(
+        lambda c: {k: v / sum(c.values()) for k, v in c.items()}, counts
+    )
     words = [" a b", " cd"]
     assert "lacks the blank at its start" in said_of(str.strip, words)
     assert "upper and lower case" in said_of(str.upper, words)
@@ -132,6 +140,34 @@ def test_only_the_wrong_item_of_several_results_is_blamed():
     assert "tem 1 of the result is right" in said
 
 
+def test_rows_that_an_input_leaves_empty_are_named():
+    inputs = [{"counts": np.array([[1, 2, 0], [0, 0, 0], [3, 0, 1]])} for _ in X]
+    rows = [p[:, :3] for p in ROWS]
+    got = [np.where(np.arange(3)[:, None] == 1, 1.0, row) for row in rows]
+    assert diagnose(failures(got, rows, inputs)) == (
+        "The result is right, except in rows in which `counts` is 0 throughout."
+    )
+
+
+def test_a_number_in_place_of_a_tensor_is_not_called_imprecise():
+    said = diagnose(failures([0.31, 0.74, 0.52], [np.array(value) for value in (0.31, 0.74, 0.52)]))
+    assert said == "The result is a number where a NumPy array should be. Its values are right."
+
+
+def test_items_within_items_are_named_in_full():
+    def of(x):
+        return np.cos(x), (np.sin(x), x)
+
+    said = said_of(lambda pair: (pair[0], (np.cos(31 * pair[1][0]), pair[1][1])), [of(x) for x in X])
+    assert said.startswith("Item 1 of item 1 of the result is right, so look at how you make the other.")
+
+
+def test_the_items_of_a_tuple_are_not_moved():
+    triples = [(x, 2 * x**2, 3 * x**3) for x in X]
+    said = said_of(lambda items: (items[0] + 5 * items[2] ** 2, items[0], items[1]), triples)
+    assert said is None or "too late" not in said
+
+
 def test_an_input_that_comes_back_is_recognised():
     inputs = [{"x": x} for x in X]
     assert "is `x`, as it came in" in diagnose(failures(X, [x * 2 for x in X], inputs))
@@ -139,6 +175,35 @@ def test_an_input_that_comes_back_is_recognised():
 
 def test_the_same_result_for_all_inputs_is_told():
     assert "it does not depend on them" in diagnose(failures([7.5] * 4, NUMBERS))
+
+
+def test_a_number_too_large_for_a_float_is_not_called_infinite():
+    said = diagnose(failures([10**20000, 10**500, Fraction(10**600, 3)], NUMBERS[:3]))
+    assert said.startswith("The result is far too large, a number of 501 digits: is something multiplied")
+    some = diagnose(failures([10**20000, 0.5, 0.6], NUMBERS[:3]))
+    assert some is None or "infinite" not in some
+
+
+@pytest.mark.parametrize(
+    ("got", "expected"),
+    [
+        (np.zeros((0, 3)), np.zeros((2, 3))),
+        (np.zeros((2, 2, 0)), np.zeros(2)),
+        (np.zeros((2, 2, 0)), np.float64(1)),
+        (np.full((3, 2), np.inf), np.arange(2.0)),
+        (np.full((2, 3, 2), np.nan), np.arange(2.0)),
+        (np.array([np.inf, -np.inf]), np.array([0.0, -np.inf])),
+        (np.ones(2), np.full((3, 2), np.inf)),
+        (np.ones(3), np.zeros((3, 0))),
+        (np.array([[np.inf, 1.0]] * 2), np.array([[0.5, 0.5]] * 2)),
+    ],
+)
+def test_no_warning_comes_out_of_a_diagnosis(got, expected):
+    with warnings.catch_warnings(record=True) as out:
+        warnings.simplefilter("always")
+        diagnose(failures([got] * 3, [expected] * 3))
+        list(general_changes(failures([got] * 3, [expected] * 3)))
+    assert out == []
 
 
 def test_nothing_is_claimed_that_does_not_hold_for_all_cases():
@@ -172,7 +237,7 @@ def test_results_that_resist_being_looked_at_are_no_error():
     [
         (lambda: 1 / 0, "Something is divided by zero. Python's words are `ZeroDivisionError: division by zero`."),
         (lambda: {1} / {2}, "Sets cannot be divided"),
-        (lambda: [1] * 0.5, "A list cannot be multiplied by a `float`"),
+        (lambda: [1] * 0.5, "A list, a tuple or a string cannot be multiplied by a `float`"),
         (lambda: bool(np.ones(2)), "A comparison of arrays gives an array"),
         (lambda: np.ones((2, 3)) @ np.ones((2, 3)), "Two shapes do not fit together"),
         (lambda: range(2.5), "A whole number is needed here"),

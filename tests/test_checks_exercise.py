@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from IPython.lib.pretty import pretty
 
 from minillm_lib.checks import CheckFailedError, Exercise, check
 from minillm_lib.checks.registry import Checks
@@ -59,7 +60,8 @@ def test_what_is_wrong_is_named(answer, message):
 
 def test_the_input_is_described():
     message = SCALE(lambda x, factor: np.cos(x * factor) + np.cumsum(x**3).reshape(2, 3)).message
-    assert "The result has the right shape, but 6 of 6 values are wrong: at index (0, 0) it is" in message
+    assert message.startswith("If `x` is doubled, the result should double, too, and yours does not.")
+    assert "Yours: `[[" in message
     assert "The input was `x = [[" in message
     assert "`factor = 2." in message
     assert "failing_input" not in message, "this exercise cannot be reached by check.scale"
@@ -208,6 +210,14 @@ def test_nbgrader_is_told_by_an_exception(monkeypatch):
         SCALE(lambda x, factor: x / factor)
 
 
+def test_nbgrader_is_given_a_number(monkeypatch):
+    """The text of a cell's result is its mark for nbgrader, which takes other texts for full marks, with a warning."""
+    result = SCALE(lambda x, factor: x * factor)
+    assert pretty(result) == repr(result)
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    assert float(pretty(result)) == SCALE.points
+
+
 def test_own_exercises_are_registered_by_name():
     own = Checks()
     own.register(SCALE)
@@ -277,14 +287,18 @@ def test_a_declared_mistake_and_a_general_one_are_both_named():
     exercise = replace(SCALE, misconceptions={lambda x, factor: x + factor: "You add."})
     message = exercise(lambda x, factor: 100 * (x + factor)).message
     assert message.startswith(
-        "These are two mistakes at once. You add. Besides, the result is what this mistake alone"
+        "This looks like two mistakes at once. You add. Besides, the result is what this mistake alone"
     )
     assert "times 100" in message
 
 
 def test_a_misconception_may_raise_an_error():
     exercise = replace(SCALE, misconceptions={lambda x, factor: x + "a": "You add a text."})
-    assert exercise(lambda x, factor: "b" * factor).message == "You add a text."
+    assert exercise(lambda x, factor: x + "b").message == "You add a text."
+    other = exercise(lambda x, factor: "b" * factor).message
+    assert other.startswith("A list, a tuple or a string cannot be multiplied"), (
+        "the same type, another reason"
+    )
 
 
 def test_hints_come_one_after_the_other():

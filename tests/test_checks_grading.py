@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
+import nbformat
 import psutil
 import pytest
 from course_build import ROOT
 from grading_cases import CHECKS, RIGHT, SETUP, STUBS, assignment_in, notebook, statuses
 
-from minillm_lib.checks import grade_notebook
+from minillm_lib.checks import grade_notebook, notebook_run
 from minillm_lib.checks.grading import Grader
 from minillm_lib.checks.limits import Limits
 
@@ -91,6 +95,15 @@ def test_a_syntax_error_is_told_as_such_and_magics_are_no_hindrance(grade):
     assert statuses(report)["triple"] == "passed"
 
 
+def test_an_answer_that_was_renamed_or_is_in_no_code_cell(tmp_path, grade, grader):
+    report = grade("def mine(x):\n    return 2 * x", "check.double(mine)", RIGHT["triple"])
+    assert report.points == 5
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(RIGHT["double"])])
+    nbformat.write(made, tmp_path / "m.ipynb")
+    told = grader.grade(tmp_path / "m.ipynb").results[0].message
+    assert told == "`double` is in a cell that is no code cell, and does not run."
+
+
 def test_an_endless_loop_in_an_exercise_costs_that_exercise(grade):
     loop = "def double(x):\n    while True:\n        pass"
     report = grade(loop, CHECKS["double"], RIGHT["triple"], CHECKS["triple"])
@@ -128,6 +141,45 @@ def test_the_time_limit_ends_what_cannot_be_interrupted(grade):
     assert statuses(report) == {"double": "passed", "triple": "failed"}
     assert report.problem == "stopped after 4 seconds"
     assert report.results[1].message == "Not reached: stopped after 4 seconds."
+
+
+def test_a_sleep_without_end_in_a_cell_costs_that_cell(grade):
+    report = grade("import time\ntime.sleep(10**6)", *RIGHT.values(), cell_time=0.5)
+    assert report.points == 5
+
+
+@pytest.mark.slow
+def test_a_slow_import_of_a_usual_package_takes_none_of_the_submissions_time(tmp_path, monkeypatch):
+    (tmp_path / "slow_package.py").write_text(
+        "import time\nend = time.process_time() + 3\nwhile time.process_time() < end: pass", encoding="utf-8"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(notebook_run, "_PRELOADED", ("slow_package",))
+    path = notebook(tmp_path / "x.ipynb", "import slow_package", SETUP, *RIGHT.values())
+    with Grader(**assignment_in(tmp_path), limits=Limits(time=2)) as fresh:
+        assert fresh.grade(path).points == 5
+    monkeypatch.setattr(notebook_run, "_PRELOADED", ())
+    with Grader(**assignment_in(tmp_path), limits=Limits(time=2)) as fresh:
+        assert fresh.grade(path).problem == "stopped after 2 seconds", "the limit is no empty word"
+
+
+@pytest.mark.slow
+def test_a_busy_machine_costs_no_time(tmp_path):
+    """With twelve others for each processor, a submission needs far more seconds than its limit, and has its points."""
+    work = "import time\nend = time.process_time() + 2\nwhile time.process_time() < end: pass"
+    path = notebook(tmp_path / "x.ipynb", SETUP, work, *RIGHT.values())
+    others = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(12 * (os.cpu_count() or 1))
+    ]
+    try:
+        with Grader(**assignment_in(tmp_path), limits=Limits(time=6)) as fresh:
+            report = fresh.grade(path)
+    finally:
+        for one in others:
+            one.kill()
+            one.wait()
+    assert (report.points, report.problem) == (5, "")
 
 
 @pytest.mark.slow

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -15,6 +17,15 @@ from minillm_lib.checks.marks import marks_csv
 from minillm_lib.checks.submissions import Submission
 
 WRONG = "def double(x):\n    return x"
+CHANNEL = """
+import sys, threading
+def inside():
+    frame = sys._current_frames()[threading.main_thread().ident]
+    while "verbs" not in frame.f_locals:
+        frame = frame.f_back
+    return frame.f_locals
+"""  # the way to what talks to the grader
+FORGED = CHANNEL + WRONG + "\ninside()['verbs']['{}'] = lambda **fields: {}"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +36,10 @@ def grader(tmp_path_factory):
 
 
 @pytest.fixture
-def grade(tmp_path, grader):
+def grade(tmp_path, grader, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+
     def run(*cells):
         return grader.grade(notebook(tmp_path / "submission.ipynb", SETUP, *cells))
 
@@ -60,6 +74,11 @@ NOTHING_FOR_IT = {
     " 'message': 'Right.', 'max_points': 1003}) + chr(10)\n" + WRONG + "\n"
     "for root, _, files in os.walk('.'):\n    for name in files:\n"
     "        open(os.path.join(root, name), 'a').write(line)",
+    "forged replies": FORGED.format("call", "{'value': 5, 'changed': [], 'passed': True, 'points': 99}"),
+    "a forged answer": FORGED.format(
+        "look", "{'found': fields['name'] != 'double', 'value': 5, 'passed': True}"
+    ),
+    "inputs changed to fit": "def double(x):\n    x = 0\n    return x",
     "a value that changes": "class Sly(list):\n    __iter__ = lambda self: iter([])\n"
     "def double(x):\n    return Sly([1])",
 }
@@ -69,8 +88,25 @@ NOTHING_FOR_IT = {
 def test_there_are_no_points_for(grade, trick):
     cells = [trick] if "double" in trick and "def double" in trick else [WRONG, trick]
     report = grade(*cells, CHECKS["double"], RIGHT["triple"])
-    assert statuses(report) == {"double": "failed", "triple": "passed"}
+    assert statuses(report)["double"] == "failed"
+    assert statuses(report)["triple"] == "passed" or "inside()" in trick, "what is forged may end the rest"
     assert report.max_points == 5
+
+
+@pytest.mark.slow
+def test_there_are_no_points_for_a_tensor_that_equals_everything(grade):
+    trick = """
+import torch
+class Any(torch.Tensor):
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        return True if function in (torch.equal, torch.allclose) else super().__torch_function__(function, types, args)
+    def __eq__(self, other): return True
+    __hash__ = None
+def double(x):
+    return torch.tensor(x).as_subclass(Any)
+"""
+    assert statuses(grade(trick, RIGHT["triple"])) == {"double": "failed", "triple": "passed"}
 
 
 SURVIVED = {
@@ -104,11 +140,60 @@ SURVIVED = {
     "the group killed": "import os\nos.killpg(0, 9)",
     "threads that go on": "import threading\ndef spin():\n    while True:\n        pass\n"
     "threading.Thread(target=spin, daemon=True).start()\n" + WRONG,
+    "malformed errors": FORGED.format("call", "{'error': {'kinds': [], 'text': 5}}"),
+    "errors of no place": FORGED.format(
+        "call", "{'error': {'kinds': ['E' * 10**6], 'text': 'y' * 10**6, 'line': (1, '\\x00'), 'is_own': 1}}"
+    ),
+    "a long story": FORGED.format("run", "{'problem': 'x' * 10**7}"),
+    "messages without end": CHANNEL
+    + "def double(x):\n    while True:\n        inside()['channel'].send(id=-1)",
+    "calls without end": CHANNEL + "def double(x):\n    while True:\n"
+    "        inside()['channel'].send(callback=0, path='', args=[], kwargs=[])",
+    "half a message": CHANNEL + "import time\ndef double(x):\n    writer = inside()['channel']._writer\n"
+    "    writer.write((10**8).to_bytes(8, 'big'))\n    writer.flush()\n    time.sleep(99)",
+    "a list of millions": "def double(x):\n    return [0] * 10**7",
+    "a text of millions": "def double(x):\n    return 'x' * 5 * 10**7",
+    "a number of a billion digits": "import decimal\ndef double(x):\n    return decimal.Decimal('1e999999999')",
+    "a number of a million bits": "def double(x):\n    return 1 << 10**6",
+    "a long range": "def double(x):\n    return range(10**30)",
+    "items without end": "import itertools\ndef double(x):\n    return map(str, itertools.count())",
+    "an item that never comes": "import time\ndef double(x):\n    return map(lambda i: time.sleep(99), [1])",
+    "a generator without end": "def double(x):\n    while True:\n        yield 1",
+    "a long message": "def double(x):\n    raise ValueError('x' * 10**8)",
+    "a long name": "def double(x):\n    raise type('x' * 10**7, (Exception,), {})",
+    "a halt": "import os, signal\ndef double(x):\n    os.kill(os.getpid(), signal.SIGSTOP)",
+    "the watcher halted": "import os, signal\nos.kill(os.getppid(), signal.SIGSTOP)\n" + WRONG,
+    "clocks that stand still": "import time\ntime.monotonic = time.process_time = lambda: 0.0\n"
+    "def double(x):\n    while True:\n        pass",
+    "a sleep without end": "import time\ndef double(x):\n    time.sleep(10**6)",
+    "a loop that cannot be stopped": "def double(x):\n    while True:\n        try:\n            while True:\n"
+    "                pass\n        except BaseException:\n            pass",
+    "folders in folders": "import os\nfor _ in range(2000):\n    os.mkdir('d' * 20)\n    os.chdir('d' * 20)\n"
+    + WRONG,
+    "no folder": "import os, shutil\nshutil.rmtree(os.getcwd())\n" + WRONG,
+    "a locked folder": "import os\nos.makedirs('a/b')\nos.chmod('a', 0)\nos.chmod('.', 0)\n" + WRONG,
+    "links to everywhere": "import os\nos.symlink('.', 'x')\nos.symlink('/', 'root')\n" + WRONG,
+    "signals ignored": "import signal\nfor number in range(1, 65):\n    try:\n"
+    "        signal.signal(number, signal.SIG_IGN)\n    except (OSError, ValueError):\n        pass\n"
+    + WRONG,
+    "a hook that raises": "import sys\ndef hook(*event):\n    raise RuntimeError\nsys.addaudithook(hook)\n"
+    + WRONG,
+    "a twin in the answer": "import os\ndef double(x):\n    os.fork()\n    return x",
+    "a twin": "import os\nos.fork()\n" + WRONG,
+    "a crash": "import ctypes\ndef double(x):\n    ctypes.string_at(0)",
+    "a question": "def double(x):\n    return input()",
+    "many threads": "import threading, time\nfor _ in range(300):\n"
+    "    threading.Thread(target=time.sleep, args=(99,), daemon=True).start()\n" + WRONG,
     "a print that raises": "import sys\nsys.stdout = sys.stderr = None\n" + WRONG,
 }
 
 
-SLOW = {"the interpreter's stack": pytest.mark.slow}
+SLOW = dict.fromkeys(
+    ("the interpreter's stack", "half a message", "calls without end", "a list of millions", "a text of millions",
+     "items without end", "an item that never comes", "a generator without end", "a long message", "a long name",
+     "a halt", "the watcher halted", "folders in folders", "clocks that stand still", "a loop that cannot be stopped"),
+    pytest.mark.slow,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -117,10 +202,12 @@ SLOW = {"the interpreter's stack": pytest.mark.slow}
 def test_the_next_submission_has_its_marks_after(grade, trick):
     report = grade(trick, CHECKS["double"])
     assert report.points == 0
+    assert len(str(report)) < 20_000
     submission = Submission(report.path, "ann", "")
     marks_csv([(submission, report)]).decode("utf-8-sig")
     student_page(submission, report).encode("utf-8", "backslashreplace")
     assert grade(*RIGHT.values()).points == 5
+    assert list(Path(tempfile.gettempdir()).iterdir()) == [], "the folders of both are gone"
 
 
 def test_what_a_submission_leaves_running_is_killed(grade):
@@ -141,7 +228,8 @@ def test_what_a_submission_leaves_running_is_killed(grade):
         if p.pid not in before and "time.sleep(3217)" in " ".join(p.cmdline())
     ]
     assert mine == []
-    assert len(psutil.Process().children(recursive=True)) <= 1  # the one below which submissions run
+    left = [process for process in psutil.Process().children(recursive=True) if process.pid not in before]
+    assert len(left) <= 1  # the one below which submissions run
 
 
 def test_too_many_processes_are_ended(grade):
@@ -158,7 +246,8 @@ def test_what_lies_beside_the_notebooks_takes_the_place_of_no_module(tmp_path, g
     for name in ("random", "string", "tokenize", "numpy", "json"):
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('in the way')", encoding="utf-8")
     code = "import os, random, string, tokenize, numpy, json\nfound = sorted(os.listdir())\n"
-    code += "def double(x):\n    return 2 * x if found == ['.tmp', 'notebook.ipynb'] else found"
+    code += "seen = {'.tmp', 'notebook.ipynb', 'own.py', 'own_student.py'}\n"
+    code += "def double(x):\n    return 2 * x if set(found) == seen else found"
     report = grade(code, RIGHT["triple"])
     assert (report.points, report.problem) == (5, "")
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import collections
 import decimal
 import fractions
+import functools
 import io
 import json
 import math
 import pickle
+import socket
+import time
 
 import numpy as np
 import pytest
 import torch
 from scipy import sparse
 
-from minillm_lib.checks.channel import _LENGTH, Channel, ChannelError
+from minillm_lib.checks.channel import _LENGTH, Channel, ChannelError, PatientChannel
 from minillm_lib.checks.comparing import difference
+from minillm_lib.checks.plain_values import PlainValueError
 from minillm_lib.checks.remote_answer import GradersObjects
 
 
@@ -69,6 +73,33 @@ def test_arrays_that_arrive_can_be_written_to():
 
 
 @pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ([0] * 300_001, "more than 300,000 items"),
+        (range(10**30), "more than 300,000 items"),
+        ("x" * 10_000_001, "longer than 10,000,000"),
+        (1 << 200_000, "more than 60,000 digits"),
+        (fractions.Fraction(1, 1 << 200_000), "more than 60,000 digits"),
+        (decimal.Decimal("1e-999999"), "more than 50,000 digits"),
+        (functools.reduce(lambda made, _: [made], range(200), 0), "nested more than 100 deep"),
+    ],
+    ids=["items", "range", "text", "digits", "fraction", "decimal", "depth"],
+)
+def test_values_that_would_keep_the_grader_busy_are_not_sent(value, reason):
+    with pytest.raises(PlainValueError, match=reason):
+        sent(value)
+
+
+def test_who_does_not_read_keeps_nobody_waiting():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        channel = PatientChannel(ours.makefile("rb"), ours.makefile("wb"), GradersObjects())
+        end = time.monotonic() + 0.2
+        assert not channel.send_until(lambda: time.monotonic() > end, value=np.zeros(10**6))
+        assert channel.receive_until(lambda: time.monotonic() > end) is None
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b"",
@@ -81,8 +112,15 @@ def test_arrays_that_arrive_can_be_written_to():
         json.dumps([{"value": ["eval", "1"]}, []]).encode(),
         json.dumps([{"value": 3}, [-1]]).encode(),
         pickle.dumps([1]),
+        json.dumps([{"value": ["D", "1e999999999"]}, []]).encode(),
+        json.dumps([{"value": ["F", "0x" + "f" * 60_000, "0x3"]}, []]).encode(),
+        json.dumps([{"value": ["sp", "csr", True, [2**40, 1], *[["a", "<i8", [0], 0]] * 3]}, [0]]).encode(),
+        json.dumps(
+            [{"value": functools.reduce(lambda tree, _: ["l", [tree]], range(200), None)}, []]
+        ).encode(),
+        b'[{"value": [' + b"[]," * 9_000_000 + b"0]}, []]",
     ],
-    ids=range(10),
+    ids=range(15),
 )
 def test_bytes_that_are_no_message_are_refused(body):
     head = body.find(b"]", body.rfind(b"[")) + 2 if body.startswith(b"[{") else len(body)

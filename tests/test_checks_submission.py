@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 import pytest
 
 from minillm_lib.checks import submission
-from minillm_lib.checks.submission import checked_exercises, defines, plan, read_notebook
+from minillm_lib.checks.notebook_run import modules_of
+from minillm_lib.checks.submission import answers_in, checked_exercises, defines, plan, read_notebook
 
 
 def cells(*sources):
@@ -93,3 +95,61 @@ def test_json_that_would_end_the_parser_is_an_error(tmp_path):
     path.write_text('{"cells": ' + "[" * 5000 + "]" * 5000 + "}")
     with pytest.raises(ValueError, match="not a notebook: nested more than 100 levels deep"):
         read_notebook(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b" \n", "it is empty"),
+        (b"<!DOCTYPE html><p>Log in", "it is a web page"),
+        (b"PK\x03\x04...", "it is a ZIP archive; unpack it"),
+        (
+            b'{"cells": [\n<<<<<<< HEAD\n=======\n>>>>>>> other\n]}',
+            "it has the marks of a merge conflict of git",
+        ),
+        (b'{"worksheets": []}', "it is of format 3, which Jupyter converts when it opens it"),
+    ],
+)
+def test_what_usual_files_are_is_told(tmp_path, content, what):
+    path = tmp_path / "n.ipynb"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"{what}$"):
+        read_notebook(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_notebook_may_have_any_unicode_encoding_and_line_ends(tmp_path, encoding):
+    path = tmp_path / "n.ipynb"
+    path.write_bytes(
+        json.dumps(cells("x = '中'"), indent=1, ensure_ascii=False).replace("\n", "\r\n").encode(encoding)
+    )
+    assert read_notebook(path) == cells("x = '中'")
+
+
+def test_an_answer_that_was_renamed_is_found_by_the_notebooks_own_check():
+    renamed = cells("def mine(x): ...", "check.f(mine)", "check.g(h)")
+    assert answers_in(renamed, {"f": "f", "g": "g"}) == {"f": "mine", "g": "g"}
+    both = cells("def mine(x): ...", "def f(x): ...", "check.f(mine)")
+    assert answers_in(both, {"f": "f"}) == {"f": "f"}
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["check.f(f)" + " " * 900_000 + "!", "\n" * 900_000 + "x", "import" + " " * 900_000, "check.f" + "\n" * 900_000,
+     "if a: pass\n" + "elif b: pass\n" * 50_000],
+    ids=["blanks", "lines", "import", "check", "elif"],
+)  # fmt: skip
+def test_a_cell_that_is_hard_to_look_through_takes_no_long_time(cell):
+    start = time.process_time()
+    plan(cells(cell), {"f": "f"})
+    modules_of(cells(cell))
+    assert time.process_time() - start < 2
+
+
+def test_many_cells_are_looked_through_once_each():
+    start = time.process_time()
+    plan(
+        cells(*(f"def f(x):\n    return {index}\ncheck.f(f)" for index in range(5000))),
+        {f"f{i}": f"f{i}" for i in range(20)},
+    )
+    assert time.process_time() - start < 2

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 
 import pandas as pd
+import psutil
 import pytest
 from grading_cases import CHECKS, OWN, RIGHT, SETUP, STUBS, assignment_in, notebook
 
@@ -98,41 +99,6 @@ def test_exercises_are_checked_before_they_are_handed_out(tmp_path, arguments):
     assert "no input tells it from the reference" in minillm("exercises", "check", passing, expected=1)
 
 
-README_EXERCISE = """
-import numpy as np
-
-from minillm_lib.checks import Exercise, check
-
-check.register(
-    Exercise(
-        name="softmax",
-        points=2,
-        reference=lambda x: np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True),
-        inputs=lambda rng: (rng.normal(size=(3, 5)),),
-        misconceptions={lambda x: np.exp(x) / np.exp(x).sum(): "Each row has its own sum."},
-    )
-)
-"""
-
-
-@pytest.mark.slow
-def test_the_example_of_the_readme_works_in_the_notebook_and_in_the_grader(tmp_path):
-    (tmp_path / "mine.py").write_text(README_EXERCISE, encoding="utf-8")
-    stub = "import numpy as np\ndef students_softmax(x):\n    raise NotImplementedError()"
-    handed_out = notebook(tmp_path / "mine.ipynb", SETUP, stub, "check.softmax(students_softmax)")
-    assert "told apart" in minillm("exercises", "check", tmp_path / "mine.py", handed_out)
-    folder = tmp_path / "class"
-    folder.mkdir()
-    right = "e = np.exp(x)\n    return e / e.sum(axis=-1, keepdims=True)"
-    for name, body in {"ann": right, "bob": "return np.exp(x) / np.exp(x).sum()"}.items():
-        notebook(folder / f"{name}.ipynb", SETUP, stub.replace("raise NotImplementedError()", body),
-                 "check.softmax(students_softmax)")  # fmt: skip
-    minillm("grade", folder, "--assignment", handed_out, "--exercises", tmp_path / "mine.py", "--csv",
-            tmp_path / "marks.csv")  # fmt: skip
-    assert list(pd.read_csv(tmp_path / "marks.csv")["total"]) == [2, 0]
-    assert "Each row has its own sum." in (tmp_path / "marks.csv.journal").read_text(encoding="utf-8")
-
-
 def test_the_place_of_the_marks_is_checked_first(tmp_path):
     path = notebook(tmp_path / "x.ipynb", SETUP)
     assert "is a folder; give the name of a file" in minillm("grade", path, "--csv", tmp_path, expected=2)
@@ -146,6 +112,37 @@ def test_what_is_not_guarded_against_is_said():
     said = minillm("grade", "--help")
     assert "NOT guarded against" in said
     assert "docker run" in said
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_the_marks_and_leaves_nothing_running(tmp_path, arguments):
+    folder = tmp_path / "class"
+    folder.mkdir()
+    for index in range(4):
+        notebook(folder / f"ann{index}.ipynb", SETUP, *RIGHT.values())
+    notebook(folder / "zoe.ipynb", SETUP, "import time\ntime.sleep(4321)", *RIGHT.values())
+    command = [
+        sys.executable,
+        "-m",
+        "minillm_lib",
+        "grade",
+        folder,
+        *arguments,
+        "--csv",
+        tmp_path / "marks.csv",
+    ]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    journal = tmp_path / "marks.csv.journal"
+    while not journal.exists() or journal.read_bytes().count(b"report") < 4:
+        assert first.poll() is None
+        time.sleep(0.1)
+    below = psutil.Process(first.pid).children(recursive=True)
+    first.send_signal(signal.SIGINT)
+    _, said = first.communicate(timeout=60)
+    assert first.returncode == 130
+    assert "--resume goes on" in said
+    assert not [one for one in below if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    assert list(pd.read_csv(tmp_path / "marks.csv")["total"]) == [5, 5, 5, 5]
 
 
 HOSTILE = {
@@ -188,7 +185,7 @@ def test_two_hundred_submissions_ten_of_them_bad_are_graded_killed_and_resumed(t
     ]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     journal = tmp_path / "marks.csv.journal"
-    while not journal.exists() or journal.read_bytes().count(b"\n") < 70:
+    while not journal.exists() or journal.read_bytes().count(b"report") < 70:
         assert first.poll() is None
         time.sleep(0.1)
     first.send_signal(signal.SIGKILL)

@@ -14,7 +14,7 @@ import pytest
 import torch
 import typer
 
-from minillm_lib.checks.grading import GradeReport, Mark
+from minillm_lib.checks.grade_report import GradeReport, Mark
 from minillm_lib.cli import main as command, options
 from minillm_lib.cli.terminal_chat import print_text
 from minillm_lib.corpora.document import Document

@@ -306,13 +306,6 @@ def test_a_pdf_whose_content_unpacks_to_far_more_is_refused(tmp_path, little_for
         read(tmp_path, "t.pdf", pdf_of(bytes(1 << 27)))
 
 
-def test_a_page_nested_far_too_deep_is_refused(tmp_path, little_for_parsers):
-    pytest.importorskip("selectolax")
-    assert read(tmp_path, "s.html", "<div>" * 1000 + "a word") == ["a word"]
-    with pytest.raises(ReadError, match=f"more than 1 s .*{_BEYOND[11:]}"):
-        read(tmp_path, "t.html", "<div>" * 60_000 + "a word")
-
-
 def test_marks_of_markdown_that_are_never_closed_are_refused(little_for_parsers):
     assert strip_untrusted("a **bold** word") == "a bold word"
     with pytest.raises(Unusable, match="more than 1 s"):

@@ -55,6 +55,18 @@ def test_the_main_part_is_taken_where_a_page_marks_it(tmp_path):
         list(read_files(write(tmp_path, "e.html", "<html><body><script>1</script></body></html>")))
 
 
+@pytest.mark.parametrize("opening", ["<div>", "<SECTION class=a>", "<p><ul><li>"])
+def test_a_page_that_is_nested_too_deep_is_refused_before_it_is_parsed(tmp_path, opening):
+    pytest.importorskip("selectolax")
+    with pytest.raises(
+        ReadError, match="its elements are nested 100,000 deep, and at most 5,000 levels are read"
+    ):
+        list(read_files(write(tmp_path, "t.html", opening * 100_000 + "a word")))
+    flat = "<div>one word</div><br><img src=x><p>" * 6000 + "<script>for (i=0;i<table;i++) {}</script>"
+    (document,) = read_files(write(tmp_path, "t.html", flat), documents="file")
+    assert document.text.count("one word") == 6000
+
+
 def pdf(*pages, title=None):
     matplotlib = pytest.importorskip("matplotlib")
     figure_of = pytest.importorskip("matplotlib.figure").Figure

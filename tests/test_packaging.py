@@ -31,6 +31,7 @@ NAMED_BY_THE_COURSE = [
 
 LOCKED_EXTRAS = ("course", "test")  # "logging" is for those who have an account at Weights & Biases
 COME_ALONG = {
+    "traitlets": "ipywidgets",
     "cycler": "matplotlib",
     "datasets": "lm_eval",
     "IPython": "ipywidgets",

@@ -5,12 +5,17 @@ from __future__ import annotations
 import ast
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 import pytest
+from grading_cases import notebook
 
 import minillm_lib
+from minillm_lib.checks import CheckResult, Exercise
+from minillm_lib.checks.storing import student_file
 from minillm_lib.cli.main import app
 from minillm_lib.corpora.registry import find_corpus
 from minillm_lib.training.run import RunResult
@@ -72,20 +77,75 @@ def test_the_example_of_the_decoder_runs_as_it_is(readme, capsys, monkeypatch):
     assert "LDA" in capsys.readouterr().out
 
 
-def test_the_assignment_finds_the_misconception_that_it_declares():
-    def students_rms_norm(x, weight, eps):
-        return weight * x / (x.square().mean(dim=-1, keepdim=True) + eps).sqrt()
+def assignment_of(readme, folder):
+    """Write the files of the instructor's example as they are pasted, and return the cells of the notebook."""
+    (folder / "mine.py").write_text(block_with("check.register", readme), encoding="utf-8")
+    cells = [cell.strip() for cell in block_with("check.softmax", readme).split("# %%") if cell.strip()]
+    notebook(folder / "mine.ipynb", *cells)
+    return cells
 
-    def students_softmax(x):
-        return np.exp(x) / np.exp(x).sum()
 
-    names = {"np": np, "students_rms_norm": students_rms_norm, "students_softmax": students_softmax}
-    block = block_with("check.softmax")
-    exec(block, names)
-    assert names["check"].rms_norm(students_rms_norm).status == "passed"
-    result = names["check"].softmax(students_softmax)
-    (promised,) = re.findall(r'# "(softmax: .*)"', block)
-    assert str(result) == promised
+RIGHT = "e = np.exp(x - x.max(axis=-1, keepdims=True)); return e / e.sum(axis=-1, keepdims=True)"
+WRONG = "return np.exp(x) / np.exp(x).sum()"
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
+def test_the_cells_of_the_assignment_run_with_the_file_for_learners(readme, tmp_path, monkeypatch):
+    cells = assignment_of(readme, tmp_path)
+    made = student_file(tmp_path / "mine.py")
+    (tmp_path / "mine_student.py").write_text(made.text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine_student", raising=False)
+    (promised,) = re.findall(r"`(softmax: .*?)`", readme.read_text(encoding="utf-8"))
+    for body, told in (
+        ("raise NotImplementedError()", "softmax: not attempted, 0 of 2 points. "),
+        (WRONG, promised),
+        (RIGHT, "softmax: passed, 2 of 2 points. Right."),
+    ):
+        names: dict[str, object] = {}
+        for cell in cells[:-1]:
+            exec(cell.replace("raise NotImplementedError()", body), names)
+        assert str(eval(cells[-1], names)).startswith(told)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
+def test_the_commands_of_the_assignment_grade_a_class_as_they_are(readme, tmp_path):
+    cells = assignment_of(readme, tmp_path)
+    folder = tmp_path / "FOLDER"
+    folder.mkdir()
+    for name, body in {"ann": RIGHT, "bob": WRONG}.items():
+        notebook(
+            folder / f"{name}.ipynb",
+            *(cell.replace("raise NotImplementedError()", body) for cell in cells),
+        )
+    text = readme.read_text(encoding="utf-8")
+    section = text[text.index("check.softmax(students_softmax)\n") : text.index("docker run")]
+    commands = [
+        line.partition("#")[0].split() for line in re.findall(r"^minillm (.*)", section, re.MULTILINE)
+    ]
+    assert [command[0] for command in commands] == ["exercises", "exercises", "grade"]
+    for command in [*commands, [*commands[-1], "--resume"]]:
+        done = subprocess.run(
+            [sys.executable, "-m", "minillm_lib", *command],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+    (promised,) = re.findall(r"`softmax: failed, 0 of 2 points. (.*?)`", text)
+    assert promised in (tmp_path / "summary.html").read_text(encoding="utf-8")
+    assert promised in (tmp_path / "pages" / "bob.html").read_text(encoding="utf-8")
+    assert list(pd.read_csv(tmp_path / "marks.csv")["total"]) == [2, 0]
+    one = ["grade", "FOLDER/ann.ipynb", "--assignment", "mine.ipynb", "--exercises", "mine.py"]
+    subprocess.run(
+        [sys.executable, "-m", "minillm_lib", *one, "--gradescope", "results.json"], cwd=tmp_path, check=True
+    )
+    assert json.loads((tmp_path / "results.json").read_bytes())["score"] == 2
+
+
+def test_what_the_readme_says_of_a_check_is_there():
+    text = READMES[0].read_text(encoding="utf-8")
+    for name in re.findall(r"check\.rms_norm(?:\(rms_norm\))?\.(\w+)", text):
+        assert hasattr(Exercise, name) or name in CheckResult.__dataclass_fields__, name
 
 
 def test_what_the_example_of_training_uses_is_there():

@@ -177,6 +177,22 @@ def test_a_run_that_resumes_with_more_steps_keeps_its_schedule(tmp_path, documen
     assert result.series("lr")[1][12] > rates[5], "unless another one is asked for"
 
 
+def test_more_steps_at_a_rate_of_zero_are_refused(tmp_path, documents):
+    config = quick_pretraining(tmp_path, documents, steps=3)
+    values = config.as_json()
+    values["train"]["schedule"]["final_share"] = 0.0
+    minillm_lib.pretrain(type(config).model_validate(values), progress=False)
+    values["train"]["steps"] = 5
+    longer = type(config).model_validate(values)
+    with pytest.raises(
+        ValueError, match=r"falls to 0 by step 3, and train.steps is 5.*train.schedule.steps to 5"
+    ):
+        minillm_lib.pretrain(longer, resume=True, progress=False)
+    values["train"]["schedule"]["steps"] = 5
+    result = minillm_lib.pretrain(type(config).model_validate(values), resume=True, progress=False)
+    assert result.series("lr")[1][3] > 0
+
+
 @pytest.mark.parametrize("n_questions", [1, 2])
 def test_a_model_that_has_seen_no_second_question_starts_afresh_in_chat(tmp_path, documents, n_questions):
     first = minillm_lib.pretrain(quick_pretraining(tmp_path, documents, steps=1), progress=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 import runpy
 import sys
 import traceback
@@ -109,6 +111,26 @@ def load_exercises(path: str | os.PathLike[str]) -> list[Exercise]:
     if not found:
         raise ExercisesFileError(f"{path} registers no exercise; it should call check.register(Exercise(…))")
     return found
+
+
+def module_for_learners(path: str | os.PathLike[str]) -> str:
+    """Return the name of the module that learners import for a file of exercises: ``mine_student`` for ``mine.py``."""
+    name = re.sub(r"\W", "_", Path(path).stem)
+    return f"{'_' if name[:1].isdigit() else ''}{name}_student"
+
+
+def stand_ins(path: str | os.PathLike[str]) -> list[str]:
+    """Return the names of the empty files that notebooks import, while they are graded, in place of the exercises.
+
+    A file whose name is that of an installed module is not among them.
+    """
+    modules, folder = (Path(path).stem, module_for_learners(path)), Path(path).resolve().parent
+    return [f"{name}.py" for name in modules if name.isidentifier() and not _is_installed(name, folder)]
+
+
+def _is_installed(module: str, beside: Path) -> bool:
+    found = importlib.util.find_spec(module)
+    return found is not None and (not found.origin or Path(found.origin).resolve().parent != beside)
 
 
 @contextmanager

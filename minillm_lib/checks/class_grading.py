@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from minillm_lib.checks.grading import Grader, GradeReport
+from minillm_lib.checks.grade_report import GradeReport
+from minillm_lib.checks.grading import Grader
 from minillm_lib.checks.grading_pool import Settings, grade_all
 from minillm_lib.checks.limits import Limits
 from minillm_lib.checks.marks import Journal, file_digest, marks_csv
@@ -17,6 +18,7 @@ from minillm_lib.io.atomic_write import check_folder, write_atomically
 from minillm_lib.io.interrupts import interrupts_held
 
 Graded = tuple[Submission, GradeReport]
+_MOST_CUTS = 2
 
 
 def grade_class(
@@ -90,14 +92,42 @@ def grade_class(
     known = {one: report for one in submissions if (report := journal.known(one)) is not None}
     write_atomically(to_csv, marks_csv(list(known.items())))
     todo = [one for one in submissions if one not in known]
-    with closing(_noted(grade_all(todo, replace(settings, seed=journal.seed), jobs), on_report)) as reports:
-        for submission, report in reports:
-            with interrupts_held():
-                known[submission] = report
-                journal.add(submission, report)
-                write_atomically(to_csv, marks_csv(list(known.items())))
+    turns = _in_turn(todo, replace(settings, seed=journal.seed), jobs, journal)
+    try:
+        with closing(_noted(turns, on_report)) as reports:
+            for submission, report in reports:
+                with interrupts_held():
+                    known[submission] = report
+                    if journal.times_cut_off(submission) < _MOST_CUTS:
+                        journal.add(submission, report)
+                    write_atomically(to_csv, marks_csv(list(known.items())))
+    except BaseException:  # Ctrl-C, or a full disk
+        with suppress(OSError):
+            journal.interrupt()
+        raise
     journal.complete()
     return [(one, known[one]) for one in submissions]
+
+
+def _in_turn(
+    submissions: Sequence[Submission], settings: Settings, jobs: int, journal: Journal
+) -> Generator[Graded, None, None]:
+    """Grade submissions; those that ran when the grading was cut off come last, one at a time.
+
+    One of them may be the reason: it would do the same again, and the others would never be graded.
+    """
+    cuts = {one: journal.times_cut_off(one) for one in submissions}
+    first = [one for one in submissions if not cuts[one]]
+    yield from grade_all(first, settings, jobs, journal.note_begin)
+    alone = [one for one in submissions if 0 < cuts[one] < _MOST_CUTS]
+    yield from grade_all(alone, settings, 1, journal.note_begin)
+    for one in submissions:
+        if cuts[one] >= _MOST_CUTS:
+            problem = (
+                f"the whole grading was cut off {cuts[one]} times while it ran, as if it ended the programs around "
+                "it; grade this notebook by itself, best in a container"
+            )
+            yield one, GradeReport(one.path, (), problem, is_graded=False)
 
 
 def check_place(path: Path, failure: str, *, is_folder: bool = False) -> None:

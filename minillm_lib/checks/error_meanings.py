@@ -11,6 +11,11 @@ MEANINGS: Sequence[tuple[str, str]] = [
         "`x = x / n` in place of `x /= n`.",
     ),
     (
+        r"queries over \d+ keys need a mask",
+        "Several new tokens that come after others need a mask of all of them: each sees everything before it and "
+        "itself, but nothing after it.",
+    ),
+    (
         "is not in list|substring not found",
         "`index` finds only what is there, and raises this error for everything else.",
     ),
@@ -33,7 +38,7 @@ MEANINGS: Sequence[tuple[str, str]] = [
     ),
     (
         r"can't multiply sequence by non-int of type '(\w+)'",
-        "A list cannot be multiplied by a `{0}`: make an array of it, or go through its items.",
+        "A list, a tuple or a string cannot be multiplied by a `{0}`: make an array of it, or go through its items.",
     ),
     (
         r"unsupported operand type\(s\) for (\S+?):? ",

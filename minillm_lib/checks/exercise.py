@@ -231,7 +231,7 @@ class Exercise:
                 f"`{self.answer or self.name}` is of type `{kind}`; a function or class is expected.",
             )
         try:
-            task = self._task()
+            task = self.task()
             if problem := self._signature_problem(answer, task.cases[0].inputs):
                 return Verdict("failed", problem)
             return judge(task, answer)
@@ -242,7 +242,8 @@ class Exercise:
                 "instructor.",
             )
 
-    def _task(self) -> Task:
+    def task(self) -> Task:
+        """Return what is to be judged, with the hidden inputs."""
         return Task(
             name=self.answer or self.name,
             cases=self._cases(),

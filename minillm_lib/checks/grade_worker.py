@@ -14,7 +14,8 @@ import sys
 import threading
 from typing import Any
 
-from minillm_lib.checks.grading import Grader, GradeReport, Mark
+from minillm_lib.checks.grade_report import GradeReport, Mark
+from minillm_lib.checks.grading import Grader
 from minillm_lib.checks.limits import Limits
 from minillm_lib.checks.run_submission import be_subreaper, die_with_parent, kill_below
 

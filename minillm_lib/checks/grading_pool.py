@@ -9,19 +9,20 @@ import os
 import queue
 import subprocess
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
+from minillm_lib.checks.grade_report import GradeReport
 from minillm_lib.checks.grade_worker import report_from_json
-from minillm_lib.checks.grading import GradeReport
 from minillm_lib.checks.isolated import isolated_command, isolated_environment
 from minillm_lib.checks.limits import Limits
 from minillm_lib.checks.run_submission import kill_below
 from minillm_lib.checks.submissions import Submission, fingerprint
+from minillm_lib.checks.work_clock import longest
 
 _WORKER = "minillm_lib.checks.grade_worker"
-_SECONDS_OF_GRACE = 300.0
+_SECONDS_OF_GRACE = 900.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,11 +44,19 @@ class Settings:
 
 
 def grade_all(
-    submissions: Sequence[Submission], settings: Settings, jobs: int = 1
+    submissions: Sequence[Submission],
+    settings: Settings,
+    jobs: int = 1,
+    on_begin: Callable[[Submission], None] = lambda submission: None,
 ) -> Generator[tuple[Submission, GradeReport], None, None]:
     """Grade submissions, and yield each with its report as soon as it is graded.
 
     A submission whose grading brings the grader's process down could not be graded; the others are.
+
+    Parameters
+    ----------
+    on_begin
+        Called with each submission before it runs, in any thread.
 
     Raises
     ------
@@ -60,7 +69,7 @@ def grade_all(
     done: queue.SimpleQueue[tuple[Submission, GradeReport]] = queue.SimpleQueue()
     for submission in submissions:
         todo.put(submission)
-    workers = [_Worker(settings, todo, done) for _ in range(min(jobs, len(submissions)))]
+    workers = [_Worker(settings, todo, done, on_begin) for _ in range(min(jobs, len(submissions)))]
     try:
         for worker in workers:
             worker.start()
@@ -80,9 +89,9 @@ def _next(done: queue.SimpleQueue[tuple[Submission, GradeReport]]) -> tuple[Subm
 class _Worker(threading.Thread):
     """Keeps one process busy."""
 
-    def __init__(self, settings: Settings, todo: Any, done: Any) -> None:
+    def __init__(self, settings: Settings, todo: Any, done: Any, on_begin: Any) -> None:
         super().__init__(daemon=True)
-        self._settings, self._todo, self._done = settings, todo, done
+        self._settings, self._todo, self._done, self._on_begin = settings, todo, done, on_begin
         self._process: subprocess.Popen[bytes] | None = None
         self._is_over = False
 
@@ -107,9 +116,10 @@ class _Worker(threading.Thread):
         path = submission.path
         if submission.fingerprint != fingerprint(path):
             return GradeReport(path, (), "the file changed while the class was graded", is_graded=False)
-        watchdog = threading.Timer(self._settings.limits.time + _SECONDS_OF_GRACE, self._end)
+        watchdog = threading.Timer(longest(self._settings.limits.time) + _SECONDS_OF_GRACE, self._end)
         watchdog.start()
         try:
+            self._on_begin(submission)
             process = self._running()
             assert process.stdin is not None
             assert process.stdout is not None

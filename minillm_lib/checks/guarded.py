@@ -9,29 +9,58 @@ import sys
 import sysconfig
 import threading
 import traceback
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
+
+import numpy as np
+
+from minillm_lib.checks.work_clock import Countdown, WorkClock, this_process
 
 _PACKAGE = str(Path(__file__).parent.parent)
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 class TimeLimitError(Exception):
-    """The code did not finish in time; the message says which line it was in."""
+    """The code did not finish in time; the message says which line it was in.
+
+    Attributes
+    ----------
+    seconds
+        The limit, if it is not the one that was given to :func:`call_with_time_limit`.
+    """
+
+    seconds: float | None = None
 
 
 class StopRequest(BaseException):
     """The request to stop, raised inside the code that is to stop."""
 
 
-def call_with_time_limit(function: Callable[[], Any], seconds: float) -> Any:
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let no warning out: those of wrong answers that a check tries, and of what it compares, are not the learner's."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def call_with_time_limit(
+    function: Callable[[], Any], seconds: float, *, clock: WorkClock | None = None
+) -> Any:
     """Call a function, and stop it if it has not finished after this many seconds.
 
     The function runs in its own thread, which is asked to stop by an exception. This works on every system, and also in
     a notebook, where signals belong to the kernel. A call into compiled code notices the request only when it returns.
     Until then its thread is left behind. Errors raised by the function are passed on.
+
+    Parameters
+    ----------
+    clock
+        Counts the seconds, by the work of this process.
 
     Raises
     ------
@@ -52,7 +81,7 @@ def call_with_time_limit(function: Callable[[], Any], seconds: float) -> Any:
     thread.start()
     place = ""
     try:
-        thread.join(seconds)
+        _wait(thread, seconds, clock)
         if thread.is_alive():
             place = _line_of_frame(sys._current_frames().get(thread.ident or 0))
     finally:  # also when the user interrupts the wait
@@ -62,6 +91,18 @@ def call_with_time_limit(function: Callable[[], Any], seconds: float) -> Any:
     if failure and not isinstance(failure[0], StopRequest):
         raise failure[0]
     raise TimeLimitError(place)
+
+
+def _wait(thread: threading.Thread, seconds: float, clock: WorkClock | None) -> None:
+    if clock is None:
+        thread.join(seconds)
+        return
+    clock.follow(this_process)
+    countdown = Countdown(clock, seconds)
+    while thread.is_alive() and (left := countdown.left):
+        thread.join(min(0.1, left))
+        clock.tick()
+    clock.tick()
 
 
 def _stop(thread: threading.Thread, attempts: int = 5) -> None:

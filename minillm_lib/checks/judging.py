@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from minillm_lib.checks import kinds
 from minillm_lib.checks.comparing import difference
+from minillm_lib.checks.deadline import Deadline, longest
 from minillm_lib.checks.diagnoses.general import Failure, diagnose
 from minillm_lib.checks.diagnoses.other_inputs import right_for_other_inputs
 from minillm_lib.checks.explaining import (
@@ -19,9 +20,9 @@ from minillm_lib.checks.explaining import (
     size,
     value_in_words,
 )
-from minillm_lib.checks.guarded import TimeLimitError, call_with_time_limit, is_stub
+from minillm_lib.checks.guarded import TimeLimitError, call_with_time_limit, is_stub, quiet
 from minillm_lib.checks.matching import Mistake, Observed, recognise, recognise_and_more, recognise_two
-from minillm_lib.checks.probing import ignored_input
+from minillm_lib.checks.probing import Call, ignored_input, wrong_scaling
 from minillm_lib.checks.result import Status
 from minillm_lib.checks.running import Case, Inputs, Outcome, loosened, run
 
@@ -78,16 +79,19 @@ def judge(task: Task, answer: Callable[..., Any]) -> Verdict:
     except TimeLimitError as error:
         inputs = task.cases[min(len(outcomes), len(task.cases) - 1)].inputs
         described = inputs_in_words(task.by_name(inputs))
-        message = f"No answer after {task.time_limit:g} seconds. Is there an endless loop?{error}"
+        message = (
+            f"No answer after {error.seconds or task.time_limit:g} seconds. Is there an endless loop?{error}"
+        )
         return Verdict("failed", f"{message}\nThe input was {described}." if described else message, inputs)
     if outcomes and outcomes[-1].error is not None and is_stub(outcomes[-1].error):
         return Verdict(
             "not attempted",
             "Not attempted yet: replace `raise NotImplementedError()`, then run the cells again.",
         )
-    if task.must_hold is not None and (verdict := _check_what_must_hold(task, outcomes)):
-        return verdict
-    return Verdict("passed", "Right.") if task.reference is None else _compare(task, answer, outcomes)
+    with quiet():
+        if task.must_hold is not None and (verdict := _check_what_must_hold(task, outcomes)):
+            return verdict
+        return Verdict("passed", "Right.") if task.reference is None else _compare(task, answer, outcomes)
 
 
 def _check_what_must_hold(task: Task, outcomes: list[Outcome]) -> Verdict | None:
@@ -134,13 +138,20 @@ def _compare(task: Task, answer: Callable[..., Any], outcomes: list[Outcome]) ->
     smallest = min(wrong, key=lambda index: size(task.cases[index].inputs))
     failing = task.cases[smallest].inputs
     observed = Observed(task.cases, outcomes, expected, task.names, task.differ)
-    mistakes = [Mistake(message, task.outcome_of(wrong)) for wrong, message in task.mistakes.items()]
+    mistakes = [
+        Mistake(message, task.outcome_of(wrong), is_slip=isinstance(wrong, partial))
+        for wrong, message in task.mistakes.items()
+    ]
     if message := recognise(observed, mistakes):
         return Verdict("failed", message, failing)
     message = _unknown_mistake(task, answer, observed, mistakes, wrong)
     if message is None:
-        case = _case_in_words(task, failing, outcomes[smallest], values[smallest])
-        message = f"{_sentence(problems[smallest] or '')}{case}"
+        of_shape = kinds.shape(outcomes[smallest].value) == kinds.shape(values[smallest])
+        look_on = of_shape and not observed.constant
+        scaled = _probed(task, answer, outcomes, wrong_scaling) if look_on else None
+        said = scaled or _in_all_cases(observed, wrong, smallest) or _sentence(problems[smallest] or "")
+        case = _case_in_words(task, failing, outcomes[smallest], values[smallest], even_short=bool(scaled))
+        message = f"{said}{case}"
     elif changed:
         message += f" Besides, `{changed}` is changed in place: {_copy(task, changed)}"
     return Verdict("failed", message, failing)
@@ -168,8 +179,8 @@ def _unknown_mistake(
     edges = list(dict.fromkeys(task.cases[index].edge for index in wrong if task.cases[index].edge))
     some_right = len(wrong) < len(outcomes)
     returned = [index for index in wrong if outcomes[index].error is None]
-    if not returned:
-        return _raised(task, outcomes, wrong, "" if usual else _listed(edges))
+    if not returned or (usual and not set(usual) & set(returned)):
+        return _raised(task, outcomes, usual or wrong, "" if usual else _listed(edges))
     if all(outcomes[index].value is None for index in returned) and values[returned[0]] is not None:
         return nothing_returned(answer, task.name)
     failures = {
@@ -178,14 +189,16 @@ def _unknown_mistake(
     }
     every = list(failures.values())
     found = diagnose(every, some_right=some_right, certain=True)
+    misshapen = all(kinds.shape(one.got) != kinds.shape(one.expected) for one in every)
     if not usual:
         return _only_at_edges(task, found or diagnose(every, some_right=True), edges, failures)
     return (
         found
         or recognise_two(observed, mistakes)
-        or _other_inputs(task, failures)
+        or (None if observed.constant else _other_inputs(task, failures))
         or recognise_and_more(observed, mistakes)
-        or _ignored(task, answer, outcomes)
+        or (diagnose(every, some_right=some_right) if misshapen or observed.constant else None)
+        or (None if observed.constant else _probed(task, answer, outcomes, _ignored))
         or diagnose(every, some_right=some_right)
         or _most(task, failures, some_right)
     )
@@ -222,7 +235,7 @@ def _other_inputs(task: Task, failures: Mapping[int, Failure]) -> str | None:
         drawn,
         reference,
         lambda one, other: task.differ(one, other) is None,
-        time.monotonic() + _SECONDS_TO_PROBE,
+        Deadline(_SECONDS_TO_PROBE),
     )
 
 
@@ -259,16 +272,23 @@ def _most(task: Task, failures: Mapping[int, Failure], some_right: bool) -> str 
     return None
 
 
-def _ignored(task: Task, answer: Callable[..., Any], outcomes: Sequence[Outcome]) -> str | None:
-    """Say that the result does not depend on an input, if so."""
+def _probed(
+    task: Task,
+    answer: Callable[..., Any],
+    outcomes: Sequence[Outcome],
+    look: Callable[[Sequence[Inputs], Sequence[Outcome], Call, Call, Sequence[str], Deadline], str | None],
+) -> str | None:
+    """Return what trying the answer on further inputs shows, made of those of the cases."""
     assert task.reference is not None
     right = task.reference
-    deadline = time.monotonic() + _SECONDS_TO_PROBE
+    # the inputs of edge cases may be exchanged, but 0 cannot be doubled
+    tried = [index for index, case in enumerate(task.cases) if look is _ignored or not case.edge]
+    deadline = Deadline(_SECONDS_TO_PROBE)
 
-    def look() -> str | None:
-        return ignored_input(
-            [case.inputs for case in task.cases],
-            outcomes,
+    def probe() -> str | None:
+        return look(
+            [task.cases[index].inputs for index in tried],
+            [outcomes[index] for index in tried],
             lambda inputs: task.run(answer, [Case(inputs)])[0],
             lambda inputs: task.run(right, [Case(inputs)])[0],
             task.names,
@@ -276,22 +296,54 @@ def _ignored(task: Task, answer: Callable[..., Any], outcomes: Sequence[Outcome]
         )
 
     try:
-        name = call_with_time_limit(look, _SECONDS_TO_PROBE)
+        return call_with_time_limit(probe, longest(_SECONDS_TO_PROBE))
     except Exception:
         return None
+
+
+def _ignored(*tried: Any) -> str | None:
+    """Say that the result does not depend on an input, if so."""
+    name = ignored_input(*tried)
     return (
         f"The result does not depend on `{name}`: it stays the same when `{name}` changes." if name else None
     )
 
 
-def _case_in_words(task: Task, failing: Inputs, got: Outcome, right: Any) -> str:
-    """Return the smallest case that failed: what was put in, what came out, and how to get hold of it."""
+def _in_all_cases(observed: Observed, wrong: list[int], smallest: int) -> str | None:
+    """Say whether numbers are too large or too small throughout, and where they are right; with an example."""
+    single = []
+    for index in wrong if observed.names else ():
+        got, right = (
+            kinds.values(observed.outcomes[index].value),
+            kinds.values(observed.expected[index].value),
+        )
+        if got is None or right is None or got.dtype.kind != "f" or not got.shape == right.shape == ():
+            return None
+        single.append((float(got), float(right)))
+    edges = [case.edge for index, case in enumerate(observed.cases) if case.edge and index not in wrong]
+    small, large = all(got < right for got, right in single), all(got > right for got, right in single)
+    if len(single) < 3 or not (small or large or edges):
+        return None
+    size = "too small" if small else "too large" if large else "wrong"
+    one, other = (kinds.number(values[smallest].value) for values in (observed.outcomes, observed.expected))
+    example = f"it is {kinds.number_text(one, other)} where {kinds.number_text(other, one)} should be"
+    but = f" It is right for {_listed(edges)}." if edges else ""
+    return (
+        f"The result is {size} in {len(wrong)} of {len(observed.cases)} cases. For example, {example}.{but}"
+    )
+
+
+def _case_in_words(task: Task, failing: Inputs, got: Outcome, right: Any, even_short: bool = False) -> str:
+    """Return the smallest case that failed: what was put in, what came out, and how to get hold of it.
+
+    Short results stand in the sentence before, unless ``even_short`` says that they are needed here.
+    """
     lines = []
     if described := inputs_in_words(task.by_name(failing)):
         lines.append(f"The input was {described}.")
     if got.error is None and right is not None:
         mine, wanted = value_in_words(got.value), value_in_words(right)
-        if mine and wanted and mine != wanted and max(len(mine), len(wanted)) > 24:
+        if mine and wanted and mine != wanted and (even_short or max(len(mine), len(wanted)) > 24):
             lines.append(f"Yours: `{mine}`\nRight: `{wanted}`")
     if task.where and failing:
         lines.append(

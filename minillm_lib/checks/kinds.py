@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import decimal
 import inspect
+import math
 import numbers
 import sys
 from collections.abc import Iterator, Sequence, Set as AbstractSet
 from fractions import Fraction
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -178,9 +179,16 @@ def _of_objects(objects: np.ndarray) -> np.ndarray:
         return np.array(items, dtype=object if wide else np.int64).reshape(objects.shape)
     if any(isinstance(item, complex) for item in items):
         return np.array([complex(item) for item in items]).reshape(objects.shape)
-    return np.array(
-        items if all(isinstance(item, bool) for item in items) else list(map(_as_float, items))
-    ).reshape(objects.shape)
+    if not all(isinstance(item, bool) for item in items) and not any(map(beyond_floats, items)):
+        items = list(map(_as_float, items))
+    wide = any(map(beyond_floats, items))
+    return np.array(items, dtype=object if wide else None).reshape(objects.shape)
+
+
+def beyond_floats(value: Any) -> TypeGuard[int | Fraction | decimal.Decimal]:
+    """Return whether a number is finite, but too large for a float, as ``10**400``."""
+    finite = value.is_finite() if isinstance(value, decimal.Decimal) else isinstance(value, int | Fraction)
+    return finite and math.isinf(_as_float(value))
 
 
 def _as_float(value: Any) -> float:
@@ -193,11 +201,13 @@ def _as_float(value: Any) -> float:
 def values(value: Any) -> np.ndarray | None:
     """Return all numbers of a number, an array, or regular lists of these as one array of floats or booleans.
 
-    None if it is something else, has text in it, or lists of different lengths.
+    None if it is something else, has text in it, numbers too large for floats, or lists of different lengths.
     """
     try:
         if is_number(value):
             one = number(value)
+            if beyond_floats(one):
+                return None
             return np.asarray(one if isinstance(one, bool | complex) else _as_float(one))
         if is_array(value):
             plain = array(value)
@@ -210,9 +220,16 @@ def values(value: Any) -> np.ndarray | None:
             ):
                 return None
             return np.stack([item for item in items if item is not None]) if items else np.zeros(0)
-    except (NotPlainError, TypeError, ValueError):
+    except (NotPlainError, TypeError, ValueError, OverflowError):
         return None
     return None
+
+
+def shape(value: Any) -> tuple[int, ...] | None:
+    """Return the shape of an array, or ``()`` for a number; None for everything else."""
+    if is_array(value):
+        return tuple(value.shape)
+    return () if is_number(value) else None
 
 
 def text(value: Any, limit: int = 60) -> str:
@@ -222,6 +239,8 @@ def text(value: Any, limit: int = 60) -> str:
             return f"{value:.4g}"
         if isinstance(value, np.ndarray) or is_tensor(value):
             return f"{kind(value)} of shape {tuple(value.shape)}" if value.ndim else text(array(value)[()])
+        if beyond_floats(value):
+            return _of_digits(value)
         written = repr(value.item() if isinstance(value, np.generic) else value)
     except Exception:  # a `__repr__` of the learner's own
         return kind(value)
@@ -234,9 +253,13 @@ def number_text(value: Any, other: Any = None) -> str:
     if isinstance(value, bool) or not isinstance(value, NUMBERS):
         return text(value)
     if isinstance(value, int):
-        return str(value) if abs(value) < 10**40 else f"{_as_float(value):.6g}"
+        if abs(value) < 10**40:
+            return str(value)
+        return _of_digits(value) if beyond_floats(value) else f"{_as_float(value):.6g}"
     if isinstance(value, complex):
         return f"{value:.4g}"
+    if beyond_floats(value):
+        return _of_digits(value)
     shown = _as_float(value)
     if not isinstance(other, NUMBERS) or isinstance(other, complex):
         return f"{shown:.4g}"
@@ -245,3 +268,13 @@ def number_text(value: Any, other: Any = None) -> str:
             # one more, unless the difference shows in more than the last digit already
             return f"{shown:.{digits}g}"
     return f"{shown:.17g}"
+
+
+def _of_digits(value: int | Fraction | decimal.Decimal) -> str:
+    """Return in words how large a number is that no float can hold."""
+    sign = "minus " if value < 0 else ""
+    if isinstance(value, decimal.Decimal):
+        return f"{sign}a number of {value.adjusted() + 1:,} digits"
+    whole = abs(int(value))
+    n_digits = round(math.log10(whole))  # one less, or right
+    return f"{sign}a number of {n_digits + (whole >= 10**n_digits):,} digits"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import psutil
+
+from minillm_lib.checks.work_clock import WorkClock, longest, want_processor
 
 _POLL_SECONDS = 0.05
 
@@ -20,9 +22,9 @@ class Limits:
     Attributes
     ----------
     time
-        Seconds for the complete submission.
+        Seconds for the complete submission, by a :class:`~minillm_lib.checks.work_clock.WorkClock`.
     cell_time
-        Seconds for each cell.
+        Seconds for each cell, by such a clock.
     memory
         MiB of resident memory for its process and all that it starts.
     file_size
@@ -60,10 +62,11 @@ class Watch:
         All processes that were seen.
     """
 
-    def __init__(self, above: int, limits: Limits, deadline: float, end: Callable[[], None]) -> None:
+    def __init__(self, above: int, limits: Limits, clock: WorkClock, end: Callable[[], None]) -> None:
         self.problem = ""
         self.seen: set[Any] = set()
-        self._above, self._limits, self._deadline, self._end = above, limits, deadline, end
+        self._above, self._limits, self._clock, self._end = above, limits, clock, end
+        clock.follow(self._family)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -81,9 +84,14 @@ class Watch:
                 return
 
     def _exceeded(self) -> str:
-        limits = self._limits
-        if time.monotonic() > self._deadline:
+        limits, clock = self._limits, self._clock
+        clock.tick()
+        if clock.seconds > limits.time:
             return f"stopped after {limits.time:g} seconds"
+        if clock.passed > longest(limits.time):
+            return (
+                f"stopped after {clock.passed:.0f} seconds, though it computed for only {clock.seconds:.0f}"
+            )
         family = processes_below(self._above)
         self.seen.update(family)
         if len(family) > limits.processes:
@@ -91,6 +99,17 @@ class Watch:
         if sum(map(_resident_bytes, family)) > limits.memory * 2**20:
             return f"stopped at more than {limits.memory:g} MiB of memory"
         return ""
+
+    def _family(self) -> tuple[float, bool | None]:
+        """Return the processor time of all processes below, also of those that have ended, and if they want more."""
+        total, family = 0.0, processes_below(self._above)
+        with contextlib.suppress(psutil.Error):
+            ended = psutil.Process(self._above).cpu_times()
+            total = ended.children_user + ended.children_system if hasattr(ended, "children_user") else 0.0
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                total += sum(process.cpu_times()[:4])
+        return total, want_processor(process.pid for process in family)
 
 
 def processes_below(pid: int) -> list[Any]:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
 import json
 import os
+import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from minillm_lib.checks.grade_report import GradeReport
 from minillm_lib.checks.grade_worker import report_from_json, report_to_json
-from minillm_lib.checks.grading import GradeReport
 from minillm_lib.checks.submissions import Submission
 from minillm_lib.io.atomic_write import append_whole, write_atomically
+from minillm_lib.io.json_text import parse_json
+from minillm_lib.io.regular_file import check_regular, is_there
 from minillm_lib.io.tables import safe_cell
+from minillm_lib.io.terminal import printable
 
 _VERSION = 1
 
@@ -36,6 +42,8 @@ class Journal:
         self._settings = json.loads(json.dumps(settings))
         self.seed = 0
         self._known: dict[tuple[str, str], GradeReport] = {}
+        self._cut_off: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
 
     def begin(self, seed: int, *, resume: bool) -> None:
         """Start the journal anew, or read the one that is there.
@@ -72,9 +80,10 @@ class Journal:
                 "resumed: delete that file to start again"
             )
         self.seed = int(head["seed"])
-        for row in _latest(lines):
-            key = (row["student"], row["fingerprint"])
-            self._known[key] = report_from_json(None, row["report"])
+        for key, line in _latest(lines).items():
+            with contextlib.suppress(KeyError, TypeError, AttributeError):  # then it is graded again
+                self._known[key] = report_from_json(None, line["report"])
+        self._cut_off = _cut_off(lines)
         write_atomically(self.path, b"".join(map(_line, lines)))  # without a last line that was cut off
 
     def known(self, submission: Submission) -> GradeReport | None:
@@ -84,30 +93,67 @@ class Journal:
             return None
         return GradeReport(submission.path, report.results, report.problem, report.seconds)
 
+    def times_cut_off(self, submission: Submission) -> int:
+        """Return how many times the whole grading ended at once while this submission was graded."""
+        return self._cut_off[submission.student, submission.fingerprint]
+
+    def note_begin(self, submission: Submission) -> None:
+        """Note that a submission is about to run; may be called by any thread."""
+        self._append({**_key_fields(submission), "begun": True})
+
     def add(self, submission: Submission, report: GradeReport) -> None:
         """Add a report."""
-        row = {"student": submission.student, "fingerprint": submission.fingerprint}
-        append_whole(self.path, _line({**row, "report": report_to_json(report)}))
+        self._append({**_key_fields(submission), "report": report_to_json(report)})
+
+    def interrupt(self) -> None:
+        """Note that the grading is stopped from outside, which is not the fault of what runs at the time."""
+        self._append({"interrupted": True})
 
     def complete(self) -> None:
         """Note that all submissions have been graded."""
-        append_whole(self.path, _line({"complete": True}))
+        self._append({"complete": True})
+
+    def _append(self, fields: Mapping[str, Any]) -> None:
+        with self._lock:
+            append_whole(self.path, _line(fields))
 
     def _lines(self) -> list[dict[str, Any]]:
-        if not self.path.exists():
+        if not is_there(self.path):
             return []
+        check_regular(self.path)
         lines = []
         for text in self.path.read_bytes().splitlines():
             try:
-                lines.append(json.loads(text))
+                lines.append(parse_json(text))
             except ValueError:  # the process was killed while it wrote the last line
                 break
         return [line for line in lines if isinstance(line, dict)]
 
 
-def _latest(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    rows = {(line["student"], line["fingerprint"]): line for line in lines if "report" in line}
-    return list(rows.values())
+def _key_fields(submission: Submission) -> dict[str, Any]:
+    return {"student": submission.student, "fingerprint": submission.fingerprint}
+
+
+def _key(line: Mapping[str, Any]) -> tuple[str, str]:
+    return str(line.get("student")), str(line.get("fingerprint"))
+
+
+def _latest(lines: Sequence[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the last report of each submission."""
+    return {_key(line): line for line in lines if "report" in line}
+
+
+def _cut_off(lines: Sequence[dict[str, Any]]) -> Counter[tuple[str, str]]:
+    """Count how many times each submission was begun, and neither graded nor interrupted."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for line in lines:
+        if "begun" in line:
+            counts[_key(line)] += 1
+        elif "report" in line:
+            del counts[_key(line)]
+        elif "interrupted" in line:
+            counts.clear()
+    return counts
 
 
 def _line(fields: Mapping[str, Any]) -> bytes:
@@ -116,7 +162,10 @@ def _line(fields: Mapping[str, Any]) -> bytes:
 
 def file_digest(path: str | os.PathLike[str] | None) -> str | None:
     """Return the SHA-256 of a file that marks depend on."""
-    return None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    if path is None:
+        return None
+    check_regular(path)
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def marks_csv(graded: Sequence[tuple[Submission, GradeReport]]) -> bytes:
@@ -135,11 +184,11 @@ def marks_csv(graded: Sequence[tuple[Submission, GradeReport]]) -> bytes:
         problem = report.problem if report.is_graded else f"could not be graded: {report.problem}"
         rows.writerow(
             [
-                safe_cell(submission.student),
+                safe_cell(printable(submission.student)),
                 *(points.get(name, "") for name in exercises),
                 f"{report.points:g}" if report.is_graded else "",
                 f"{report.seconds:.1f}",
-                safe_cell(problem),
+                safe_cell(printable(problem)),
             ]
         )
     return text.getvalue().encode("utf-8-sig", "backslashreplace")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,20 +10,25 @@ from typing import Any
 import numpy as np
 
 from minillm_lib.checks import kinds
+from minillm_lib.checks.deadline import Deadline
 from minillm_lib.checks.diagnoses.general import Failure, general_changes
-from minillm_lib.checks.diagnoses.values import near
+from minillm_lib.checks.diagnoses.values import becomes, near
 from minillm_lib.checks.running import Case, Outcome
 
 _MOST_TO_COMBINE = 40
 _SECONDS = 1.0
+_AT_ONCE = "This looks like two mistakes at once."
 Differ = Callable[[Any, Any], str | None]
 
 
 class Mistake:
-    """A declared mistake, with what comes out of it in each case; a case is run when it is asked for."""
+    """A declared mistake, with what comes out of it in each case; a case is run when it is asked for.
 
-    def __init__(self, message: str, run: Callable[[int], Outcome]) -> None:
-        self.message = message
+    ``is_slip`` says that it is made by the exercise's variant, and so is every pair of it and another slip.
+    """
+
+    def __init__(self, message: str, run: Callable[[int], Outcome], *, is_slip: bool = False) -> None:
+        self.message, self.is_slip = message, is_slip
         self._run = run
         self._known: dict[int, Outcome] = {}
 
@@ -49,6 +54,15 @@ class Observed:
         """The indices of the cases that were drawn."""
         return [index for index, case in enumerate(self.cases) if not case.edge]
 
+    @property
+    def constant(self) -> bool:
+        """Whether the answer's outcomes say little, since they are the same in all drawn cases, and should not be."""
+        usual = self.usual
+        first, right = self.outcomes[usual[0]], self.expected[usual[0]]
+        return all(self.equal(self.outcomes[index], first) for index in usual) and not all(
+            self.equal(self.expected[index], right) for index in usual
+        )
+
     def equal(self, one: Outcome, other: Outcome) -> bool:
         """Return whether two outcomes are the same: equal values, or errors of one type or of a special case of it."""
         if one.error is not None or other.error is not None:
@@ -65,27 +79,63 @@ def recognise(observed: Observed, mistakes: Sequence[Mistake]) -> str | None:
     edges = [index for index in range(len(observed.cases)) if index not in usual]
     if all(observed.equal(observed.outcomes[index], observed.expected[index]) for index in usual):
         return _at_an_edge(observed, mistakes, usual, edges)
+    if all(_is_nan(observed.outcomes[index].value) for index in usual) and not _telling(observed, edges):
+        return None  # there are many ways to nothing but NaN
     nearly = None
+    if observed.constant:
+        mistakes = [one for one in mistakes if not one.message.startswith(_AT_ONCE)]
+    only_errors = all(observed.outcomes[index].error is not None for index in usual)
     for mistake in mistakes:
+        if only_errors and not _same_words(observed.outcomes[usual[0]], mistake.outcome(usual[0])):
+            continue
         if _fits(observed, mistake, usual):
             if _fits(observed, mistake, edges):
                 return mistake.message
             nearly = nearly or mistake.message
-    return nearly
+    return None if observed.constant else nearly
+
+
+def _is_nan(value: Any) -> bool:
+    """Return whether a value consists of nothing but NaN."""
+    numbers = kinds.values(value)
+    return numbers is not None and numbers.size > 0 and bool(np.isnan(numbers).all())
+
+
+def _telling(observed: Observed, edges: Sequence[int]) -> bool:
+    """Return whether there is a wrong result among the edge cases that is more than NaN."""
+    return any(
+        not observed.equal(observed.outcomes[index], observed.expected[index])
+        and not _is_nan(observed.outcomes[index].value)
+        for index in edges
+    )
 
 
 def _fits(observed: Observed, mistake: Mistake, indices: Sequence[int]) -> bool:
     return all(observed.equal(observed.outcomes[index], mistake.outcome(index)) for index in indices)
 
 
+def _same_words(one: Outcome, other: Outcome) -> bool:
+    """Return whether two errors have the same message but for numbers and names."""
+    first, second = (
+        re.sub(r"\d+|'[^']*'|list|tuple|string", "", str(outcome.error)) for outcome in (one, other)
+    )
+    return first == second
+
+
 def recognise_two(observed: Observed, mistakes: Sequence[Mistake]) -> str | None:
     """Return the messages of two declared mistakes that together give the results, or of one as another type."""
-    few = mistakes[:_MOST_TO_COMBINE]
-    return _in_other_types(observed, mistakes, observed.usual) or _two(observed, few, observed.usual)
+    if observed.constant:
+        return None
+    alone = [mistake for mistake in mistakes if not mistake.message.startswith(_AT_ONCE)]
+    return _in_other_types(observed, mistakes, observed.usual) or _two(
+        observed, alone[:_MOST_TO_COMBINE], observed.usual
+    )
 
 
 def recognise_and_more(observed: Observed, mistakes: Sequence[Mistake]) -> str | None:
     """Return the message of a declared mistake, with what was done to its results, such as a transposition."""
+    if observed.constant:
+        return None
     return _and_another(observed, mistakes[:_MOST_TO_COMBINE], observed.usual)
 
 
@@ -165,6 +215,8 @@ def _two(observed: Observed, mistakes: Sequence[Mistake], usual: Sequence[int]) 
         return None
     with np.errstate(all="ignore"):
         for one, other in _candidates([wrong for _, wrong in known], got, right):
+            if known[one][0].is_slip and known[other][0].is_slip:
+                continue  # what the two give together is known exactly
             if _together(got, known[one][1], known[other][1], right):
                 return both(known[one][0].message, known[other][0].message)
     return None
@@ -189,21 +241,21 @@ def _together(
     if all(map(near, one, other)) or any(all(map(near, wrong, right)) for wrong in (one, other)):
         return False
     quadruples = list(zip(got, one, other, right, strict=True))
-    return all(near(g, a * b / r) for g, a, b, r in quadruples) or all(
-        near(g, a + b - r) for g, a, b, r in quadruples
+    return all(becomes(g, a * b / r, r) for g, a, b, r in quadruples) or all(
+        becomes(g, a + b - r, r) for g, a, b, r in quadruples
     )
 
 
 def both(first: str, second: str) -> str:
     """Return the message about two mistakes."""
-    return f"These are two mistakes at once. {first} And the other: {second[0].upper()}{second[1:]}"
+    return f"{_AT_ONCE} {first} And the other: {second[0].upper()}{second[1:]}"
 
 
 def _and_another(observed: Observed, mistakes: Sequence[Mistake], usual: Sequence[int]) -> str | None:
     """Recognise a declared mistake, to whose results something general is done."""
-    deadline = time.monotonic() + _SECONDS
+    deadline = Deadline(_SECONDS)
     for mistake in mistakes:
-        if time.monotonic() > deadline:
+        if deadline.passed:
             return None
         wrong = [
             (mistake.outcome(index), observed.outcomes[index], observed.expected[index]) for index in usual
@@ -219,9 +271,19 @@ def _and_another(observed: Observed, mistakes: Sequence[Mistake], usual: Sequenc
             for index, (alone, got, _) in zip(usual, wrong, strict=True)
         ]
         for sentence in _changes(failures):
-            besides = sentence.replace("what it should be", "what this mistake alone would give")
-            return f"These are two mistakes at once. {mistake.message} Besides, {besides}"
+            plain = re.sub(r": (are|is|does) [^:]*\?$", ".", sentence)  # without guesses at the cause
+            besides = plain.replace("what it should be", "what this mistake alone would give")
+            return _and_besides(mistake.message, besides)
     return None
+
+
+def _and_besides(message: str, besides: str) -> str:
+    """Return the message about a declared mistake, or two of them, and something general besides."""
+    if message.startswith(_AT_ONCE):
+        return (
+            f"{_AT_ONCE.replace('two', 'three')} {message.removeprefix(_AT_ONCE).strip()} Besides, {besides}"
+        )
+    return f"{_AT_ONCE} {message} Besides, {besides}"
 
 
 def _changes(failures: list[Failure]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import decimal
 import fractions
+import math
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -17,8 +18,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-MOST_ITEMS = 20_000_000
+MOST_ITEMS = 300_000
 DEEPEST = 100
+_MOST_CHARACTERS = 10_000_000
+_MOST_BITS = 200_000  # of a whole number: what is done with larger ones takes minutes
+_MOST_ROWS = 10_000_000
 _VIEWS: dict[type, str] = {type({}.keys()): "keys", type({}.values()): "values", type({}.items()): "items"}
 _CONTAINERS: dict[str, Callable[[Any], Any]] = {
     "l": list,
@@ -77,21 +81,23 @@ class Encoder:
     def _number_or_text(self, value: Any) -> Any:
         # of a subclass, only what the base class knows of it is sent
         if isinstance(value, int) and not isinstance(value, np.generic):
-            return ["i", hex(int.__add__(value, 0))]
+            return ["i", hex(_moderate(int.__add__(value, 0)))]
         if isinstance(value, float) and not isinstance(value, np.generic):
             return ["f", float.hex(value)]
         if isinstance(value, str) and not isinstance(value, np.generic):
-            return ["u", str.__str__(value)]
+            return ["u", _short(str.__str__(value))]
         if isinstance(value, complex) and not isinstance(value, np.generic):
             return ["c", float.hex(value.real), float.hex(value.imag)]
         if isinstance(value, bytes | bytearray) and not isinstance(value, np.generic):
-            return ["b" if isinstance(value, bytes) else "ba", self._buffer(bytes(value))]
+            return ["b" if isinstance(value, bytes) else "ba", self._buffer(_short(bytes(value)))]
         if isinstance(value, fractions.Fraction):
-            return ["F", hex(value.numerator), hex(value.denominator)]
+            return ["F", hex(_moderate(value.numerator)), hex(_moderate(value.denominator))]
         if isinstance(value, decimal.Decimal):
-            return ["D", str(value)]
+            return ["D", str(_of_moderate_exponent(value))]
         if isinstance(value, range):
-            return ["r", *map(hex, (value.start, value.stop, value.step))]
+            if value and abs(value.stop - value.start) // abs(value.step) >= MOST_ITEMS:  # len() has a limit
+                raise PlainValueError(f"it has more than {MOST_ITEMS:,} items")
+            return ["r", *(hex(_moderate(end)) for end in (value.start, value.stop, value.step))]
         return None
 
     def _array(self, value: Any, depth: int) -> Any:
@@ -164,57 +170,64 @@ class Decoder:
             If it is not a tree that :class:`Encoder` makes.
         """
         try:
-            return self._decode(tree)
+            return self._decode(tree, 0)
         except PlainValueError:
             raise
         except Exception as error:  # the bytes come from a stranger, and may be anything
             raise PlainValueError(f"these bytes are no value: {type(error).__name__}") from None
 
-    def _decode(self, tree: Any) -> Any:
+    def _decode(self, tree: Any, depth: int) -> Any:
         if tree is None or isinstance(tree, bool):
             return tree
+        if depth > DEEPEST:
+            raise PlainValueError(f"it is nested more than {DEEPEST} deep")
         kind, *parts = tree
         if kind in _CONTAINERS:
-            return _CONTAINERS[kind]([self._decode(item) for item in parts[0]])
+            return _CONTAINERS[kind]([self._decode(item, depth + 1) for item in parts[0]])
         if kind == "d":
-            return _MAPPINGS[parts[0]]([(self._decode(key), self._decode(item)) for key, item in parts[1]])
+            pairs = [(self._decode(key, depth + 1), self._decode(item, depth + 1)) for key, item in parts[1]]
+            return _MAPPINGS[parts[0]](pairs)
         if kind == "v":
-            items = [self._decode(item) for item in parts[1]]
+            items = [self._decode(item, depth + 1) for item in parts[1]]
             if parts[0] == "values":
                 return dict(enumerate(items)).values()
             return dict.fromkeys(items).keys() if parts[0] == "keys" else dict(items).items()
         if kind in ("a", "n", "ao", "x", "xs", "xm", "sp"):
-            return self._array(kind, parts)
+            return self._array(kind, parts, depth)
         if kind == "o":
             return self._keeper.find(tree)
         return self._number_or_text(kind, parts)
 
     def _number_or_text(self, kind: str, parts: list[Any]) -> Any:
         numbers: dict[str, Callable[..., Any]] = {
-            "i": lambda text: int(text, 16),
+            "i": _whole,
             "f": float.fromhex,
-            "u": str,
+            "u": lambda text: _short(str(text)),
             "c": lambda real, imaginary: complex(float.fromhex(real), float.fromhex(imaginary)),
-            "b": lambda index: bytes(self._buffers[index]),
-            "ba": lambda index: bytearray(self._buffers[index]),
-            "F": lambda top, bottom: fractions.Fraction(int(top, 16), int(bottom, 16)),
-            "D": decimal.Decimal,
-            "r": lambda *ends: range(*(int(end, 16) for end in ends)),
+            "b": lambda index: _short(bytes(self._buffers[index])),
+            "ba": lambda index: bytearray(_short(self._buffers[index])),
+            "F": lambda top, bottom: fractions.Fraction(_whole(top), _whole(bottom)),
+            "D": lambda text: _of_moderate_exponent(decimal.Decimal(_short(str(text)))),
+            "r": lambda *ends: range(*map(_whole, ends))[:MOST_ITEMS],
         }
         return numbers[kind](*parts)
 
-    def _array(self, kind: str, parts: list[Any]) -> Any:
+    def _array(self, kind: str, parts: list[Any], depth: int) -> Any:
         if kind == "ao":
             array = np.empty(len(parts[1]), dtype=object)
             for index, item in enumerate(parts[1]):
-                array[index] = self._decode(item)
+                array[index] = self._decode(item, depth + 1)
             return array.reshape(_shape(parts[0]))
         if kind == "sp":
             from scipy import sparse
 
-            data, row, column = (self._decode(part) for part in parts[3:])
+            shape = _shape(parts[2])
+            if max(shape) > _MOST_ROWS:  # the usual formats take memory for each row, also for empty ones
+                raise PlainValueError(f"a sparse matrix of {shape} is not sent")
+            data, row, column = (self._decode(part, depth + 1) for part in parts[3:])
             made = sparse.coo_array if parts[1] is True else sparse.coo_matrix
-            return made((data, (row, column)), shape=_shape(parts[2])).asformat(str(parts[0]))
+            name = str(parts[0]) if math.prod(shape) <= _MOST_ROWS else "csr"
+            return made((data, (row, column)), shape=shape).asformat(name)
         if kind in ("a", "n"):
             dtype = np.dtype(parts[0])
             if dtype.kind not in _DTYPE_KINDS:
@@ -241,3 +254,27 @@ def _shape(shape: list[Any]) -> tuple[int, ...]:
     if not all(type(size) is int and size >= 0 for size in shape):
         raise PlainValueError("a shape is no list of sizes")
     return tuple(shape)
+
+
+def _short(value: Any) -> Any:
+    if len(value) > _MOST_CHARACTERS:
+        raise PlainValueError(f"a text or bytes of it are longer than {_MOST_CHARACTERS:,}")
+    return value
+
+
+def _moderate(number: int) -> int:
+    if number.bit_length() > _MOST_BITS:
+        raise PlainValueError("a whole number in it has more than 60,000 digits")
+    return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > _MOST_BITS // 4 + 4:
+        raise PlainValueError("a whole number in it has more than 60,000 digits")
+    return int(text, 16)
+
+
+def _of_moderate_exponent(number: decimal.Decimal) -> decimal.Decimal:
+    if number.is_finite() and abs(number.adjusted()) > _MOST_BITS // 4:
+        raise PlainValueError("a Decimal in it has more than 50,000 digits")
+    return number

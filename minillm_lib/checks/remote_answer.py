@@ -9,7 +9,6 @@ import linecache
 import pickle
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from types import CodeType
 from typing import Any
@@ -20,10 +19,12 @@ from minillm_lib.checks.channel import NO_MESSAGE, ChannelError, PatientChannel
 from minillm_lib.checks.guarded import TimeLimitError
 from minillm_lib.checks.plain_values import PlainValueError
 from minillm_lib.checks.student_process import builtin_kind
+from minillm_lib.checks.work_clock import Countdown, WorkClock, longest
 
-_GRACE_SECONDS = 3.0
+_GRACE_SECONDS = 5.0
 SILENT = "it did not answer any more"
 _MOST_LINES = 100_000
+_LONGEST_TEXT = 2000
 
 
 class SessionEndedError(Exception):
@@ -59,7 +60,9 @@ class RemoteFunction(RemoteObject):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call it there, and return its result; its errors are raised here, and its changes to the inputs made here."""
         conversation = self._conversation
-        limit = conversation.seconds_left()
+        limit = conversation.seconds_left
+        if not limit:
+            raise conversation.too_late("")
         reply = conversation.request(
             "call",
             limit + _GRACE_SECONDS,
@@ -68,37 +71,53 @@ class RemoteFunction(RemoteObject):
             kwargs=list(kwargs.items()),
             limit=limit,
         )
-        for index, new in reply.get("changed") or ():
-            _change(args[index], new)
-        if "late" in reply:
-            raise TimeLimitError(str(reply["late"]))
-        if "error" in reply:
-            _raise(reply["error"])
-        if "unsendable" in reply:
-            return _named(RemoteObject, f"value that cannot be read: {reply['unsendable']}")(conversation, -1)
-        return reply["value"]
+        try:
+            conversation.spend(float(reply.get("used", 0)))
+            for index, new in reply.get("changed") or ():
+                _change(args[index], new)
+            if "late" in reply:
+                error: BaseException = conversation.too_late(str(reply["late"])[:_LONGEST_TEXT])
+                code = None
+            elif "error" in reply:
+                error, code = _made_error(reply["error"])
+            elif "unsendable" in reply:
+                name = f"value that cannot be read: {reply['unsendable']}"[:_LONGEST_TEXT]
+                return _named(RemoteObject, name)(conversation, -1)
+            else:
+                return reply["value"]
+        except Exception:  # no reply of ours: the submission may send anything
+            raise conversation.end(NO_MESSAGE) from None
+        if code is None:
+            raise error
+        exec(code, {"error": error, "fail": _fail})
+        raise AssertionError
 
 
 class Conversation:
     """Asks the submission's process one thing after the other, and lets it call functions among the inputs."""
 
-    def __init__(self, channel: PatientChannel, keeper: GradersObjects) -> None:
-        self._channel, self._number = channel, 0
+    def __init__(self, channel: PatientChannel, keeper: GradersObjects, clock: WorkClock) -> None:
+        self._channel, self._clock, self._number = channel, clock, 0
         self._lock = threading.Lock()
         self.ended = False
         self.reason = ""
         self.fault = ""  # of the exercise, not of the learner
-        self._deadline, self._least = 0.0, 1.0
+        self.begin_check(1.0)
         keeper.conversation = self
 
     def begin_check(self, time_limit: float) -> None:
-        """Give the calls from now on this many seconds together, a little less than the check itself waits."""
-        self._least = min(0.2, time_limit / 2)
-        self._deadline = time.monotonic() + 0.95 * time_limit - self._least / 2
+        """Give the calls from now on this many seconds together."""
+        self._time_limit = self.seconds_left = time_limit
 
-    def seconds_left(self) -> float:
-        """Return how long the next call may take."""
-        return max(self._least, self._deadline - time.monotonic())
+    def spend(self, seconds: float) -> None:
+        """Note how long a call took by the submission's own clock, which does not count how long the grader waits."""
+        self.seconds_left = max(0.0, self.seconds_left - seconds) if seconds > 0 else self.seconds_left
+
+    def too_late(self, place: str) -> TimeLimitError:
+        """Return the error for a call that did not return in time."""
+        error = TimeLimitError(place)
+        error.seconds = self._time_limit
+        return error
 
     def request(self, verb: str, seconds: float, **fields: Any) -> dict[str, Any]:
         """Ask for something, and return the reply.
@@ -106,16 +125,17 @@ class Conversation:
         Raises
         ------
         SessionEndedError
-            If the process is gone or does not reply within this many seconds.
+            If the process is gone, or does not reply within this many seconds of its work.
         """
         if self.ended:
             raise SessionEndedError("the process has ended")
-        deadline = time.monotonic() + seconds
-        if not self._lock.acquire(timeout=seconds):  # a call that was given up has not come back
-            raise self._end(SILENT)
+        if not self._lock.acquire(timeout=longest(seconds)):  # a call that was given up has not come back
+            raise self.end(SILENT)
+        self._clock.counts = True
         try:
-            return self._exchange(verb, deadline, fields)
+            return self._exchange(verb, Countdown(self._clock, seconds), fields)
         finally:
+            self._clock.counts = False
             self._lock.release()
 
     def settle(self) -> None:
@@ -128,37 +148,46 @@ class Conversation:
         """
         self.request("rest", _GRACE_SECONDS)
 
-    def _exchange(self, verb: str, deadline: float, fields: dict[str, Any]) -> dict[str, Any]:
+    def _exchange(self, verb: str, countdown: Countdown, fields: dict[str, Any]) -> dict[str, Any]:
         self._number += 1
         number = self._number
         try:
-            self._channel.send(do=verb, id=number, **fields)
+            if not self._channel.send_until(lambda: not countdown.left, do=verb, id=number, **fields):
+                raise ChannelError(SILENT)
             while True:
-                message = self._channel.receive_within(deadline - time.monotonic())
-                if message is None:
+                message = self._channel.receive_until(lambda: not countdown.left)
+                if message is not None and message.get("id") == number and "callback" not in message:
+                    return message
+                if (
+                    message is None or not countdown.left
+                ):  # or else it sends without end what nobody asked for
                     raise ChannelError(SILENT)
                 if "callback" in message:
-                    self._call_back(**message)
-                elif message.get("id") == number:
-                    return message
+                    self._call_back(countdown, **message)
         except ChannelError as error:
-            raise self._end(str(error)) from None
+            raise self.end(str(error)) from None
         except PlainValueError as error:
             self.fault = f"An input cannot be sent to the submission: {error}."
             raise
         except TypeError:  # fields that no message of ours has
-            raise self._end(NO_MESSAGE) from None
+            raise self.end(NO_MESSAGE) from None
 
-    def _end(self, reason: str) -> SessionEndedError:
+    def end(self, reason: str) -> SessionEndedError:
+        """End the conversation, and return the error that says so."""
         self.ended, self.reason = True, reason
         return SessionEndedError(reason)
 
-    def _call_back(self, **message: Any) -> None:
+    def _call_back(self, countdown: Countdown, **message: Any) -> None:
+        self._clock.counts = False
         answer = self._called_back(**message)
+        self._clock.counts = True
         try:
-            self._channel.send(**answer)
+            is_read = self._channel.send_until(lambda: not countdown.left, **answer)
         except PlainValueError as error:
-            self._channel.send(error=f"the result cannot be sent: {error}")
+            answer = {"error": f"the result cannot be sent: {error}"}
+            is_read = self._channel.send_until(lambda: not countdown.left, **answer)
+        if not is_read:
+            raise ChannelError(SILENT)
 
     def _called_back(self, callback: int, path: str, args: Any, kwargs: Any) -> dict[str, Any]:
         """Call an input, or read its attribute, for the submission; only public names can be reached."""
@@ -174,7 +203,7 @@ class Conversation:
         except (SessionEndedError, ChannelError):
             raise
         except Exception as error:
-            return {"error": f"{type(error).__name__}: {error}"[:2000]}
+            return {"error": f"{type(error).__name__}: {error}"[:_LONGEST_TEXT]}
 
 
 class GradersObjects:
@@ -307,19 +336,19 @@ def _change(value: Any, new: Any) -> None:
             value.data = new
 
 
-def _raise(error: dict[str, Any]) -> None:
-    """Raise the learner's error again, as if it had come from the line of the cell that it came from."""
+def _made_error(error: dict[str, Any]) -> tuple[BaseException, CodeType | None]:
+    """Return the learner's error, and code that raises it as if it came from the line of the cell that it came from."""
     base = builtin_kind([str(name) for name in error["kinds"]])
-    text = str(error["text"])
+    text = str(error["text"])[:_LONGEST_TEXT]
     kind = type(
         str(error["kinds"][0])[:100], (base,), {"__str__": lambda self: text, "__module__": "builtins"}
     )
     made: Any = kind.__new__(kind)  # type: ignore[call-overload]
     made.args, made.msg = (text,), text
     if not error["line"]:
-        raise made
+        return made, None
     number, line = error["line"]
-    exec(_raising_code(int(number), str(line), bool(error["is_own"])), {"error": made, "fail": _fail})
+    return made, _raising_code(int(number), str(line)[:_LONGEST_TEXT], bool(error["is_own"]))
 
 
 def _fail(error: BaseException) -> None:

@@ -19,6 +19,7 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -34,14 +35,13 @@ _POLL_SECONDS = 0.01
 def main() -> None:
     """Serve submissions, one after the other, until the grader is gone."""
     job = json.loads(sys.argv[1])
+    os.environ["MPLBACKEND"] = "agg"  # matplotlib reads it when it is imported
     die_with_parent()
     if job["control"] is None:
-        _be_the_submission(job, *_own_ends())
+        ends = _own_ends()
+        _import(job["modules"])
+        _be_the_submission(job, *ends)
     be_subreaper()
-    for name in ("IPython.core.interactiveshell", *job["modules"]):
-        with contextlib.suppress(Exception):  # what cannot be imported here fails where a cell imports it
-            importlib.import_module(name)
-    gc.freeze()
     # A stop from the keyboard is the grader's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = socket.socket(fileno=job["control"])
@@ -52,8 +52,19 @@ def main() -> None:
         message = message.lstrip(b"!")  # asked to end a submission that had just ended
         if not message:
             continue
-        status = _run_one({**job, **json.loads(message)}, control, descriptors[0])
+        job = json.loads(message)
+        _import(["IPython.core.interactiveshell", *job["modules"]])
+        status = _run_one(job, control, descriptors[0])
         control.sendall(json.dumps({"status": status}).encode() + b"\n")
+
+
+def _import(modules: Sequence[str]) -> None:
+    """Import what a submission will need: this happens once for all of them, and takes none of their time."""
+    for name in modules:
+        if name not in sys.modules:
+            with contextlib.suppress(Exception):  # what cannot be imported here fails where a cell imports it
+                importlib.import_module(name)
+    gc.freeze()
 
 
 def die_with_parent() -> None:
@@ -133,7 +144,6 @@ def _be_the_submission(job: dict[str, Any], reader: BinaryIO, writer: BinaryIO) 
         os.environ.update(
             TMPDIR=temporary,
             IPYTHONDIR=str(Path(temporary, "ipython")),
-            MPLBACKEND="agg",
             PYTHONUNBUFFERED="1",
         )
         tempfile.tempdir = None  # it is asked for anew

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,32 @@ class Outcome:
     changed: str | None = None
 
 
+class Recorded:
+    """What came out of a function in each case, in place of the function: it can be looked up, but not called.
+
+    Parameters
+    ----------
+    known
+        The inputs of each case, which are told apart by identity, and what came out.
+    names
+        The names of the inputs.
+    """
+
+    def __init__(self, known: Iterable[tuple[Inputs, Outcome]], names: Sequence[str]) -> None:
+        self._known = list(known)
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        self.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in names])
+
+    def outcome(self, inputs: Inputs) -> Outcome:
+        """Return what came out for inputs; an error if they are not among those that were tried."""
+        unknown = Outcome(error=LookupError("it was not tried on these inputs"))
+        return next((outcome for known, outcome in self._known if known is inputs), unknown)
+
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        """Raise an error, since only results are known."""
+        raise RuntimeError("the right answer is not in this file, and yours has not passed its check yet")
+
+
 def run(
     use: Callable[..., Any],
     answer: Callable[..., Any],
@@ -55,6 +82,9 @@ def run(
         If the answer itself reports that it took too long.
     """
     outcomes = [] if into is None else into
+    if isinstance(answer, Recorded):
+        outcomes += [answer.outcome(case.inputs) for case in cases]
+        return outcomes
     for case in cases:
         inputs = copy.deepcopy(case.inputs)
         try:

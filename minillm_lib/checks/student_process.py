@@ -27,6 +27,7 @@ from minillm_lib.checks.channel import Channel, ChannelError
 from minillm_lib.checks.exercise import Exercise
 from minillm_lib.checks.guarded import TimeLimitError, call_with_time_limit
 from minillm_lib.checks.plain_values import Encoder, PlainValueError
+from minillm_lib.checks.work_clock import WorkClock
 
 _HIDDEN = tuple(f"{__package__}.{name}" for name in ("exercises", "grading", "grading_pool"))
 _LIBRARIES = (
@@ -209,7 +210,9 @@ def _shell(folder: str) -> Any:
 
 def _run(shell: Any, source: str, limit: float) -> dict[str, Any]:
     try:
-        outcome = call_with_time_limit(lambda: shell.run_cell(source, store_history=True), limit)
+        outcome = call_with_time_limit(
+            lambda: shell.run_cell(source, store_history=True), limit, clock=WorkClock()
+        )
     except TimeLimitError:
         return {"problem": f"was stopped after {limit:g} seconds"}
     error = outcome.error_before_exec or outcome.error_in_exec
@@ -238,17 +241,19 @@ def _look(namespace: dict[str, Any], name: str) -> dict[str, Any]:
 def _call(
     object: Any, args: list[Any], kwargs: list[tuple[str, Any]], limit: float, may_change: bool = True
 ) -> dict[str, Any]:
-    before = [_fingerprint(argument) for argument in args]
+    before, clock = [_fingerprint(argument) for argument in args], WorkClock()
     try:
-        value = call_with_time_limit(lambda: _settled(object(*args, **dict(kwargs))), limit)
+        value = call_with_time_limit(lambda: _settled(object(*args, **dict(kwargs))), limit, clock=clock)
     except TimeLimitError as error:
         return {"late": str(error)}
+    except BaseException as error:
+        return {"error": _error(error), "used": clock.seconds}
     changed = [
         (index, _state(argument))
         for index, (argument, old) in enumerate(zip(args, before, strict=True))
         if old is not None and old != _fingerprint(argument)
     ]
-    return {"value": value, "changed": changed}
+    return {"value": value, "changed": changed, "used": clock.seconds}
 
 
 def _settled(value: Any) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import functools
 import re
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from minillm_lib.io.regular_file import check_regular
 
 _CHECK = re.compile(r"^[ \t]*check\.(?!register\b)([A-Za-z]\w*)\s*\(\s*([A-Za-z]\w*)?", re.MULTILINE)
 _DEFINITION = r"^[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+{}\b"
-_ONLY_A_CHECK = re.compile(r"\s*check\.\w+\s*\(\s*\w+\s*\)\s*;?\s*")
+_ONLY_A_CHECK = re.compile(r"check\.\w+\s*\(\s*\w+\s*\)\s*;?")
 _MAGIC = re.compile(r"^[ \t]*[%!].*$", re.MULTILINE)
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 MOST_BYTES = 256 << 20  # of a notebook, with all its figures
@@ -35,16 +36,39 @@ def read_notebook(path: Path) -> dict[str, Any]:
         If it cannot be read.
     """
     check_regular(path, at_most=MOST_BYTES)
+    content = path.read_bytes()
     try:
-        notebook = parse_json(path.read_bytes())
+        notebook = parse_json(content)
     except ValueError as error:
-        raise ValueError(f"{path.name} is not JSON, so it is not a notebook: {error}") from None
+        raise ValueError(
+            f"{path.name} is not JSON, so it is not a notebook: {_instead(content) or error}"
+        ) from None
     cells = notebook.get("cells") if isinstance(notebook, dict) else None
     if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
-        raise ValueError(f"{path.name} is not a notebook of format 4: it has no list of cells")
+        is_old = isinstance(notebook, dict) and "worksheets" in notebook
+        what = (
+            "it is of format 3, which Jupyter converts when it opens it"
+            if is_old
+            else "it has no list of cells"
+        )
+        raise ValueError(f"{path.name} is not a notebook of format 4: {what}")
     if (n := sum(map(len, code_cells(notebook)))) > _MOST_CODE:
         raise ValueError(f"{path.name} has {n:,} characters of code; a notebook has at most {_MOST_CODE:,}")
     return notebook
+
+
+def _instead(content: bytes) -> str:
+    """Return what a file is that is no notebook, if it is something usual."""
+    start = content[:1000].strip()
+    if not content.strip(b"\0 \r\n\t"):
+        return "it is empty"
+    if start.startswith((b"<!", b"<html", b"<HTML", b"<?xml")):
+        return "it is a web page"
+    if start.startswith(b"PK\x03\x04"):
+        return "it is a ZIP archive; unpack it"
+    if b"\n<<<<<<< " in content and b"\n>>>>>>> " in content:
+        return "it has the marks of a merge conflict of git"
+    return ""
 
 
 def checked_exercises(notebook: dict[str, Any]) -> dict[str, str | None]:
@@ -100,33 +124,50 @@ def plan(notebook: dict[str, Any], answers: Mapping[str, str]) -> list[Step]:
     """
     cells = code_cells(notebook)
     last = dict.fromkeys(answers, len(cells) - 1)
-    for name, answer in answers.items():
-        places = [
-            index
-            for index, source in enumerate(cells)
-            if defines(source, answer) or any(checked == name for checked, _ in _checks(source))
-        ]
-        if places:
-            last[name] = places[-1]
+    for index, source in enumerate(cells):
+        checked = {name for name, _ in _checks(source)}
+        for name, answer in answers.items():
+            if name in checked or defines(source, answer):
+                last[name] = index
     steps: list[Step] = [("check", name) for name, place in last.items() if place < 0]
     for index, source in enumerate(cells):
-        if not _ONLY_A_CHECK.fullmatch(source):
+        if not _ONLY_A_CHECK.fullmatch(source.strip()):
             steps.append(("run", source))
         steps += [("check", name) for name, place in last.items() if place == index]
     return steps
 
 
+def answers_in(notebook: dict[str, Any], answers: Mapping[str, str]) -> dict[str, str]:
+    """Return the name of each exercise's answer: the one that the notebook checks if it lacks the usual one."""
+    cells, own = code_cells(notebook), checked_exercises(notebook)
+
+    def is_defined(name: str) -> bool:
+        return any(defines(source, name) for source in cells)
+
+    return {
+        exercise: other
+        if (other := own.get(exercise)) and other != usual and not is_defined(usual) and is_defined(other)
+        else usual
+        for exercise, usual in answers.items()
+    }
+
+
 def defines(source: str, name: str) -> bool:
     """Return whether a cell defines a function or class of this name; also a cell with magics or errors."""
+    if name not in source:  # written in another way, as an identifier can be, it is looked for at the end
+        return False
     tree = _tree(source)
     if tree is None:
         return re.search(_DEFINITION.format(re.escape(name)), source, re.MULTILINE) is not None
-    return any(name == defined for defined in _defined_names(tree.body))
+    try:
+        return name in _defined_names(tree.body)
+    except RecursionError:  # a thousand times elif
+        return False
 
 
-def code_cells(notebook: dict[str, Any]) -> list[str]:
-    """Return the sources of the code cells."""
-    sources = [cell.get("source", "") for cell in notebook["cells"] if cell.get("cell_type") == "code"]
+def code_cells(notebook: dict[str, Any], kinds: Sequence[str] = ("code",)) -> list[str]:
+    """Return the sources of the code cells, or of cells of other kinds."""
+    sources = [cell.get("source", "") for cell in notebook["cells"] if cell.get("cell_type") in kinds]
     return ["".join(map(str, source)) if isinstance(source, list) else str(source) for source in sources]
 
 
@@ -156,7 +197,9 @@ def _check_in(node: ast.AST) -> tuple[str, str | None] | None:
 def _tree(source: str) -> ast.Module | None:
     """Parse a cell without its magics; None if it is not Python."""
     try:
-        return ast.parse(_MAGIC.sub("pass", source) if re.search(_MAGIC, source) else source)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the learner's code
+            return ast.parse(_MAGIC.sub("pass", source))
     except _UNREADABLE:
         return None
 

@@ -20,18 +20,26 @@ import psutil
 from minillm_lib.checks.channel import NO_MESSAGE, PatientChannel
 from minillm_lib.checks.isolated import isolated_command, isolated_environment
 from minillm_lib.checks.limits import Limits, Watch
-from minillm_lib.checks.remote_answer import SILENT, Conversation, GradersObjects
+from minillm_lib.checks.remote_answer import SILENT, Conversation, GradersObjects, SessionEndedError
 from minillm_lib.checks.run_submission import kill_below
+from minillm_lib.checks.work_clock import WorkClock
 
 _MODULE = "minillm_lib.checks.run_submission"
+_SECONDS_TO_START = 60.0
 _SECONDS_TO_END = 10.0
+
+
+class NotStartedError(Exception):
+    """The process of a submission did not start; no code of the submission has run."""
 
 
 class Session:
     """One submission's process."""
 
-    def __init__(self, conversation: Conversation) -> None:
-        self.conversation = conversation
+    def __init__(self, reader: Any, writer: Any, clock: WorkClock) -> None:
+        keeper = GradersObjects()
+        self.conversation = Conversation(PatientChannel(reader, writer, keeper), keeper, clock)
+        self._files = (reader, writer)
         self.status: int | None = None
         self.watch: Watch | None = None
 
@@ -50,20 +58,24 @@ class Session:
             return f"its process was killed by signal {-self.status}"
         return f"its process ended with status {self.status}"
 
+    def close(self) -> None:
+        """Close the channel."""
+        for file in self._files:
+            with contextlib.suppress(OSError, ValueError):
+                file.close()
+
 
 class Starter:
     """Starts submissions, one at a time; where processes can be forked, from a process that has imported much already.
 
     Parameters
     ----------
-    modules
-        What to import beforehand.
     forks
         Whether to fork; by default on Linux.
     """
 
-    def __init__(self, modules: Sequence[str] = (), *, forks: bool = sys.platform == "linux") -> None:
-        self._modules, self._forks = list(modules), forks
+    def __init__(self, *, forks: bool = sys.platform == "linux") -> None:
+        self._forks = forks
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._tasks: int | None = None
@@ -80,64 +92,81 @@ class Starter:
         self._process = self._control = None
 
     @contextmanager
-    def session(self, folder: Path, limits: Limits, deadline: float) -> Iterator[Session]:
-        """Start a submission in a folder; at the end of the block, it is over."""
+    def session(
+        self, folder: Path, limits: Limits, clock: WorkClock, modules: Sequence[str] = ()
+    ) -> Iterator[Session]:
+        """Start a submission in a folder; at the end of the block, it is over.
+
+        Parameters
+        ----------
+        clock
+            Counts the time of the submission, which begins when the modules have been imported.
+        modules
+            What is imported before it begins.
+
+        Raises
+        ------
+        NotStartedError
+            If its process does not start.
+        """
         job = {
             "folder": str(folder),
             "file_limit": limits.file_size,
             "processes": self._allowed(limits.processes),
+            "modules": list(modules),
         }
-        keeper = GradersObjects()
-        ours: socket.socket | None = None
-        reader: Any
-        writer: Any
-        if self._forks:
-            ours = self._begin_forked(job)
-            reader, writer = ours.makefile("rb"), ours.makefile("wb")
-        else:
-            self.close()
-            self._process = self._popen({**job, "control": None}, piped=True)
-            reader, writer = self._process.stdout, self._process.stdin
+        session = self._begin(job, clock)
         assert self._process is not None
-        session = Session(Conversation(PatientChannel(reader, writer, keeper), keeper))
         above = self._process.pid if self._forks else os.getpid()
-        session.watch = Watch(above, limits, deadline, self._end_now)
+        session.watch = Watch(above, limits, clock, self._end_now)
         try:
             yield session
         finally:
             session.watch.stop()
-            try:
-                session.status = self._ended()
-            finally:
-                for file in filter(None, (reader, writer, ours)):
-                    with contextlib.suppress(OSError, ValueError):
-                        file.close()
-                if self._process is None or self._process.poll() is not None:
-                    self.close()
-                    _kill(session.watch.seen)
+            self._finish(session)
 
-    def _begin_forked(self, job: dict[str, Any]) -> socket.socket:
-        for attempt in range(2):
+    def _begin(self, job: dict[str, Any], clock: WorkClock) -> Session:
+        """Start a process, and wait until it answers; what runs below may have been killed while it waited."""
+        for _ in range(2):
+            try:
+                session = self._begin_forked(job, clock) if self._forks else self._begin_fresh(job, clock)
+            except OSError:
+                self.close()
+                continue
+            try:
+                session.conversation.request("rest", _SECONDS_TO_START)
+                return session
+            except SessionEndedError:
+                self._finish(session)
+                self.close()
+        raise NotStartedError("the process for the submission did not start")
+
+    def _begin_fresh(self, job: dict[str, Any], clock: WorkClock) -> Session:
+        self.close()
+        self._process = self._popen({**job, "control": None}, piped=True)
+        return Session(self._process.stdout, self._process.stdin, clock)
+
+    def _begin_forked(self, job: dict[str, Any], clock: WorkClock) -> Session:
+        if self._process is None or self._process.poll() is not None:
+            self.close()
+            control, theirs = socket.socketpair()
+            with theirs:
+                self._process = self._popen({"control": theirs.fileno()}, pass_fds=(theirs.fileno(),))
+            self._control = control
+        assert self._control is not None
+        ours, end = socket.socketpair()
+        with ours, end:
+            socket.send_fds(self._control, [json.dumps(job).encode()], [end.fileno()])
+            return Session(ours.makefile("rb"), ours.makefile("wb"), clock)
+
+    def _finish(self, session: Session) -> None:
+        try:
+            session.status = self._ended()
+        finally:
+            session.close()
             if self._process is None or self._process.poll() is not None:
                 self.close()
-                control, theirs = socket.socketpair()
-                with theirs:
-                    self._process = self._popen(
-                        {"control": theirs.fileno(), "modules": self._modules}, pass_fds=(theirs.fileno(),)
-                    )
-                self._control = control
-            ours, end = socket.socketpair()
-            assert self._control is not None
-            try:
-                with end:
-                    socket.send_fds(self._control, [json.dumps(job).encode()], [end.fileno()])
-                return ours
-            except OSError:  # it was killed while it waited
-                ours.close()
-                self.close()
-                if attempt:
-                    raise
-        raise AssertionError
+                _kill(session.watch.seen if session.watch is not None else set())
 
     def _allowed(self, processes: int) -> int:
         """Return how many tasks the user may have, so that a submission has some; a last resort: the watch counts."""

@@ -43,10 +43,11 @@ def find_submissions(path: Path) -> tuple[list[Submission], list[str]]:
     """
     if not path.is_dir():
         return [Submission(path, readable_name(path.stem), fingerprint(path))], []
-    files = sorted(_files(path), key=os.fsencode)
+    unread: list[str] = []
+    files = sorted(_files(path, unread), key=os.fsencode)
     notebooks = [file for file in files if file.suffix.lower() == ".ipynb"]
     if not notebooks:
-        raise ValueError(f"{readable_name(str(path))} has no notebooks (*.ipynb) to grade")
+        raise ValueError(f"{readable_name(str(path))} has no notebooks (*.ipynb) to grade{_reasons(unread)}")
     skipped = [
         f"{readable_name(str(file.relative_to(path)))}{_what_to_do(file)}"
         for file in files
@@ -54,7 +55,7 @@ def find_submissions(path: Path) -> tuple[list[Submission], list[str]]:
     ]
     names = _students([file.relative_to(path) for file in notebooks])
     found = [Submission(file, name, fingerprint(file)) for file, name in zip(notebooks, names, strict=True)]
-    return found, skipped
+    return found, skipped + unread
 
 
 def fingerprint(path: Path) -> str:
@@ -72,11 +73,24 @@ def readable_name(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        inside = set(path.relative_to(folder).parts)
-        if not path.is_dir() and not inside & _OF_SYSTEMS and path.name.lower() not in _OF_SYSTEMS_FILES:
-            yield path
+def _files(folder: Path, unread: list[str]) -> Iterator[Path]:
+    """Yield the files in a folder and those below; note which folders were not looked into."""
+
+    def note(path: str, why: str) -> None:
+        unread.append(f"{readable_name(os.path.relpath(path, folder))} ({why})")
+
+    for root, folders, names in os.walk(
+        folder, onerror=lambda error: note(error.filename, f"cannot be read: {error.strerror}")
+    ):
+        folders[:] = [name for name in folders if name not in _OF_SYSTEMS]
+        for name in folders:
+            if os.path.islink(os.path.join(root, name)):
+                note(os.path.join(root, name), "a link to a folder")
+        yield from (Path(root, name) for name in names if name.lower() not in _OF_SYSTEMS_FILES)
+
+
+def _reasons(unread: Sequence[str]) -> str:
+    return f"; not looked into: {', '.join(unread[:5])}" if unread else ""
 
 
 def _what_to_do(file: Path) -> str:

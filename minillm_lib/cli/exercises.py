@@ -50,6 +50,59 @@ def check(
         raise typer.Exit(1)
 
 
+@exercises_app.command()
+def student(
+    file: Annotated[
+        Path, typer.Argument(help="A Python file that registers exercises by check.register(…).")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The file to write; mine_student.py for mine.py by default."),
+    ] = None,
+) -> None:
+    """Write what learners get: checks that run without the answers, for `import mine_student` in the notebook.
+
+    Inputs and results are stored in place of the reference and of the
+    misconceptions, so that a mistake gets the message that it gets with the full
+    file. must_hold=, use= and compare= stay code, which learners can read.
+
+    Named and left out is what cannot be written without the answer: models,
+    functions and objects of your own among inputs or results, and code that the
+    reference uses too.
+
+    What needs the right answer for other inputs is not found, such as "right for
+    -x in the place of x". `.function` raises an error until the learner's own
+    function has passed. The stored results can be copied by a learner; grading
+    finds that out, since it draws other inputs.
+    """
+    from minillm_lib.checks.assignment import load_exercises, module_for_learners
+    from minillm_lib.checks.self_check import examine_exercises
+    from minillm_lib.checks.storing import FIRST_LINE, student_file
+    from minillm_lib.io.atomic_write import write_atomically
+
+    target = output or file.with_name(f"{module_for_learners(file)}.py")
+    if not (target.suffix == ".py" and target.stem.isidentifier()):
+        raise ValueError(f"{target} cannot be imported: name a file like mine_student.py")
+    if target.exists() and not target.read_text(encoding="utf-8", errors="replace").startswith(FIRST_LINE):
+        raise ValueError(
+            f"{target} is there, and was not written by this command: give another name by --output"
+        )
+    own = load_exercises(file)
+    wrong = [f"{found.exercise}: {error}" for found in examine_exercises(own) for error in found.errors]
+    if wrong:
+        raise ValueError("\n".join([f"{file} would give wrong marks, so nothing was written.", *wrong]))
+    made = student_file(file, target.stem)
+    for name, note in made.checked.items():
+        say(f"✓ {name}: checked without the answer{f', but {note}' if note else ''}")
+    for name, reason in made.unchecked.items():
+        say(
+            f"! {name}: cannot be written without the answer, since {reason}. Learners are told that it is graded"
+        )
+    write_atomically(target, made.text.encode())
+    size = f"{len(made.text) / 1000:,.0f} kB"
+    say(f"written: {target} ({size}). It goes beside the notebook, which begins with `import {target.stem}`.")
+
+
 def _print(found: Findings) -> None:
     n = found.n_misconceptions
     mistakes = f"{n} misconception{'' if n == 1 else 's'}"

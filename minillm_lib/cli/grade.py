@@ -13,7 +13,7 @@ from minillm_lib.io.terminal import printable, styled
 
 if TYPE_CHECKING:
     from minillm_lib.checks.class_grading import Graded
-    from minillm_lib.checks.grading import GradeReport
+    from minillm_lib.checks.grade_report import GradeReport
 
 grade_app = typer.Typer()
 
@@ -26,9 +26,13 @@ that could not be graded has empty cells and a reason, not 0 points.
 
 What a function of a submission returns is judged outside the submission's process, which never holds the right answers
 of --exercises. NOT guarded against: a submission runs as you, so it can read and change your files, use the network,
-find the exercises file on your disk, end your other programs, and fill the disk; and the pieces of minillm_lib itself
-can be imported, as in the course. For people you do not trust, use a machine of its own or a container, such as (not
-tried by the tests; adapt the image):
+find the exercises file on your disk, end your other programs, leave work to services that run already (cron), and fill
+the disk; and the pieces of minillm_lib itself can be imported, as in the course.
+
+For people you do not trust, use a machine of its own or a container, where a
+submission can still read the exercises and write to the folder of the marks.
+IMAGE is Python with pip install '.[course]'. Tried: no network, no capabilities,
+a read-only file system. Not tried: Docker itself, and its limits.
 
 docker run --rm --network none --read-only --tmpfs /tmp --cap-drop ALL --pids-limit 512 --memory 8g
 --user 1000:1000 -v CLASS:/class:ro -v ASSIGNMENT:/assignment:ro -v MARKS:/marks IMAGE
@@ -95,9 +99,15 @@ def grade(
             rich_help_panel=_RESULTS,
         ),
     ] = None,
-    time_limit: Annotated[float, typer.Option(help="Seconds in all.", rich_help_panel=_LIMITS)] = 600.0,
+    time_limit: Annotated[
+        float,
+        typer.Option(
+            help="Seconds in all; waiting for a processor that is busy with other programs does not count.",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = 600.0,
     cell_time_limit: Annotated[
-        float, typer.Option(help="Seconds per cell.", rich_help_panel=_LIMITS)
+        float, typer.Option(help="Seconds per cell, counted likewise.", rich_help_panel=_LIMITS)
     ] = 120.0,
     memory_limit: Annotated[
         float, typer.Option(help="Memory of all its processes, in MiB.", rich_help_panel=_LIMITS)
@@ -109,6 +119,7 @@ def grade(
 ) -> None:
     """Grade submitted notebooks."""
     from minillm_lib.checks.class_grading import check_place, grade_class
+    from minillm_lib.checks.feedback import notes_on_class
     from minillm_lib.checks.limits import Limits
     from minillm_lib.checks.submissions import find_submissions
     from minillm_lib.io.progress_bar import progress_bar
@@ -157,11 +168,13 @@ def grade(
             if to_csv is not None:
                 notes.print(f"\n{len(graded)} graded before the interrupt are in {to_csv}; --resume goes on")
             raise
+    written = _write_pages(result, skipped, feedback, summary, gradescope)
     _print(result, path)
     _say_what_was_skipped(skipped)
-    _write_pages(result, skipped, feedback, summary, gradescope)
-    if to_csv is not None:
-        console.print(styled("written: ", (to_csv, "bold")), soft_wrap=True)
+    for one in notes_on_class(result):
+        say(printable(one))
+    for place in [*written, *([to_csv] if to_csv is not None else [])]:
+        console.print(styled("written: ", (place, "bold")), soft_wrap=True)
 
 
 def _examine(exercises: Path | None, assignment: Path | None) -> None:
@@ -207,20 +220,19 @@ def _write_pages(
     feedback: Path | None,
     summary: Path | None,
     gradescope: Path | None,
-) -> None:
+) -> list[Path]:
+    """Write what is wanted, and return where."""
     from minillm_lib.checks.feedback import summary_page, write_feedback
     from minillm_lib.checks.marks import gradescope_json
     from minillm_lib.io.atomic_write import write_atomically
 
     if feedback is not None:
         write_feedback(feedback, result)
-        console.print(styled("written: ", (feedback, "bold")), soft_wrap=True)
     if summary is not None:
         write_atomically(summary, summary_page(result, skipped).encode("utf-8", "backslashreplace"))
-        console.print(styled("written: ", (summary, "bold")), soft_wrap=True)
     if gradescope is not None:
         write_atomically(gradescope, gradescope_json(result[0][1]))
-        console.print(styled("written: ", (gradescope, "bold")), soft_wrap=True)
+    return [place for place in (feedback, summary, gradescope) if place is not None]
 
 
 def _exercises_table(report: GradeReport) -> Table:

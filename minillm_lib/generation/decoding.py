@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from minillm_lib.generation.fast_path import FastDecoder
+from minillm_lib.generation.graph_decoder import GraphDecoder, give_back, take_decoder
 from minillm_lib.generation.sampling import SamplingConfig, choose_tokens
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.eval_view import in_eval_mode
@@ -69,7 +70,8 @@ def generate(
 
     A single prompt on a CPU is continued on the fast path, :class:`~minillm_lib.generation.fast_path.FastDecoder`,
     unless :func:`~minillm_lib.generation.fast_path.why_not_fast` says why it cannot be. The first time on a machine, it
-    is compiled, which takes some seconds.
+    is compiled, which takes some seconds. On CUDA, the steps after the first are replayed from a recorded graph
+    (:class:`~minillm_lib.generation.graph_decoder.GraphDecoder`).
 
     Nothing of the model is changed, so several threads may generate with it at once. Dropout is left out, whether or
     not the model is in training mode.
@@ -85,7 +87,7 @@ def generate(
     end_ids
         The ids of the tokens that end a text; by default the tokenizer's end of text and end of turn.
     fast
-        Whether the fast path may be used. Without it, the model's layers compute every token.
+        Whether the fast path or a CUDA graph may be used. Without them, the model's layers compute every token.
 
     Returns
     -------
@@ -143,28 +145,42 @@ def generation_steps(
     if sampling.repetition_penalty != 1:
         seen = torch.zeros(len(prompts), model.n_ids, dtype=torch.bool, device=model.device)
     cache = model.new_cache(len(prompts), input_ids.shape[1] + max(rule.limit for rule in rules) - 1)
-    decoder: FastDecoder | None = None
-    while any(row.finish_reason is None for row in rows):
-        if fast and len(prompts) == 1 and cache.length and not (decoder and decoder.is_current()):
-            decoder = FastDecoder.if_possible(model, cache)
-            fast = decoder is not None
-        if decoder is not None:
-            logits = decoder(int(input_ids))[:, : model.n_ids]
-        else:
-            hidden = in_eval_mode(model).hidden_states(input_ids, attention_mask=attention_mask, cache=cache)
-            logits = linear(hidden[:, -1], model.output_weight).float()  # (batch, vocab)
-        if seen is not None:
-            seen.scatter_(1, input_ids, True)
-        tokens = choose_tokens(logits, sampling, seen, generators)  # (batch,)
-        for row, rule, token, log_prob in zip(
-            rows, rules, tokens.tolist(), _log_probs(logits, tokens), strict=True
-        ):
-            if row.finish_reason is None:
-                rule.append(token, row, log_prob)
-        yield rows
-        input_ids = tokens[:, None].to(model.device)
-        unfinished = [[row.finish_reason is None] for row in rows]
-        attention_mask = None if all(map(all, unfinished)) else torch.tensor(unfinished, device=model.device)
+    fast_decoder: FastDecoder | None = None
+    graph: GraphDecoder | None = None
+    try:
+        while any(row.finish_reason is None for row in rows):
+            if fast and cache.length and graph is None and not (fast_decoder and fast_decoder.is_current()):
+                graph = take_decoder(model, cache)
+                fast_decoder = (
+                    FastDecoder.if_possible(model, cache) if len(prompts) == 1 and not graph else None
+                )
+                fast = bool(graph or fast_decoder)
+            if graph is not None:
+                logits = graph(input_ids)[:, : model.n_ids]
+            elif fast_decoder is not None:
+                logits = fast_decoder(int(input_ids))[:, : model.n_ids]
+            else:
+                hidden = in_eval_mode(model).hidden_states(
+                    input_ids, attention_mask=attention_mask, cache=cache
+                )
+                logits = linear(hidden[:, -1], model.output_weight).float()  # (batch, vocab)
+            if seen is not None:
+                seen.scatter_(1, input_ids, True)
+            tokens = choose_tokens(logits, sampling, seen, generators)  # (batch,)
+            for row, rule, token, log_prob in zip(
+                rows, rules, tokens.tolist(), _log_probs(logits, tokens), strict=True
+            ):
+                if row.finish_reason is None:
+                    rule.append(token, row, log_prob)
+            yield rows
+            input_ids = tokens[:, None].to(model.device)
+            unfinished = [[row.finish_reason is None] for row in rows]
+            attention_mask = (
+                None if all(map(all, unfinished)) else torch.tensor(unfinished, device=model.device)
+            )
+    finally:
+        if graph is not None:
+            give_back(model, graph)
 
 
 class StopRule:

@@ -14,7 +14,7 @@ from minillm_lib.model.checkpoint import SINGLE_FILE_SUFFIXES, check_replaceable
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.training.checkpoints import beside_tensors
 from minillm_lib.training.compilation import check_compiler
-from minillm_lib.training.config import PretrainConfig, RunConfig
+from minillm_lib.training.config import ConfigError, PretrainConfig, RunConfig
 from minillm_lib.training.metrics import check_loggers
 from minillm_lib.training.overrides import differences
 from minillm_lib.training.parallel import Processes
@@ -114,12 +114,23 @@ def with_its_schedule(config: Config, folder: RunFolder) -> Config:
     """Return the configuration of a run that resumes with more steps, so that its learning rate does not rise again.
 
     The schedule stays the one that the run began with, unless ``train.schedule.steps`` is given.
+
+    Raises
+    ------
+    ConfigError
+        If that schedule has ended at a learning rate of 0: more steps would change nothing.
     """
     train = config.train
     before = folder.config().get("train", {})
     length = before.get("schedule", {}).get("steps") or before.get("steps", train.steps)
     if train.schedule.steps is not None or train.schedule.name == "constant" or length >= train.steps:
         return config
+    if not train.schedule.final_share:
+        raise ConfigError(
+            f"the run's learning rate falls to 0 by step {length:,}, and train.steps is {train.steps:,}: the steps "
+            f"after {length:,} would change nothing; set train.schedule.steps to {train.steps} to let the rate fall "
+            "over the whole run anew, or train.schedule.final_share to a rate that is kept"
+        )
     return config.replace(train=train.replace(schedule=train.schedule.replace(steps=length)))
 
 

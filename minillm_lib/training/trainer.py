@@ -23,6 +23,7 @@ from minillm_lib.training.config import RunConfig
 from minillm_lib.training.divergence import SPOILED, BadBatches, Problem
 from minillm_lib.training.evaluation import HeldOut
 from minillm_lib.training.interruption import Interruption
+from minillm_lib.training.memory import most_rows_that_fit, out_of_memory_in_words
 from minillm_lib.training.metrics import Metrics, Throughput
 from minillm_lib.training.optimizer import learning_rate_factor, make_optimizers
 from minillm_lib.training.parallel import Processes, Replica
@@ -100,7 +101,7 @@ class Trainer:
         TrainingDivergedError
             If the loss goes wrong and the run is to stop then.
         RunError
-            If a file of the run cannot be written.
+            If a file of the run cannot be written, or the device has too little memory for a step.
         """
         n_steps, evaluate_every = self.config.train.steps, self.config.evaluation.every
         says_so = self.processes.is_first
@@ -138,7 +139,10 @@ class Trainer:
         lr = self._set_learning_rate(step)
         # Dropout, too, is a function of the step alone.
         torch.manual_seed(((train.seed << 20) + step) * 4096 + processes.rank)
-        loss, n_labels = self._accumulate_gradients(batch)
+        result = self._accumulated_if_there_is_memory(batch)
+        if result is None:  # outside of the handler of the error, which holds on to the memory
+            raise self._out_of_memory(batch)
+        loss, n_labels = result
         self.precision.unscale(self.optimizers)
         is_examined = (step + 1) % self.config.evaluation.every == 0
         layer_grad_norms = self.replica.grad_norms_by_layer() if is_examined else None
@@ -177,6 +181,21 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = lr
         return lr
+
+    def _accumulated_if_there_is_memory(self, batch: Batch) -> tuple[float, int] | None:
+        try:
+            return self._accumulate_gradients(batch)
+        except torch.OutOfMemoryError:
+            return None
+
+    def _out_of_memory(self, batch: Batch) -> RunError:
+        """Return an error that says how many rows at a time fit, which is tried."""
+        rows, fitting = min(self.rows_at_a_time, len(batch)), None
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        if self.processes.count == 1:
+            fitting = most_rows_that_fit(lambda n: self._accumulate_gradients(batch[:n]), rows)
+        return RunError(out_of_memory_in_words(self.processes.device, rows, self.rows.seq_len, fitting))
 
     def _accumulate_gradients(self, batch: Batch) -> tuple[float, int]:
         """Compute the gradient of the mean loss over all processes' labels; return that loss and their number."""

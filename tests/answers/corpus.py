@@ -92,7 +92,7 @@ WRONG = {
         (lambda a, b: len(a or b) / len(a and b), "size of `a` by that of `b`"),
     ],
     "document_term_counts": [
-        (counts_in_a_text, "`net` is also found inside"),
+        (counts_in_a_text, "inside other words"),
         (counts_of_one_document, "Only the first document"),
         (shares_of_terms, "two mistakes.*transposed.*length of the document"),
         (

@@ -66,7 +66,7 @@ WRONG = {
         (lambda x, n1, a, n2, f: x + a(x) + f(n1(x + a(x))), "two mistakes"),
     ],
     "next_token_loss": [
-        (loss_as_a_number, "torch tensor is expected"),
+        (loss_as_a_number, "torch tensor should be. Its values are right"),
         (lambda logits, tokens, real: loss(logits, tokens, real, base=0.6931472), "bits"),
         (lambda logits, tokens, real: -loss(logits, tokens, real), "sign is wrong"),
         (lambda logits, tokens, real: loss(logits, tokens, real, mask=tokens[:, 1:] != 0), "id 0"),

@@ -111,7 +111,7 @@ WRONG = {
     ],
     "bytes_per_token": [
         (lambda texts, ids: len("".join(texts)) / sum(map(len, ids)), "characters"),
-        (lambda texts, ids: len("".join(texts)) // len(ids), "two mistakes"),
+        (lambda texts, ids: len("".join(texts)) // len(ids), "three mistakes"),
         (lambda texts, ids: sum(map(len, ids)) / len("".join(texts).encode()), "tokens per byte"),
     ],
 }

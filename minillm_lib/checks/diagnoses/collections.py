@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from minillm_lib.checks.comparing import difference
-from minillm_lib.checks.kinds import is_number, kind
+from minillm_lib.checks.kinds import is_number, is_sequence, kind
 
 Values = list[tuple[Any, Any]]
 Check = Callable[[Any, Any], bool]
@@ -26,8 +26,21 @@ def _all(values: Values, check: Check) -> bool:
         return False
 
 
+def _lists(value: Any) -> list[list[Any]]:
+    """Return lists or tuples in a list as lists.
+
+    Raises
+    ------
+    TypeError
+        If anything else is in it, such as strings.
+    """
+    if not all(map(is_sequence, value)):
+        raise TypeError
+    return [list(item) for item in value]
+
+
 def _flat(value: Any) -> list[Any]:
-    return list(itertools.chain.from_iterable(value))
+    return list(itertools.chain.from_iterable(_lists(value)))
 
 
 _OF_LISTS: list[tuple[str, Check]] = [
@@ -81,9 +94,33 @@ _OF_LISTS: list[tuple[str, Check]] = [
     ),
     (
         "{what} has the right items, but with rows and columns exchanged.",
-        lambda got, right: same([list(row) for row in zip(*got, strict=True)], [list(row) for row in right]),
+        lambda got, right: same([list(row) for row in zip(*_lists(got), strict=True)], _lists(right)),
     ),
 ]
+
+
+_OF_PIECES: list[tuple[str, Callable[[int, int], bool]]] = [
+    ("{what} holds the right text, but in too many pieces.", lambda got, right: got > right),
+    ("{what} holds the right text, but in too few pieces.", lambda got, right: got < right),
+    ("{what} holds the right text, but cut at other places.", lambda got, right: True),
+]
+
+
+def _of_pieces(values: Values, what: str) -> str | None:
+    """Say that lists of strings make the right texts, but are cut in another way; or the same letters in disorder."""
+    if not _all(
+        values, lambda got, right: len(got) > 0 and all(isinstance(item, str) for item in [*got, *right])
+    ):
+        return None
+    if _all(values, lambda got, right: "".join(got) == "".join(right)):
+        return next(
+            sentence.format(what=what)
+            for sentence, check in _OF_PIECES
+            if all(check(len(got), len(right)) for got, right in values)
+        )
+    if _all(values, lambda got, right: sorted("".join(got)) == sorted("".join(right))):
+        return f"{what} has the right letters, but not in the right order."
+    return None
 
 
 def _kinds_of_items(items: Any) -> set[str]:
@@ -107,6 +144,8 @@ def of_lists(values: Values, what: str) -> str | None:
         return other
     if _all(values, lambda got, right: _counts(got) == _counts(right)):
         return f"{what} has the right items, but in another order."
+    if pieces := _of_pieces(values, what):
+        return pieces
     if _all(values, lambda got, right: len(got) == len(right)):
         places = [[not same(one, other) for one, other in zip(*pair, strict=True)] for pair in values]
         for where, index in (("first", 0), ("last", -1)):
@@ -208,6 +247,13 @@ _OF_DICTS: list[tuple[str, Check]] = [
         lambda got, right: got.keys() > right.keys() and _common(got, right),
     ),
     ("{what} is empty.", lambda got, right: not got and bool(right)),
+    (
+        "{what} has shares, which add up to 1, where the numbers themselves are wanted.",
+        lambda got, right: (
+            got.keys() == right.keys()
+            and same(dict(got), {key: value / sum(right.values()) for key, value in right.items()})
+        ),
+    ),
     (
         "{what} has the value 1 under every key.",
         lambda got, right: got.keys() == right.keys() and set(got.values()) == {1},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,8 +12,9 @@ import numpy as np
 
 from minillm_lib.checks import kinds
 from minillm_lib.checks.comparing import difference, way_to
-from minillm_lib.checks.diagnoses import collections, places, shapes, values as numbers
+from minillm_lib.checks.diagnoses import collections, order, places, shapes, values as numbers
 from minillm_lib.checks.diagnoses.values import Pair
+from minillm_lib.checks.guarded import quiet
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def diagnose(failures: Sequence[Failure], *, some_right: bool = False, certain: 
     """
     what = "the result, where it is wrong," if some_right else "the result"
     try:
-        with np.errstate(all="ignore"):
+        with quiet():
             sentence = _diagnose(list(failures), what, certain)
     except Exception:  # results of the learner's own types may do anything when they are looked at
         return None
@@ -56,6 +58,7 @@ def _diagnose(failures: list[Failure], what: str, certain: bool) -> str | None:
     return (
         _an_input(failures, what)
         or (None if certain else _one_for_all(failures, what))
+        or _beyond_floats(failures, what)
         or _another_kind(failures, what, certain)
         or _of_tuples(failures, what, certain)
         or _of_collections(failures, what, certain)
@@ -95,6 +98,17 @@ def _one_for_all(failures: list[Failure], what: str) -> str | None:
     if values is not None and values.size > 1 and len(np.unique(values)) == 1:
         return None  # one and the same value everywhere: that says more
     return f"{what} is the same for different inputs, {kinds.text(first.got)}: it does not depend on them."
+
+
+def _beyond_floats(failures: list[Failure], what: str) -> str | None:
+    """Say that whole numbers, which may have any size in Python, are too large for all that they stand for."""
+    if not all(kinds.beyond_floats(one.got) and not kinds.beyond_floats(one.expected) for one in failures):
+        return None
+    smallest = min((one.got for one in failures), key=abs)
+    return (
+        f"{what} is far too large, {kinds.number_text(smallest)}: is something multiplied, or raised to a power, too "
+        "often?"
+    )
 
 
 def _another_kind(failures: list[Failure], what: str, certain: bool) -> str | None:
@@ -140,12 +154,12 @@ def _of_tuples(failures: list[Failure], what: str, certain: bool) -> str | None:
         n_got = {len(one.got) for one in failures}
         count = f"has {n_got.pop()} items" if len(n_got) == 1 else "has different numbers of items"
         return f"{what} {count}, but it should have {size}."
-    for order in itertools.permutations(range(size)) if size < 5 else ():
-        if order != tuple(range(size)) and all(
-            _same([one.got[i] for i in order], list(one.expected)) for one in failures
+    for arranged in itertools.permutations(range(size)) if size < 5 else ():
+        if arranged != tuple(range(size)) and all(
+            _same([one.got[i] for i in arranged], list(one.expected)) for one in failures
         ):
             return f"{what} has the right {size} items, but in another order."
-    found, n_wrong = [], 0
+    found, n_wrong, plain = [], 0, what.removesuffix(places.WHERE_WRONG)
     for index in range(size):
         wrong = [
             Failure(one.got[index], one.expected[index], one.inputs)
@@ -155,24 +169,28 @@ def _of_tuples(failures: list[Failure], what: str, certain: bool) -> str | None:
         if wrong:
             n_wrong += 1
             where = ", where it is wrong," if len(wrong) < len(failures) or what.endswith(",") else ""
-            if sentence := _diagnose(wrong, f"item {index} of the result{where}", certain):
+            if sentence := _diagnose(wrong, f"item {index} of {plain}{where}", certain):
                 found.append(sentence)
     if len(found) < n_wrong and certain:
         return None
     if not found:
-        return _wrong_items(failures, size) if n_wrong < size else None
+        return _wrong_items(failures, size, plain) if n_wrong < size else None
     alone = {1: " The other item is right." if size == 2 else " The other items are right."}.get(n_wrong, "")
     return " ".join(f"{sentence[0].upper()}{sentence[1:]}" for sentence in found[:2]) + alone
 
 
-def _wrong_items(failures: list[Failure], size: int) -> str:
+def _wrong_items(failures: list[Failure], size: int, what: str) -> str:
     """Say which items are right, and give an example of one that is not."""
     right = [i for i in range(size) if all(_same(one.got[i], one.expected[i]) for one in failures)]
     index = next(i for i in range(size) if i not in right)
     one = next(one for one in failures if not _same(one.got[index], one.expected[index]))
-    example = difference(one.got[index], one.expected[index], what=f"item {index} of the result")
+    example = difference(one.got[index], one.expected[index], what=f"item {index} of {what}") or ""
+    example = re.sub(
+        r" has the right shape, but (\d+ of \d+) values are wrong:", r" differs in \1 values:", example
+    )
+    example = re.sub(r", but ([^,]*) is expected\.$", r" where \1 should be.", example)
     items = " and ".join(map(str, right))
-    verb = f"item {items} of the result is" if len(right) == 1 else f"items {items} of the result are"
+    verb = f"item {items} of {what} is" if len(right) == 1 else f"items {items} of {what} are"
     other = "other" if size - len(right) == 1 else "others"
     return f"{verb} right, so look at how you make the {other}. For example, {example}"
 
@@ -225,8 +243,15 @@ def _of_numbers(failures: list[Failure], what: str, certain: bool) -> str | None
     if any(pair.got.shape != pair.expected.shape for pair in pairs):
         return shapes.wrong_shape(pairs, what, certain=certain)
     if all(numbers.near(pair.got, pair.expected) for pair in pairs):
-        return difference(failures[0].got, failures[0].expected, what=what)
+        got, right = failures[0].got, failures[0].expected
+        if kinds.kind(got) != kinds.kind(right):
+            wanted = f"{kinds.kind(right)} should be.{way_to(got, right)}"
+            return f"{what} is {kinds.kind(got)} where {wanted} Its values are right."
+        return numbers.nearly_right(pairs, what) or difference(got, right, what=what)
+    a_tuple = isinstance(failures[0].expected, tuple)
     for check in _CERTAIN if certain else (*_CERTAIN, *_OF_NUMBERS):
+        if a_tuple and check in (order.rearranged, order.accumulated):
+            continue  # its items are different things
         if sentence := check(pairs, what):
             return sentence
     return None
@@ -268,8 +293,8 @@ _CERTAIN: Sequence[Check] = (
     numbers.function_of_the_right,
     _zeros,
     numbers.off_by_a_named_quantity,
-    numbers.rearranged,
-    numbers.accumulated,
+    order.rearranged,
+    order.accumulated,
 )
 _OF_NUMBERS: Sequence[Check] = (
     places.equal_rows,
@@ -279,6 +304,7 @@ _OF_NUMBERS: Sequence[Check] = (
     numbers.off_in_each_row,
     _where_wrong,
     places.broken_property,
+    places.right_only_there,
     numbers.precision,
 )
 
@@ -291,9 +317,10 @@ def general_changes(failures: Sequence[Failure]) -> Iterator[str]:
         if got is None or expected is None:
             return
         pairs.append(Pair(got, expected, one.inputs))
-    with np.errstate(all="ignore"):
+    with quiet():
         if all(pair.got.shape == pair.expected.shape for pair in pairs):
-            for check in (numbers.function_of_the_right, numbers.off_by_a_constant, numbers.moved):
+            checks = (numbers.function_of_the_right, numbers.off_by_a_constant, order.moved)
+            for check in checks[:2] if isinstance(failures[0].expected, tuple) else checks:
                 if sentence := check(pairs, "the result"):
                     yield sentence
         elif (

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from minillm_lib.checks import kinds
+from minillm_lib.checks.deadline import Deadline
+from minillm_lib.checks.guarded import quiet
 
 Reference = Callable[[Mapping[str, Any]], Any]
 Same = Callable[[Any, Any], bool]
@@ -19,7 +19,7 @@ Change = Callable[..., Any]  # of one input, or of all
 
 
 def right_for_other_inputs(
-    cases: Sequence[tuple[Mapping[str, Any], Any, Any]], reference: Reference, same: Same, deadline: float
+    cases: Sequence[tuple[Mapping[str, Any], Any, Any]], reference: Reference, same: Same, deadline: Deadline
 ) -> str | None:
     """Say which inputs the results would be right for, if that explains every case.
 
@@ -32,12 +32,12 @@ def right_for_other_inputs(
     same
         Whether two results are equal.
     deadline
-        Until when to look, as :func:`time.monotonic` counts.
+        Until when to look.
     """
     if len(cases) < 2:  # a single number is easily right by chance
         return None
     for words, change in _changes(cases[0][0]):
-        if time.monotonic() > deadline:
+        if deadline.passed:
             return None
         if _explains(change, cases, reference, same):
             return f"The result is what would be right for {words}."
@@ -50,8 +50,7 @@ def _explains(
     told_apart = 0
     for inputs, got, right in cases:
         try:
-            with np.errstate(all="ignore"), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with quiet():
                 other = reference(change(inputs))
         except Exception:  # these inputs make no sense for this exercise
             return False

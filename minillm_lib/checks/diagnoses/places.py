@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,10 @@ from minillm_lib.checks import kinds
 from minillm_lib.checks.diagnoses.values import Pair
 
 Array = np.ndarray[Any, Any]
+Regions = Callable[[Pair], Iterator[tuple[str, Array]]]
 WHERE_WRONG = ", where it is wrong,"
+_BUT = "everywhere but "
+_NOT_ZERO = "where the right value is not 0"
 
 
 def wrong_places(pair: Pair) -> Array:
@@ -25,17 +28,31 @@ def wrong_places(pair: Pair) -> Array:
 
 def only_there(pairs: list[Pair], what: str) -> str | None:
     """Say which places are wrong, if all others are right and these have something in common."""
+    return _there(pairs, what, _regions)
+
+
+def right_only_there(pairs: list[Pair], what: str) -> str | None:
+    """Say which places are right, if they are the first or the last of a dimension."""
+    return _there(pairs, what, _all_but_an_end)
+
+
+def _there(pairs: list[Pair], what: str, regions: Regions) -> str | None:
     if any(pair.got.ndim == 0 for pair in pairs):
         return None
     wrong = [wrong_places(pair) for pair in pairs]
     if not all(0 < mask.sum() < mask.size for mask in wrong):
         return None
-    return _in_place(pairs, wrong, what)
+    what, place = what.removesuffix(WHERE_WRONG), _place(pairs, wrong, regions)
+    if place == _NOT_ZERO:
+        return f"{what} is 0 wherever it should be, and wrong elsewhere."
+    if place and place.startswith(_BUT):
+        return f"{what} is right only {place.removeprefix(_BUT)}."
+    return f"{what} is right, except {place}." if place else None
 
 
-def _in_place(pairs: list[Pair], wrong: list[Array], what: str) -> str | None:
-    """Return the first description that fits all places that are wrong, and little else."""
-    described = [dict(_regions(pair)) for pair in pairs]
+def _place(pairs: list[Pair], wrong: list[Array], regions_of: Regions) -> str | None:
+    """Return the description that fits best to all places that are wrong, and to little else."""
+    described = [dict(regions_of(pair)) for pair in pairs]
     best: tuple[float, str] | None = None
     for words in described[0]:
         found = [regions.get(words) for regions in described]
@@ -47,7 +64,7 @@ def _in_place(pairs: list[Pair], wrong: list[Array], what: str) -> str | None:
         share = sum(np.count_nonzero(mask) for mask in wrong) / sum(map(np.count_nonzero, regions))
         if share >= 0.5 and (best is None or share > best[0] + 1e-9):
             best = share, words
-    return f"{what.removesuffix(WHERE_WRONG)} is right, except {best[1]}." if best else None
+    return best[1] if best else None
 
 
 def _regions(pair: Pair) -> Iterator[tuple[str, Array]]:
@@ -86,6 +103,14 @@ def _regions(pair: Pair) -> Iterator[tuple[str, Array]]:
                 yield words, np.broadcast_to(region, shape)
 
 
+def _all_but_an_end(pair: Pair) -> Iterator[tuple[str, Array]]:
+    shape = pair.expected.shape
+    for axis, size in enumerate(shape):
+        if size > 2:
+            for words, index in (("first", [0]), ("last", [-1])):
+                yield f"{_BUT}{_at(words, axis, len(shape))}", ~_lines(shape, axis, index)
+
+
 def _at(words: str, axis: int, n_axes: int) -> str:
     items = "" if words in ("first", "last") else "s"
     if n_axes == 1:
@@ -117,6 +142,9 @@ def _by_values(name: str, array: Array) -> Iterator[tuple[str, Array]]:
     with np.errstate(all="ignore"):
         yield f"where {name} is 0", array == 0
         yield f"where {name} is not 0", array != 0
+        if array.ndim > 1:
+            rows = (array == 0).all(-1, keepdims=True)
+            yield f"in rows in which {name} is 0 throughout", np.broadcast_to(rows, array.shape)
         yield f"where {name} is 1", array == 1
         yield f"where {name} is -100", array == -100
         yield f"where {name} is infinite", np.isinf(array)
@@ -193,12 +221,7 @@ def not_finite(pairs: list[Pair], what: str) -> str | None:
     if all(mask.all() for mask in broken):
         every = "in every value" if pairs[0].got.ndim else ""
         return f"{what} is {name} {every}".rstrip() + f": {cause}"
-    found = _in_place(pairs, broken, "")
-    place = (
-        found.partition("except ")[2].rstrip(".")
-        if found
-        else f"in {int(broken[0].sum())} of {broken[0].size} values"
-    )
+    place = _place(pairs, broken, _regions) or f"in {int(broken[0].sum())} of {broken[0].size} values"
     return f"{what} is {name} {place}: {cause}"
 
 
@@ -220,6 +243,8 @@ def _sums(pairs: list[Pair], what: str) -> str | None:
             not np.allclose(got, 1, rtol=1e-3) for _, got in sums
         ):
             wrong = next(got for _, got in sums if not np.allclose(got, 1, rtol=1e-3))
+            if not np.isfinite(wrong).all():
+                return None
             one = np.atleast_1d(wrong)[~np.isclose(np.atleast_1d(wrong), 1, rtol=1e-3)].ravel()[0]
             rows = {
                 1: "its values",
@@ -243,6 +268,7 @@ def _triangle(pairs: list[Pair], what: str) -> str | None:
 
 
 def _range(pairs: list[Pair], what: str) -> str | None:
+    what = what.removesuffix(WHERE_WRONG)
     if any("b" in (pair.got.dtype.kind, pair.expected.dtype.kind) for pair in pairs):
         return None
     right = np.concatenate([pair.expected.ravel() for pair in pairs])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minillm_lib.checks.diagnoses.values import Pair, near
+from minillm_lib.checks.guarded import quiet
 
 Array = np.ndarray[Any, Any]
 Mend = Callable[..., Any]  # of the array, and the right shape
@@ -24,9 +25,8 @@ def wrong_shape(pairs: list[Pair], what: str, *, certain: bool = False) -> str |
     shapes = f"{what} is {_shape(got)} where it should be {_shape(right)}"
     if len({(pair.got.ndim, pair.expected.ndim) for pair in pairs}) == 1:
         for sentence, mend in _mendings(pairs):
-            with np.errstate(all="ignore"):
-                if all(_mends(mend, pair) for pair in pairs):
-                    return f"{shapes}. {sentence}"
+            if all(_mends(mend, pair) for pair in pairs):
+                return f"{shapes}. {sentence}"
     reason = next(
         filter(None, (_by_shape(pairs, check) for check in (_REASONS[:1] if certain else _REASONS))), None
     )
@@ -39,7 +39,8 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 def _mends(mend: Mend, pair: Pair) -> bool:
     try:
-        return near(mend(pair.got, pair.expected.shape), pair.expected)
+        with quiet():  # the mean of nothing
+            return near(mend(pair.got, pair.expected.shape), pair.expected)
     except (ValueError, IndexError):
         return False
 

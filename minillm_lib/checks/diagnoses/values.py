@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,20 @@ def near(one: Any, other: Any) -> bool:
         return bool((close | (one == other) | (np.isnan(one) & np.isnan(other))).all())
 
 
+def becomes(got: Any, changed: Any, right: Any) -> bool:
+    """Return whether the result is the right one after a change: as near to it as the change is large.
+
+    To 10,000, it makes no difference whether 1 or 2 is added; so nearness alone would claim both.
+    """
+    if not near(got, changed):
+        return False
+    with np.errstate(all="ignore"):
+        got, changed, right = (np.asarray(one).astype(float) for one in (got, changed, right))
+        rounding = 1e-6 * np.abs(changed) + 1e-9
+        close = np.abs(got - changed) <= 0.02 * np.abs(changed - right) + rounding
+        return bool((close | ~np.isfinite(changed) | ~np.isfinite(right)).all())
+
+
 def n_distinct(pairs: list[Pair]) -> int:
     """Return how many different values are expected, zero aside: the more, the less does chance explain."""
     return len(
@@ -45,7 +59,7 @@ def n_distinct(pairs: list[Pair]) -> int:
 def _map(function: Callable[..., Any], pairs: list[Pair]) -> bool:
     """Return whether the function makes what was got of what was expected, in every case."""
     with np.errstate(all="ignore"):
-        return all(near(pair.got, function(pair.expected)) for pair in pairs)
+        return all(becomes(pair.got, function(pair.expected), pair.expected) for pair in pairs)
 
 
 _FUNCTIONS: list[tuple[str, Callable[[Array], Array]]] = [
@@ -69,6 +83,9 @@ _FUNCTIONS: list[tuple[str, Callable[[Array], Array]]] = [
     ("{what} is what it should be, but never more than 1", lambda x: np.minimum(x, 1)),
     ("{what} is what it should be, but never less than 1", lambda x: np.maximum(x, 1)),
 ]  # fmt: skip
+_N_UNLIMITED = (
+    len(_FUNCTIONS) - 3
+)  # the last three set a limit, which results that are all the same may just have
 _WHOLE: list[tuple[str, Callable[[Array], Array]]] = [
     ("{what} is what it should be with the digits after the point cut off: by `//`, or whole numbers?", np.trunc),
     ("{what} is what it should be, rounded down: is there a `//`?", np.floor),
@@ -86,7 +103,8 @@ def function_of_the_right(pairs: list[Pair], what: str) -> str | None:
         return None
     if n_distinct(pairs) < 2:
         return None
-    for words, function in _FUNCTIONS:
+    constant = len({float(value) for pair in pairs for value in np.unique(pair.got)[:2]}) == 1
+    for words, function in _FUNCTIONS[:_N_UNLIMITED] if constant else _FUNCTIONS:
         if _map(function, pairs):
             return f"{words.format(what=what)}."
     for words, function in _WHOLE:
@@ -131,7 +149,8 @@ def _factor(pairs: list[Pair]) -> float | None:
     if not ratio.size or not np.isfinite(ratio).all():
         return None
     factor = float(np.median(ratio))
-    return factor if factor and all(near(pair.got, factor * pair.expected) for pair in pairs) else None
+    fits = all(becomes(pair.got, factor * pair.expected, pair.expected) for pair in pairs)
+    return factor if factor and fits else None
 
 
 def _times(factor: float, what: str) -> str | None:
@@ -155,7 +174,8 @@ def _exponent(pairs: list[Pair]) -> float | None:
     if not ratio.size or not np.isfinite(ratio).all():
         return None
     power = float(np.median(ratio))
-    return power if all(near(pair.got, pair.expected**power) for pair in pairs) else None
+    fits = all(becomes(pair.got, pair.expected**power, pair.expected) for pair in pairs)
+    return power if fits else None
 
 
 def _constant(pairs: list[Pair], what: str) -> str | None:
@@ -233,7 +253,8 @@ def _fits(value: Array, expected: Array) -> bool:
 
 def _by(operation: Callable[[Array, Array], Array], values: list[Array], pairs: list[Pair]) -> bool:
     return all(
-        near(pair.got, operation(pair.expected, value)) for value, pair in zip(values, pairs, strict=True)
+        becomes(pair.got, operation(pair.expected, value), pair.expected)
+        for value, pair in zip(values, pairs, strict=True)
     )
 
 
@@ -243,87 +264,6 @@ def _chance(values: list[Array], pairs: list[Pair]) -> bool:
     return (
         len(plain) == len(values) and len(set(plain)) == 1 and (len(pairs) < 2 or plain[0] in (0, 0.5, 1, 2))
     )
-
-
-def moved(pairs: list[Pair], what: str) -> str | None:
-    """Say that the right values are there, reversed, sorted, transposed or one place further."""
-    if n_distinct(pairs) < 3 or any(pair.got.ndim == 0 for pair in pairs):
-        return None
-    n_axes = {pair.got.ndim for pair in pairs}
-    if len(n_axes) == 1:
-        for words, move in _moves(n_axes.pop()):
-            if _moved(move, pairs):
-                return f"{what} has the right values, but {words}."
-    return None
-
-
-def rearranged(pairs: list[Pair], what: str) -> str | None:
-    """Say that the right values are there, but in other places."""
-    if n_distinct(pairs) < 3 or any(pair.got.ndim == 0 for pair in pairs):
-        return None
-    if sentence := moved(pairs, what):
-        return sentence
-    if not all(near(np.sort(pair.got, axis=None), np.sort(pair.expected, axis=None)) for pair in pairs):
-        return None
-    if all(near(np.sort(pair.got, axis=-1), np.sort(pair.expected, axis=-1)) for pair in pairs):
-        row = " within each row" if pairs[0].got.ndim > 1 else ""
-        return f"{what} has the right values, but in another order{row}."
-    if pairs[0].got.ndim > 1 and all(
-        near(np.sort(p.got, axis=0), np.sort(p.expected, axis=0)) for p in pairs
-    ):
-        return f"{what} has the right values in each column, but in another order."
-    return f"{what} has the right values, but in other places: the order is another one."
-
-
-Move = Callable[..., bool]  # of the result, and the right one
-
-
-def _moved(move: Move, pairs: list[Pair]) -> bool:
-    return all(pair.got.size > 1 and move(pair.got, pair.expected) for pair in pairs)
-
-
-def _moves(n_axes: int) -> Iterator[tuple[str, Move]]:
-    for axis in range(n_axes):
-        place = "" if n_axes == 1 else f" along axis {axis}"
-        yield f"reversed{place}", lambda got, right, axis=axis: near(got, np.flip(right, axis))
-        yield f"sorted{place}", lambda got, right, axis=axis: near(got, np.sort(right, axis))
-        yield (
-            f"sorted the largest first{place}",
-            lambda got, right, axis=axis: near(got, -np.sort(-right, axis)),
-        )
-        yield (
-            f"each is one place too late{place}",
-            lambda got, right, axis=axis: _shifted(got, right, axis),
-        )
-        yield (
-            f"each is one place too early{place}",
-            lambda got, right, axis=axis: _shifted(right, got, axis),
-        )
-    if n_axes >= 2:
-        words = "rows and columns are exchanged" if n_axes == 2 else "the last two axes are exchanged"
-        yield words, lambda got, right: near(got, np.swapaxes(right, -1, -2))
-    if n_axes >= 3:
-        yield "the first two axes are exchanged", lambda got, right: near(got, np.swapaxes(right, 0, 1))
-
-
-def _shifted(late: Array, early: Array, axis: int) -> bool:
-    if late.shape != early.shape or late.shape[axis] < 3:
-        return False
-    late, early = np.moveaxis(late, axis, 0), np.moveaxis(early, axis, 0)
-    return near(late[1:], early[:-1])
-
-
-def accumulated(pairs: list[Pair], what: str) -> str | None:
-    """Say that the values are running sums of the right ones, or the other way round."""
-    if n_distinct(pairs) < 3 or any(pair.got.ndim == 0 for pair in pairs):
-        return None
-    for axis in range(min(pair.got.ndim for pair in pairs)):
-        place = "" if pairs[0].got.ndim == 1 else f" along axis {axis}"
-        if _map(lambda x, axis=axis: np.cumsum(x, axis), pairs):
-            return f"{what} has running sums{place} in place of the values themselves."
-        if all(near(np.cumsum(pair.got, axis), pair.expected) for pair in pairs):
-            return f"{what} has the single values{place} where running sums should be: `cumsum` is missing."
-    return None
 
 
 def off_in_each_row(pairs: list[Pair], what: str) -> str | None:
@@ -352,7 +292,9 @@ def _line(n_axes: int, axis: int) -> str:
     if n_axes == 1:
         return "the result"
     last = axis in (-1, n_axes - 1)
-    return ("each row" if last else "each column") if n_axes == 2 else f"each line along axis {axis}"
+    if n_axes == 2:
+        return "each row" if last else "each column"
+    return "each line along the last axis" if last else f"each line along axis {axis}"
 
 
 def _proportional(pair: Pair, axis: int) -> bool:
@@ -369,6 +311,20 @@ def _sum(sums: list[tuple[Array, Array]]) -> str:
         if wrong.any():
             return f"once they add up to {float(np.asarray(got)[wrong].ravel()[0]):.4g}"
     return "they do not"
+
+
+def nearly_right(pairs: list[Pair], what: str) -> str | None:
+    """Say what makes values that are nearly right differ: that they are rounded, or otherwise to how many digits."""
+    for words, function in _WHOLE:
+        rounded = [np.asarray(function(pair.expected.astype(float))) for pair in pairs]
+        differ = any((pair.got != pair.expected).any() for pair in pairs)
+        if differ and all((pair.got == new).all() for pair, new in zip(pairs, rounded, strict=True)):
+            text = words.format(what=what)
+            return text if text.endswith("?") else f"{text}: leave it as it is."
+    for words, function in _FUNCTIONS if n_distinct(pairs) > 1 else ():
+        if _map(function, pairs):
+            return f"{words.format(what=what)}."
+    return precision(pairs, what)
 
 
 def precision(pairs: list[Pair], what: str) -> str | None:
@@ -388,6 +344,8 @@ def precision(pairs: list[Pair], what: str) -> str | None:
     worst = max(errors, default=math.inf)
     if not worst < 1e-2:
         return None
+    if all((values == np.round(values)).all() for pair in pairs for values in (pair.got, pair.expected)):
+        return f"{what} is nearly right, off by less than 1 %: is something small left out, or counted too often?"
     digits = int(-math.log10(max(worst, 1e-9)))
     return (
         f"{what} is nearly right: {digits} digits are, the others are not. Is something small missing or in the wrong "

@@ -38,8 +38,8 @@ def _attention_cases() -> dict[str, Inputs]:
 
 def _attended(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     lead = query.shape[:-2]
-    four = [x.reshape(-1, 1, *x.shape[-2:]) for x in (query, key, value)]
-    return attend(*four).reshape(*lead, *value.shape[-2:])
+    query, key, value = (x.reshape(-1, 1, *x.shape[-2:]) for x in (query, key, value))
+    return attend(query, key, value).reshape(*lead, *value.shape[-2:])
 
 
 def _causal_attention(query: Tensor, key: Tensor, value: Tensor, /, **slips: Any) -> Any:

@@ -18,8 +18,8 @@ _WORDS = ("model", "topic", "word", "neural", "network", "data", "prior", "kerne
 def _two_sets(rng: np.random.Generator) -> Inputs:
     """Draw two sets that share words, each with one of its own, either of them the larger."""
     words = [str(word) for word in rng.permutation(_WORDS)]
-    own = int(rng.integers(1, 3))
-    a, b = set(words[: 4 + own]), {*words[own + 1 : 4 + own], "loss"}
+    own, common = int(rng.integers(2, 4)), int(rng.integers(2, 5))
+    a, b = set(words[: own + common]), {*words[own : own + common], "loss"}
     return (a, b) if rng.random() < 0.5 else (b, a)
 
 
@@ -34,6 +34,7 @@ def _jaccard(a: set[str], b: set[str], /, **slips: Any) -> Any:
         "b": len(b),
         "product": len(a) * len(b),
         "root": (len(a) * len(b)) ** 0.5,
+        "apart": max(len(a ^ b), 1),
         "1": 1,
     }
     value: Any = common * (2 if has("twice") else 1)
@@ -61,6 +62,10 @@ def _document_term_counts(documents: Documents, vocabulary: list[str], /, **slip
         for word in document[: -1 if has("last word") else None]:
             if word in index or has("unknown last"):
                 counts[i, index.get(word, -1)] += 1
+    if has("beginnings"):
+        counts = np.array(
+            [[sum(word.startswith(term) for word in one) for term in vocabulary] for one in documents]
+        )
     if has("substrings"):
         counts = np.array([[" ".join(document).count(term) for term in vocabulary] for document in documents])
     if has("value:presence"):
@@ -90,7 +95,7 @@ def _rank_frequencies(rng: np.random.Generator) -> Inputs:
 def _expected_vocabulary(counts: np.ndarray, n: int, /, **slips: Any) -> Any:
     has = made(slips)
     total = len(counts) if has("total:terms") else counts.max() if has("total:max") else counts.sum()
-    p = counts / total
+    p = counts // total if has("p:whole") else counts / total
     if has("p:equal"):
         p = np.full(len(counts), 1 / len(counts))
     if has("draws:one less"):
@@ -160,9 +165,12 @@ EXERCISES = (
                 "below:1": "You do not divide: that is how many elements they share. Divide by the size "
                 "of the union.",
                 "twice": "You count the common elements twice above the line; each counts once.",
-                "whole": "You divide with `//`, which rounds down to a whole number: `/` keeps the fraction.",
-                "distance": "You subtract from 1: that is the Jaccard *distance*; the similarity is the "
-                "share itself.",
+                "whole": "Your result is always 0 or 1. If you divide with `//`, it rounds down to a whole "
+                "number: `/` keeps the fraction.",
+                "distance": "That is the Jaccard *distance*, 1 minus the similarity: the share of what is in "
+                "only one of the sets. The similarity is the share of what is in both.",
+                "below:apart": "You divide by the number of elements that are in only one of the sets. The union "
+                "also has those that are in both.",
                 "percent": "You multiply by 100. The result is a share, a number from 0 to 1.",
             }
         ),
@@ -236,7 +244,9 @@ EXERCISES = (
                 "transposed": "The matrix is transposed: a document is a row, a term a column.",
                 "sorted": "You sorted the vocabulary. Column j belongs to `vocabulary[j]`, in the order "
                 "given.",
-                "substrings": "You search in a joined text, so that `net` is also found inside `network`. "
+                "substrings": "You find a term inside other words as well, as `net` inside `network`, whether word by "
+                "word or in a joined text. Compare whole words.",
+                "beginnings": "You count words that only begin with the term, as `networks` does with `network`. "
                 "Compare whole words.",
                 "unknown last": "Words that are not in the vocabulary end up in the last column (its "
                 "index is −1). They are to be ignored.",
@@ -306,13 +316,17 @@ EXERCISES = (
                 "frequent terms have no small p.",
                 "p:equal": "You give all terms the same probability. Term w has the probability "
                 "`counts[w] / counts.sum()`.",
+                "p:whole": "Your result is 0, or the only term is certain. If you divide by the sum with `//`, it "
+                "rounds the probabilities down to whole numbers: `/`.",
                 "total:terms": "You divide the counts by the number of terms. Probabilities sum to 1: "
                 "divide by `counts.sum()`.",
                 "total:max": "You divide the counts by the largest one. Probabilities sum to 1: divide by "
                 "`counts.sum()`.",
                 "draws:one less": "Your exponent is n − 1. All n draws have to miss a term that stays "
                 "unseen.",
-                "draws:one": "The number of draws, n, is missing: a term may be hit by any of n draws.",
+                "draws:one": "Your result is 1 whatever the counts: that is the sum of the probabilities of a single "
+                "draw. Each term has been seen with the probability 1 − (1 − p)ⁿ, in which n is the number of draws; "
+                "sum over the terms after that.",
                 "out:each": "You give the probability that each term has been seen. Sum them over the terms.",
                 "out:mean": "You take the mean over the terms. The expected number is the *sum* of the "
                 "probabilities.",

@@ -35,7 +35,7 @@ def _perplexity(probabilities: FloatArray, /, **slips: Any) -> Any:
         p = p + 1e-9
     if has("p:clipped"):
         p = np.clip(p, 1e-6, 1)
-    n = {"1": 1, "one less": len(p) - 1}.get(slips.get("n"), len(p))
+    n = {"1": 1, "one less": len(p) - 1}.get(slips.get("n", ""), len(p))
     with np.errstate(all="ignore"):
         logs = np.log2(p) if has("log:2") else np.log10(p) if has("log:10") else np.log(p)
         loss = -logs if has("each") else -np.sum(logs) / n
@@ -78,8 +78,10 @@ def _bits_per_byte(losses: FloatArray, text: str, /, **slips: Any) -> Any:
         "bits": 8 * len(text.encode()),
         "different": len(set(text)),
         "none": 1,
-    }.get(slips.get("by"), len(text.encode()))
-    unit = {"nats": 1.0, "times": 1 / log(2), "log10": np.log10(2), "2": 2.0}.get(slips.get("unit"), log(2))
+    }.get(slips.get("by", ""), len(text.encode()))
+    unit = {"nats": 1.0, "times": 1 / log(2), "log10": np.log10(2), "2": 2.0}.get(
+        slips.get("unit", ""), log(2)
+    )
     if has("total:mean"):
         total = losses.mean() / unit
     elif has("total:log2"):
@@ -122,7 +124,7 @@ def _discounted_bigram(counts: IntArray, lower: FloatArray, discount: float, /, 
         "once": (counts == 1).sum(axis=1, keepdims=True),
         "above": (counts > 1).sum(axis=1, keepdims=True),
         "unseen": (counts == 0).sum(axis=1, keepdims=True),
-    }.get(slips.get("kinds"), (counts > 0).sum(axis=1, keepdims=True))
+    }.get(slips.get("kinds", ""), (counts > 0).sum(axis=1, keepdims=True))
     if has("keepdims"):
         safe, followers = safe[:, 0], followers[:, 0]
     own: Any = counts - discount if has("own:negative") else np.maximum(counts - discount, 0)
@@ -136,6 +138,8 @@ def _discounted_bigram(counts: IntArray, lower: FloatArray, discount: float, /, 
             safe = divisor = np.maximum(own.sum(axis=1, keepdims=True), 1e-9)
         own = np.maximum(counts / safe - discount, 0) if has("own:share") else own / divisor
         share = followers / safe if has("freed:no discount") else discount * followers / safe
+        if has("freed:rest"):
+            share = (1 - discount) * followers / safe
         if has("freed:not divided"):
             share = discount * followers
         below = lower[:, None] if has("lower:row") else 1 / len(lower) if has("lower:uniform") else lower
@@ -352,6 +356,7 @@ EXERCISES = (
                 "by `lower`.",
                 "freed:none": "What the discount takes away is lost: the rows do not sum to 1. Give it to "
                 "the lower order.",
+                "freed:rest": "The weight of the lower order has 1 − D. It is what was taken away: D N_v / c_v.",
                 "freed:no discount": "The factor D is missing in the weight of the lower order: D N_v / c_v.",
                 "freed:not divided": "The weight of the lower order is not divided by the row's total: D "
                 "N_v / c_v.",

@@ -89,6 +89,10 @@ def _topic_conditional(
 
     def counted(which: Any, name: str) -> FloatArray:
         others = (np.arange(len(topics)) != i) | has("own:all") | has(f"own:{name}")
+        if has("own:before"):
+            others = np.arange(len(topics)) < i
+        if has("own:topic") and name != "document":
+            others[i] = True
         return np.bincount(topics[others & which], minlength=n_topics).astype(float)
 
     same_document = documents == (i if has("index:document") else documents[i])
@@ -179,6 +183,8 @@ def _resampling_matrix(states: IntArray, log_joints: FloatArray, i: int, /, **sl
     alike = np.asarray((others[:, None] == others[None]).all(axis=2))
     if has("alike:any"):
         alike = np.ones_like(alike)
+    if has("alike:some"):
+        alike = np.asarray((others[:, None] == others[None]).any(axis=2))
     if has("alike:own"):
         alike = states[:, None, i] == states[None, :, i]
     if has("alike:distance"):
@@ -186,12 +192,14 @@ def _resampling_matrix(states: IntArray, log_joints: FloatArray, i: int, /, **sl
     if has("stay"):
         alike = alike & ~np.eye(len(states), dtype=bool)
     joints = np.exp(log_joints)
-    joints = {"log": log_joints, "inverse": 1 / joints}.get(slips.get("p"), joints)
+    joints = {"log": log_joints, "inverse": 1 / joints}.get(slips.get("p", ""), joints)
     weights = alike * (1.0 if has("p:flat") else joints)
     if has("ratio"):
         weights = alike * joints / (joints + joints[:, None])
-    if has("sum:all"):
-        weights = weights / joints.sum()
+    if has("zeros"):
+        weights = np.exp(np.where(alike, log_joints, 0.0))
+    if has("sum:all") or has("sum:matrix"):
+        weights = weights / (joints.sum() if has("sum:all") else weights.sum())
     elif not has("sum:none"):
         weights = weights / weights.sum(axis=1, keepdims=True)
     return weights.T if has("transposed") else np.log(weights) if has("logs") else weights
@@ -299,6 +307,8 @@ EXERCISES = (
                 "own:term": "You count token i itself in n_kw, the tokens of its term. Leave it out there "
                 "as well.",
                 "own:totals": "You count token i itself in n_k, below the line. Leave it out there as well.",
+                "own:topic": "You leave token i out in its document only. Leave it out of n_kw and n_k as well.",
+                "own:before": "You count the tokens before token i only. All others count, before it and after.",
                 "priors": "You have exchanged α and β. α belongs to the topics of the document, β to the "
                 "terms of the topic.",
                 "below:beta": "In the denominator β stands once. A topic gives β to each of the V terms, "
@@ -368,6 +378,11 @@ EXERCISES = (
                 "alike:own": "You hold token i fixed and draw the others anew. It is the other way round.",
                 "alike:distance": "You allow any one token to change. Only token i is drawn anew; all "
                 "others keep their topics.",
+                "alike:some": "You let states through that agree in *some* of the other tokens. All of them must be "
+                "equal: `.all(axis=…)`.",
+                "zeros": "You set the logarithm to 0 for states that cannot be reached, and e⁰ = 1. Their weight is 0: "
+                "set it after `np.exp`, or their logarithm to `-np.inf`.",
+                "sum:matrix": "You divide by the sum of the whole matrix. Divide each row by its own sum.",
                 "stay": "You do not let the chain stay where it is. The topic is drawn anew, and may turn "
                 "out the same.",
                 "token:0": "You always draw token 0 anew. Which token it is, `i` says.",

@@ -38,7 +38,7 @@ def _relevance(topic_word: FloatArray, term_frequency: IntArray, weight: float, 
         "mean": topic_word.mean(axis=0),
         "sum": topic_word.sum(axis=0),
         "none": np.ones(len(term_frequency)),
-    }.get(slips.get("p"), term_frequency / term_frequency.sum())
+    }.get(slips.get("p", ""), term_frequency / term_frequency.sum())
     lift = frequency / topic_word if has("lift:inverted") else topic_word / frequency
     if has("lift:product"):
         lift = topic_word * frequency
@@ -76,7 +76,9 @@ def _completion_perplexity(
     doc_topic: FloatArray, topic_word: FloatArray, hidden: IntArray, /, **slips: Any
 ) -> Any:
     has = made(slips)
-    weights = {"presence": (hidden > 0) * 1, "all": np.ones_like(hidden)}.get(slips.get("hidden"), hidden)
+    if has("terms"):
+        topic_word = topic_word / topic_word.sum(axis=0)
+    weights = {"presence": (hidden > 0) * 1, "all": np.ones_like(hidden)}.get(slips.get("hidden", ""), hidden)
     log = np.log2 if has("log:2") else np.log10 if has("log:10") else np.log
     if has("mix:logs"):
         logs = doc_topic @ log(topic_word)
@@ -99,7 +101,7 @@ def _completion_perplexity(
         "terms": hidden.shape[1],
         "1": 1,
         "one less": weights.sum() - 1,
-    }.get(slips.get("n"), weights.sum())
+    }.get(slips.get("n", ""), weights.sum())
     with np.errstate(all="ignore"):
         loss: Any = -total / n
         if has("average:within"):
@@ -152,19 +154,27 @@ def _split_r_hat(chains: FloatArray, /, **slips: Any) -> Any:
         else length
     )
     both = has("ddof:both")
-    spread = np.std if has("std") else np.var
+    spread = np.std if has("std:both") else np.var
     within = spread(pieces, axis=1, ddof=0 if both or has("ddof:within") else 1)
     w = np.median(within) if has("w:median") else within.sum() if has("w:sum") else within.mean()
     if has("w:all"):
         w = spread(pieces, ddof=1)
     between = spread(pieces.mean(axis=1), ddof=0 if both or has("ddof:between") else 1)
+    if has("std:between"):
+        between = np.sqrt(between)
+    if has("between:sum"):
+        between = between * (m - 1)
+    if has("between:m + 1"):
+        between = between * (m + 1) / m
     if has("between:b"):
         between = between * length
     if has("between:divided"):
         between = between / length
     ratio = w / between if has("ratio:inverted") else between if has("ratio:none") else between / w
+    if has("ratio:square"):
+        ratio = ratio**2
     first = {"none": 0, "1": 1, "brackets": n - 1 / n, "inverted": n / (n - 1)}.get(
-        slips.get("first"), (n - 1) / n
+        slips.get("first", ""), (n - 1) / n
     )
     value = w * (n - 1) / n + between if has("ratio:variance") else first + ratio
     return float(value if has("root") else np.sqrt(value))
@@ -213,8 +223,8 @@ EXERCISES = (
                 "from `term_frequency`.",
                 "p:none": "The lift is not divided by p(w), so your result is just ln p(w|k).",
                 "topics:total": "You divide `topic_word` by its sum. Its rows are distributions already.",
-                "lift:inverted": "The lift is upside down: it is p(w|k) / p(w), large where the topic "
-                "uses the term more than others do.",
+                "lift:inverted": "The second term has the wrong sign, or the lift in it is upside down: that is "
+                "p(w|k) / p(w), large where the topic uses the term more than others do, and (1) adds its logarithm.",
                 "lift:product": "You multiply by p(w). The lift is p(w|k) *divided* by p(w).",
                 "log:none": "The logarithms are missing: (1) weighs ln p(w|k) against ln of the lift.",
                 "log:outside": "You take the logarithm of the weighted sum. In (1) each part has its own "
@@ -271,6 +281,8 @@ EXERCISES = (
                 "weighs them.",
                 "mix:counts": "You take the logarithm of count times probability. The count stands "
                 "outside of it: so often does ln p occur in the sum.",
+                "terms": "You divide `topic_word` by the sums of its columns. Its rows are distributions over "
+                "the terms already.",
                 "n:documents": "You divide by the number of documents. n is the number of hidden *tokens*, "
                 "`hidden.sum()`.",
                 "n:entries": "You divide by the number of entries that are not zero. n is the number of "
@@ -350,17 +362,22 @@ EXERCISES = (
                 "ddof:between": "The variance of the means needs `ddof=1`: there are few pieces, so it "
                 "matters there most.",
                 "ddof:within": "The variances within the pieces need `ddof=1`.",
-                "std": "You use standard deviations. W and B / n are variances.",
+                "std:both": "You use standard deviations. W and B / n are variances.",
+                "std:between": "You take the standard deviation of the means. B / n is their variance.",
                 "w:median": "You take the median of the variances of the pieces. W is their mean.",
                 "w:sum": "You add up the variances of the pieces. W is their mean.",
                 "w:all": "You divide by the variance of all values together. W is the mean of the "
                 "variances *within* the pieces, so that it does not see how far apart they lie.",
                 "between:b": "You multiply the variance of the means by n. That is B; the formula has B / "
                 "n, the variance of the means itself.",
+                "between:sum": "You add up the squares of the means' deviations. Their variance divides this by one "
+                "less than the number of means.",
+                "between:m + 1": "You multiply B / n by (m + 1)/m, as older texts do. Equation (4) has B / n itself.",
                 "between:divided": "You divide the variance of the means by n. It is B / n already.",
                 "ratio:inverted": "The fraction is upside down: the variance of the means, B / n, is "
                 "divided by W.",
                 "ratio:none": "B / n is not divided by W.",
+                "ratio:square": "You square the ratio. B / n and W are variances, and so squares already.",
                 "ratio:variance": "You have the variance estimate (n − 1)/n · W + B / n. It still has to "
                 "be divided by W.",
                 "first:none": "The first term under the root, (n − 1)/n, is missing.",

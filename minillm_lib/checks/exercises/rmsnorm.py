@@ -97,7 +97,7 @@ def _weight_gradient(grad: Tensor, x: Tensor, eps: float, /, **slips: Any) -> An
     inside = {name: value for name, value in slips.items() if name in ("eps", "mean", "root")}
     normalised = _rms_norm(x, torch.ones(x.shape[-1]), eps, **inside)
     factor = {"x": x, "one": torch.ones_like(x), "square": normalised.square(), "root": normalised / x}.get(
-        slips.get("by"), normalised
+        slips.get("by", ""), normalised
     )
     each = factor if has("grad") else grad * factor
     each = -each if has("sign") else each
@@ -240,7 +240,7 @@ EXERCISES = (
                 "root": "You divide by the mean square itself: the square root is missing.",
                 "multiplied": "You multiply by the root mean square. The vectors are divided by it.",
                 "eps:outside": "You add `eps` to the root. It belongs under the root, to the mean square.",
-                "eps:none": "The `eps` is missing: add it to the mean square, under the root.",
+                "eps:none": "The argument `eps` is missing: add it to the mean square, under the root.",
                 "eps:squared": "You add the square of `eps`. Equation (2) adds `eps` itself to the mean "
                 "square.",
                 "eps:minus": "You subtract `eps`. It is added to the mean square, so that the root is "
@@ -313,7 +313,7 @@ EXERCISES = (
                 "not in its root either.",
                 "mean:unbiased var": "You normalise by PyTorch's `var` or `std`, which takes the mean "
                 "away and divides by d − 1. The mean of the squares does neither.",
-                "eps:none": "The `eps` is missing under the root.",
+                "eps:none": "The argument `eps` is missing under the root.",
                 "eps:outside": "You add `eps` to the root. It belongs under the root, to the mean square.",
                 "sign": "The sign is wrong: y = w x̂ grows with w where x̂ is positive.",
             }

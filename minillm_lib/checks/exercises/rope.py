@@ -40,7 +40,7 @@ def _pair_frequencies(head_dim: int, theta: float, /, **slips: Any) -> Any:
         exponents = times * i // below
     if has("exponent:floor of minus"):
         exponents = -((-times * i) // below)
-    base = {"e": math.e, "10,000": 10_000.0}.get(slips.get("base"), theta)
+    base = {"e": math.e, "10,000": 10_000.0}.get(slips.get("base", ""), theta)
     w = base**exponents if has("sign") else base**-exponents
     if has("precedence"):
         w = theta**-2 * i / head_dim
@@ -116,6 +116,10 @@ def _rotate_pairs(x: Tensor, positions: Tensor, frequencies: Tensor, /, **slips:
         two = b
     if has("second:exchanged"):
         two = a * cos_b + second * b * sin_b
+    if has("own"):
+        one, two = a * cos - a * sin, b * cos + b * sin
+    if has("cosines only"):
+        one, two = a * cos, b * cos
     if has("first:exchanged"):
         one = b * cos + first * a * sin
     if has("back:order"):
@@ -267,6 +271,8 @@ EXERCISES = (
                 "second:kept": "The second half of x stays as it was. Both coordinates of a pair change.",
                 "second:exchanged": "In the second line a and b are exchanged: it is b cos + a sin.",
                 "first:exchanged": "In the first line a and b are exchanged: it is a cos − b sin.",
+                "own": "You multiply each half by the sine itself: the other half belongs there, −b and a.",
+                "cosines only": "The terms with the sine are missing: turning mixes the two of a pair.",
                 "at:rows": "You count the rows from 0. Where a row stands is in `positions`, which need "
                 "not start at 0.",
                 "at:from 1": "You add 1 to the positions. Take them as they are.",

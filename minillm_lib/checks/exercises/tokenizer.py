@@ -106,6 +106,7 @@ def _rightmost_first(word: str, merges: Sequence[Pair]) -> list[str]:
 
 
 _LEARNED: list[Pair] = [("a", "b"), ("b", "c"), ("ab", "c"), ("c", "a")]
+_SHORT_AND_LONG: list[Pair] = [("a", "b"), ("ab", "c"), ("c", "d"), ("e", "f"), ("g", "h"), ("ef", "g")]
 _TO_CUT: dict[str, Inputs] = {
     "an empty word": ("", _LEARNED),
     "a word of one letter": ("b", _LEARNED),
@@ -115,6 +116,7 @@ _TO_CUT: dict[str, Inputs] = {
     "a word that holds a pair twice": ("abdab", _LEARNED),
     "a run of equal letters": ("aaaaa", [("a", "a"), ("aa", "a")]),
     "a pair that is learned late": ("dbcad", _LEARNED),
+    "short pieces learned before and after longer ones": ("abcdefgh", _SHORT_AND_LONG),
 }
 
 _WRONG_ORDERS = (_longest_match, _leftmost_first, _last_learned_first, _each_once, _until_one_is_missing)
@@ -169,6 +171,10 @@ EXERCISES = (
             "the one that was learned *first* comes first, wherever it stands.",
             _last_learned_first: "You prefer the merges that were learned last. Training began with the "
             "first, and the later ones were counted on what it had left.",
+            lambda word, merges: _one_pass(
+                word, merges[::-1]
+            ): "You go through the list from its end, so that those "
+            "learned last come first, and each comes once. In each round the first of the list comes first.",
             _each_once: "You merge each pair at one place only. A word can hold it more than once.",
             _until_one_is_missing: "You stop at the first merge that this word does not have. Pass over "
             "it: later ones may still apply.",

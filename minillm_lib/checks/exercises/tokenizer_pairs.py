@@ -148,6 +148,22 @@ def _same_counts(got: Any, expected: Any) -> str | None:
     return difference(got, expected)
 
 
+def _in_blocks(pieces: list[str], pair: Pair) -> list[str]:
+    blocks = [pieces[i : i + 2] for i in range(0, len(pieces), 2)]
+    return [piece for block in blocks for piece in (["".join(pair)] if tuple(block) == pair else block)]
+
+
+def _by_index(pieces: list[str], pair: Pair) -> list[str]:
+    merged = []
+    for piece in pieces:
+        place = pieces.index(piece)
+        if tuple(pieces[place : place + 2]) == pair:
+            merged.append("".join(pair))
+        elif place == 0 or tuple(pieces[place - 1 : place + 1]) != pair:
+            merged.append(piece)
+    return merged
+
+
 def _without_overlaps(words: Words) -> Counter[Pair]:
     counts: Counter[Pair] = Counter()
     for pieces, count in words.items():
@@ -231,6 +247,10 @@ PAIR_EXERCISES = (
             _replaced_in_text: "You replace inside a joined text. There a piece that only *ends* like the "
             "first of the pair passes for it: with the pair (a, b), the pieces ca b become cab. Compare "
             "whole pieces.",
+            _in_blocks: "You go on by two pieces at each step, so a pair is only found at an even place. Go on by "
+            "one where nothing is merged.",
+            _by_index: "`pieces.index(…)` gives the *first* place of a piece. Where it occurs again, your code looks "
+            "at the wrong neighbour: count the places yourself.",
             first_only: "You merge the first place only. Go on to the end of the list.",
             _from_the_right: "You go from right to left, so that a a a becomes a aa. Begin at the left.",
             _unbounded: "If the list ends with the first of the pair, your code reads one piece too far: "

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from minillm_lib.corpora.reading.content import parsed
+from minillm_lib.corpora.reading.content import Unusable, parsed
 from minillm_lib.io.optional import needed
 
 _INVISIBLE = (
@@ -28,6 +28,12 @@ _CELLS = "td, th"
 _PARAGRAPH_END, _LINE_END = "\ue000", "\ue001"  # of private use: they survive what is done to white space
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _LEAST_MAIN_SHARE = 0.4
+_NESTABLE = re.compile(  # at each of these, the parser looks through all open elements for a paragraph to close
+    r"<(/?)(?:address|article|aside|blockquote|center|details|dialog|dir|div|dl|fieldset|figcaption|figure|footer|header|"
+    r"hgroup|listing|main|menu|nav|ol|pre|search|section|summary|ul)\b",
+    re.IGNORECASE,
+)
+_DEEPEST = 5_000  # elements within each other; the parser's time grows with the square
 
 
 def page_text(page: str, purpose: str = "to read web pages") -> tuple[str, str]:
@@ -50,6 +56,8 @@ def page_text(page: str, purpose: str = "to read web pages") -> tuple[str, str]:
 
 def _text_and_title(page: str) -> Iterator[tuple[str, str]]:
     parser = needed("selectolax.lexbor", "files", "to read web pages").LexborHTMLParser
+    if (depth := _depth(page)) > _DEEPEST:
+        raise Unusable(f"its elements are nested {depth:,} deep, and at most {_DEEPEST:,} levels are read")
     tree = parser(page)
     title_node = tree.css_first("title")
     title = " ".join(title_node.text().split()) if title_node else ""
@@ -59,6 +67,15 @@ def _text_and_title(page: str) -> Iterator[tuple[str, str]]:
         _remove_invisible(tree)
         text = _flow(_marked(tree))
     yield text, title
+
+
+def _depth(page: str) -> int:
+    """Return how many elements of the kinds that make a parser slow are open at the same time."""
+    depth = deepest = 0
+    for match in _NESTABLE.finditer(page):
+        depth = max(depth - 1, 0) if match[1] else depth + 1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _remove_invisible(tree: Any) -> None:

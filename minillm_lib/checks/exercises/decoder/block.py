@@ -184,6 +184,11 @@ BLOCK_FORWARD = Exercise(
         "stream to which attention has been added.",
         (
             "second_reads",
+            lambda x, stream, first, second: first(x),
+        ): "The feed-forward layer reads the same as attention, `first_norm` of the x from before. It reads "
+        "`second_norm` of the stream to which attention has been added.",
+        (
+            "second_reads",
             lambda x, stream, first, second: second(first(stream)),
         ): "The feed-forward layer reads a copy that was normalised twice. `second_norm` alone belongs there.",
         (

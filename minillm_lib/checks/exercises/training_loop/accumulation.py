@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -99,6 +100,13 @@ def _zero_counts(weight: Tensor, parts: list[Part]) -> Tensor:
     return _accumulated_with()(weight, kept)
 
 
+def _divided_on_the_way(weight: Tensor, parts: list[Part]) -> Tensor:
+    """Divide each part by the number of labels counted up to it."""
+    counted = itertools.accumulate(_counts(parts))
+    losses = zip(_losses(weight, parts, "sum"), counted, strict=True)
+    return _gradient(weight, torch.stack([loss / max(n, 1) for loss, n in losses]).sum())
+
+
 ACCUMULATED_GRADIENT = Exercise(
     name="accumulated_gradient",
     points=2,
@@ -148,6 +156,8 @@ ACCUMULATED_GRADIENT = Exercise(
         _accumulated_with(
             chosen=lambda parts: parts[1:], divide_by=lambda parts, weight: max(1, sum(_counts(parts[1:])))
         ): "The first part is left out, in the sum and in the number of labels.",
+        _divided_on_the_way: "You divide by a number of labels that is still being counted, so earlier parts weigh too "
+        "much. Count the labels of all parts first.",
         _zero_counts: "You leave out the label 0 as well. Only −100 does not count: `ignore_index=-100`.",
     },
     variant=variant(_accumulated_with),

@@ -298,6 +298,10 @@ ADAMW_STEP = Exercise(
         "small.",
         (
             "corrections",
+            lambda b1, b2, step: (1 - b2**step, 1 - b1**step),
+        ): "The two corrections are exchanged: β₁ belongs to m, β₂ to v.",
+        (
+            "corrections",
             lambda b1, b2, step: (1 - b1 ** (step - 1), 1 - b2 ** (step - 1)),
         ): "You correct for one step too few. `step` counts from 1, so the powers in equation (4) are β₁^step and "
         "β₂^step.",
