@@ -114,6 +114,17 @@ def test_what_is_not_guarded_against_is_said():
     assert "docker run" in said
 
 
+def grading_until(n_reports, options, **how):
+    """Start to grade, and return the process and its journal once so many submissions are graded."""
+    command = [sys.executable, "-m", "minillm_lib", *options]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, **how)
+    journal = options[options.index("--csv") + 1].with_name("marks.csv.journal")
+    while not journal.exists() or journal.read_bytes().count(b"report") < n_reports:
+        assert process.poll() is None
+        time.sleep(0.1)
+    return process, journal
+
+
 @pytest.mark.slow
 def test_ctrl_c_keeps_the_marks_and_leaves_nothing_running(tmp_path, arguments):
     folder = tmp_path / "class"
@@ -121,21 +132,8 @@ def test_ctrl_c_keeps_the_marks_and_leaves_nothing_running(tmp_path, arguments):
     for index in range(4):
         notebook(folder / f"ann{index}.ipynb", SETUP, *RIGHT.values())
     notebook(folder / "zoe.ipynb", SETUP, "import time\ntime.sleep(4321)", *RIGHT.values())
-    command = [
-        sys.executable,
-        "-m",
-        "minillm_lib",
-        "grade",
-        folder,
-        *arguments,
-        "--csv",
-        tmp_path / "marks.csv",
-    ]
-    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    journal = tmp_path / "marks.csv.journal"
-    while not journal.exists() or journal.read_bytes().count(b"report") < 4:
-        assert first.poll() is None
-        time.sleep(0.1)
+    options = ["grade", folder, *arguments, "--csv", tmp_path / "marks.csv"]
+    first, _ = grading_until(4, options, stderr=subprocess.PIPE, text=True)
     below = psutil.Process(first.pid).children(recursive=True)
     first.send_signal(signal.SIGINT)
     _, said = first.communicate(timeout=60)
@@ -172,28 +170,14 @@ def test_two_hundred_submissions_ten_of_them_bad_are_graded_killed_and_resumed(t
         notebook(folder / f"{name}.ipynb", *cells)
     with open(os.fsencode(folder) + b"/\xd5\xc5.ipynb", "wb") as file:
         file.write(b"\xff not a notebook")
-    command = [
-        sys.executable,
-        "-m",
-        "minillm_lib",
-        "grade",
-        folder,
-        *arguments,
-        "--csv",
-        tmp_path / "marks.csv",
-        "-j2",
-    ]
-    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    journal = tmp_path / "marks.csv.journal"
-    while not journal.exists() or journal.read_bytes().count(b"report") < 70:
-        assert first.poll() is None
-        time.sleep(0.1)
+    options = ["grade", folder, *arguments, "--csv", tmp_path / "marks.csv", "-j2"]
+    first, journal = grading_until(70, options, stderr=subprocess.DEVNULL)
     first.send_signal(signal.SIGKILL)
     first.wait()
     so_far = pd.read_csv(tmp_path / "marks.csv")
     assert 68 <= len(so_far) < 200
     start = time.monotonic()
-    minillm(*command[3:], "--resume")
+    minillm(*options, "--resume")
     print(f"the other {200 - len(so_far)} took {time.monotonic() - start:.0f} seconds")
     table = pd.read_csv(tmp_path / "marks.csv").set_index("student")
     assert len(table) == 200

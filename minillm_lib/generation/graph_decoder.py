@@ -76,9 +76,9 @@ class GraphDecoder:
         self._visible = torch.zeros(batch, slots, dtype=torch.bool, device=device)
         self._owner, self._weights = weakref.ref(model), _places(model)
         self._graph: torch.cuda.CUDAGraph | None = None
-        self.load(cache)
         if record:
             self._record(cache)
+        self.load(cache)
 
     @property
     def n_slots(self) -> int:
@@ -141,7 +141,7 @@ class GraphDecoder:
 
     @torch.inference_mode()
     def _record(self, cache: KVCache) -> None:
-        """Record a step, after a few that let libraries choose kernels and allocate; then forget these steps."""
+        """Record a step, after a few that let libraries choose kernels and allocate; :meth:`load` makes up for them."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -149,15 +149,11 @@ class GraphDecoder:
                 self.load(cache)
                 self._step()
         torch.cuda.current_stream().wait_stream(stream)
-        self.load(cache)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # nothing is computed here
             self._logits = self._step()
-        self._graph, self._model = (
-            graph,
-            None,
-        )  # whoever keeps the decoder for a model does not keep the model
-        self.load(cache)
+        self._graph = graph
+        self._model = None  # whoever keeps the decoder for a model does not keep the model
 
 
 def take_decoder(model: MiniLLM, cache: KVCache) -> GraphDecoder | None:

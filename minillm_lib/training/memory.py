@@ -29,17 +29,17 @@ def most_rows_that_fit(take: Callable[[int], object], below: int) -> int:
 
 
 def _is_possible(take: Callable[[int], object], n: int) -> bool:
-    free_memory()
+    _free_memory()
     try:
         take(n)
     except torch.OutOfMemoryError:
         return False
     finally:
-        free_memory()
+        _free_memory()
     return True
 
 
-def free_memory() -> None:
+def _free_memory() -> None:
     """Return to the device what PyTorch keeps for later."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

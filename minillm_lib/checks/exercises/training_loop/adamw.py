@@ -130,54 +130,11 @@ def _step_with(
     return wrong_step
 
 
-def _decay_of_the_new_weight(
-    weight: Tensor,
-    grad: Tensor,
-    m: Tensor,
-    v: Tensor,
-    step: int,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-) -> Updated:
-    moved, m, v = _adamw(weight, grad, m, v, step, lr, beta1, beta2, eps, 0.0)
+def _decay_of_the_new_weight(*inputs: Any) -> Updated:
+    lr, weight_decay = inputs[5], inputs[-1]
+    without_decay = (*inputs[:-1], 0.0)
+    moved, m, v = _adamw(*without_decay)
     return moved - lr * weight_decay * moved, m, v
-
-
-def _eps_before_the_correction(
-    weight: Tensor,
-    grad: Tensor,
-    m: Tensor,
-    v: Tensor,
-    step: int,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-) -> Updated:
-    _, m, v = _adamw(weight, grad, m, v, step, lr, beta1, beta2, eps, weight_decay)
-    direction = (m / (1 - beta1**step)) / ((v.sqrt() + eps) / (1 - beta2**step) ** 0.5)
-    return weight - lr * weight_decay * weight - lr * direction, m, v
-
-
-def _squared_afterwards(
-    weight: Tensor,
-    grad: Tensor,
-    m: Tensor,
-    v: Tensor,
-    step: int,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-) -> Updated:
-    m, v = _average(m, grad, beta1), _average(v, grad, beta2).square()
-    direction = (m / (1 - beta1**step)) / ((v / (1 - beta2**step)).sqrt() + eps)
-    return weight - lr * weight_decay * weight - lr * direction, m, v
 
 
 ADAMW_STEP = Exercise(
@@ -193,12 +150,15 @@ ADAMW_STEP = Exercise(
         "divided by the root of the corrected v, plus `eps`. The decay, `lr * weight_decay * weight`, stands apart.",
     ),
     misconceptions={
-        _eps_before_the_correction: "You add `eps` before the correction of v, which then scales it as well. First "
+        _step_with(
+            corrections=lambda b1, b2, step: ((1 - b1**step) / (1 - b2**step) ** 0.5, 1.0)
+        ): "You add `eps` before the correction of v, which then scales it as well. First "
         "correct v, then take the root, then add `eps`.",
         _decay_of_the_new_weight: "The decay acts on the weight that has moved already. In equation (5) both terms "
         "have the old weight.",
-        _squared_afterwards: "You square the average of gradients. v is the average of *squares*: square each "
-        "gradient first.",
+        _step_with(
+            average_v=lambda old, new, beta: _average(old, new, beta).square(), squared=lambda grad: grad
+        ): "You square the average of gradients. v is the average of *squares*: square each gradient first.",
         _step_with(
             corrections=lambda b1, b2, step: (1.0, 1 - b2**step)
         ): "The average m is not corrected: equation (4) divides both m and v.",
