@@ -55,6 +55,12 @@ def test_an_answer_that_passed_is_a_piece_of_the_next_notebook(tmp_path):
     assert "07_rmsnorm.ipynb" in pieces._repr_html_()
 
 
+def test_an_answer_is_kept_although_the_notebook_has_data_by_the_names_of_its_variables(tmp_path):
+    data = "\nx = weight = eps = torch.ones(2)\n"
+    assert run_notebook(tmp_path, NOTEBOOK.replace("\ndef rms_norm", f"{data}\ndef rms_norm")) == "passed\n"
+    assert course.setup("rms_norm").whose("rms_norm") == "yours"
+
+
 def test_without_an_answer_the_librarys_piece_is_used():
     pieces = course.setup("rms_norm")
     assert pieces.rms_norm is check.rms_norm.reference

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import builtins
 import cmath
+import dis
 import inspect
 import sys
 import textwrap
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,12 +123,18 @@ def _namespace(made: Callable[..., Any] | type) -> dict[str, Any]:
     return vars(sys.modules[made.__module__]) if made.__module__ in sys.modules else {}
 
 
-def _free_names(tree: ast.AST) -> list[str]:
-    """Return the names that code reads, in order."""
-    loads = [
-        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-    ]
-    return list(dict.fromkeys(loads))
+def _free_names(tree: ast.Module) -> list[str]:
+    """Return the names that code takes from outside, in order; not its parameters and variables."""
+    return list(dict.fromkeys(_global_names(compile(tree, "an answer", "exec"))))
+
+
+def _global_names(code: types.CodeType) -> Iterator[str]:
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            yield instruction.argval
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _global_names(constant)
 
 
 def _import_of(name: str, value: Any) -> str | None:

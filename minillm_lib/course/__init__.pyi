@@ -1,3 +1,4 @@
+from .decoder import PIECES as PIECES, Decoder as Decoder, assembled as assembled
 from .sample import (
     opening_questions as opening_questions,
     write_questions as write_questions,

@@ -1,8 +1,8 @@
-"""Figures of notebook 18: a sweep of learning rates, and a model of one's own before and after fine-tuning."""
+"""Figures of notebooks 13, 14 and 18: a sweep of learning rates, runs with several seeds, and a model of one's own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,4 +78,32 @@ def plot_own_model(figures: OwnModelFigures) -> Figure:
         right.set_xticks([0, 1], ["right", "end by themselves"])
         right.set(ylabel="answers to own questions (%)", ylim=(0, 135), yticks=range(0, 101, 20))
         right.legend(loc="upper left", ncols=3, fontsize=8)
+    return figure
+
+
+def plot_seeds(
+    results: Mapping[str, ArrayLike], *, ylabel: str, line: tuple[float, str] | None = None
+) -> Figure:
+    """Draw what several seeds gave: a bar for the mean of each kind, and a dot for each seed.
+
+    Parameters
+    ----------
+    results
+        By name, one number per seed.
+    line
+        A value to compare with, and its name.
+    """
+    colours = (PALE, BLUE, GREEN, ORANGE)
+    with style():
+        figure = StyledFigure(1.6 + 1.4 * len(results), 2.8)
+        ax = figure.subplots()
+        for (name, values), colour in zip(results.items(), colours, strict=False):
+            own = np.atleast_1d(np.asarray(values, dtype=float))
+            ax.bar(name, own.mean(), color=colour, width=0.6)
+            ax.plot([name] * len(own), own, "o", color=INK, markersize=4)
+        if line is not None:
+            ax.axhline(line[0], color=INK, linestyle=":", linewidth=1, label=line[1])
+            ax.legend(loc="upper right", fontsize=8)
+        ax.set(ylabel=ylabel)
+        ax.set_ylim(0, 1.25 * ax.get_ylim()[1])
     return figure

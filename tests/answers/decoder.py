@@ -14,6 +14,37 @@ def block_in_place(x, first_norm, attention, second_norm, feed_forward):
     return x
 
 
+def forward_of_many(model, ids):
+    x = functional.embedding(ids, model.embed_tokens.weight)
+    for number in range(len(model.layers)):
+        x = model.layers[number](x)
+    return functional.linear(model.norm(x), model.embed_tokens.weight)
+
+
+def forward(model, ids, layers=None, norm=True, head=True):
+    x = model.embed_tokens(ids)
+    for block in model.layers if layers is None else layers(list(model.layers)):
+        x = block(x)
+    x = model.norm(x) if norm else x
+    return x @ model.embed_tokens.weight.T if head else x
+
+
+def forward_without_using_what_blocks_return(model, ids):
+    x = model.embed_tokens(ids)
+    for block in model.layers:
+        block(x)
+    return model.norm(x) @ model.embed_tokens.weight.T
+
+
+def deviation_by_the_last_part(name, n_layers, deviation):
+    part = name.split(".")[-2]
+    return deviation * (2 * n_layers) ** -0.5 if part in {"o_proj", "down_proj"} else deviation
+
+
+def deviation(name, n_layers, sigma, writes=("o_proj", "down_proj"), additions=2, power=0.5):
+    return sigma / (additions * n_layers) ** power if any(each in name for each in writes) else sigma
+
+
 def loss_text_by_text(logits, tokens, is_token):
     losses = []
     for row, text, real in zip(logits, tokens, is_token, strict=True):
@@ -53,6 +84,8 @@ def count(v, d, n, heads, groups, width, m, tied, head=True, final=1, kv=None):
 
 RIGHT = {
     "block_forward": [block_in_three_lines],
+    "initial_deviation": [deviation_by_the_last_part, deviation],
+    "decoder_forward": [forward_of_many, forward],
     "next_token_loss": [loss_text_by_text, loss_with_ignored_targets],
     "count_parameters": [count_part_by_part],
 }
@@ -64,6 +97,26 @@ WRONG = {
         (lambda x, n1, a, n2, f: x + f(n2(x + a(n1(x)))), "attention's output is lost"),
         (lambda x, n1, a, n2, f: x + f(n1(x)) + a(n2(x + f(n1(x)))), "changed places"),
         (lambda x, n1, a, n2, f: x + a(x) + f(n1(x + a(x))), "two mistakes"),
+    ],
+    "initial_deviation": [
+        (lambda name, n, sigma: deviation(name, n, sigma, additions=1), "Each block adds twice"),
+        (lambda name, n, sigma: deviation(name, n, sigma, power=1), "variances"),
+        (lambda name, n, sigma: deviation(name, n, sigma, writes=("o_proj",)), "feed-forward layer adds"),
+        (lambda name, n, sigma: deviation(name, n, sigma, writes=("layers",)), "all matrices of the blocks"),
+        (
+            lambda name, n, sigma: deviation(name, n, sigma, writes=("down_proj",), additions=1),
+            "two mistakes",
+        ),
+        (lambda name, n, sigma: None, "return"),
+    ],
+    "decoder_forward": [
+        (lambda model, ids: forward(model, ids, norm=False), "after the last block is missing"),
+        (lambda model, ids: forward(model, ids, head=False), "output head is missing"),
+        (lambda model, ids: forward(model, ids, layers=lambda all_: all_[:-1]), "last block is left out"),
+        (lambda model, ids: forward(model, ids).softmax(-1), "probabilities"),
+        (lambda model, ids: forward(model, ids)[:, -1], "last position"),
+        (lambda model, ids: forward(model, ids, norm=False).softmax(-1), "two mistakes"),
+        (forward_without_using_what_blocks_return, "blocks are missing"),
     ],
     "next_token_loss": [
         (loss_as_a_number, "torch tensor should be. Its values are right"),

@@ -22,15 +22,28 @@ def changed_counts(counts, lower, discount):
     return result
 
 
+def continued(counts, discount, *, before=True, n_freed=None):
+    pairs = {(v, w) for v, row in enumerate(counts.tolist()) for w, count in enumerate(row) if count}
+    kinds = [sum((v, w)[before] == token for v, w in pairs) for token in range(len(counts))]
+    freed = discount * (sum(n > 0 for n in kinds) if n_freed is None else n_freed)
+    return np.array([(max(n - discount, 0) + freed / len(kinds)) / len(pairs) for n in kinds])
+
+
 RIGHT = {
     "perplexity": [
         lambda p: 2 ** -np.log2(p).mean(),
         lambda p: math.prod(x ** (-1 / len(p)) for x in p.tolist()),
     ],
     "bits_per_byte": [lambda losses, text: -np.log2(np.exp(-losses)).sum() / len(bytes(text, "utf8"))],
+    "continuation_probabilities": [continued, lambda c, d: continued(c, d).astype(np.float32)],
     "discounted_bigram": [discounted, lambda c, lo, d: discounted(c, lo, d).astype(np.float32)],
 }
 WRONG = {
+    "continuation_probabilities": [
+        (lambda c, d: continued(c, d, before=False), "its column"),
+        (lambda c, d: continued(c, d, n_freed=1), "give away D once"),
+        (lambda c, d: continued(c.T, d, n_freed=len(c)), "two mistakes"),
+    ],
     "perplexity": [
         (lambda p: 1 / np.prod(p) ** (1 / len(p)), "too small for a float"),
         (lambda p: np.exp(-np.log(p + 1e-9).mean()), "small number"),

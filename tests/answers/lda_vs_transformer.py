@@ -1,4 +1,5 @@
 import numpy as np
+from sklearn.metrics import normalized_mutual_info_score
 
 
 def probe_topic_by_topic(states, topics, new_states, n_topics, penalty):
@@ -57,8 +58,47 @@ def filter_in_place(words, topic_word, prior):
     return np.array(losses), prior
 
 
-RIGHT = {"linear_probe": [probe_topic_by_topic, probe], "topic_filter": [filter_in_logarithms]}
+def information_by_sklearn(counts):
+    rows, columns = np.nonzero(counts)
+    n = counts[rows, columns]
+    return normalized_mutual_info_score(np.repeat(rows, n), np.repeat(columns, n))
+
+
+def information(counts, by=lambda a, b: (a + b) / 2):
+    p = counts / counts.sum()
+    entropies = [-sum(x * np.log(x) for x in q.ravel() if x) for q in (p, p.sum(0), p.sum(1))]
+    return (entropies[1] + entropies[2] - entropies[0]) / by(*entropies[1:])
+
+
+def effect(intact, cut, is_topic, ddof=1, paired=True):
+    a, b = (cut - intact)[is_topic], (cut - intact)[np.logical_not(is_topic)]
+    errors = [np.std(each, ddof=ddof) ** 2 / len(each) for each in (a, b)]
+    return [a.mean(), b.mean(), sum(errors) ** 0.5]
+
+
+def swapped(first, second, third):
+    return second, first, third
+
+
+RIGHT = {
+    "normalised_information": [information_by_sklearn, information],
+    "paired_effect": [effect],
+    "linear_probe": [probe_topic_by_topic, probe],
+    "topic_filter": [filter_in_logarithms],
+}
 WRONG = {
+    "normalised_information": [
+        (lambda counts: information(counts, by=max), "larger entropy"),
+        (lambda counts: information(counts, by=lambda a, b: 1), "in nats"),
+        (lambda counts: 1 - information(counts), "1 minus"),
+        (lambda counts: 1 - information(counts, by=max), "two mistakes"),
+    ],
+    "paired_effect": [
+        (lambda *i: effect(*i, ddof=0), "ddof"),
+        (lambda a, b, c: effect(b, a, c), "sign"),
+        (lambda *i: swapped(*effect(*i)), "exchanged"),
+        (lambda *i: swapped(*effect(*i, ddof=0)), "two mistakes"),
+    ],
     "linear_probe": [
         (probe_in_place, "changed in place"),
         (lambda x, t, new, k, c: probe(x, t, new, int(max(t)) + 1, c), "column for each topic up to"),

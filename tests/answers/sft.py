@@ -1,5 +1,6 @@
 import numpy as np
 import torch
+from torch.nn.functional import cross_entropy
 
 
 def labels_by_pairs(turns, role_ids, end_id):
@@ -60,12 +61,79 @@ def backwards(lengths):
     return sorted(range(len(lengths)), key=lambda index: lengths[index])[::-1]
 
 
+def replay_by_gathering(answer_logits, answer_labels, text_logits, text_labels):
+    losses = []
+    for logits, labels in ((answer_logits, answer_labels), (text_logits, text_labels)):
+        counts = labels != -100
+        losses.append(-logits.log_softmax(-1)[counts].gather(1, labels[counts][:, None])[:, 0])
+    return torch.cat(losses).mean()
+
+
+def replay(answer_logits, answer_labels, text_logits, text_labels, mean=True):
+    logits = torch.cat([answer_logits.flatten(0, 1), text_logits.flatten(0, 1)])
+    labels = torch.cat([answer_labels.flatten(), text_labels.flatten()])
+    return cross_entropy(logits, labels, reduction="mean" if mean else "sum")
+
+
+def replay_of_means(*inputs):
+    means = [cross_entropy(inputs[i].transpose(1, 2), inputs[i + 1]) for i in (0, 2)]
+    return (means[0] + means[1]) / 2
+
+
+def likelihood_by_loss(logits, ids, n_prompt):
+    return -cross_entropy(logits[:-1][n_prompt - 1 :], ids[n_prompt:], reduction="sum")
+
+
+def likelihood_in_a_loop(logits, ids, n_prompt):
+    log_p = logits - logits.logsumexp(-1, keepdim=True)
+    return sum(log_p[t - 1, ids[t]].item() for t in range(n_prompt, len(ids)))
+
+
+def lora(frozen=True, zero=True, scale=lambda alpha, rank: alpha / rank):
+    class LoRALinear(torch.nn.Module):
+        def __init__(self, linear, rank, alpha):
+            super().__init__()
+            self.old = linear.requires_grad_(not frozen)
+            d_out, d_in = linear.weight.shape
+            self.down = torch.nn.Parameter(torch.rand(rank, d_in) - 0.5)
+            self.up = torch.nn.Parameter(torch.zeros(d_out, rank) if zero else torch.ones(d_out, rank))
+            self.scale = scale(alpha, rank)
+
+        def merged(self):
+            return self.old.weight + self.scale * self.up @ self.down
+
+        def forward(self, x):
+            return x @ self.merged().T
+
+    return LoRALinear
+
+
 RIGHT = {
+    "replay_loss": [replay_by_gathering, replay],
+    "answer_log_probability": [likelihood_by_loss, likelihood_in_a_loop],
+    "LoRALinear": [lora()],
     "conversation_labels": [labels_by_pairs],
     "row_layout": [layout_in_loops],
     "fill_rows": [rows_with_arrays],
 }
 WRONG = {
+    "replay_loss": [
+        (replay_of_means, "average the two means"),
+        (lambda *i: replay(*i, mean=False), "return the sum"),
+        (lambda x, a, y, b: replay(x, a, x, a), "alone"),
+    ],
+    "answer_log_probability": [
+        (lambda x, ids, n: likelihood_by_loss(x, ids, n + 1), "first token of the answer"),
+        (lambda x, ids, n: -likelihood_by_loss(x, ids, n), "minus"),
+        (lambda x, ids, n: x.log_softmax(-1)[range(n, len(ids)), ids[n:]].sum(), "own position"),
+        (lambda x, ids, n: -likelihood_by_loss(x, ids, n + 1), "two mistakes"),
+    ],
+    "LoRALinear": [
+        (lora(frozen=False), "old weight is trained"),
+        (lora(zero=False), "."),
+        (lora(scale=lambda alpha, rank: alpha), "multiply by alpha"),
+        (lora(scale=lambda alpha, rank: rank / alpha), "upside down"),
+    ],
     "conversation_labels": [
         (lambda *i: (labels(*i)[0][1:], labels(*i)[1][:-1]), "wrong way"),
         (lambda *i: (labels(*i)[0][:-1], labels(*i, ends=False)[1][1:]), "never stops"),

@@ -76,7 +76,50 @@ def brackets_are_bytes(pieces):
     return b"".join(data).decode(errors="replace")
 
 
+def learned(words, n_merges, *, again=True, tie=lambda joined: (len(joined), joined)):
+    merges, now = [], list(words.items())
+    for _ in range(n_merges):
+        counts = counted(dict(now))
+        if not counts:
+            break
+        most = max(counts.values())
+        candidates = {left + right: (left, right) for left, right in counts if counts[left, right] == most}
+        merges.append(candidates[min(candidates, key=tie)])
+        now = [(tuple(merged_by_a_stack(pieces, merges[-1])), n) for pieces, n in now]
+        if not again:
+            break
+    return merges
+
+
+def changed_by(pieces, pair):
+    before, after = counted({tuple(pieces): 1}), counted({tuple(merged_by_a_stack(pieces, pair)): 1})
+    return {each: after.get(each, 0) - before.get(each, 0) for each in {*before, *after}}
+
+
+def segmented(text, log_p, better=max):
+    """Best segmentation from the end of the text backwards."""
+    best = {len(text): (0.0, [])}
+    for i in reversed(range(len(text))):
+        ways = []
+        for j in range(i + 1, len(text) + 1):
+            if text[i:j] in log_p:
+                ways.append((log_p[text[i:j]] + best[j][0], [text[i:j], *best[j][1]]))
+        best[i] = better(ways)
+    return best[0][1]
+
+
+def longest_first(text, log_p):
+    pieces = []
+    while text:
+        pieces.append(next(text[:n] for n in range(len(text), 0, -1) if text[:n] in log_p))
+        text = text[len(pieces[-1]) :]
+    return pieces
+
+
 RIGHT = {
+    "learn_merges": [learned],
+    "count_changes": [changed_by, lambda pieces, pair: Counter(changed_by(pieces, pair))],
+    "likeliest_segmentation": [segmented, lambda text, log_p: tuple(segmented(text, log_p))],
     "merge_pair": [merged_by_a_stack, lambda pieces, pair: tuple(merged_by_a_stack(pieces, pair))],
     "count_pairs": [
         counted,
@@ -87,6 +130,25 @@ RIGHT = {
     "bytes_per_token": [lambda texts, ids: len("".join(texts).encode()) / sum(len(own) for own in ids)],
 }
 WRONG = {
+    "learn_merges": [
+        (lambda words, n: learned(words, n, again=False), "inside the loop"),
+        (lambda words, n: learned(words, n, tie=lambda joined: joined), "by the alphabet alone"),
+        (lambda words, n: [a + b for a, b in learned(words, n)], "two parts"),
+        (lambda words, n: learned(words, n + 1, tie=lambda joined: (-len(joined), joined)), "two mistakes"),
+    ],
+    "count_changes": [
+        (lambda pieces, pair: counted({tuple(merged_by_a_stack(pieces, pair)): 1}), "Take away those before"),
+        (
+            lambda pieces, pair: {p: n for p, n in changed_by(pieces, pair).items() if n > 0},
+            "negative change",
+        ),
+        (lambda pieces, pair: {p: -n for p, n in changed_by(pieces, pair).items()}, "wrong way round"),
+    ],
+    "likeliest_segmentation": [
+        (lambda text, log_p: segmented(text, log_p, min), "single characters"),
+        (longest_first, "longest piece from the left"),
+        (lambda text, log_p: segmented(text, log_p)[::-1], "reverse order"),
+    ],
     "merge_pair": [
         (merged_without_a_bound, "one piece too far"),
         (merged_but_the_last, "last piece is lost"),

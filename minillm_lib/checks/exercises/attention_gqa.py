@@ -1,4 +1,4 @@
-"""The exercises of notebook 09: causal attention, shared key–value heads, and what fits into memory."""
+"""The exercises of notebook 09: causal attention, its heads and groups, the whole layer, and what fits into memory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 
 from minillm_lib.checks.exercise import Exercise, Inputs
+from minillm_lib.checks.exercises.attention_gqa_layer import ATTENTION_LAYER, SPLIT_HEADS
+from minillm_lib.checks.exercises.attention_gqa_looking import LEAKING_POSITIONS
+from minillm_lib.checks.exercises.attention_gqa_online import ADD_BLOCK
 from minillm_lib.checks.exercises.slip_names import made, named
 from minillm_lib.model.attention import attend
 from minillm_lib.model.config import ModelConfig
@@ -203,6 +206,7 @@ def _tokens(
 EXERCISES = (
     Exercise(
         name="causal_attention",
+        points=2,
         reference=_attended,
         edge_cases=_attention_cases,
         inputs=_attention_inputs,
@@ -228,9 +232,9 @@ EXERCISES = (
                 "mask:one more": "Each token sees the next one as well: the diagonal is the last that is "
                 "visible, `tril()` without a 1.",
                 "mask:own": "Each token sees only itself. It may look at all those before it: columns j ≤ i.",
-                "fill:after": "You mask after the softmax. The weights that are left no longer add up to "
-                "1, and the future has had its say in their sum: mask the scores, with −inf, before the "
-                "softmax.",
+                "fill:after": "You mask after the softmax. The scores of later keys still stand in its "
+                "denominator, so that each weight that is left depends on the future: mask the scores, with "
+                "−inf, before the softmax.",
                 "fill:0": "You set the masked scores to 0. The softmax makes exp(0) = 1 of that, a full "
                 "vote: it takes −inf to get the weight 0.",
                 "fill:1": "You set the masked scores to 1. It takes −inf to get the weight 0.",
@@ -276,9 +280,10 @@ EXERCISES = (
             "scores. Mask, softmax and the sum over the values are still to come.",
         },
     ),
+    LEAKING_POSITIONS,
+    SPLIT_HEADS,
     Exercise(
         name="repeat_key_value_heads",
-        points=2,
         reference=_repeated,
         edge_cases=_repeat_cases,
         inputs=_repeat_inputs,
@@ -332,9 +337,10 @@ EXERCISES = (
             "positions are exchanged. The heads stay dimension 1.",
         },
     ),
+    ATTENTION_LAYER,
+    ADD_BLOCK,
     Exercise(
         name="longest_context",
-        points=3,
         reference=_longest_context,
         edge_cases=_memory_cases,
         inputs=_memory_inputs,

@@ -1,4 +1,4 @@
-"""The exercises of notebook 05: perplexity, bits per byte, and a bigram model with absolute discounting."""
+"""The exercises of notebook 05: loss, bits per byte, bigrams; see also ``language_models_continuation``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minillm_lib.checks.exercise import Exercise, Inputs
+from minillm_lib.checks.exercises.language_models_continuation import CONTINUATION_PROBABILITIES
 from minillm_lib.checks.exercises.slip_names import made, named
 
 FloatArray = npt.NDArray[np.float64]
@@ -299,6 +300,11 @@ EXERCISES = (
                 np.full(4, 0.25),
                 1.0,
             ),
+            "a table with fewer rows than columns": (
+                np.array([[1, 0, 4, 1], [0, 0, 0, 0]]),
+                np.array([0.4, 0.1, 0.2, 0.3]),
+                0.5,
+            ),
         },
         inputs=_pair_counts,
         hints=(
@@ -382,4 +388,5 @@ EXERCISES = (
             ): "Every row is `lower`. The counts of the pairs have their say too.",
         },
     ),
+    CONTINUATION_PROBABILITIES,
 )

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
 from minillm_lib.checks.exercise import Exercise, Inputs
+from minillm_lib.checks.exercises.rmsnorm_gradients import NUMERICAL_GRADIENT, RMS_NORM_INPUT_GRADIENT
 from minillm_lib.checks.exercises.slip_names import made, named
 from minillm_lib.model.rms_norm import RMSNorm
 
@@ -79,8 +81,9 @@ def _without_the_weight(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 def _reference(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     norm = RMSNorm(len(weight), eps).to(weight.dtype)
-    norm.weight.data = weight
-    return norm(x)
+    return functional_call(
+        norm, {"weight": weight}, (x,)
+    )  # lets gradients through, for the decoder of notebook 11
 
 
 def _gradient_case(rng: np.random.Generator, *shape: int) -> Inputs:
@@ -185,7 +188,7 @@ def _gradient_cases() -> dict[str, Inputs]:
     rng = np.random.default_rng(6)
     return {
         "a batch of one": _gradient_case(rng, 1, 5, 6),
-        "texts of one position": _gradient_case(rng, 4, 1, 3),
+        "sequences of one position": _gradient_case(rng, 4, 1, 3),
         "equal dimensions": _gradient_case(rng, 4, 4, 4),
     }
 
@@ -265,9 +268,10 @@ EXERCISES = (
             }
         ),
     ),
+    NUMERICAL_GRADIENT,
+    RMS_NORM_INPUT_GRADIENT,
     Exercise(
         name="rms_norm_weight_gradient",
-        points=2,
         reference=_gradient,
         edge_cases=_gradient_cases,
         inputs=_gradient_inputs,
@@ -285,7 +289,7 @@ EXERCISES = (
                 "sum:mean": "You take the mean over the vectors. The loss depends on the weight through "
                 "every one of them, so their contributions are summed.",
                 "sum:batch mean": "You take the mean over the batch. All contributions are summed, those "
-                "of different texts too.",
+                "of different sequences too.",
                 "sum:positions mean": "You take the mean over the positions. All contributions are summed.",
                 "sum:none": f"This is each vector's own contribution. {_SUM}",
                 "sum:all": "You sum over the coordinates as well. Each coordinate has a weight of its "
@@ -321,7 +325,7 @@ EXERCISES = (
     ),
     Exercise(
         name="centre_outputs",
-        points=3,
+        points=2,
         reference=lambda weight, bias: (weight - weight.mean(dim=0), bias - bias.mean()),
         edge_cases=_linear_cases,
         inputs=_linear_inputs,

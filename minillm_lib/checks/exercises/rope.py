@@ -1,4 +1,4 @@
-"""The exercises of notebook 08: the frequencies of rotary positions, the rotation, and a base for longer texts."""
+"""The exercises of notebook 08: the frequencies of rotary positions, the rotation, and how to stretch them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from minillm_lib.checks.exercise import Exercise, Inputs
+from minillm_lib.checks.exercises.rope_numbering import INTERLEAVED_ROWS
+from minillm_lib.checks.exercises.rope_yarn import YARN_FREQUENCIES
 from minillm_lib.checks.exercises.slip_names import made, named
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.rope import inverse_frequencies, rotate
@@ -298,9 +300,10 @@ EXERCISES = (
             ): "You turn every pair by a quarter. The angle is position times frequency.",
         },
     ),
+    INTERLEAVED_ROWS,
     Exercise(
         name="ntk_base",
-        points=3,
+        points=2,
         reference=_ntk_base,
         edge_cases={
             "two pairs": (10_000.0, 4, 4.0),
@@ -389,4 +392,5 @@ EXERCISES = (
             ): "The base is unchanged. It must grow for the slowest pair to be slower.",
         },
     ),
+    YARN_FREQUENCIES,
 )

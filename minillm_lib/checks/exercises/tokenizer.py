@@ -1,4 +1,4 @@
-"""The exercises of notebook 04: byte-pair encoding by hand; see also ``tokenizer_pairs`` and ``tokenizer_bytes``."""
+"""The exercises of notebook 04: encoding by merges; the others are in the modules ``tokenizer_…``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from minillm_lib.checks.exercise import Exercise, Inputs
 from minillm_lib.checks.exercises.tokenizer_bytes import BYTE_EXERCISES
+from minillm_lib.checks.exercises.tokenizer_changes import COUNT_CHANGES
 from minillm_lib.checks.exercises.tokenizer_pairs import (
     LETTERS,
     PAIR_EXERCISES,
@@ -18,6 +19,8 @@ from minillm_lib.checks.exercises.tokenizer_pairs import (
     first_only,
     merge_pair,
 )
+from minillm_lib.checks.exercises.tokenizer_training import LEARN_MERGES
+from minillm_lib.checks.exercises.tokenizer_unigram import LIKELIEST_SEGMENTATION
 
 
 def _apply_merges(word: str, merges: Sequence[Pair]) -> list[str]:
@@ -147,6 +150,7 @@ def _word_and_merges(rng: np.random.Generator) -> Inputs:
 
 EXERCISES = (
     *PAIR_EXERCISES,
+    LEARN_MERGES,
     Exercise(
         name="apply_merges",
         points=3,
@@ -158,9 +162,9 @@ EXERCISES = (
             "and which of these was learned first?",
             "A dictionary from each pair to its place in the list gives the order: the smallest place is "
             "merged first, by `merge_pair`, wherever it stands. Repeat until no pair is known.",
-            "`rank = {pair: number for number, pair in enumerate(merges)}`; in a loop, `known = [pair for "
-            "pair in pairwise(pieces) if pair in rank]`, and `pieces = merge_pair(pieces, min(known, "
-            "key=rank.get))`.",
+            "`rank = {pair: number for number, pair in enumerate(merges)}` before the loop. In it, collect "
+            "those of `pairwise(pieces)` that have a rank; without any, you are done; of the others "
+            "`min(…, key=rank.get)` is merged.",
         ),
         misconceptions={
             _longest_match: "You take the longest known piece from the left. That is WordPiece's way; "
@@ -203,5 +207,8 @@ EXERCISES = (
             "list of pieces is asked for.",
         },
     ),
-    *BYTE_EXERCISES,
+    BYTE_EXERCISES[0],
+    COUNT_CHANGES,
+    LIKELIEST_SEGMENTATION,
+    BYTE_EXERCISES[1],
 )

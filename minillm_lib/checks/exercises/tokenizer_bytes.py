@@ -217,7 +217,7 @@ BYTE_EXERCISES = (
         hints=(
             "How many bytes have all texts together? And how many tokens?",
             "`len(text.encode())` are the bytes of a text, `len(own)` the tokens of a list of ids.",
-            "Divide `sum(len(text.encode()) for text in texts)` by `sum(len(own) for own in ids)`.",
+            "Two sums, each over all texts, and one division at the end: no quotient for each text.",
         ),
         variant=_quotient,
         slips={

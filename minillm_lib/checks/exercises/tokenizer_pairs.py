@@ -137,7 +137,7 @@ def _word_counts(rng: np.random.Generator) -> Inputs:
     return (dict(zip(words, counts, strict=True)),)
 
 
-def _same_counts(got: Any, expected: Any) -> str | None:
+def same_counts(got: Any, expected: Any) -> str | None:
     """Compare counts in any kind of mapping; a count of 0 equals a missing entry."""
     got, expected = (
         {pair: count for pair, count in counts.items() if count != 0}
@@ -236,7 +236,7 @@ PAIR_EXERCISES = (
             "how far does i go on, if the pair stands there? And if not?",
             "If `pieces[i]` and `pieces[i + 1]` are the pair, append their concatenation and go on by 2, "
             "otherwise append `pieces[i]` and go on by 1. Mind the last piece, which has no next one.",
-            "`while i < len(pieces)`, and the test `tuple(pieces[i : i + 2]) == pair`: at the end the slice "
+            "`while i < len(pieces)`. Compare the pair with a slice of two pieces, as a tuple: at the end the slice "
             "is shorter, and so is not equal.",
         ),
         misconceptions={
@@ -294,13 +294,13 @@ PAIR_EXERCISES = (
         reference=count_pairs,
         edge_cases=_WORDS,
         inputs=_word_counts,
-        compare=_same_counts,
+        compare=same_counts,
         hints=(
             "Two loops: over the words with their counts, and inside over the neighbours within a word.",
             "`pairwise(pieces)`, or `zip(pieces, pieces[1:])`, gives the neighbours. How much does each "
             "place add to the count of its pair?",
-            "`for pieces, count in words.items():`, `for pair in pairwise(pieces):`, `counts[pair] += "
-            "count`, with a `Counter`.",
+            "A `Counter` begins at 0 for every pair. Inside both loops, add to the entry of the pair as "
+            "many as the word has occurrences in the text.",
         ),
         misconceptions={
             _counted(pairwise, lambda count: 1): "You count each word once. A word that occurs nine times "

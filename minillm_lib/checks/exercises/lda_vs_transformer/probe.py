@@ -100,7 +100,7 @@ def _present_topics(topics: Array, n_topics: int) -> Array:
 
 LINEAR_PROBE = Exercise(
     name="linear_probe",
-    points=2,
+    points=3,
     reference=_linear_probe,
     inputs=_states,
     edge_cases=_state_edges,

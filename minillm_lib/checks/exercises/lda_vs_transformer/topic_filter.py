@@ -127,7 +127,7 @@ def _by_the_mean_logarithm(belief: Array, likelihood: Array) -> float:
 
 TOPIC_FILTER = Exercise(
     name="topic_filter",
-    points=4,
+    points=2,
     reference=_topic_filter,
     inputs=_document,
     edge_cases=_document_edges,
@@ -191,7 +191,7 @@ TOPIC_FILTER = Exercise(
         (
             "predict",
             _by_the_likeliest,
-        ): "You predict from the likeliest topic alone. Equation (2) sums over all topics, weighted by their "
+        ): "You predict from the likeliest topic alone. Equation (3) sums over all topics, weighted by their "
         "probabilities.",
         (
             "predict",
@@ -208,11 +208,11 @@ TOPIC_FILTER = Exercise(
         (
             "predict",
             lambda belief, likelihood: float((belief * likelihood).max()),
-        ): "You take the largest term. Equation (2) *sums* over the topics.",
+        ): "You take the largest term. Equation (3) *sums* over the topics.",
         (
             "predict",
             lambda belief, likelihood: float((belief * likelihood).mean()),
-        ): "You average the terms. Equation (2) *sums* over the topics: the belief is the weight already.",
+        ): "You average the terms. Equation (3) *sums* over the topics: the belief is the weight already.",
         (
             "log",
             np.log2,

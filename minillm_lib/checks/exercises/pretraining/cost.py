@@ -26,13 +26,13 @@ _MODEL_EDGES: dict[str, Inputs] = {
     "our model": (25_821_184, 8, 8, 64, 512, 100_000_000),
     "one layer": (60_000, 1, 4, 32, 300, 2000),
     "one head": (60_000, 3, 1, 32, 300, 2000),
-    "a single token in each row": (60_000, 3, 4, 32, 1, 2000),
+    "a single token in each sequence": (60_000, 3, 4, 32, 1, 2000),
     "a single token in all": (60_000, 3, 4, 32, 300, 1),
 }
 
 
 def _attention(n_layers: int, n_heads: int, head_dim: int, seq_len: int) -> int:
-    """Return the part of the library's count that grows with the row length, as a number of weights."""
+    """Return the part of the library's count that grows with the sequence length, as a number of weights."""
     model = ModelConfig(
         hidden_size=n_heads * head_dim, n_layers=n_layers, n_heads=n_heads, n_kv_heads=1, head_dim=head_dim
     )
@@ -87,8 +87,9 @@ TRAINING_FLOPS = Exercise(
     edge_cases=_MODEL_EDGES,
     rtol=1e-6,
     hints=(
-        "Equation (2) has two sums in one: weights, and what attention does as if it were weights.",
-        "Write the second part of the bracket first: two products, in every layer and head, of length `head_dim`, "
+        "Forget the 6 and the tokens at first. With how many numbers is one token multiplied: weights, and in "
+        "attention?",
+        "Attention, in numbers per token: two products, in every layer and head, of length `head_dim`, "
         "with `seq_len` keys.",
         "`attention = 2 * n_layers * n_heads * head_dim * seq_len`. The 6 and the tokens multiply the whole sum.",
     ),
@@ -147,8 +148,9 @@ TRAINING_FLOPS = Exercise(
         (
             "products",
             1,
-        ): "You count half of attention. Its scores (queries times keys) and the sum over the values are two products "
-        "of the same size; and equation (2) counts the full square, not the half that a causal mask leaves.",
+        ): "You count half of attention. Its scores (queries times keys) and the sum over the values are two "
+        "products "
+        "of the same size; and the full square is counted, not the half that a causal mask leaves.",
         (
             "products",
             4,
@@ -178,16 +180,17 @@ TRAINING_FLOPS = Exercise(
         (
             "length",
             lambda seq_len: seq_len**2,
-        ): "You count the square of the length for each *token*. A token's query meets seq_len keys; the square comes "
-        "about only over all tokens of the row.",
+        ): "You count the square of the length for each *token*. A token's query meets seq_len keys; the square "
+        "comes "
+        "about only over all tokens of the sequence.",
         (
             "length",
             lambda seq_len: 1,
-        ): "The length of the row is missing in attention: each query meets seq_len keys.",
+        ): "The length of the sequence is missing in attention: each query meets seq_len keys.",
         (
             "length",
             lambda seq_len: (seq_len + 1) / 2,
-        ): "You count only the keys that a causal mask leaves. Equation (2) counts the full square, as is usual.",
+        ): "You count only the keys that a causal mask leaves. The full square is counted, as is usual.",
         (
             "weights",
             lambda n_weights: 0,
@@ -203,14 +206,14 @@ TRAINING_FLOPS = Exercise(
         (
             "tokens",
             lambda n_tokens, seq_len: n_tokens * seq_len,
-        ): "You multiply by seq_len once more. D is the number of *tokens*, not of rows.",
+        ): "You multiply by seq_len once more. D is the number of *tokens*, not of sequences.",
         (
             "tokens",
             lambda n_tokens, seq_len: n_tokens / seq_len,
-        ): "You multiply by the number of rows. N + … is the work for a *token*: multiply by n_tokens.",
+        ): "You multiply by the number of sequences. N + … is the work for a *token*: multiply by n_tokens.",
         (
             "tokens",
             lambda n_tokens, seq_len: seq_len,
-        ): "You multiply by the length of a row. The run reads n_tokens.",
+        ): "You multiply by the length of a sequence. The run reads n_tokens.",
     },
 )

@@ -81,7 +81,7 @@ def _through_the_origin(x: FloatArray, y: FloatArray) -> float:
 
 POWER_LAW_EXPONENT = Exercise(
     name="power_law_exponent",
-    points=3,
+    points=1,
     reference=_power_law_exponent,
     inputs=_curve,
     edge_cases=_curve_edges,
@@ -107,7 +107,7 @@ POWER_LAW_EXPONENT = Exercise(
         "logarithm of the tokens too.",
         _exponent_with(
             to=_itself
-        ): "You take the logarithm of the tokens only. Equation (4) has the logarithm of the loss above the floor as "
+        ): "You take the logarithm of the tokens only. Equation (5) has the logarithm of the loss above the floor as "
         "well.",
         _exponent_with(
             fitted=lambda x, y: 1 / _line(y, x)[0]
@@ -154,9 +154,9 @@ POWER_LAW_EXPONENT = Exercise(
             "by",
             np.log2,
         ): "The tokens have the logarithm to base 2, and the losses have another: take the same for both.",
-        ("by", np.log1p): "You take ln(1 + tokens). Equation (4) has ln(tokens).",
-        ("by", np.sqrt): "You take the root of the tokens. Equation (4) has their logarithm.",
-        ("by", lambda tokens: 1 / tokens): "You take 1 / tokens. Equation (4) has their logarithm.",
+        ("by", np.log1p): "You take ln(1 + tokens). Equation (5) has ln(tokens).",
+        ("by", np.sqrt): "You take the root of the tokens. Equation (5) has their logarithm.",
+        ("by", lambda tokens: 1 / tokens): "You take 1 / tokens. Equation (5) has their logarithm.",
         (
             "to",
             np.log10,
@@ -168,7 +168,7 @@ POWER_LAW_EXPONENT = Exercise(
         (
             "to",
             np.log1p,
-        ): "You take ln(1 + …) of the losses above the floor. Equation (4) has their logarithm.",
+        ): "You take ln(1 + …) of the losses above the floor. Equation (5) has their logarithm.",
         ("above", lambda losses, floor: losses + floor): "You add the floor. Take it away from the losses.",
         (
             "above",

@@ -119,6 +119,7 @@ def _of_the_last(role: str, is_last: bool) -> bool:
 
 CONVERSATION_LABELS = Exercise(
     name="conversation_labels",
+    points=3,
     reference=_conversation_labels,
     inputs=_turns,
     edge_cases=_TURN_EDGES,
@@ -155,7 +156,8 @@ CONVERSATION_LABELS = Exercise(
         ): "You train on the last answer only. Every turn of the assistant counts.",
         _labels_with(
             finish=lambda ids, labels, trained, ignored: (ids, labels)
-        ): "Your labels are not shifted: each is the token that stands at its own place. Drop the last input and the "
+        ): "Your labels are not shifted: each is the token that stands at its own position. Drop the last input and "
+        "the "
         "first label, so that every input meets the token that follows it.",
     },
     variant=variant(_labels_with),
@@ -230,13 +232,15 @@ CONVERSATION_LABELS = Exercise(
         (
             "finish",
             _mask_not_shifted,
-        ): "The labels are shifted, but the mask is not: you ask whether the token that is *read* is the assistant's. "
+        ): "The labels are shifted, but the mask is not: you ask whether the token that is *read* is the "
+        "assistant's. "
         "What counts is whether the *label* is.",
         (
             "finish",
             lambda ids, labels, trained, ignored: (ids[:-1], labels[:-1]),
-        ): "Your labels are not shifted: the label at place t is the token that stands at place t itself, which the "
-        "model has just read. It must be the token at place t + 1.",
+        ): "Your labels are not shifted: the label at position t is the token that stands at position t itself, "
+        "which the "
+        "model has just read. It must be the token at position t + 1.",
         (
             "finish",
             lambda ids, labels, trained, ignored: (ids[1:], labels[1:]),
@@ -257,11 +261,12 @@ CONVERSATION_LABELS = Exercise(
         (
             "finish",
             lambda ids, labels, trained, ignored: (ids, [ignored, *labels[:-1]]),
-        ): "Shifted the wrong way: your labels come a place too late. The label at place t is the token at t + 1.",
+        ): "Shifted the wrong way: your labels come a position too late. The label at position t is the token at t "
+        "+ 1.",
         (
             "finish",
             lambda ids, labels, trained, ignored: (ids[:-2], labels[2:]),
-        ): "Shifted by two: the label at place t is the token at t + 1.",
+        ): "Shifted by two: the label at position t is the token at t + 1.",
         (
             "finish",
             lambda ids, labels, trained, ignored: (labels[1:], ids[:-1]),
@@ -280,6 +285,6 @@ CONVERSATION_LABELS = Exercise(
                 ids[:-1],
                 [label for label in labels[1:] if label != ignored],
             ),
-        ): "You leave out what is not to be learned. It keeps its place in the labels, as -100.",
+        ): "You leave out what is not to be learned. It keeps its position in the labels, as -100.",
     },
 )

@@ -27,7 +27,7 @@ _ROW_EDGES: dict[str, Inputs] = {
     "a single conversation": ([3], 5),
     "a single conversation that fills the row": ([4], 4),
     "conversations of one token": ([1, 1, 2], 6),
-    "a single place of padding": ([2, 3], 6),
+    "a single position of padding": ([2, 3], 6),
 }
 
 
@@ -192,7 +192,7 @@ ROW_LAYOUT = Exercise(
         (
             "mask",
             lambda same, causal, is_token: same & torch.ones_like(causal).tril(1),
-        ): "Your mask lets a token see one place too far.",
+        ): "Your mask lets a token see one position too far.",
         (
             "mask",
             lambda same, causal, is_token: same & causal & is_token[:, None],

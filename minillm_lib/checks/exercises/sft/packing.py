@@ -131,7 +131,7 @@ def _looked_up_by_length(
 
 FILL_ROWS = Exercise(
     name="fill_rows",
-    points=3,
+    points=2,
     reference=_fill_rows,
     inputs=_lengths,
     edge_cases=_LENGTH_EDGES,

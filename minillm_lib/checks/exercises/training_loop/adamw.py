@@ -139,6 +139,7 @@ def _decay_of_the_new_weight(*inputs: Any) -> Updated:
 
 ADAMW_STEP = Exercise(
     name="adamw_step",
+    points=2,
     reference=_adamw,
     inputs=_adamw_inputs,
     edge_cases=_adamw_edges,
