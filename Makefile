@@ -51,6 +51,7 @@ format: $(READY) ## format the code with ruff, and fix what it can fix
 	@$(BIN)/ruff format
 
 lab: $(READY) ## open JupyterLab at the first notebook of the course
+	@$(BIN)/jupyter trust course/*.ipynb > /dev/null # pyLDAvis and widgets show before anything is run
 	@$(BIN)/jupyter lab $(firstword $(wildcard course/00_*.ipynb) course)
 
 notebooks: $(READY) ## build outdated notebooks from solutions/*.py (only one: make notebooks NOTEBOOK=07_rmsnorm)

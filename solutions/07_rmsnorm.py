@@ -125,9 +125,9 @@ print("times 100, the same:", torch.allclose(nn.functional.layer_norm(100 * x, (
 # That says little about time, for either is next to nothing beside the layers around it: a matrix from $d$ to $4d$ numbers
 # takes $8d^2$ operations for the same vector. The time of a norm goes into reading and writing the vector, and into
 # waiting: the squares of $x - \mu$ cannot be begun before the first sum has gone through the whole vector. RMSNorm has
-# *one* such sum instead of two. Zhang and Sennrich measured 7 % to 64 % less running
-# time, depending on the model. Where a fused kernel reads the vector once and does everything on the way, both
-# norms take about as long, and what remains is that RMSNorm is simpler.
+# *one* such sum instead of two. Zhang and Sennrich measured 7 % to 64 % less running time,
+# depending on the model. Where a fused kernel reads the vector once and does everything on the way, less of that is left;
+# what remains in any case is that RMSNorm is simpler.
 
 # %% [markdown]
 # ## 3 · RMSNorm

@@ -528,9 +528,8 @@ plt.show()
 # found the answer.
 #
 # The same head looks at different distances in different lines. That is the point of queries: a head is not a fixed look-up
-# but a *comparison*, and the question's query decides what fits. Distances are found by the turning of notebook 08, whatever
-# letter stands there; `?` finds the capital wherever it stands. Choose layer, head and text yourself, and see the lines of
-# the letters too:
+# but a *comparison*, and the question's query decides what fits. Choose layer, head
+# and text yourself, and see the lines of the letters too:
 
 
 # %%
@@ -631,6 +630,7 @@ print(
 # a meaning to what layer 0 does at letters, where nothing is asked.
 #
 # A hypothesis; here is the test. Switch a layer's attention off at some positions only, by setting its output there to zero.
+# As a last test, take the rotation away: then nothing knows a position but the causal mask.
 # (A *hook* is a function that PyTorch calls with the output of a module, and that may put another in its place.)
 
 
@@ -647,45 +647,68 @@ def without_attention(model, layer, where):
 
 
 # %%
+def without_rotation(model):
+    """The accuracies with all angles of the rotation at 0."""
+    frequencies = model.rotary.frequencies.clone()
+    model.rotary.frequencies.zero_()
+    accuracy = accuracies(model)
+    model.rotary.frequencies.copy_(frequencies)
+    return accuracy
+
+
+# %%
 asks = ids >= ALPHABET.index("1")
 is_first = torch.zeros_like(asks)
 is_first[:, 0] = True
 tests = {
     "nothing": (0, torch.zeros_like(asks)),
-    "layer 0, at the questions": (0, asks),
-    "layer 1, at the questions": (1, asks),
-    "layer 0, at the letters": (0, ~asks),
-    "layer 1, at the letters": (1, ~asks),
-    "layer 0, at the first letter": (0, is_first),
-    "layer 0, at all letters but the first": (0, ~asks & ~is_first),
+    "attention of layer 0, at the questions": (0, asks),
+    "attention of layer 1, at the questions": (1, asks),
+    "attention of layer 0, at the letters": (0, ~asks),
+    "attention of layer 1, at the letters": (1, ~asks),
+    "attention of layer 0, at the first letter": (0, is_first),
+    "attention of layer 0, at all letters but the first": (0, ~asks & ~is_first),
 }
 results = {
     name: torch.stack([without_attention(model, *test) for model in models]) for name, test in tests.items()
 }
+results["the rotation, everywhere"] = torch.stack([without_rotation(model) for model in models])
 
 # %%
-axis = plot_removals(results, QUESTIONS, ax=plt.figure(figsize=(9, 3.4)).gca())
-axis.set(xlabel="right answers (three seeds)", ylabel="attention switched off")
+axis = plot_removals(results, QUESTIONS, ax=plt.figure(figsize=(9, 3.8)).gca())
+axis.set(xlabel="right answers (three seeds)", ylabel="switched off")
 plt.show()
 
 # %%
 simple = [0, 1, 2, 4]  # 1, 2, 3 and ?
-in_layer_0 = results["layer 0, at the questions"][:, simple].max() < 0.5
+in_layer_0 = results["attention of layer 0, at the questions"][:, simple].max() < 0.5
 alone = {
     name: of_seeds[:, 3].max() < 0.9 and of_seeds[:, 3].mean() < 0.7 and of_seeds[:, simple].min() > 0.85
     for name, of_seeds in results.items()
 }
-unread = results["layer 1, at the letters"].min() > 0.9
-one_side = results["layer 0, at the first letter"][:, 3] - results["layer 0, at the letters"][:, 3]
+unread = results["attention of layer 1, at the letters"].min() > 0.9
+one_side = (
+    results["attention of layer 0, at the first letter"][:, 3]
+    - results["attention of layer 0, at the letters"][:, 3]
+)
 assert in_layer_0
-assert alone["layer 1, at the questions"]
-assert alone["layer 0, at the letters"]
+assert alone["attention of layer 1, at the questions"]
+assert alone["attention of layer 0, at the letters"]
 assert unread
 assert one_side.mean() > 0.15
+rotation_off = results["the rotation, everywhere"]
+by_distance = (
+    rotation_off[:, :3].max() < 0.6 and rotation_off[:, 3].min() > 0.5 and rotation_off[:, 4].min() > 0.85
+)
+assert by_distance
 print("without layer 0 at the questions, less than half of 1, 2, 3 and ? are right:", bool(in_layer_0))
-print("without layer 1 at the questions, ^ alone suffers:", bool(alone["layer 1, at the questions"]))
-print("without layer 0 at the letters, ^ alone suffers:", bool(alone["layer 0, at the letters"]))
+print(
+    "without layer 1 at the questions, ^ alone suffers:",
+    bool(alone["attention of layer 1, at the questions"]),
+)
+print("without layer 0 at the letters, ^ alone suffers:", bool(alone["attention of layer 0, at the letters"]))
 print("without layer 1 at the letters, nothing suffers:", bool(unread))
+print("without the rotation, 1, 2 and 3 are lost, ? is not, and ^ less than half:", bool(by_distance))
 
 # %% [markdown]
 # **What to see.** Each dot is a model, each colour a question. Without layer 0 at the questions, the four simple kinds are
@@ -694,7 +717,11 @@ print("without layer 1 at the letters, nothing suffers:", bool(unread))
 # reads what layer 0 has written there. (How much, differs from model to model.) At the letters of layer 1, finally, nothing is lost, as no layer comes after it. So the
 # hypothesis holds: **`^` is answered by two layers together.**
 #
-# The last two lines say how the mark is made. It suffices nearly that layer 0 works at the first letter, or that it works at
+# The last line takes the rotation away. Then `1`, `2` and `3` are lost: distances are found by the turning of notebook 08.
+# `?` asks for a content, and is not lost. And `^` for the most part survives, as its mark comes from the causal mask, which
+# lets the first letter see nothing but itself.
+#
+# The two lines above it say how the mark is made. It suffices nearly that layer 0 works at the first letter, or that it works at
 # all the others: what layer 1 uses is the difference between them. Only when both are switched off, and so are alike, much is
 # lost. (That these models do it so does not mean that they must. For a key that is always the farthest, distance alone could
 # serve too. Set `n_layers=1` and see.)

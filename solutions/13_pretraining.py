@@ -263,6 +263,8 @@ began, steps_of_26m = recorded.start, recorded.of_kind("step")
 mfu = np.median([step["tokens_per_second"] for step in steps_of_26m]) * began["flops_per_token"]
 mfu /= began["matmul_flops"]
 read_by_26m, n_26m = steps_of_26m[-1]["tokens"], began["parameters"]
+
+# %%
 others = 6400 * 512 + 17 * 512  # embedding and norms
 hours, n_bytes = check.run_cost.function(
     n_26m - others, others, "muon", began["flops_per_token"], read_by_26m, began["matmul_flops"], mfu
@@ -287,9 +289,9 @@ for name, loss in baselines.items():
 # %% [markdown]
 # ## 4 · A short sweep of learning rates
 #
-# Of all the keys, the learning rate matters most: too low, and the run does not get far; too high, and it diverges. It cannot be
-# worked out, but tried: three rates, a factor of five apart, for 20 steps each, with two seeds. `fit` of the library is
-# the loop of notebook 12 in one call, for small experiments.
+# Of all the keys, the learning rate matters most: too low, and the run does not get far; too high, and it diverges. It
+# cannot be worked out, but tried: three rates, a factor of five apart, for 20 steps each, with two seeds. `fit` of the
+# library is the loop of notebook 12 in one call, for small experiments.
 
 # %%
 windows, unread = (
@@ -314,7 +316,7 @@ print("the rate in the middle is the best with both seeds:", (swept.argmin(axis=
 plot_sweep(rates, swept, chosen=config.train.optimizer.lr)
 
 # %% [markdown]
-# **What to see.** A valley: each dot is one run, and the two seeds lie much closer together than the rates. The best rate
+# **What to see.** A valley: each dot is one run, and the two seeds lie closer together than the rates. The best rate
 # lies *within* the range; at the border, the sweep would have to go on. Two warnings. A short run favours high rates, whose
 # harm shows late. And the best rate depends on the size of the model and of the batch: what a sweep found for one, another
 # need not like. Sweeps on small models are still how the rates of large ones are found, with rules for the transfer (Yang
@@ -359,16 +361,17 @@ print("the bigram model is still ahead:        ", held_out[-1] > baselines["bigr
 # %% [markdown]
 # **What to see.** The curve begins at $\ln V$ and soon falls below the unigram model, for how frequent each token is, is
 # quickly learned. Then it slows down: to predict a token *from its context* is harder. The bigram model is still ahead at
-# the end. It has counted all tokens of the text, some thirty times what the run has read; in notebook 18 a model of this kind
-# passes it, and the 26 M model leaves it far behind. The curve is not smooth, because each step reads
-# other sequences, and some are harder. The dots are held-out text, measured at one moment. Where dots rise *above* the
-# curve and stay there, the model has begun to know its training text by heart. The right axis has the perplexity.
+# the end. It has counted all tokens of the text, some thirty times what the run has read; in notebook 18 a model of this
+# kind passes it, and the 26 M model leaves it far behind. The curve is not smooth, because each step reads other
+# sequences, and some are harder. The dots are held-out text, measured at one moment. Where dots rise *above* the curve
+# and stay there, the model has begun to know its training text by heart. The right axis has the perplexity.
 #
 # ### Its first words
 #
-# **What to see** (below the live figure; the slider goes back in time). After 0 steps: pieces drawn at random. After 50: frequent pieces, brackets, line breaks. Towards the end the
-# *form* begins to show: indentation, the headings of a docstring with their underlines, `array-like of shape`. The contents
-# never come: the sentences mean nothing. Form is cheap and contents are dear.
+# **What to see** (below the live figure; the slider goes back in time). After 0 steps: pieces drawn at random. After 50:
+# frequent pieces, brackets, line breaks. Towards the end the *form* begins to show: indentation, the headings of a
+# docstring with their underlines, `array-like of shape`. The contents never come: the sentences mean nothing. Form is
+# cheap and contents are dear.
 #
 # ## 6 · Reading a curve
 #
@@ -546,8 +549,9 @@ print("after 10,000 tokens the larger is better up to width 32, with both seeds:
 # smallest model is ahead, for it has read more. Then it flattens, it has learned what it can hold, and the next size
 # overtakes it; later that one is overtaken in turn.
 #
-# Now cut through the right-hand figure at some budgets $C$, and draw the losses there by the size $N$: **isoFLOP curves**. All
-# points of a curve cost the same. A parabola through them has its lowest point at the best size for this budget.
+# Now cut through the right-hand figure at some budgets $C$, and draw the losses there by the size $N$. Each is an
+# **isoFLOP curve**: all its points cost the same. A parabola through them has its lowest point at the best size for this
+# budget.
 
 # %%
 budgets = (0.9e9, 1.9e9, 3.9e9)
@@ -563,8 +567,9 @@ print("it then reads between 2 and 12 tokens per parameter:", all(2 < each < 12 
 plot_isoflop(sizes, at_budget)
 
 # %% [markdown]
-# **What to see.** Three valleys, for three budgets. On the left of each the models are too small, on the right they have
-# read too little. Their lowest points (the broken line) move to the right as the budget grows.
+# **What to see.** One curve per budget, two dots per size. On its left the models are too small, on its right they have read
+# too little. The lowest points (the broken line) move to the right as the budget grows. For the smallest budget it is at
+# the border: a still smaller model might do better.
 #
 # That is how Hoffmann et al. proceeded, with models up to 16 billion parameters. They put size and tokens into one law,
 #

@@ -141,8 +141,9 @@ explain_mask(Conversation.of("What is a causal mask?", "It hides the future."), 
 # and the gradient of the green tokens' loss flows through them.
 #
 # In code the mask is in the *labels*: a token that is not to be learned has the label $-100$, which the loss leaves out.
-# And labels are shifted: the label at position $t$ is the token at position $t+1$. So the position where `<|assistant|>` is *read*
-# carries the label of the first word of the answer. The last token of all is never an input: nothing follows it.
+# And labels are shifted: the label at position $t$ is the token at position $t+1$. So the position where `<|assistant|>`
+# is *read* carries the label of the first word of the answer. The last token of all is never an input: nothing follows
+# it.
 #
 # ### Exercise 1 · Ids and labels of a conversation (3 points)
 #
@@ -187,11 +188,11 @@ torch.allclose(by_hand, base.loss(read, label), atol=1e-5)
 # %% [markdown]
 # ## 4 · Packing
 #
-# Conversations have different lengths, the rows of a batch have one. Padding each conversation to the length of the row wastes most of
-# the work. So several conversations share a row. In pretraining documents do so too, and usually may see one another;
-# here they must not, for the answer to one question would depend on those that happen to stand before it. Two things
-# keep them apart. **Segment ids** say which conversation of its row a token belongs to (0 is padding), and attention stays
-# within a segment. **Positions** begin at 0 in each conversation.
+# Conversations have different lengths, the rows of a batch have one. Padding each conversation to the length of the row
+# wastes most of the work. So several conversations share a row. In pretraining documents do so too, and usually may see
+# one another; here they must not, for the answer to one question would depend on those that happen to stand before it.
+# Two things keep them apart. **Segment ids** say which conversation of its row a token belongs to (0 is padding), and
+# attention stays within a segment. **Positions** begin at 0 in each conversation.
 
 # %%
 examples = [
@@ -416,16 +417,16 @@ plt.show()
 print("nearly all answers end by themselves:", written["after"].ended_share > 0.8)
 
 # %% [markdown]
-# **What to see.** In 80 steps the loss on the answers comes down to nearly 0: they are known by heart. The wordings that it was
-# not trained on tell the rest of the story. The model now answers, in whole sentences, and stops by itself; some of the
-# answers are right, and most of the others are *good answers to other questions*. It has learned to answer before it has
-# learned to understand.
+# **What to see.** In 80 steps the loss on the answers comes down to nearly 0: they are known by heart. The wordings that
+# it was not trained on tell the rest of the story. The model now answers, in whole sentences, and stops by itself; some
+# of the answers are right, and most of the others are *good answers to other questions*. It has learned to answer before
+# it has learned to understand.
 #
 # ### What helps
 #
 # Is it of use to teach each question in many wordings? Everything else stays equal, the number of steps above all: ten
-# wordings, or one, read ten times as often. As one run says little, there are several, which differ in the order of the rows.
-# The measure is the *tuning* wordings.
+# wordings, or one, read ten times as often. As one run says little, there are several, which differ in the order of the
+# rows. The measure is the *tuning* wordings.
 
 # %%
 SEEDS = (0, 1, 2)
@@ -471,10 +472,10 @@ print(
 
 # %% [markdown]
 # That is *catastrophic forgetting* (McCloskey and Cohen 1989; French 1999): nothing in the SFT loss rewards keeping what
-# is not asked for. The simplest remedy is **replay**: mix some of the old text into each step. Four rows of conversations get
-# two sequences of pretraining text beside them. The two differ in what counts: of the tokens of a conversation only the answer
-# has labels, of the old text every token has one. How is their loss to be averaged? As in accumulation (notebook 12), every
-# label should weigh the same.
+# is not asked for. The simplest remedy is **replay**: mix some of the old text into each step. Four rows of conversations
+# get two sequences of pretraining text beside them. The two differ in what counts: of the tokens of a conversation only
+# the answer has labels, of the old text every token has one. How is their loss to be averaged? As in accumulation
+# (notebook 12), every label should weigh the same.
 #
 # ### Exercise 5 · A step with replay (2 points)
 #
@@ -537,18 +538,18 @@ both = {name: 100 * np.array(right[name]) for name in ("ten wordings", "with rep
 plot_seeds(both, ylabel="right answers chosen (%)", line=(100 / 18, "guessing"))
 
 # %% [markdown]
-# **What to see.** In the first figure: SFT alone ruins what pretraining has built; with replay most of it is kept, with every
-# seed. In the second: does it cost right answers? Compare the distance of the means with the spread of the dots, and
-# remember that with 36 questions a single run is uncertain by some eight percentage points either way. From *one* run of each kind nothing
-# could be said. There is a reason to expect a cost, for more than half of the labels in each step are now those of the old text,
-# and the number of steps is the same.
+# **What to see.** In the first figure: SFT alone ruins what pretraining has built; with replay most of it is kept, with
+# every seed. In the second: does it cost right answers? Compare the distance of the means with the spread of the dots,
+# and remember that with 36 questions a single run is uncertain by some eight percentage points either way. From *one* run
+# of each kind nothing could be said. There is a reason to expect a cost, for more than half of the labels in each step
+# are now those of the old text, and the number of steps is the same.
 
 # %% [markdown]
 # ## 8 · LoRA: train an addition
 #
 # Fine-tuning changes all weights, so each task needs a whole model, and its optimizer state besides. **LoRA** (Hu et al.
-# 2021, [arXiv:2106.09685](https://arxiv.org/abs/2106.09685)) leaves the weights $W$ of a linear layer as they are, and adds a
-# matrix of low rank $r$ that is trained:
+# 2021, [arXiv:2106.09685](https://arxiv.org/abs/2106.09685)) leaves the weights $W$ of a linear layer as they are, and
+# adds a matrix of low rank $r$ that is trained:
 #
 # $$y = W x + \frac{\alpha}{r}\, U D\, x , \qquad D \in \mathbb{R}^{r \times d_\text{in}},\;
 # U \in \mathbb{R}^{d_\text{out} \times r} . \tag{1}$$
@@ -622,10 +623,10 @@ print("and is not as far with the answers after as many steps:   ",
       np.mean(lora_curve[-5:]) > np.mean(curve[-5:]))  # fmt: skip
 
 # %% [markdown]
-# That is what Biderman et al. 2024 ([arXiv:2405.09673](https://arxiv.org/abs/2405.09673)) found for large models: LoRA learns
-# less and forgets less. On a model as small as ours it saves little; of a model with 7 billion parameters it trains well under one per
-# cent, which is what makes fine-tuning possible on a single GPU: the frozen weights need no gradients and no optimizer
-# state (equation (3) of notebook 13 and its exercise), and one copy of them serves many adapters.
+# That is what Biderman et al. 2024 ([arXiv:2405.09673](https://arxiv.org/abs/2405.09673)) found for large models: LoRA
+# learns less and forgets less. On a model as small as ours it saves little; of a model with 7 billion parameters it
+# trains well under one per cent, which is what makes fine-tuning possible on a single GPU: the frozen weights need no
+# gradients and no optimizer state (exercise 3 of notebook 13), and one copy of them serves many adapters.
 
 # %%
 merged = copy.deepcopy(base)
@@ -672,14 +673,15 @@ print("is the end of the turn trained on:", [is_trained[end] for end in ends])
 # $$\ell = -\ln \sigma\!\left(\beta \left[\ln \frac{p(y^+ \mid x)}{p_\text{ref}(y^+ \mid x)}
 # - \ln \frac{p(y^- \mid x)}{p_\text{ref}(y^- \mid x)}\right]\right) . \tag{2}$$
 #
-# $\sigma$ is the logistic function. At the beginning the bracket is 0, and the loss $\ln 2$. $\beta$ sets how far the model may
-# move away from the reference: once the bracket is some multiples of $1/\beta$, the gradient has died away. Our preferences:
-# to each training wording the right answer, against the wrong one that the fine-tuned model finds most likely.
+# $\sigma$ is the logistic function. At the beginning the bracket is 0, and the loss $\ln 2$. $\beta$ sets how far the
+# model may move away from the reference: once the bracket is some multiples of $1/\beta$, the gradient has died away. Our
+# preferences: to each training wording the right answer, against the wrong one that the fine-tuned model finds most
+# likely.
 
 # %%
 pairs = []
 for q in questions:
-    for wording in q.phrasings[:3]:
+    for wording in q.phrasings[:2]:
         scores = likelihoods(tuned, wording)
         scores[questions.index(q)] = -np.inf
         pairs.append((wording, q.answer, questions[scores.argmax()].answer))
@@ -705,7 +707,7 @@ def dpo_loss(step):
     return -nn.functional.logsigmoid(beta * (ratios[0] - ratios[1])).mean()
 
 
-dpo_curve = fit(preferring, dpo_loss, 15, lr=0.003, warmup_steps=3)
+dpo_curve = fit(preferring, dpo_loss, 12, lr=0.003, warmup_steps=3)
 with torch.no_grad():
     margins = [log_p(model, sides[0]) - log_p(model, sides[1]) for model in (tuned, preferring)]
     falls = (log_p(preferring, sides[1]) < reference[1]).float().mean()

@@ -8,10 +8,11 @@
 # %% [markdown]
 # # 17 · LDA and the Transformer: what each of them knows
 #
-# **What you build.** The comparison that this course set out to make: LDA, counting, and a Transformer on the *same* words of
-# the *same* documents, first of a grammar whose every topic and probability is known, then of real ones. How well does each
-# predict? What does each know of a document's topic? A probe tells what can be read off a network's states; interventions
-# tell what the network uses: you cut its context, exchange words in it, and train it on shuffled text.
+# **What you build.** The comparison that this course set out to make: LDA, counting, and a Transformer on the *same*
+# words of the *same* documents, first of a grammar whose every topic and probability is known, then of real ones. How
+# well does each predict? What does each know of a document's topic? A probe tells what can be read off a network's
+# states; interventions tell what the network uses: you cut its context, exchange words in it, and train it on shuffled
+# text.
 #
 # **What you need.** [02 · LDA](02_lda_gibbs.ipynb), [05 · Language models](05_language_models.ipynb),
 # [09 · Attention](09_attention_gqa.ipynb) and [12 · The training loop](12_training_loop.ipynb).
@@ -127,6 +128,7 @@ def trained_on(texts, n_words, n_steps, lr=0.02, length=96):
     return model.eval()
 
 
+# %%
 start = time.perf_counter()
 model = trained_on(train_words, V, 200)
 seconds["Transformer"] = time.perf_counter() - start
@@ -172,8 +174,8 @@ print("the Transformer is within 0.5 of the floor:           ", losses["Transfor
 plot_losses_by_model(losses, floor=floor)
 
 # %% [markdown]
-# **What to see.** Shorter is better, and nothing can pass the dotted line. To know the topics of a document, which is all that
-# LDA knows, is worth about half a nat per word. To know the one word before is worth several times as much. The
+# **What to see.** Shorter is better, and nothing can pass the dotted line. To know the topics of a document, which is all
+# that LDA knows, is worth about half a nat per word. To know the one word before is worth several times as much. The
 # Transformer comes near to the grammar, and so do four words of context, counted: this grammar has few rules that reach
 # far.
 #
@@ -230,19 +232,22 @@ shares = np.array([theta[test_topics == topic].mean(axis=0) for topic in range(K
 frequency = np.bincount(np.concatenate(train_words), minlength=V)
 terms = top_terms(lda.topic_word_, frequency, vocabulary, 12, relevance_lambda=0.3)
 names = [", ".join([term for term in own if len(term) > 3][:3]) for own in terms]
+is_pale = shares.max(axis=0) < 0.5
+print("some of its topics are weak everywhere:", is_pale.any())
+print("and some hold two true ones:           ", ((shares > 0.5).sum(axis=0) > 1).any())
 plot_topic_match(shares, names, grammar.topics)
 
 # %% [markdown]
-# **What to see.** Most rows have one dark field: LDA has found the topic, and the words below say which it is. Nobody told it
-# anything. Two things are not as one would wish. One topic of LDA is pale in all rows: it holds words that all abstracts
-# share. Nobody asked for it, and it takes up a column: two true topics have to share another. Ten topics were too few,
-# though the true number is ten. (Notebook 03 is about choosing $K$.)
+# **What to see.** Most rows have one dark field: LDA has found the topic, and the words below say which it is. Nobody
+# told it anything. Two things are not as one would wish. Some topics of LDA (on the right) are pale in all rows: they
+# hold words that all abstracts share. Nobody asked for them, and they take up columns, so that pairs of true topics have
+# to share one. Ten topics were too few, though the true number is ten. (Notebook 03 is about choosing $K$.)
 #
-# How well do two groupings of the same documents agree, when their groups have different names and even different numbers?
-# Count how often each pair of a true topic and a strongest LDA topic occurs. If you are told the one, how much less uncertain
-# are you of the other? That is the **mutual information**, by entropies (notebook 05) $I = H(\text{rows}) +
-# H(\text{columns}) - H(\text{pairs})$. It is 0 if they are independent. Divided by the mean of the two entropies it is 1 if
-# each determines the other:
+# How well do two groupings of the same documents agree, when their groups have different names and even different
+# numbers? Count how often each pair of a true topic and a strongest LDA topic occurs. If you are told the one, how much
+# less uncertain are you of the other? That is the **mutual information**, by entropies (notebook 05) $I = H(\text{rows})
+# + H(\text{columns}) - H(\text{pairs})$. It is 0 if they are independent. Divided by the mean of the two entropies it is
+# 1 if each determines the other, the **normalised mutual information**:
 #
 # $$\text{NMI} = \frac{I}{\tfrac12\big(H(\text{rows}) + H(\text{columns})\big)}. \tag{2}$$
 #
@@ -339,6 +344,7 @@ def last_states(model, texts):
     return model.hidden_states(padded(texts)[0]).numpy()
 
 
+# %%
 labelled, labels = [text[:70] for text in train_words[:400]], train_topics[:400]
 read = [text[:70] for text in test_words]  # 70 words of each document are enough here
 read_shuffled = [text[:70] for text in test_shuffled]
@@ -365,6 +371,8 @@ thetas = [
     [lda.transform(counts_of([text[:t] for text in own], V)) for own in (labelled, read)] for t in positions
 ]
 curves["LDA's θ"] = [probe(known, labels, new, test_topics) for known, new in thetas]
+
+# %%
 print(
     "ordered: less known after 60 words than after 5:  ",
     curves["trained on ordered text"][-1] < curves["trained on ordered text"][0] - 0.2,
@@ -375,7 +383,7 @@ print(
 plot_lines(positions, curves, xlabel="words read", ylabel="topic read off rightly", line=(1 / K, "guessing"))
 
 # %% [markdown]
-# **What to see.** LDA's line is high after five words and stays there: a bag only grows. (It cannot reach 1, as two topics
+# **What to see.** LDA's line is high after five words and stays there: a bag only grows. (It cannot reach 1, as some topics
 # share a column.) The line of the model trained on *shuffled* text rises to 1 and stays. That of the model trained on
 # *ordered* text begins like the others, and then falls and falls, as does that of a model that was never trained. It has
 # seen the same documents, and it predicts far better. Has it forgotten the topic? No: a state is not a
@@ -394,6 +402,10 @@ np.add.at(
 largest_share = topic_counts.max(axis=0) / np.maximum(topic_counts.sum(axis=0), 1)
 is_topic_word, is_common = largest_share > 0.9, largest_share < 0.2
 topic_of_word = topic_counts.argmax(axis=0)
+print(f"{is_topic_word.sum()} topic words, {is_common.sum()} common words")
+
+
+# %%
 
 
 def before(is_kind, states, texts, topics):
@@ -538,9 +550,9 @@ print("the topic of the new words gains at least twofold:                  ",
 #
 # ## 7 · Real documents
 #
-# The grammar flatters both: every document has exactly one topic, and its sentences follow rules. Now documents that people
-# wrote: docstrings of six packages, 250 of each to train on and 50 for the test, up to a hundred words of each. Their label is
-# the package. On every machine with the package versions of this repository they are the same.
+# The grammar flatters both: every document has exactly one topic, and its sentences follow rules. Now documents that
+# people wrote: docstrings of six packages, 250 of each to train on and 50 for the test, up to a hundred words of each.
+# Their label is the package. On every machine with the package versions of this repository they are the same.
 
 # %%
 PACKAGES = ("matplotlib", "networkx", "pandas", "scikit-learn", "sympy", "torch")
@@ -569,9 +581,9 @@ print("the 5-gram is ahead of this Transformer:      ", real_losses["5-gram"] < 
 plot_losses_by_model(real_losses)
 
 # %% [markdown]
-# **What to see.** Again order is worth far more than topics. But there is no floor to come near to, and the Transformer does
-# not lead: with 140 thousand tokens and 100 steps it cannot yet use what it could learn from millions. Counting is hard to beat on
-# little text (notebooks 05 and 13).
+# **What to see.** Again order is worth far more than topics. But there is no floor to come near to, and the Transformer
+# does not lead: with 140 thousand tokens and 100 steps it cannot yet use what it could learn from millions. Counting is
+# hard to beat on little text (notebooks 05 and 13).
 #
 # And as descriptions of documents? From the Transformer one gets a single vector per document by averaging its states over
 # all positions. How many labelled documents does a linear classifier need to tell the packages apart? The classifier is
@@ -620,10 +632,10 @@ plot_lines(numbers, accuracy, xlabel="labelled documents", ylabel="package told 
 
 # %% [markdown]
 # **What to see.** With few labels LDA's $\theta$ is the best description: twelve numbers that have learned from 1,500
-# documents *without* labels which words belong together. The more labels there are, the nearer the plain counts come, which have
-# left nothing out. The states of this small Transformer lie between its untrained twin and $\theta$. It was never asked for
-# a description. Large models, trained on billions of words and then to give similar texts similar vectors, describe
-# documents far better than either; that is another training.
+# documents *without* labels which words belong together. The more labels there are, the nearer the plain counts come,
+# which have left nothing out. The states of this small Transformer lie between its untrained twin and $\theta$. It was
+# never asked for a description. Large models, trained on billions of words and then to give similar texts similar
+# vectors, describe documents far better than either; that is another training.
 #
 # ## 8 · What it costs
 
@@ -651,9 +663,9 @@ print("Transformer:", " ".join(vocabulary[word] for word in written))
 # %% [markdown]
 # ## 9 · A topic model that reads in order
 #
-# Can one have both, topics with a name *and* knowledge that grows word by word? Here is the simplest model that
-# does. Each document has **one** topic $k$, with prior $\pi_k$, and its words are drawn from $\varphi_k$ (a *mixture of unigrams*,
-# Nigam et al. 2000). While reading, keep the probability of each topic given the words so far. By Bayes' rule,
+# Can one have both, topics with a name *and* knowledge that grows word by word? Here is the simplest model that does.
+# Each document has **one** topic $k$, with prior $\pi_k$, and its words are drawn from $\varphi_k$ (a *mixture of
+# unigrams*, Nigam et al. 2000). While reading, keep the probability of each topic given the words so far. By Bayes' rule,
 #
 # $$p(k \mid w_{\le t}) = \frac{p(k \mid w_{<t})\,\varphi_{k w_t}}{\sum_j p(j \mid w_{<t})\,\varphi_{j w_t}}, \qquad
 # p(w_t \mid w_{<t}) = \sum_k p(k \mid w_{<t})\,\varphi_{k w_t}. \tag{3}$$
@@ -664,8 +676,8 @@ print("Transformer:", " ".join(vocabulary[word] for word in written))
 # ### Exercise 4 · The topic filter (2 points)
 #
 # `words` is an array of $T$ word numbers, `topic_word` is $\varphi$, `(K, V)`, with positive entries, `prior` is $\pi$, `(K,)`.
-# Return the losses $-\ln p(w_t\mid w_{<t})$, `(T,)`, and the probabilities of the topics after *all* words, `(K,)`. Documents
-# may be a thousand words long, and a product of so many probabilities is 0 in floating point.
+# Return the losses $-\ln p(w_t\mid w_{<t})$, `(T,)`, and the probabilities of the topics after *all* words, `(K,)`.
+# Documents may be a thousand words long, and a product of so many probabilities is 0 in floating point.
 
 
 # %%
@@ -685,8 +697,8 @@ def topic_filter(words, topic_word, prior):
 check.topic_filter(topic_filter)
 
 # %% [markdown]
-# What is such a model worth? We count $\varphi_k$ with the true topics of the training documents (LDA had to do without), and
-# let it read the test documents.
+# What is such a model worth? We count $\varphi_k$ with the true topics of the training documents (LDA had to do without),
+# and let it read the test documents.
 
 # %%
 phi = (topic_counts + 0.01) / (topic_counts + 0.01).sum(axis=1, keepdims=True)
@@ -699,9 +711,10 @@ print("better than LDA:                                              ", filter_l
 print("far behind the bigram:                                        ", filter_loss > losses["bigram"] + 1)
 
 # %% [markdown]
-# The filter knows the topic after a handful of words, almost always: its assumption, one topic per document, is *true* of the
-# grammar. And yet it predicts hardly better than LDA, for it is sure of the topic and has no idea of the next word. Knowing
-# what a text is about, and knowing how it goes on, are two things; this notebook has measured how different they are.
+# The filter knows the topic after a handful of words, almost always: its assumption, one topic per document, is *true* of
+# the grammar. And yet it predicts hardly better than LDA, for it is sure of the topic and has no idea of the next word.
+# Knowing what a text is about, and knowing how it goes on, are two things; this notebook has measured how different they
+# are.
 #
 # ## Summary: the question of the report
 #

@@ -142,13 +142,13 @@ def _import_of(name: str, value: Any) -> str | None:
     if isinstance(value, types.ModuleType):
         module = value.__name__
         return f"import {module}" if module == name else f"import {module} as {name}"
-    module = getattr(value, "__module__", None)
+    home = getattr(value, "__module__", None)
     original = getattr(value, "__qualname__", None)
-    if not module or not original or module == "__main__" or module not in sys.modules:
+    if not home or not original or home == "__main__" or home not in sys.modules:
         return None
-    if getattr(sys.modules[module], original, None) is not value:
+    if getattr(sys.modules[home], original, None) is not value:
         return None
-    return f"from {module} import {original}" + (f" as {name}" if original != name else "")
+    return f"from {home} import {original}" + (f" as {name}" if original != name else "")
 
 
 def _constant(name: str, value: Any) -> str | None:

@@ -86,6 +86,8 @@ class Block(nn.Module):
 class Decoder(nn.Module):
     """A decoder made of the learner's pieces, whose parameters have the names of :class:`~minillm_lib.MiniLLM`'s.
 
+    Source: the decoder of Llama (Touvron et al. 2023, arXiv:2302.13971), as notebook 11 puts it together.
+
     Parameters
     ----------
     pieces

@@ -16,7 +16,12 @@ with optional_imports("report", "to draw figures"):
 
 FloatArray = npt.NDArray[np.float64]
 _COLOURS = (BLUE, ORANGE, PALE, GREEN, PURPLE)
-_OF_NAME = {"LDA": GREEN, "LDA's θ": GREEN, "Transformer": BLUE, "mean state": BLUE}
+_OF_NAME = {
+    **dict.fromkeys(("LDA", "LDA's θ"), GREEN),
+    **dict.fromkeys(("Transformer", "mean state"), BLUE),
+    **dict.fromkeys(("not trained", "mean state, not trained"), PALE),
+    "word counts": PURPLE,
+}
 
 
 def plot_losses_by_model(losses: Mapping[str, float], *, floor: float | None = None) -> Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,14 +12,28 @@ from minillm_lib.io.optional import optional_imports
 from minillm_lib.viz.style import BLUE, GREEN, INK, ORANGE, PURPLE, StyledFigure, style
 
 with optional_imports("report", "to draw figures"):
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
-    from matplotlib.ticker import NullFormatter
+    from matplotlib.ticker import FuncFormatter, NullFormatter
 
 FloatArray = npt.NDArray[np.float64]
 Racer = tuple[int, float, FloatArray, FloatArray]
 """Parameters, operations per token, tokens read, and the held-out losses then."""
 
 _COLOURS = (ORANGE, GREEN, BLUE, PURPLE, INK)
+
+
+_RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+
+def _power_of_ten(value: float, _: object = None) -> str:
+    return "10" + str(round(math.log10(value))).translate(_RAISED)
+
+
+def _in_powers_of_ten(axis: Axis) -> None:
+    """Label a logarithmic axis in plain text, at the powers of ten only."""
+    axis.set_major_formatter(FuncFormatter(_power_of_ten))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def plot_power_law_axes(tokens: FloatArray, losses: FloatArray, floor: float) -> Figure:
@@ -65,6 +80,8 @@ def plot_race(race: Sequence[Racer]) -> Figure:
             right.plot(tokens * cost, losses, ".-", color=colour, linewidth=1)
         left.set(xscale="log", xlabel="tokens read", ylabel="held-out loss (nats per token)")
         right.set(xscale="log", xlabel="operations spent")
+        for axis in (left.xaxis, right.xaxis):
+            _in_powers_of_ten(axis)
         left.legend(fontsize=8)
     return figure
 
@@ -100,9 +117,12 @@ def plot_isoflop(parameters: Sequence[int], losses: Mapping[float, Sequence[floa
             optimum = isoflop_optimum(parameters, values)
             lowest.append((optimum, np.polyval(curve, np.log(optimum))))
             axis.plot(parameters, values, "o", color=colour, markersize=5)
-            label = f"{budget:.1e} operations"
+            label = f"{budget / 1e9:g} billion operations"
             axis.plot(grid, np.polyval(curve, np.log(grid)), color=colour, linewidth=1, label=label)
         axis.plot(*np.array(lowest).T, "x--", color=INK, label="lowest points")
         axis.set(xscale="log", xlabel="parameters", ylabel="held-out loss\n(nats per token)")
+        sizes = sorted(set(parameters))
+        axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.legend(fontsize=8)
     return figure
