@@ -22,7 +22,8 @@ from torch.nn.functional import cross_entropy, gelu, linear, scaled_dot_product_
 from minillm_lib.generation.decoding import generate
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
-from minillm_lib.training.config import OptimizerConfig, PretrainConfig, SFTConfig, TrainConfig
+from minillm_lib.training.config import DataConfig, OptimizerConfig, PretrainConfig, SFTConfig, TrainConfig
+from minillm_lib.training.data import folder_of
 from minillm_lib.training.optimizer import make_optimizers
 from minillm_lib.training.overrides import load_config
 from minillm_lib.training.parallel import Processes, Replica
@@ -359,11 +360,11 @@ def recipe(options: argparse.Namespace) -> dict[str, Any]:
         }
     work = Path(tempfile.mkdtemp())
     try:
-        changes = {
-            "run": str(work / "pretrain"), "output": str(work / "pretrain.pt"), "data.folder": str(options.data),
-            "train.device": options.device, "train.compile": options.device == "cuda" and not options.quick,
-            "train.micro_batch_size": 16,
-        } | ({"train.steps": 2} if options.quick else {})  # fmt: skip
+        changes: dict[str, Any] = {
+            "run": str(work / "pretrain"), "output": str(work / "pretrain.pt"), "train.device": options.device,
+            "train.compile": options.device == "cuda" and not options.quick, "train.micro_batch_size": 16,
+        } | ({"train.steps": 1, "train.seq_len": 64, "evaluation.max_tokens": 500, "evaluation.sample_tokens": 4,
+              "train.schedule.warmup_steps": 1} if options.quick else {})  # fmt: skip
         start = time.monotonic()
         reached: float | None = None
 
@@ -373,6 +374,8 @@ def recipe(options: argparse.Namespace) -> dict[str, Any]:
                 reached = time.monotonic() - start
 
         config = load_config(PretrainConfig, ROOT / "configs" / "pretrain.yaml", changes)
+        packed = folder_of(config.data.model_copy(update={"folder": options.data}))
+        config = config.model_copy(update={"data": DataConfig(packed=packed)})
         run = pretrain(config, progress=False, on_record=watch)
         pretrained = time.monotonic() - start
         changes |= {
@@ -380,7 +383,6 @@ def recipe(options: argparse.Namespace) -> dict[str, Any]:
             "output": str(work / "sft.pt"),
             "ckpt": str(work / "pretrain.pt"),
         }
-        changes.pop("data.folder")
         tuned = sft(load_config(SFTConfig, ROOT / "configs" / "sft.yaml", changes), progress=False)
         losses = {
             name: [each["perplexity"] for each in result.evaluations]
