@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import inspect
 import math
 import os
 import shutil
@@ -307,11 +308,14 @@ def _ways_of_cuda(
     try:
         from torch.nn.attention.varlen import varlen_attn
 
+        causal: dict[str, Any] = {"window_size": (-1, 0)}  # as many tokens before as there are, none after
+        if "is_causal" in inspect.signature(varlen_attn).parameters:  # until PyTorch 2.10 or so
+            causal = {"is_causal": True}
         ends = torch.arange(0, n_rows * seq + 1, length, device=parts[0].device, dtype=torch.int32)
 
         def varlen() -> Tensor:
             flat = [each.transpose(1, 2).reshape(n_rows * seq, heads, width) for each in parts]
-            mixed = varlen_attn(*flat, ends, ends, length, length, True)
+            mixed: Tensor = varlen_attn(*flat, ends, ends, length, length, **causal)
             return mixed.view(n_rows, seq, heads, width).transpose(1, 2)
 
         ways["variable lengths, flash"] = varlen
