@@ -124,11 +124,12 @@ def _our_step(model: MiniLLM, batch: Batch, compiled: bool, types: Precision) ->
     config = TrainConfig(compile=compiled, optimizer=OptimizerConfig(lr=1e-6))
     replica = Replica(model, config, Processes(0, 1, model.device), None)
     optimizers = make_optimizers(model, config.optimizer)
+    n_labels = batch.n_labels  # the trainer counts them before it moves the rows to the device
 
     def step() -> None:
         with types.autocast():
             loss = replica(batch)
-        types.backward(loss / batch.n_labels)
+        types.backward(loss / n_labels)
         types.step(optimizers, replica.clip_gradients(1.0))
         for each in optimizers:
             each.zero_grad(set_to_none=True)
