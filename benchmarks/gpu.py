@@ -116,7 +116,7 @@ def tests(options: argparse.Namespace) -> dict[str, Any]:
         sys.executable,
         "-m",
         "pytest",
-        "-q",
+        "-v",  # so that a crash shows in which test it was
         "-rfs",
         "-c",
         os.devnull,
@@ -127,9 +127,12 @@ def tests(options: argparse.Namespace) -> dict[str, Any]:
     ]
     command += ["-W", "ignore", "-m", "cuda", str(ROOT / "tests" / "test_cuda.py"), "--noconftest"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    print(done.stdout[-6000:], done.stderr[-2000:], flush=True)
+    print(done.stdout[-6000:], done.stderr[:4000], flush=True)
     counts = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|skipped|errors?)", done.stdout)}
     failures = re.findall(r"^FAILED .*?::(\S+)", done.stdout, flags=re.MULTILINE)
+    if done.returncode and not failures:
+        last = re.findall(r"::(\S+)", done.stdout)[-1:] or ["the first test"]
+        failures = [f"{last[0]}: pytest ended with status {done.returncode}"]
     skipped = re.findall(r"^SKIPPED \[\d+\] \S+ (.*)$", done.stdout, flags=re.MULTILINE)
     return {"counts": counts, "failures": failures, "skipped": sorted(set(skipped))}
 
@@ -232,7 +235,7 @@ def earlier_parts(record: dict[str, Any], options: argparse.Namespace) -> dict[s
     if path is None or not path.exists():
         return {}
     earlier = json.loads(path.read_text(encoding="utf-8"))
-    if any(earlier[key] != record[key] for key in record):
+    if any(earlier.get(key) != record[key] for key in record):
         return {}
     kept = {part: earlier[part] for part in PARTS if part in earlier and part not in options.parts}
     if kept:
