@@ -116,7 +116,7 @@ def tests(options: argparse.Namespace) -> dict[str, Any]:
         sys.executable,
         "-m",
         "pytest",
-        "-q",
+        "-v",  # so that a crash shows in which test it was
         "-rfs",
         "-c",
         os.devnull,
@@ -127,9 +127,12 @@ def tests(options: argparse.Namespace) -> dict[str, Any]:
     ]
     command += ["-W", "ignore", "-m", "cuda", str(ROOT / "tests" / "test_cuda.py"), "--noconftest"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    print(done.stdout[-6000:], done.stderr[-2000:], flush=True)
+    print(done.stdout[-6000:], done.stderr[:4000], flush=True)
     counts = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|skipped|errors?)", done.stdout)}
     failures = re.findall(r"^FAILED .*?::(\S+)", done.stdout, flags=re.MULTILINE)
+    if done.returncode and not failures:
+        last = re.findall(r"::(\S+)", done.stdout)[-1:] or ["the first test"]
+        failures = [f"{last[0]}: pytest ended with status {done.returncode}"]
     skipped = re.findall(r"^SKIPPED \[\d+\] \S+ (.*)$", done.stdout, flags=re.MULTILINE)
     return {"counts": counts, "failures": failures, "skipped": sorted(set(skipped))}
 
@@ -199,6 +202,7 @@ def main() -> None:
         return
     deadline = time.monotonic() + 60 * options.minutes
     record: dict[str, Any] = {"device": describe_device(options.device), "quick": options.quick}
+    record |= earlier_parts(record, options)
     for name, purpose in USEFUL.items():
         if missing((name,)):
             print(f"{name} is not installed here; without it there is nothing of: {purpose}", flush=True)
@@ -215,14 +219,35 @@ def main() -> None:
     sys.exit("tests failed" if failed else 0)
 
 
+def record_path(record: dict[str, Any], options: argparse.Namespace) -> Path | None:
+    """Return where the record goes; nowhere if what was tried is only the script itself."""
+    if options.output is not None:
+        return Path(options.output)
+    if options.device == "cpu" or options.quick:
+        return None
+    name = re.sub(r"[^a-z0-9]+", "-", record["device"]["name"].lower()).strip("-")
+    return ROOT / "results" / "gpu" / f"{name}.json"
+
+
+def earlier_parts(record: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    """Return the parts that are not run now and were measured before, on the same device with the same versions."""
+    path = record_path(record, options)
+    if path is None or not path.exists():
+        return {}
+    earlier = json.loads(path.read_text(encoding="utf-8"))
+    if any(earlier.get(key) != record[key] for key in record):
+        return {}
+    kept = {part: earlier[part] for part in PARTS if part in earlier and part not in options.parts}
+    if kept:
+        print(f"kept from {path}: {', '.join(kept)}", flush=True)
+    return kept
+
+
 def keep(record: dict[str, Any], options: argparse.Namespace) -> None:
     """Write the record after each part: a machine that is taken away leaves what was measured."""
-    path = options.output
-    if path is None and (options.device == "cpu" or options.quick):
-        return
+    path = record_path(record, options)
     if path is None:
-        name = re.sub(r"[^a-z0-9]+", "-", record["device"]["name"].lower()).strip("-")
-        path = ROOT / "results" / "gpu" / f"{name}.json"
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 

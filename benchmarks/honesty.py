@@ -1,6 +1,6 @@
 """Find out whether a chat model is right about the course, declines the rest, and carries a conversation.
 
-    python benchmarks/honesty.py [--ckpt results/26m/chat] [--only "in scope"] [--output results/26m/honesty.json]
+    python benchmarks/honesty.py [--ckpt results/26m/chat] [--only "in scope"] [--device cuda] [--output FILE]
 
 Three sets of questions were written apart from the training data, by authors who had not seen it, in free words: 220
 about the course and 220 about other things in each language, 40 in other languages, and 70 dialogues of three turns in
@@ -47,9 +47,10 @@ def main() -> None:
     parser.add_argument("--ckpt", type=Path, default=ROOT / "results" / "26m" / "chat")
     parser.add_argument("--only", choices=SETS, action="append", help="a set to ask; by default all of them")
     parser.add_argument("--every", type=int, default=1, help="ask only every so-manyth question")
+    parser.add_argument("--device", default="cpu", help="where the model answers (default: %(default)s)")
     parser.add_argument("--output", type=Path, help="where the record goes; by default it is only printed")
     arguments = parser.parse_args()
-    model = MiniLLM.load_from_checkpoint(arguments.ckpt, dtype=torch.float32)
+    model = MiniLLM.load_from_checkpoint(arguments.ckpt, dtype=torch.float32).to(arguments.device)
     sets = {name: SETS[name]() for name in arguments.only or SETS}
     record: dict[str, Any] = {"figures": {}, "replies": []}
     start = time.perf_counter()

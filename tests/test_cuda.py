@@ -261,9 +261,11 @@ def test_without_memory_the_run_says_what_fits(tmp_path):
     free, _ = torch.cuda.mem_get_info()
     taken = torch.empty(max(free - (900 << 20), 1), dtype=torch.uint8, device=DEVICE)  # leaves 0.9 GB
     try:
-        config = run_config(tmp_path, "large", batch_size=256, micro_batch_size=256, seq_len=2048)
-        shape = {"preset": "tiny", "vocab_size": 400, "max_seq_len": 2048}
-        large = PretrainConfig.model_validate(config.as_json() | {"model": shape})
+        values = run_config(tmp_path, "large").as_json()
+        values["model"] = {"preset": "tiny", "vocab_size": 400, "max_seq_len": 2048}
+        values["data"]["corpora"][0]["options"]["n"] = 2000
+        values["train"] |= {"batch_size": 256, "micro_batch_size": 256, "seq_len": 2048}
+        large = PretrainConfig.model_validate(values)
         words = r"has no memory for \d+ rows of 2,048 tokens at a time, but for \d+: set"
         with pytest.raises(RunError, match=words):
             pretrain(large, progress=False)
@@ -303,4 +305,4 @@ def test_the_shipped_model_answers_on_the_gpu_as_on_the_cpu():
     answer = MiniLLM.load_from_checkpoint(CHAT).eval().to(DEVICE).float().chat(question, temperature=0)
     assert answer == expected
     if not ON_CPU:
-        assert len(MiniLLM.load_from_checkpoint(CHAT).eval().cuda().chat(question)) > 20
+        assert MiniLLM.load_from_checkpoint(CHAT).eval().cuda().chat(question).strip()

@@ -5,7 +5,13 @@ import torch
 from hugging_face_reference import small_config
 from hypothesis import given, settings, strategies as st
 
-from minillm_lib.model.attention import GroupedQueryAttention, attend, attend_in_blocks, causal_mask
+from minillm_lib.model.attention import (
+    GroupedQueryAttention,
+    attend,
+    attend_in_blocks,
+    attend_in_parts,
+    causal_mask,
+)
 from minillm_lib.model.rope import RotaryEmbedding
 
 
@@ -82,6 +88,19 @@ def test_in_blocks_attention_and_its_gradients_are_the_same(seed, n_kv_heads, gr
         torch.autograd.grad((each * weights).sum(), (query, key, value)) for each in (output, expected)
     )
     torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("n_keys", [1, 100, 256, 384])
+@pytest.mark.parametrize("is_padded", [False, True])
+def test_a_query_attends_in_parts_as_at_once(n_keys, is_padded):
+    torch.manual_seed(n_keys)
+    rows = torch.randn(3, 2, 4, 16)
+    key, value = torch.randn(2, 3, 2, n_keys, 16).unbind()
+    mask = None
+    if is_padded:
+        mask = torch.arange(n_keys) >= torch.tensor([0, n_keys // 2, n_keys - 1])[:, None, None, None]
+    expected = attend(rows.reshape(3, 8, 1, 16), key, value, mask).reshape(rows.shape)
+    torch.testing.assert_close(attend_in_parts(rows, key, value, mask), expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])

@@ -264,7 +264,7 @@ def test_whether_bars_are_shown_makes_no_other_text():
         DataConfig.model_validate({"corpora": [{"name": "docstrings", "options": options}]})
         for options in ({"progress": False}, {})
     )
-    assert data_module._folder(quiet) == data_module._folder(loud)
+    assert data_module.folder_of(quiet) == data_module.folder_of(loud)
 
 
 def test_a_vocabulary_that_the_text_cannot_fill_is_an_error(documents):

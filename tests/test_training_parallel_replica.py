@@ -9,7 +9,7 @@ from quick_runs import MODEL
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.training.config import TrainConfig
-from minillm_lib.training.parallel import Processes, Replica
+from minillm_lib.training.parallel import Processes, Replica, SummedLoss
 from minillm_lib.training.rows import Batch
 
 ALONE = Processes(0, 1, torch.device("cpu"))
@@ -61,3 +61,19 @@ def test_a_weight_that_is_no_number_is_found(replica, value):
     with torch.no_grad():
         replica.model.layers[1].mlp.up_proj.weight[2, 3] = value
     assert not replica.has_finite_weights()
+
+
+@pytest.mark.slow
+def test_one_compiled_graph_has_the_loss_and_the_gradients_of_the_parts(replica):
+    ids = torch.randint(0, 320, (2, 9))
+    segments = torch.tensor([[1, 1, 1, 2, 2, 2, 2, 0]] * 2)
+    batch = Batch(
+        ids[:, :-1], ids[:, 1:], (segments == 2).cumsum(1) + (segments == 1).cumsum(1) - 1, segments
+    )
+    results = []
+    for as_one_graph in (False, True):
+        replica.model.zero_grad()
+        loss = SummedLoss(replica.model, as_one_graph=as_one_graph)(batch)
+        loss.backward()
+        results.append((loss, [each.grad.clone() for each in replica.model.parameters()]))
+    torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-5)

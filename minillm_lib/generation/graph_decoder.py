@@ -131,7 +131,10 @@ class GraphDecoder:
         x = model.embed_tokens(self._ids)  # (batch, 1, hidden)
         if model.embed_positions is not None:
             x = x + model.embed_positions(self._positions)
-        rotation = None if model.rotary is None else model.rotary(self._positions)
+        rotation = None
+        if model.rotary is not None:
+            cos, sin = model.rotary(self._positions)
+            rotation = cos.to(x.dtype), sin.to(x.dtype)  # once, not in every layer
         mask = self._visible[:, None, None]  # (batch, 1, 1, slots)
         for block in model.layers:
             x = block(x, rotation, mask, self._slots)

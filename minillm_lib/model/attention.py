@@ -14,6 +14,7 @@ from minillm_lib.model.rope import rotate
 
 QUERIES_IN_A_BLOCK = 128
 _MOST_KEYS_IN_BLOCKS = 1024  # attend_in_blocks keeps all weights for the backward pass
+_MANY_KEYS = 512  # of a single query on a GPU
 _HAS_AMX = has_amx()
 
 
@@ -138,7 +139,10 @@ def attend(
     if seq == 1:
         # The queries of a group become the rows of one matrix, so that no key or value is copied for them.
         rows = query.reshape(batch, n_kv_heads, n_heads // n_kv_heads, head_dim)
-        output = scaled_dot_product_attention(rows, key, value, attn_mask=mask, dropout_p=dropout)
+        if query.is_cuda and n_keys > _MANY_KEYS and not dropout:
+            output = attend_in_parts(rows, key, value, mask)
+        else:
+            output = scaled_dot_product_attention(rows, key, value, attn_mask=mask, dropout_p=dropout)
         return output.reshape(batch, n_heads, 1, head_dim)
     if _is_faster_in_blocks(query) and seq == n_keys <= _MOST_KEYS_IN_BLOCKS:
         return attend_in_blocks(query, key, value, mask, dropout)
@@ -151,6 +155,39 @@ def attend(
         is_causal=mask is None,
         enable_gqa=n_kv_heads < n_heads,
     )
+
+
+def attend_in_parts(
+    rows: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, keys_in_a_part: int = 128
+) -> Tensor:
+    """Attend with a single query of each head, with the keys divided into parts that a GPU reads at the same time.
+
+    PyTorch's fused kernels give all keys of a head to one multiprocessor: with few texts and few key–value heads, most
+    of the GPU is idle, and the more heads share keys and values, the more of it.
+
+    Parameters
+    ----------
+    rows
+        ``(batch, n_kv_heads, group, head_dim)``: the queries that share a key–value head.
+    key, value
+        ``(batch, n_kv_heads, n_keys, head_dim)``.
+    mask
+        ``(batch or 1, 1, 1, n_keys)``, true where a key may be attended to; ``None`` for all.
+    keys_in_a_part
+        Number of keys in a part; with another number of keys than a multiple of it, there is one part.
+
+    Returns
+    -------
+    Tensor
+        ``(batch, n_kv_heads, group, head_dim)``.
+    """
+    n_parts = key.shape[2] // keys_in_a_part if key.shape[2] % keys_in_a_part == 0 else 1
+    scores = (rows @ key.mT).float() * rows.shape[-1] ** -0.5  # (batch, n_kv_heads, group, n_keys)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    weights = scores.softmax(dim=-1).to(value.dtype).unflatten(-1, (n_parts, -1))
+    parts = weights.transpose(2, 3) @ value.unflatten(2, (n_parts, -1))  # (…, n_parts, group, head_dim)
+    return parts.sum(dim=2, dtype=torch.float32).to(value.dtype)
 
 
 def attend_in_blocks(

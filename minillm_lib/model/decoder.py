@@ -259,6 +259,17 @@ class MiniLLM(nn.Module):
         hidden = self.hidden_states(
             input_ids, attention_mask=attention_mask, positions=positions, segment_ids=segment_ids
         )
+        return self.loss_of(hidden, labels, ignore_index=ignore_index, reduction=reduction)
+
+    def loss_of(
+        self,
+        hidden: Tensor,
+        labels: Tensor,
+        *,
+        ignore_index: int = -100,
+        reduction: Literal["mean", "sum"] = "mean",
+    ) -> Tensor:
+        """Return :meth:`loss` from the vectors that :meth:`hidden_states` returned, ``(batch, seq, hidden)``."""
         return linear_cross_entropy(
             hidden.flatten(0, 1),
             self.output_weight,

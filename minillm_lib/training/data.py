@@ -98,7 +98,7 @@ def prepare_pretraining_data(config: DataConfig, *, progress: bool = True) -> Pr
         return _verified(open_pretraining_data(config), progress)
     for corpus in config.corpora:
         find_corpus(corpus.name)
-    folder = _folder(config)
+    folder = folder_of(config)
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder, progress):
         if (left := remove_leftovers(folder)) and progress:
@@ -150,7 +150,7 @@ def open_pretraining_data(config: DataConfig) -> PretrainingData:
     ValueError
         If a file is damaged, or belongs to another tokenizer.
     """
-    folder = config.packed or _folder(config)
+    folder = config.packed or folder_of(config)
     if config.packed is not None:
         tokenizer = tokenizer_of_packed(folder)
     else:
@@ -159,7 +159,7 @@ def open_pretraining_data(config: DataConfig) -> PretrainingData:
     return PretrainingData(tokenizer, train, validation)
 
 
-def _folder(config: DataConfig) -> Path:
+def folder_of(config: DataConfig) -> Path:
     """Return the folder for a recipe: its name depends on everything that determines its content except the text."""
     unused = {"folder", "document_mask", "packed"}
     if config.tokenizer is not None:

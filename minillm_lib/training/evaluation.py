@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -132,7 +133,9 @@ class HeldOut:
         )
 
     def _summed_loss(self, batch: Batch) -> Tensor:
-        with self.precision.autocast():
+        # On a GPU, a further compilation for another shape and without gradients would take longer than it saves.
+        as_it_is = self.processes.device.type == "cuda"
+        with self.precision.autocast(), uncompiled() if as_it_is else nullcontext():
             loss: Tensor = self.replica.summed_loss(batch)
             return loss
 

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 
 from minillm_lib.model.config import ModelConfig
+from minillm_lib.model.loss import GPU_CHUNK_TOKENS
 from minillm_lib.training.config import PretrainConfig, RunConfig, SFTConfig
 from minillm_lib.training.planning import Cost, Plan, evaluated_tokens, text_sizes
 from minillm_lib.training.stages import model_to_fine_tune, sized_model
@@ -23,7 +24,6 @@ _GIB = 2**30
 _LIBRARIES = 1.0 * _GIB  # the CUDA context and cuBLAS
 _BYTES_PER_PARAMETER = 16  # float32 weights, gradients and two moments
 _CHECKPOINT_BYTES_PER_PARAMETER = 12
-_CHUNK_TOKENS = 512
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,6 @@ def training_bytes(model: ModelConfig, config: RunConfig, seq_len: int) -> float
     per_block = 20 * model.hidden_size + 4 * heads * model.head_dim + 8 * model.intermediate_size
     n_kept = 1 if config.train.activation_checkpointing else model.n_layers
     between = 4 * model.hidden_size * model.n_layers
-    logits = 12 * _CHUNK_TOKENS * model.vocab_size
+    logits = 12 * min(tokens, GPU_CHUNK_TOKENS) * model.vocab_size
     state = _BYTES_PER_PARAMETER * model.n_parameters
     return _LIBRARIES + state + tokens * (n_kept * per_block + between) + logits
