@@ -15,7 +15,7 @@
 # (vectors, matrices, scalar products) and derivatives; probability is explained as it comes.
 #
 # **How long.** About 30 minutes to work through. All cells together run in under 20 seconds on two CPU cores (the very
-# first time some more, for a text that is collected from your Python packages). The course as a whole takes some 25 hours; half
+# first time some more, for a text that is collected from your Python packages). The course as a whole takes some 28 hours; half
 # of them go into the exercises.
 #
 # > **中文提要** 欢迎！本课程从数词频开始，经过主题模型（LDA）和 n 元语言模型，直到由你亲手训练、并能与之对话的 Transformer 解码器。本节给出课程地图与十九个 notebook 的目录，用 `minillm doctor` 检查机器是否就绪，演示练习如何自动批改（未作答、指出具体误解、通过），以及怎样查看提示、出错的输入和自己的进度；最后用十几行代码数一数“哪个词跟在哪几个词后面”，让程序写出第一段文字，再用真实文本度量：窗口窄，整篇会跑题；窗口宽，就只是照抄。这正是后面各节要解决的问题。中英术语对照见 [GLOSSARY.md](GLOSSARY.md)。

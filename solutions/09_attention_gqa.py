@@ -200,12 +200,12 @@ for order, first in (("norm, then rotation", True), ("rotation, then norm", Fals
 # A language model predicts the next token, at all positions of a text at once. So position $i$ must not see what comes
 # after it.
 #
-# It seems enough to set the *weights* of later keys to 0. It is not, and the mistake is hard to notice. The weight that is
-# left for an earlier key is $e^{s_{ij}} / \sum_l e^{s_{il}}$, and the sum in the denominator still runs over the later keys
-# $l > i$. So every output depends on tokens that are yet to come: the better they fit the query, the smaller is everything
-# that position $i$ receives. Nothing keeps a model from learning to read that; its training loss is then
-# too good to be true, and when it writes, the later tokens are not there. Instead the *scores* of later keys are set to $-\infty$ before the softmax:
-# $e^{-\infty} = 0$, and the denominator is the sum of what may be seen.
+# It seems enough to set the *weights* of later keys to 0. It is not, and the mistake is hard to notice. The weight that
+# is left for an earlier key is $e^{s_{ij}} / \sum_l e^{s_{il}}$, and the sum in the denominator still runs over the
+# later keys $l > i$. So every output depends on tokens that are yet to come: the better they fit the query, the smaller
+# is everything that position $i$ receives. Nothing keeps a model from learning to read that; its training loss is then
+# too good to be true, and when it writes, the later tokens are not there. Instead the *scores* of later keys are set to
+# $-\infty$ before the softmax: $e^{-\infty} = 0$, and the denominator is the sum of what may be seen.
 #
 # ### Exercise 1 · Causal attention (2 points)
 #
@@ -680,42 +680,39 @@ axis.set(xlabel="right answers (three seeds)", ylabel="switched off")
 plt.show()
 
 # %%
-simple = [0, 1, 2, 4]  # 1, 2, 3 and ?
-in_layer_0 = results["attention of layer 0, at the questions"][:, simple].max() < 0.5
-alone = {
-    name: of_seeds[:, 3].max() < 0.9 and of_seeds[:, 3].mean() < 0.7 and of_seeds[:, simple].min() > 0.85
-    for name, of_seeds in results.items()
+part = list(results.values())  # (seeds, questions) each, in the order of the figure
+simple, caret = [0, 1, 2, 4], 3  # 1, 2, 3 and ?; and ^
+
+
+def caret_alone(accuracy):
+    """Whether ^ suffers, in every model and clearly on average, and nothing else does."""
+    suffers = accuracy[:, caret].max() < 0.9 and accuracy[:, caret].mean() < 0.7
+    return bool(suffers and accuracy[:, simple].min() > 0.85)
+
+
+# %%
+said = {
+    "without layer 0 at the questions, less than half of the others": part[1][:, simple].max() < 0.5,
+    "without layer 1 at the questions, ^ alone suffers": caret_alone(part[2]),
+    "without layer 0 at the letters, ^ alone suffers": caret_alone(part[3]),
+    "without layer 1 at the letters, nothing suffers": part[4].min() > 0.9,
+    "^ suffers more than with the first letter alone": (part[5] - part[3])[:, caret].mean() > 0.15,
+    "^ suffers more than with all letters but the first": (part[6] - part[3])[:, caret].mean() > 0.15,
+    "without the rotation, less than 60 % of 1, 2 and 3": part[7][:, :3].max() < 0.6,
+    "without the rotation, more than half of ^": part[7][:, caret].min() > 0.5,
+    "without the rotation, more than 85 % of ?": part[7][:, 4].min() > 0.85,
 }
-unread = results["attention of layer 1, at the letters"].min() > 0.9
-one_side = (
-    results["attention of layer 0, at the first letter"][:, 3]
-    - results["attention of layer 0, at the letters"][:, 3]
-)
-assert in_layer_0
-assert alone["attention of layer 1, at the questions"]
-assert alone["attention of layer 0, at the letters"]
-assert unread
-assert one_side.mean() > 0.15
-rotation_off = results["the rotation, everywhere"]
-by_distance = (
-    rotation_off[:, :3].max() < 0.6 and rotation_off[:, 3].min() > 0.5 and rotation_off[:, 4].min() > 0.85
-)
-assert by_distance
-print("without layer 0 at the questions, less than half of 1, 2, 3 and ? are right:", bool(in_layer_0))
-print(
-    "without layer 1 at the questions, ^ alone suffers:",
-    bool(alone["attention of layer 1, at the questions"]),
-)
-print("without layer 0 at the letters, ^ alone suffers:", bool(alone["attention of layer 0, at the letters"]))
-print("without layer 1 at the letters, nothing suffers:", bool(unread))
-print("without the rotation, 1, 2 and 3 are lost, ? is not, and ^ less than half:", bool(by_distance))
+assert all(said.values())
+for statement, holds in said.items():
+    print(f"{statement}: {bool(holds)}")
 
 # %% [markdown]
-# **What to see.** Each dot is a model, each colour a question. Without layer 0 at the questions, the four simple kinds are
-# lost: they are answered there. `^` (black, the fourth) is answered in layer 1: without that layer at the questions it alone
-# suffers. And it alone suffers if layer 0 is switched off *at the letters*, where its attention seemed to have no use: layer 1
-# reads what layer 0 has written there. (How much, differs from model to model.) At the letters of layer 1, finally, nothing is lost, as no layer comes after it. So the
-# hypothesis holds: **`^` is answered by two layers together.**
+# **What to see.** Each dot is a model, each colour a question. Without layer 0 at the questions, the four simple kinds
+# are lost: they are answered there. `^` (black, the fourth) is answered in layer 1: without that layer at the questions
+# it alone suffers. And it alone suffers if layer 0 is switched off *at the letters*, where its attention seemed to have
+# no use: layer 1 reads what layer 0 has written there. (How much, differs from model to model.) At the letters of layer
+# 1, finally, nothing is lost, as no layer comes after it. So the hypothesis holds: **`^` is answered by two layers
+# together.**
 #
 # The last line takes the rotation away. Then `1`, `2` and `3` are lost: distances are found by the turning of notebook 08.
 # `?` asks for a content, and is not lost. And `^` for the most part survives, as its mark comes from the causal mask, which

@@ -100,13 +100,14 @@ check.block_forward(block_forward)
 
 
 # %%
-def random_block(config, generator, factor=1.0):
-    """A block of gain 1; the two matrices that write to the stream are multiplied by factor."""
+def random_block(config, generator, depth, rule=None):
+    """A block of gain 1, or with what a rule makes of it: see Exercise 2."""
     block = DecoderBlock(config)
     for name, matrix in block.named_parameters():
         if matrix.dim() == 2:
-            writes = name.endswith(("o_proj.weight", "down_proj.weight"))
-            deviation = matrix.shape[1] ** -0.5 * (factor if writes else 1)
+            deviation = matrix.shape[1] ** -0.5
+            if rule is not None:
+                deviation = rule(f"layers.0.{name}", depth, deviation)
             nn.init.normal_(matrix, std=deviation, generator=generator)
     return block
 
@@ -123,13 +124,14 @@ def through(block, x, order):
 
 
 # %%
-def through_depth(order, seed, factor=1.0, depth=48, size=64):
+def through_depth(order, seed, rule=None, depth=48, size=64):
     """The root mean square of the stream, and of the gradient by it, before each block and after the last."""
     generator = torch.Generator().manual_seed(seed)
     config = ModelConfig(hidden_size=size, n_heads=4, n_kv_heads=2, intermediate_size=192)
     streams = [torch.randn(4, 32, size, generator=generator).requires_grad_()]
     for _ in range(depth):
-        streams.append(through(random_block(config, generator, factor), streams[-1], order))
+        block = random_block(config, generator, depth, rule)
+        streams.append(through(block, streams[-1], order))
     sent = torch.randn(4, 32, size, generator=generator)
     gradients = torch.autograd.grad(streams[-1], streams, sent)
     return [[x.detach().square().mean().sqrt().item() for x in each] for each in (streams, gradients)]
@@ -215,11 +217,11 @@ check.initial_deviation(initial_deviation)
 # What does your rule do to our 48 blocks?
 
 # %%
-factor = check.initial_deviation.function("layers.0.mlp.down_proj.weight", 48, 1.0)
+rule = check.initial_deviation.function
 figure, axes = plt.subplots(1, 2, figsize=(8.5, 2.8))
 for name, colour, runs in (
     ("all alike", BLUE, measured["pre-norm"]),
-    ("by the rule", ORANGE, [through_depth("pre-norm", seed, factor) for seed in range(3)]),
+    ("by the rule", ORANGE, [through_depth("pre-norm", seed, rule) for seed in range(3)]),
 ):
     for axis, what in zip(axes, range(2), strict=True):
         axis.plot(torch.tensor(runs)[:, what].T, color=colour, linewidth=1.2, label=[name, "_", "_"])

@@ -13,8 +13,9 @@ from course_build import ROOT, SOURCES, build
 
 COURSE = [
     "00_welcome", "01_corpus", "02_lda_gibbs", "03_lda_neurips", "04_tokenizer", "05_language_models",
-    "06_counts_to_gradients", "07_rmsnorm", "08_rope", "09_attention_gqa", "10_swiglu", "11_decoder", "12_training_loop",
-    "13_pretraining", "14_sft", "15_inference", "16_faster", "17_lda_vs_transformer", "18_your_own_model",
+    "06_counts_to_gradients", "07_rmsnorm", "08_rope", "09_attention_gqa", "10_swiglu", "11_decoder",
+    "12_training_loop", "13_pretraining", "14_sft", "15_inference", "16_faster", "17_lda_vs_transformer",
+    "18_your_own_model",
 ]  # fmt: skip
 BUILT = [pytest.param(source, path, solved, id=str(path.relative_to(ROOT)))
          for source in SOURCES for path, solved in build.targets(source).items()]  # fmt: skip

@@ -65,8 +65,6 @@ def _yarn(
     low, high = rounding[0](low), rounding[1](high)
     if not has("clamp:none"):
         low = max(low, 0)
-    if has("clamp:both"):
-        high = min(high, half - 1)
     pairs = torch.arange(half).double()
     ramp = ((pairs - low) / ((high - low) or 0.001)).clamp(0, 1)
     if has("ramp:turns"):
