@@ -19,7 +19,7 @@
 # **How long.** About 75 minutes to work through. All cells together run in under 20 seconds on two CPU cores.
 #
 # > **中文提要** 本节用你在前四节写的函数组装出完整的解码器：词嵌入、若干个预归一化（pre-norm）块、末端的归一化层、与词嵌入共享权重的
-# > 输出层。我们先看残差流为什么要留一条不受归一化影响的直通路径，以及写入残差流的矩阵为什么要按 $1/\sqrt{2L}$ 缩小初始值；
+# > 输出层。我们先看残差流为什么要留一条不受归一化影响的直通路径，以及写入残差流的矩阵的初始值为什么要随深度缩小、缩小多少；
 # > 然后写出整个解码器的前向计算，并检验它不会看到后面的词元；再写出下一个词元的损失，逐一数清 26M 模型的 25,829,888 个参数。
 # > 最后验证：同一组权重在自己写的模型、`minillm_lib` 和 Hugging Face 的 Llama 里给出相同的 logits。
 
@@ -286,10 +286,8 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(config.hidden_size, narrow, bias=False)
         self.v_proj = nn.Linear(config.hidden_size, narrow, bias=False)
         self.o_proj = nn.Linear(wide, config.hidden_size, bias=False)
-        self.head_dim, self.frequencies = (
-            config.head_dim,
-            pieces.pair_frequencies(config.head_dim, config.rope_theta),
-        )
+        self.head_dim = config.head_dim
+        self.frequencies = pieces.pair_frequencies(config.head_dim, config.rope_theta)
 
     def rotation(self, seq):
         angles = torch.arange(seq)[:, None] * self.frequencies.float()  # (seq, head_dim / 2)

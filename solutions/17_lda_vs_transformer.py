@@ -351,7 +351,7 @@ read_shuffled = [text[:70] for text in test_shuffled]
 states = {
     "trained on ordered text": (last_states(model, labelled), last_states(model, read)),
     "trained on shuffled text": (
-        last_states(bag_model, shuffled(train_words[:400])),
+        last_states(bag_model, [text[:70] for text in shuffled(train_words[:400])]),
         last_states(bag_model, read_shuffled),
     ),
     "not trained": (last_states(new_model(V), labelled), last_states(new_model(V), read)),

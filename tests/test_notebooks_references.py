@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache
 
 import nbformat
 import pytest
 from course_build import ROOT, SOURCES
+
+from minillm_lib.training.config import PretrainConfig
+from minillm_lib.training.overrides import load_config
 
 NAMES = [source.stem for source in SOURCES]
 _NUMBER = {name[:2]: name for name in NAMES}
@@ -27,6 +31,7 @@ _PAPER = re.compile(r"\b(?:19|20)\d\d\b[^.;\n]*$|arXiv[^.;\n]*$|\bal\.[^.;\n]*$"
 
 # Numbers of a text that no output of its notebook shows, and where they come from.
 _FROM_ELSEWHERE = {
+    "01_corpus": {"0.045"},  # sqrt(1 / 4 / 128)
     "02_lda_gibbs": {"0.01"},  # a bound in a question
     "03_lda_neurips": {"1.1", "0.73"},  # benchmarks/long_chains.py
     "04_tokenizer": {"3.5"},  # the name GPT-3.5
@@ -36,6 +41,11 @@ _FROM_ELSEWHERE = {
     "11_decoder": {"0.044"},  # 1 / sqrt(512)
     "14_sft": {"84 %"},  # results/26m
     "15_inference": {"0.9999999"},  # a number like 1
+    "18_your_own_model": {
+        "28.7",
+        "3.1",
+        "1.2",
+    },  # tested below; the size of MiniMind's texts by their authors
 }
 
 
@@ -95,7 +105,8 @@ def test_the_notebooks_that_it_names_exist_and_are_not_itself(name):
 
 
 def test_every_notebook_but_the_first_builds_on_another_or_says_that_it_does_not():
-    alone = [name for name in NAMES[1:] if not _NOTEBOOKS.search(prose(name))]
+    free = "Nothing from earlier notebooks"
+    alone = [name for name in NAMES[1:] if not _NOTEBOOKS.search(prose(name)) and free not in prose(name)]
     assert not alone
 
 
@@ -126,3 +137,15 @@ def test_the_numbers_that_it_quotes_are_shown_or_set_in_a_cell(name):
         if not any(round(value) == int(each) or round(100 * value) == int(each) for value in values)
     ]
     assert set(missing) - _FROM_ELSEWHERE.get(name, set()) == set()
+
+
+def test_the_hours_that_the_last_notebook_names_are_those_of_its_configuration():
+    train = load_config(PretrainConfig, ROOT / "configs" / "own" / "laptop.yaml", {}).train
+    tokens = train.steps * train.batch_size * train.seq_len
+    recorded = (
+        (ROOT / "results" / "26m" / "pretrain" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    )
+    steps = [each for each in map(json.loads, recorded) if each["kind"] == "step"]
+    seconds = sum(each["seconds"] for each in steps)
+    assert f"{tokens / 1e6:.1f}" == "28.7"
+    assert tokens * seconds / steps[-1]["tokens"] / 3600 == pytest.approx(3.1, rel=0.05)
