@@ -384,7 +384,8 @@ plt.show()
 n_documents, n_terms = papers.counts.shape
 stored = papers.counts.data.nbytes + papers.counts.indices.nbytes + papers.counts.indptr.nbytes
 n_entries = n_documents * n_terms
-print(f"{papers.counts.nnz:,} of {n_entries:,} entries are not zero; {1 - papers.counts.nnz / n_entries:.1%} are")
+n_full = papers.counts.nnz
+print(f"{n_full:,} of {n_entries:,} entries are not zero; {1 - n_full / n_entries:.1%} are")
 print(f"sparse {stored / 2**10:,.0f} KiB, dense {4 * n_entries / 2**10:,.0f} KiB")
 
 # %% [markdown]
