@@ -267,6 +267,15 @@ def test_whether_bars_are_shown_makes_no_other_text():
     assert data_module.folder_of(quiet) == data_module.folder_of(loud)
 
 
+@pytest.mark.parametrize("progress", [False, True])
+def test_without_progress_the_corpora_show_no_bars_either(tmp_path, capsys, monkeypatch, progress):
+    monkeypatch.delenv("MINILLM_PROGRESS", raising=False)
+    options = {"packages": {"numpy": ["numpy.linalg"]}, "cache_dir": str(tmp_path / "cache")}
+    recipe = {"corpora": [{"name": "docstrings", "options": options}], "vocab_size": 400, "folder": tmp_path}
+    prepare_pretraining_data(DataConfig.model_validate(recipe), progress=progress)
+    assert ("reading docstrings" in capsys.readouterr().err) is progress
+
+
 def test_a_vocabulary_that_the_text_cannot_fill_is_an_error(documents):
     with pytest.raises(
         DataError,

@@ -98,6 +98,8 @@ def prepare_pretraining_data(config: DataConfig, *, progress: bool = True) -> Pr
         return _verified(open_pretraining_data(config), progress)
     for corpus in config.corpora:
         find_corpus(corpus.name)
+    if not progress:
+        config = _without_bars(config)
     folder = folder_of(config)
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder, progress):
@@ -129,6 +131,17 @@ def prepare_pretraining_data(config: DataConfig, *, progress: bool = True) -> Pr
         for split in SPLITS:
             _pack(config, split, tokenizer, folder, progress)
     return open_pretraining_data(config)
+
+
+def _without_bars(config: DataConfig) -> DataConfig:
+    """Turn off the progress bars of the corpora that have some, such as that of docstrings when they are collected."""
+    corpora = []
+    for corpus in config.corpora:
+        entry = find_corpus(corpus.name)
+        if entry.needs_network or "progress" in entry.options:
+            corpus = corpus.model_copy(update={"options": {"progress": False, **corpus.options}})
+        corpora.append(corpus)
+    return config.model_copy(update={"corpora": tuple(corpora)})
 
 
 def _verified(data: PretrainingData, progress: bool = False) -> PretrainingData:
