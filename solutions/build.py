@@ -15,6 +15,7 @@ import argparse
 import ast
 import hashlib
 import json
+import platform
 import re
 import sys
 import time
@@ -38,7 +39,16 @@ STUB = ("# YOUR CODE HERE", "raise NotImplementedError()")
 _CHECK = re.compile(r"check\.(\w+)\((\w+)\)")
 _METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
+    # As the kernel says it: else JupyterLab writes it into a notebook that is only looked at, and marks it modified.
+    "language_info": {
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+        "version": platform.python_version(),
+    },
 }
 _CELL_SECONDS = 300
 
