@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from minillm_lib.checks import check
 from minillm_lib.checks.diagnoses.general import Failure, diagnose, general_changes
 from minillm_lib.checks.explaining import error_in_words
 
@@ -254,3 +255,16 @@ def test_errors_of_python_are_explained(action, meaning):
     with pytest.raises(Exception) as raised:  # noqa: PT011
         action()
     assert error_in_words(raised.value).startswith(meaning)
+
+
+def test_of_right_values_of_another_type_nothing_false_is_said():
+    expected = [np.array([3, 0, 7]), np.array([1, 2])]
+    for told in (
+        said_of(lambda right: right.astype(float), expected),
+        check.minhash_signature(lambda *x: check.minhash_signature.reference(*x).astype(float)).message,
+    ):
+        assert told.startswith("The result has the right values, but as floats")
+    counts = [{("a", "b"): 3, ("b", "c"): 1}]
+    assert "too small" not in (
+        said_of(lambda right: {key: float(n) for key, n in right.items()}, counts) or ""
+    )

@@ -136,3 +136,25 @@ def test_the_name_of_the_answer_comes_from_the_exercise_or_else_from_the_noteboo
         [Named(name="a"), Declared(name="b"), Declared(name="c")], {"a": "x", "b": "mine", "c": None}
     )
     assert made.answers == {"a": "theirs", "b": "mine", "c": "c"}
+
+
+@pytest.mark.parametrize(
+    ("must_hold", "told"),
+    [
+        (lambda result, x: None if reslt == x else "wrong", "name 'reslt' is not defined"),  # noqa: F821
+        (lambda result: None, "too many positional arguments"),
+        (lambda result, x: result == x, "must_hold returned"),
+    ],
+)
+def test_a_mistake_in_what_must_hold_is_the_instructors_and_no_students(must_hold, told):
+    exercise = Exercise(name="f", inputs=lambda rng: (int(rng.integers(9)),), must_hold=must_hold)
+    (error,) = examine_exercise(exercise).errors
+    assert told in error
+    result = exercise(lambda x: x)
+    assert result.status == "not checked"
+    assert told in result.message
+
+
+def test_without_a_reference_it_is_not_said_to_pass():
+    exercise = Exercise(name="f", inputs=lambda rng: (3,), must_hold=lambda result, x: None)
+    assert not examine_exercise(exercise).has_reference

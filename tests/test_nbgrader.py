@@ -17,6 +17,8 @@ import nbformat
 import pytest
 from course_build import ROOT
 
+from minillm_lib.checks.registry import exercises_of
+
 pytestmark = pytest.mark.slow
 CONFIG = """\
 from minillm_lib.checks.nbgrader import configure
@@ -202,8 +204,10 @@ def test_the_course_is_handed_out_as_it_is_and_stays_so(week):
 
 
 def test_the_marks_of_the_course_are_right_and_nothing_is_warned_of(week):
-    names = ("check-jaccard", "check-document_term_counts", "check-expected_vocabulary")
-    expected = {"honest": (1, 1, 3), "wrong": (0, 0, 0), "partial": (1, 0, 0), "empty": (0, 0, 0)}
+    names = [f"check-{exercise.name}" for exercise in exercises_of("01_corpus")]
+    points = tuple(exercise.points for exercise in exercises_of("01_corpus"))
+    nothing = (0,) * len(points)
+    expected = {"honest": points, "wrong": nothing, "partial": (1, *nothing[1:]), "empty": nothing}
     marks = week.marks("from-solutions")
     assert {student: tuple(marks[student][name] for name in names) for student in marks} == expected
     assert not troubles(week.log), week.log
@@ -215,11 +219,12 @@ def test_the_feedback_holds_the_messages(week):
     def shown(student):
         return week.feedback(student, "from-solutions", "01_corpus")
 
-    assert "(Score: 5.0 / 5.0)" in shown("honest")
+    total = f"{sum(exercise.points for exercise in exercises_of('01_corpus')):.1f}"
+    assert f"(Score: {total} / {total})" in shown("honest")
     assert "\u2713 passed" in shown("honest")
-    assert "(Score: 0.0 / 5.0)" in shown("wrong")
+    assert f"(Score: 0.0 / {total})" in shown("wrong")
     assert "You divide by the size of the smaller set" in shown("wrong")
-    assert "(Score: 1.0 / 5.0)" in shown("partial")
+    assert f"(Score: 1.0 / {total})" in shown("partial")
     assert shown("empty").count("not attempted") >= 3
 
 

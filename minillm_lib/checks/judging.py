@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -99,7 +100,7 @@ def _check_what_must_hold(task: Task, outcomes: list[Outcome]) -> Verdict | None
     assert task.must_hold is not None
     for case, outcome in zip(task.cases, outcomes, strict=False):
         inputs = copy.deepcopy(case.inputs)
-        problem = None if outcome.error is not None else _must_hold(task.must_hold, outcome.value, inputs)
+        problem = None if outcome.error is not None else what_must_hold(task.must_hold, outcome.value, inputs)
         if outcome.error is not None or problem:
             said = error_in_words(outcome.error) if outcome.error is not None else _sentence(problem or "")
             return Verdict("failed", f"{said}{_case_in_words(task, case.inputs, outcome, None)}", case.inputs)
@@ -109,13 +110,22 @@ def _check_what_must_hold(task: Task, outcomes: list[Outcome]) -> Verdict | None
     return None
 
 
-def _must_hold(check: Callable[..., str | None], value: Any, inputs: Inputs) -> str | None:
+def what_must_hold(check: Callable[..., str | None], value: Any, inputs: Inputs) -> str | None:
+    """Return what is wrong with a result, or None; mistakes of the check itself are raised."""
+    inspect.signature(check).bind(value, *inputs)  # else the error would look like one about the result
     try:
-        return check(value, *inputs)
+        found = check(value, *inputs)
+    except NameError:
+        raise
     except Exception as error:  # a result of a type that the check did not foresee
         return (
             f"the result is {kinds.kind(value)}, which cannot be looked at ({type(error).__name__}: {error})."
         )
+    if found is not None and not isinstance(found, str):
+        raise TypeError(
+            f"must_hold returned {found!r:.60}; it must return what is wrong with the result, in words, or None"
+        )
+    return found
 
 
 def _compare(task: Task, answer: Callable[..., Any], outcomes: list[Outcome]) -> Verdict:

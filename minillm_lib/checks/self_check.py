@@ -9,6 +9,7 @@ from typing import Any
 
 from minillm_lib.checks.declaration import declaration_problems
 from minillm_lib.checks.exercise import Exercise
+from minillm_lib.checks.judging import what_must_hold
 from minillm_lib.checks.seeding import hidden_inputs_from
 
 SEEDS = (0, 1, 2)
@@ -31,6 +32,7 @@ class Findings:
     warnings: list[str] = field(default_factory=list)
     n_misconceptions: int = 0
     points: float = 0
+    has_reference: bool = True
 
 
 def examine_exercises(exercises: Sequence[Exercise]) -> list[Findings]:
@@ -45,7 +47,10 @@ def examine_exercise(exercise: Exercise) -> Findings:
     fails with its own message. An error that the instructor's functions raise is reported with its traceback.
     """
     found = Findings(
-        exercise.name, n_misconceptions=len(exercise.misconceptions), points=float(exercise.points)
+        exercise.name,
+        n_misconceptions=len(exercise.misconceptions),
+        points=float(exercise.points),
+        has_reference=exercise.reference is not None,
     )
     found.errors += declaration_problems(exercise)
     if found.errors:
@@ -71,6 +76,8 @@ def _examine_on_these_inputs(exercise: Exercise, found: Findings) -> None:
             return
         if exercise.reference is not None:
             exercise.use(exercise.reference, *inputs)  # an error comes with its traceback
+        elif exercise.must_hold is not None:
+            what_must_hold(exercise.must_hold, None, inputs)  # raises what is wrong with the check itself
     if exercise.reference is not None:
         result = exercise(exercise.reference)
         if not result.passed:

@@ -108,9 +108,10 @@ def _print(found: Findings) -> None:
     mistakes = f"{n} misconception{'' if n == 1 else 's'}"
     if not found.errors:
         told = " told apart" if not found.warnings and n else ""
-        say(
-            f"✓ {found.exercise}: the reference passes, a stub gets 0 of {found.points:g} points, {mistakes}{told}"
+        right = (
+            "the reference passes" if found.has_reference else "no reference, so no right answer was tried"
         )
+        say(f"✓ {found.exercise}: {right}, a stub gets 0 of {found.points:g} points, {mistakes}{told}")
     for error in found.errors:
         console.print(
             printable(f"✗ {found.exercise}: {error}"), markup=False, highlight=False, soft_wrap=True

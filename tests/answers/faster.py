@@ -16,9 +16,9 @@ def rounded_row_by_row(weight):
     return multiples, steps
 
 
-def rounded(weight, by_row=True, levels=127, nearest=True):
+def rounded(weight, by_row=True, levels=127, nearest=True, least=0.0):
     largest = weight.abs().amax(1) if by_row else weight.abs().max().repeat(len(weight))
-    steps = largest / levels
+    steps = (largest / levels).clamp(min=least)
     multiples = torch.nan_to_num(weight / steps[:, None])
     return (multiples.round() if nearest else multiples).to(torch.int8), steps
 
@@ -95,6 +95,8 @@ WRONG = {
         (lambda weight: rounded(weight, by_row=False), "step of its own"),
         (lambda weight: rounded(weight, levels=128), "divide by 128"),
         (lambda weight: rounded(weight, nearest=False), "cut the fraction off"),
+        (lambda weight: rounded(weight, least=1e-8), "row of zeros|very small"),
+        (lambda weight: rounded(weight, least=1e-12), "row of zeros"),
         (lambda weight: rounded(weight)[0], "alone"),
         (lambda weight: rounded(weight, by_row=False, nearest=False), "two mistakes"),
     ],

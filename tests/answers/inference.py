@@ -92,10 +92,10 @@ def drawn_one_by_one(probabilities, u):
     return torch.tensor(tokens)
 
 
-def drawn_by_search(probabilities, u, right=True, scale=True):
-    ends = probabilities.double().cumsum(-1)
+def drawn_by_search(probabilities, u, right=True, scale=True, dtype=torch.float64):
+    ends = probabilities.to(dtype).cumsum(-1)
     ends = ends / ends[:, -1:] if scale else ends
-    return torch.searchsorted(ends, u[:, None].double(), right=right).squeeze(-1)
+    return torch.searchsorted(ends, u[:, None].to(dtype), right=right).squeeze(-1)
 
 
 def written(
@@ -189,6 +189,11 @@ WRONG = {
     "drawn": [
         (lambda p, u: drawn_by_search(p, u, right=False), "beyond"),
         (lambda p, u: drawn_by_search(p, u, scale=False), "a little below 1"),
+        (lambda p, u: drawn_by_search(p, u, dtype=torch.float32), "large vocabulary|single precision"),
+        (
+            lambda p, u: (p.cumsum(-1) / p.sum(-1, True) <= u[:, None]).sum(-1),
+            "large vocabulary|single precision",
+        ),
         (lambda p, u: torch.multinomial(p, 1)[:, 0], "."),
         (lambda p, u: p.argmax(-1), "likeliest"),
         (lambda p, u: drawn_by_search(p, u)[:, None], "dimension too many"),

@@ -36,12 +36,12 @@ def row_by_row(weight, n_heads):
     return torch.stack(rows)
 
 
-def yarn(d, theta, trained, s, fast, slow, *, rounded=True, least=0, ramp=None):
+def yarn(d, theta, trained, s, fast, slow, *, rounded=True, least=0, most=math.inf, ramp=None):
     def pair(turns):
         return d / 2 * (math.log(trained) - math.log(2 * math.pi * turns)) / math.log(theta)
 
     low, high = (math.floor(pair(fast)), math.ceil(pair(slow))) if rounded else (pair(fast), pair(slow))
-    low, result = max(low, least), []
+    low, high, result = max(low, least), min(high, most), []
     for i in range(d // 2):
         omega = theta ** (-2 * i / d)
         share = min(max((i - low) / (high - low), 0), 1)
@@ -90,6 +90,7 @@ WRONG = {
         (lambda *args: yarn(*args, ramp="turns"), "number of \\*turns\\*"),
         (lambda *args: yarn(*args, rounded=False), "not rounded"),
         (lambda *args: yarn(*args, least=-99), "at least 0"),
+        (lambda *args: yarn(*args, most=args[0] // 2 - 1), "at most the last pair"),
     ],
     "ntk_base": [
         (lambda t, d, s: t * s ** (1 - 2 / d), "upside down"),

@@ -108,6 +108,22 @@ def lora(frozen=True, zero=True, scale=lambda alpha, rank: alpha / rank):
     return LoRALinear
 
 
+class MergedInPlace(lora()):
+    def merged(self):
+        with torch.no_grad():
+            self.old.weight += self.scale * self.up @ self.down
+        return self.old.weight
+
+    def forward(self, x):
+        return self.old(x) + self.scale * (x @ self.down.T @ self.up.T)
+
+
+class WithoutGradients(lora()):
+    def forward(self, x):
+        with torch.no_grad():
+            return super().forward(x)
+
+
 RIGHT = {
     "replay_loss": [replay_by_gathering, replay],
     "answer_log_probability": [likelihood_by_loss, likelihood_in_a_loop],
@@ -124,6 +140,7 @@ WRONG = {
     ],
     "answer_log_probability": [
         (lambda x, ids, n: likelihood_by_loss(x, ids, n + 1), "first token of the answer"),
+        (lambda x, ids, n: x.softmax(-1).log()[range(n - 1, len(ids) - 1), ids[n:]].sum(), "minus infinity"),
         (lambda x, ids, n: -likelihood_by_loss(x, ids, n), "minus"),
         (lambda x, ids, n: x.log_softmax(-1)[range(n, len(ids)), ids[n:]].sum(), "own position"),
         (lambda x, ids, n: -likelihood_by_loss(x, ids, n + 1), "two mistakes"),
@@ -131,6 +148,8 @@ WRONG = {
     "LoRALinear": [
         (lora(frozen=False), "old weight is trained"),
         (lora(zero=False), "."),
+        (MergedInPlace, "a second time|after merging"),
+        (WithoutGradients, "gradients of down and up"),
         (lora(scale=lambda alpha, rank: alpha), "multiply by alpha"),
         (lora(scale=lambda alpha, rank: rank / alpha), "upside down"),
     ],

@@ -101,14 +101,14 @@ def step_that_empties_first(model, optimizers, parts, step, schedule, max_norm):
 
 def a_step(
     model, optimizers, parts, step, schedule, max_norm, *, reduction="sum", divide=None, groups=slice(None),
-    zero=True, clip=True, detached=True,
+    zero=True, clip=True, number=float,
 ):  # fmt: skip
     n = sum(int((labels != -100).sum()) for _, labels in parts) if divide is None else divide(parts)
     total = 0.0
     for ids, labels in parts:
         loss = model.loss(ids, labels, reduction=reduction) / n
         loss.backward()
-        total += loss.item() if detached else loss
+        total += loss.item()
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm if clip else math.inf)
     for optimizer in optimizers:
         for group in optimizer.param_groups[groups]:
@@ -116,7 +116,7 @@ def a_step(
         optimizer.step()
         if zero:
             optimizer.zero_grad()
-    return total, norm
+    return total, number(norm)
 
 
 def unscaled_one_by_one(gradients, scale, good_steps, patience):
@@ -135,6 +135,13 @@ def unscaled(gradients, scale, good, patience, *, half=False, fine=torch.isfinit
         return None, scale / 2, 0
     found = [(each / scale).float() if half else each.float() / scale for each in gradients]
     return (found, 2 * scale, reset) if good + 1 >= patience + late else (found, scale, good + 1)
+
+
+def unscaled_at_the_border(gradients, scale, good_steps, patience):
+    if not all(torch.isfinite(each).all() for each in gradients):
+        return None, scale / 2, 0
+    found = [each.float() / scale for each in gradients]
+    return (found, scale * 2, 0) if good_steps + 1 == patience else (found, scale, good_steps + 1)
 
 
 BUGS = {
@@ -157,9 +164,13 @@ RIGHT = {
     "adamw_step": [adamw_with_lerp, lambda *inputs: adamw(*inputs)[:3]],
     "cosine_factor": [cosine_by_a_table, lambda *inputs: np.array(cosine(*inputs))],
     "accumulated_gradient": [accumulated_by_backward, accumulated_by_means],
-    "newton_schulz": [newton_schulz_of_the_short_side, newton_schulz],
+    "newton_schulz": [
+        newton_schulz_of_the_short_side,
+        newton_schulz,
+        lambda *i: newton_schulz(*i, size=lambda matrix: matrix.norm() + 1e-7),
+    ],
     "training_step": [step_that_empties_first, a_step],
-    "unscaled_gradients": [unscaled_one_by_one, unscaled],
+    "unscaled_gradients": [unscaled_one_by_one, unscaled, unscaled_at_the_border],
     "which_bug": [lambda: dict(reversed(BUGS.items()))],
 }
 WRONG = {
@@ -207,12 +218,16 @@ WRONG = {
         (lambda *i: a_step(*i, reduction="mean", divide=len), "mean of the parts' means"),
         (lambda *i: a_step(*i, divide=lambda parts: 1), "not divided"),
         (lambda *i: a_step(*i, groups=slice(1)), "several groups"),
+        (lambda *i: a_step(*i, number=lambda norm: norm), "not tensors"),
+        (lambda *i: tuple(map(torch.tensor, a_step(*i))), "not tensors"),
         (lambda *i: a_step(*i)[0], "loss alone"),
         (lambda *i: a_step(*i, zero=False, clip=False), "two mistakes"),
     ],
     "unscaled_gradients": [
         (lambda *i: unscaled(*i, half=True), "divide in float16"),
         (lambda *i: unscaled(*i, fine=lambda x: ~torch.isinf(x)), "infinities only"),
+        (lambda *i: unscaled(*i, fine=lambda x: torch.isfinite(x.sum())), "look at a sum"),
+        (lambda *i: unscaled(*i, fine=lambda x: torch.isfinite(x.norm())), "look at a sum, or at a length"),
         (lambda *i: unscaled(*i, late=1), "one step late"),
         (lambda *i: unscaled(*i)[0], "gradients alone"),
         (lambda g, s, n, p: (*unscaled(g, s, n, p)[:2], n), "count|good"),

@@ -51,6 +51,16 @@ def rate_in_arrays(rates, losses, tolerance):
     return np.asarray(rates)[means <= means.min() + tolerance].min()
 
 
+def rate_by_median(rates, losses, tolerance):
+    medians = np.nan_to_num(np.median(losses, axis=1), nan=np.inf)
+    return min(np.array(rates)[medians <= medians.min() + tolerance])
+
+
+def rate_strictly(rates, losses, tolerance):
+    means = np.nan_to_num(np.mean(losses, axis=1), nan=np.inf)
+    return min(np.array(rates)[means < means.min() + tolerance])
+
+
 RIGHT = {
     "held_out_split": [split_by_walking, split_as_an_array],
     "choose_size": [size_from_above, lambda *inputs: size(*inputs)],
@@ -73,6 +83,8 @@ WRONG = {
             lambda rates, losses, tolerance: rates[int(np.argmin(np.nanmin(losses, axis=1)))],
             "(best seed|two mistakes)",
         ),
+        (rate_by_median, "median"),
+        (rate_strictly, "exactly `tolerance` above"),
         (lambda rates, losses, tolerance: rate_by_pairs(rates, losses, 0), "lowest mean itself"),
     ],
 }

@@ -260,11 +260,19 @@ _OF_DICTS: list[tuple[str, Check]] = [
     ),
     (
         "{what} has the right keys, but values that are too small.",
-        lambda got, right: got.keys() == right.keys() and all(got[key] <= right[key] for key in got),
+        lambda got, right: (
+            got.keys() == right.keys() != set()
+            and all(got[key] <= right[key] for key in got)
+            and got != right
+        ),
     ),
     (
         "{what} has the right keys, but values that are too large.",
-        lambda got, right: got.keys() == right.keys() and all(got[key] >= right[key] for key in got),
+        lambda got, right: (
+            got.keys() == right.keys() != set()
+            and all(got[key] >= right[key] for key in got)
+            and got != right
+        ),
     ),
     ("{what} has none of the right keys.", lambda got, right: bool(got) and not got.keys() & right.keys()),
 ]

@@ -116,8 +116,8 @@ NUMERICAL_GRADIENT = Exercise(
         }
     ),
     misconceptions={
-        _exact: "These are exact derivatives, by autograd or by a formula. The exercise is to do without: from values "
-        "of `f` alone, by differences.",
+        _exact: "The result does not depend on `epsilon`: these are exact derivatives, or differences with an epsilon "
+        "of your own. Take values of `f` alone, and the `epsilon` that is given.",
     },
 )
 

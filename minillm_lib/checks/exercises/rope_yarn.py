@@ -65,6 +65,8 @@ def _yarn(
     low, high = rounding[0](low), rounding[1](high)
     if not has("clamp:none"):
         low = max(low, 0)
+    if has("clamp:last"):
+        high = min(high, half - 1)
     pairs = torch.arange(half).double()
     ramp = ((pairs - low) / ((high - low) or 0.001)).clamp(0, 1)
     if has("ramp:turns"):
@@ -97,6 +99,7 @@ YARN_FREQUENCIES = Exercise(
         "a length in which no pair turns `fast` times": (16, 10_000.0, 32, 4.0, 32.0, 1.0),
         "`fast` and `slow` close together": (64, 10_000.0, 2048, 8.0, 5.0, 4.0),
         "a large base": (128, 1_000_000.0, 8192, 4.0, 32.0, 1.0),
+        "a length in which all pairs turn more often than `slow`": (8, 100.0, 2048, 4.0, 32.0, 1.0),
     },
     atol=1e-9,
     hints=(
@@ -129,6 +132,8 @@ YARN_FREQUENCIES = Exercise(
             "rounded:down": "You round both bounds down. The upper one is rounded up.",
             "rounded:up": "You round both bounds up. The lower one is rounded down.",
             "clamp:none": "Where no pair turns so often, your lower bound is negative. It is at least 0.",
+            "clamp:last": "Your upper bound is at most the last pair. It may lie beyond: then no pair is slowed down "
+            "fully.",
             "slowed:times": "You multiply by the factor: that makes pairs faster. A longer text needs them slower.",
             "slowed:base": "You slow the pairs by s^(d/(d − 2)). That exponent is for the base, in NTK; here a "
             "frequency is divided by the factor itself.",

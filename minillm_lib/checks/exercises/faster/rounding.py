@@ -33,6 +33,7 @@ def _edges() -> dict[str, Inputs]:
         "a row whose largest number in size is negative": (
             torch.tensor([[0.3, -2.0, 1.1], [0.2, 0.5, -4.0]]),
         ),
+        "a row of very small numbers": (torch.tensor([[1.0, -3.0, 0.7], [6e-8, -2e-7, 1.5e-7]]),),
         "negative numbers only": (torch.tensor([[-0.3, -2.0, -1.1], [-0.2, -0.5, -0.1]]),),
     }
 
@@ -78,6 +79,7 @@ QUANTISED = Exercise(
     use=_used,
     inputs=_drawn_weights,
     edge_cases=_edges,
+    atol=0.0,
     hints=(
         "The largest number of a row in size must become 127 steps, or −127. How long is a step then?",
         "Divide each row by its own step, and round to the nearest whole number. What happens in a row of zeros, and "

@@ -40,11 +40,24 @@ def _edges() -> dict[str, Inputs]:
             torch.tensor([[0.3, 0.2999999, 0.4]]),
             torch.tensor([1 - 1e-9], dtype=torch.float64),
         ),
+        "u close to a border, in a large vocabulary": _between_sums(),
         "as many texts as tokens": (
             torch.tensor([[0.1, 0.6, 0.3], [0.5, 0.25, 0.25], [0.3, 0.3, 0.4]]),
             torch.tensor([0.5, 0.9, 0.2], dtype=torch.float64),
         ),
     }
+
+
+def _between_sums() -> Inputs:
+    """Return a vocabulary whose sums are exact in float64 only, and numbers between these and the rounded ones."""
+    units = np.full(1000, 2**33 // 1000)
+    units[-1] += 2**33 - units.sum()  # together exactly 1
+    probabilities = units / 2**33
+    ends = np.cumsum(probabilities)
+    wrong = ends.astype(np.float32) - ends
+    chosen = np.argsort(wrong)[[0, 1, -2, -1]]
+    u = ends[chosen] + wrong[chosen] / 2
+    return torch.from_numpy(probabilities).float().repeat(4, 1), torch.from_numpy(u)
 
 
 def _by_search(ends: Tensor, u: Tensor) -> Tensor:
@@ -136,6 +149,11 @@ DRAWN = Exercise(
             lambda probabilities: probabilities.double().cumsum(dim=-1),
         ): "Right, but where rounding leaves the sum a little below 1, a large u falls beyond the last token, and the "
         "result is no token at all. Divide by the last sum, so that the line ends at 1.",
+        (
+            "ends",
+            lambda probabilities: probabilities.cumsum(dim=-1) / probabilities.cumsum(dim=-1)[:, -1:],
+        ): "You add up in single precision: in a large vocabulary the borders come to lie elsewhere. Add up "
+        "`probabilities.double()`.",
         (
             "ends",
             lambda probabilities: probabilities.double().cumsum(dim=0),

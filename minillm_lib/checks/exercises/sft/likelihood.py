@@ -28,12 +28,19 @@ def _edges() -> dict[str, Inputs]:
         "an answer of one token": _text(rng, 6, 5),
         "a prompt of one token": _text(rng, 6, 1),
         "a long answer": _text(rng, 40, 4),
+        "a token whose probability is 0 in float32": (
+            torch.tensor([[0.0, 200.0], [3.0, 1.0], [0.0, 1.0]]),
+            torch.tensor([1, 0, 0]),
+            1,
+        ),
     }
 
 
 def _answer_log_probability(logits: Tensor, ids: Tensor, n_prompt: int, /, **slips: Any) -> Any:
     has = made(slips)
     log_p = logits if has("scores:logits") else logits.log_softmax(0 if has("scores:dim") else -1)
+    if has("scores:log of softmax"):
+        log_p = logits.softmax(-1).log()
     if has("scores:probabilities"):
         log_p = logits.softmax(-1)
     first = {"late": n_prompt + 1, "early": n_prompt - 1, "all": 1}.get(str(slips.get("first")), n_prompt)
@@ -82,6 +89,8 @@ ANSWER_LOG_PROBABILITY = Exercise(
             "scores:probabilities": "You add up probabilities. The probability of the answer is their product: add "
             "up "
             "their logarithms.",
+            "scores:log of softmax": "Right, but a probability may be too small for float32: its softmax is 0, whose "
+            "logarithm is minus infinity. `log_softmax` takes both steps at once, and is right there, too.",
             "first:late": "The first token of the answer is missing. It is predicted where the last token of the "
             "prompt is read.",
             "first:early": "You count the last token of the prompt too. It is given: the answer begins at "

@@ -39,12 +39,19 @@ def _use(lora: Any, weight: Tensor, down: Tensor, up: Tensor, alpha: float, x: T
     with torch.no_grad():
         layer.down.copy_(down)
         layer.up.copy_(up)
+    output = layer(x)
+    if output.requires_grad:
+        output.sum().backward()
+    merged = layer.merged().detach().clone()
     return {
         "begins as the old layer": begins_as_before,
         "shapes of what is trained": trained,
         "down or up differs from zero": moves,
-        "output with an update": layer(x).detach(),
-        "merged weight": layer.merged().detach(),
+        "output with an update": output.detach(),
+        "gradients of down and up": [layer.down.grad, layer.up.grad],
+        "merged weight": merged,
+        "merged weight, a second time": layer.merged().detach().clone(),
+        "output after merging": layer(x).detach(),
     }
 
 
@@ -103,6 +110,7 @@ LORA_LINEAR = Exercise(
     use=_use,
     inputs=_layer,
     edge_cases=_layer_edges,
+    atol=1e-5,
     hints=(
         "Three things to decide: which parameters are trained, what they are at the beginning, and what is added to "
         "the output of the old layer.",

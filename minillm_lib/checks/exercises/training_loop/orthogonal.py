@@ -31,7 +31,7 @@ def _edges() -> dict[str, Inputs]:
         "the coefficients of Muon": (_matrix(rng, 4, 6, 30.0), 5, *muon),
         "a square matrix": (_matrix(rng, 4, 4), 3, 1.5, -0.5, 0.0),
         "a tall matrix": (_matrix(rng, 6, 2), 3, *muon),
-        "a matrix of very small numbers": (_matrix(rng, 3, 4, 1e-5), 4, *muon),
+        "a matrix of small numbers": (_matrix(rng, 3, 4, 3e-3), 4, *muon),
         "a single iteration": (_matrix(rng, 3, 4), 1, 2.0, -1.5, 0.5),
         "a matrix of one row": (_matrix(rng, 1, 5, 7.0), 4, 1.5, -0.5, 0.0),
     }

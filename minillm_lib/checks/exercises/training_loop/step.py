@@ -92,9 +92,7 @@ def _used(
     ]
     returned = []
     for step, parts in enumerate(batches):
-        found = answer(model, optimizers, parts, step, schedule, max_norm)
-        is_pair = isinstance(found, tuple | list) and len(found) == 2
-        returned.append(tuple(float(each) for each in found) if is_pair else found)
+        returned.append(answer(model, optimizers, parts, step, schedule, max_norm))
     weights = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     return {"returned": returned, "weights afterwards": weights}
 
@@ -300,6 +298,14 @@ TRAINING_STEP = Exercise(
             "given",
             lambda loss, norm, last: (norm, loss),
         ): "Loss and length are exchanged: first the loss.",
+        (
+            "given",
+            lambda loss, norm, last: (loss, torch.tensor(norm)),
+        ): "The length is a tensor, as `clip_grad_norm_` returns it. Return numbers, not tensors: `.item()`.",
+        (
+            "given",
+            lambda loss, norm, last: (torch.tensor(loss), torch.tensor(norm)),
+        ): "Return numbers, not tensors: `.item()`. A tensor that is kept keeps its memory, too.",
         (
             "given",
             lambda loss, norm, last: loss,

@@ -158,6 +158,8 @@ def _best_rate(
             means = np.nanmin(table, axis=1)
         elif has("seeds:first"):
             means = table[:, 0]
+        elif has("seeds:median"):
+            means = np.median(table, axis=1)
         elif has("diverged:left out"):
             means = np.nanmean(np.where(np.isfinite(table), table, np.nan), axis=1)
         else:
@@ -186,6 +188,8 @@ def _best_rate(
         return max(rate for rate, mean in zip(rates, means, strict=True) if mean <= limit)
     if has("which:smallest of all"):
         return min(rates)
+    if has("tolerance:strict"):
+        return min(rate for rate, mean in zip(rates, means, strict=True) if mean < limit)
     return _smallest(rates, means, limit)
 
 
@@ -202,6 +206,21 @@ BEST_RATE = Exercise(
             [0.01, 0.03, 0.1],
             [[2.5, 2.6], [2.2, 2.3], [1.9, float("nan")]],
             0.02,
+        ),
+        "a rate at which one seed of three is far worse": (
+            [0.01, 0.03, 0.1],
+            [[2.0, 2.0, 5.0], [2.1, 2.1, 2.1], [2.5, 2.5, 2.5]],
+            0.05,
+        ),
+        "a rate at which one seed of three is infinite": (
+            [0.01, 0.03, 0.1],
+            [[2.0, 2.0, float("inf")], [2.1, 2.1, 2.1], [2.5, 2.5, 2.5]],
+            0.05,
+        ),
+        "a rate that is exactly `tolerance` above the lowest": (
+            [0.5, 0.25, 0.125],
+            [[2.0], [2.5], [3.0]],
+            0.5,
         ),
         "rates that are as good as one another": ([0.004, 0.002, 0.008], [[2.0], [2.01], [2.005]], 0.02),
     },
@@ -220,12 +239,14 @@ BEST_RATE = Exercise(
         {
             "seeds:best": "You take the best seed of each rate. One lucky run says little: take the mean.",
             "seeds:first": "You look at the first seed only. Take the mean over the seeds.",
+            "seeds:median": "You take the median, which does not see the one seed that went wrong. Take the mean.",
             "diverged:left out": "You leave the run that diverged out of the mean. A rate at which one of three runs "
             "diverges is too high: it is out.",
             "diverged:argmin": "`argmin` takes nan for the smallest number, so you choose a rate that diverged.",
             "tolerance:none": "You take the lowest mean itself. Of the rates within `tolerance` of it, take the "
             "smallest.",
             "tolerance:relative": "You take the tolerance for a share of the loss. It is a difference, in nats.",
+            "tolerance:strict": "A rate that is exactly `tolerance` above the lowest mean is good enough, too: `<=`.",
             "which:largest": "Of the rates that are about as good, take the smallest: in a longer run the high ones "
             "diverge first.",
             "which:smallest of all": "You take the smallest rate of all. Its mean must be within `tolerance` of the "
