@@ -60,7 +60,7 @@ def _map(function: Callable[..., Any], pairs: list[Pair]) -> bool:
     """Return whether the function makes what was got of what was expected, in every case."""
     with np.errstate(all="ignore"):
         changed = [function(pair.expected) for pair in pairs]
-    if all(near(pair.got, pair.expected) for pair in pairs):
+    if all(np.array_equal(pair.got, pair.expected) for pair in pairs):
         return False  # what is wrong with them is not a function: their type, say
     return all(becomes(pair.got, value, pair.expected) for pair, value in zip(pairs, changed, strict=True))
 
