@@ -102,7 +102,8 @@ def run_part(part: str, options: argparse.Namespace, seconds: float) -> dict[str
             known = json.loads(path.read_text()) if path.exists() else {}
             return known | {"skipped": [f"the rest of it: the {seconds:.0f} s that were left are over"]}
         if not path.exists():
-            return {"skipped": [f"all of it: the process ended with status {done.returncode}"]}
+            ended = f"the process ended with status {done.returncode}"
+            return {"skipped": [f"all of it: {ended}"], "failures": [f"{part}: {ended}"]}
         return json.loads(path.read_text()) | {"seconds": round(time.monotonic() - start, 1)}
 
 
@@ -215,8 +216,8 @@ def main() -> None:
             record[part] = run_part(part, options, left)
         keep(record, options)
     show(record)
-    failed = record.get("tests", {}).get("failures") or record.get("tests", {}).get("counts", {}).get("error")
-    sys.exit("tests failed" if failed else 0)
+    failed = [failure for part in options.parts for failure in record[part].get("failures", [])]
+    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
 
 
 def record_path(record: dict[str, Any], options: argparse.Namespace) -> Path | None:
