@@ -146,6 +146,9 @@ def attend(
         return output.reshape(batch, n_heads, 1, head_dim)
     if _is_faster_in_blocks(query) and seq == n_keys <= _MOST_KEYS_IN_BLOCKS:
         return attend_in_blocks(query, key, value, mask, dropout)
+    if mask is not None and query.is_cuda and n_kv_heads < n_heads:
+        # PyTorch's fused kernels for CUDA take a mask or shared heads; with both, it computes without them.
+        key, value = (each.repeat_interleave(n_heads // n_kv_heads, dim=1) for each in (key, value))
     return scaled_dot_product_attention(
         query,
         key,
@@ -153,7 +156,7 @@ def attend(
         attn_mask=mask,
         dropout_p=dropout,
         is_causal=mask is None,
-        enable_gqa=n_kv_heads < n_heads,
+        enable_gqa=key.shape[1] < n_heads,
     )
 
 
