@@ -256,7 +256,10 @@ def rows(plan: Plan) -> Iterator[tuple[str, str]]:
     rates = plan.learning_rates()
     yield "model", f"{plan.model.n_parameters:,} parameters"
     yield "batch", f"{train.batch_size} rows of {plan.seq_len} tokens: {plan.tokens_per_step:,} per step"
-    yield "micro-batch", f"{train.rows_at_a_time(plan.seq_len)} rows at a time"
+    yield (
+        "micro-batch",
+        f"{train.rows_at_a_time(plan.seq_len, on_gpu=plan.device not in ('cpu', 'mps'))} rows at a time",
+    )
     yield "steps", f"{train.steps:,}, evaluated after {len(plan.evaluation_steps)} of them"
     yield "tokens", f"{plan.tokens:,}"
     if plan.epochs is None or plan.tokens_per_epoch is None:

@@ -159,7 +159,7 @@ def training_bytes(model: ModelConfig, config: RunConfig, seq_len: int) -> float
     Per token and block, that is about twenty bytes for each number of the residual stream, the queries, keys and values
     before and after rotation, and four rows of the feed-forward layer, in two bytes each.
     """
-    tokens = config.train.rows_at_a_time(seq_len) * seq_len
+    tokens = config.train.rows_at_a_time(seq_len, on_gpu=True) * seq_len
     heads = model.n_heads + 2 * model.n_kv_heads
     per_block = 20 * model.hidden_size + 4 * heads * model.head_dim + 8 * model.intermediate_size
     n_kept = 1 if config.train.activation_checkpointing else model.n_layers

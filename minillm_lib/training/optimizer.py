@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -134,23 +134,24 @@ class Muon(Optimizer):
             for matrices in by_shape.values():
                 self._update(matrices, group)
 
-    def _update(self, matrices: Sequence[Tensor], group: dict[str, Any]) -> None:
+    def _update(self, matrices: list[Tensor], group: dict[str, Any]) -> None:
         """Update matrices of the same shape."""
-        updates = orthogonalise(torch.stack([self._direction(each, group) for each in matrices]), self._dtype)
+        updates = orthogonalise(torch.stack(self._directions(matrices, group)), self._dtype)
         scale = 0.2 * max(matrices[0].shape) ** 0.5
-        for matrix, update in zip(matrices, updates, strict=True):
-            matrix.mul_(1 - group["lr"] * group["weight_decay"])
-            matrix.add_(_share_of(update, matrix), alpha=-group["lr"] * scale)
+        shares = [_share_of(update, matrix) for matrix, update in zip(matrices, updates, strict=True)]
+        torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(matrices, shares, alpha=-group["lr"] * scale)
 
-    def _direction(self, matrix: Tensor, group: dict[str, Any]) -> Tensor:
-        """Add the gradient to the momentum of a matrix, and return the full Nesterov momentum."""
-        state, grad = self.state[matrix], matrix.grad
-        assert grad is not None
-        if not state:
-            state["momentum"] = torch.zeros_like(matrix)
-        momentum = state["momentum"].lerp_(grad, 1 - group["momentum"])
-        nesterov = grad.lerp(momentum, group["momentum"])
-        return nesterov.full_tensor() if isinstance(nesterov, DTensor) else nesterov
+    def _directions(self, matrices: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
+        """Add the gradients to the momenta of some matrices, and return the full Nesterov momenta."""
+        for matrix in matrices:
+            if not self.state[matrix]:
+                self.state[matrix]["momentum"] = torch.zeros_like(matrix)
+        grads = [matrix.grad for matrix in matrices if matrix.grad is not None]
+        momenta = [self.state[matrix]["momentum"] for matrix in matrices]
+        torch._foreach_lerp_(momenta, grads, 1 - group["momentum"])
+        directions = torch._foreach_lerp(grads, momenta, group["momentum"])
+        return [each.full_tensor() if isinstance(each, DTensor) else each for each in directions]
 
 
 def _share_of(update: Tensor, matrix: Tensor) -> Tensor:

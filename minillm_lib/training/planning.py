@@ -249,7 +249,7 @@ class Rehearsal:
         self, model: MiniLLM, config: RunConfig, seq_len: int, processes: Processes, precision: Precision
     ) -> None:
         self.train: TrainConfig = config.train
-        self.n_rows = self.train.rows_at_a_time(seq_len)
+        self.n_rows = self.train.rows_at_a_time(seq_len, on_gpu=processes.device.type == "cuda")
         self.precision, self.device = precision, processes.device
         self.replica = Replica(model, self.train, processes, precision.dtype)
         self.optimizers = make_optimizers(model, self.train.optimizer, precision.matmul_dtype)

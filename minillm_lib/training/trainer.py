@@ -73,7 +73,9 @@ class Trainer:
         self.config, self.folder, self.processes = config, folder, processes
         self.rows = rows
         self.tokens_per_step = train.batch_size * rows.seq_len
-        self.rows_at_a_time = train.rows_at_a_time(rows.seq_len, processes.count)
+        self.rows_at_a_time = train.rows_at_a_time(
+            rows.seq_len, processes.count, on_gpu=processes.device.type == "cuda"
+        )
         self.precision = Precision(train.precision, processes.device, train.tf32)
         self.replica = Replica(model, train, processes, self.precision.dtype)
         self.optimizers = make_optimizers(model, train.optimizer, self.precision.matmul_dtype)
