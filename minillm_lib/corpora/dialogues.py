@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from minillm_lib.corpora.conversations import LANGUAGES, Conversation, Language, Turn
 from minillm_lib.corpora.faq import FaqQuestion, check_split, faq_questions, written_dialogues
-from minillm_lib.corpora.follow_ups import FOLLOW_UPS
+from minillm_lib.corpora.follow_ups import FOLLOW_UPS, OPENERS
 from minillm_lib.corpora.out_of_scope import load_out_of_scope
 
 SOURCE = "course-dialogues"
@@ -24,6 +24,7 @@ _P_WHY = _P_EXAMPLE = 0.7
 _SHARES: Mapping[str, float] = {"translation": 0.2, "again": 0.06, "thanks": 0.12, "out_of_scope": 0.14}
 _P_HELLO = 0.08
 _P_NEAR = 0.5  # that a new question is of the same subject
+_P_OPENED = 0.3  # that a new question begins with words such as "Something else:"
 
 
 def load_course_dialogues(
@@ -147,7 +148,10 @@ class _Composer:
         if kind in FOLLOW_UPS and said is not None and (kind not in ("why", "example") or said.question.why):
             return kind, *self._followed(kind, said)
         new = self._another(language, said)
-        return "new", self._asked(new), _Said(new, "answer")
+        asked, reply = self._asked(new)
+        if not self._held_out and self._rng.random() < _P_OPENED:
+            asked = Turn("user", self._rng.choice(OPENERS[language]).replace("{}", asked.content))
+        return "new", [asked, reply], _Said(new, "answer")
 
     def _followed(self, kind: str, said: _Said) -> tuple[list[Turn], _Said]:
         question, part = said
