@@ -519,3 +519,9 @@ def test_the_export_is_the_same_bytes_twice(tokenizer: Tokenizer, tmp_path: Path
     assert first == second
     content = {"tokenizer.model", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
     assert set(first) == {*content, "SHA256SUMS"}
+
+
+def test_a_library_that_would_abort_the_process_is_refused(monkeypatch):
+    monkeypatch.setattr("sentencepiece.__version__", "0.2.2")
+    with pytest.raises(ValueError, match=r"sentencepiece 0\.2\.2 ends the whole process.*install another"):
+        Tokenizer.train(["a text"] * 9, vocab_size=310)

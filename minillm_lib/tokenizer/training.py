@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
+import sentencepiece
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from minillm_lib.tokenizer.sentence_piece import RESERVED, SPECIAL_TOKENS, SentencePieceTokenizer
@@ -35,6 +36,9 @@ _TRAINING: dict[str, Any] = {
 }
 
 
+_ABORTING_VERSIONS = ("0.2.2",)  # "Check failed: freq > 0", in C++
+
+
 def train(
     texts: Iterable[str],
     *,
@@ -48,6 +52,11 @@ def train(
         raise ValueError(f"model_type is {model_type!r}; it must be one of {', '.join(MODEL_TYPES)}")
     if not 0.98 <= character_coverage <= 1:
         raise ValueError(f"character_coverage is {character_coverage}; it must be from 0.98 to 1")
+    if sentencepiece.__version__ in _ABORTING_VERSIONS:
+        raise ValueError(
+            f"sentencepiece {sentencepiece.__version__} ends the whole process when it trains on characters that are "
+            "reserved but not in the text; install another version of it: pip install 'sentencepiece!=0.2.2'"
+        )
     if vocab_size <= len(RESERVED):
         raise ValueError(f"vocab_size is {vocab_size}; it must be above {len(RESERVED)}")
     sentences = [part for text in utf8_of_each(texts) for part in _SENTENCE.findall(text.decode())]
