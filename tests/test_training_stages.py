@@ -11,6 +11,7 @@ import yaml
 from quick_runs import quick_pretraining, quick_sft, write_conversations, write_documents
 
 import minillm_lib
+from minillm_lib.training.config import ConfigError
 from minillm_lib.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("known_speed")
@@ -203,3 +204,17 @@ def test_a_model_that_has_seen_no_second_question_starts_afresh_in_chat(tmp_path
     result = minillm_lib.sft(quick_sft(tmp_path, first.output, talk, "chat", steps=1), progress=False)
     assert result.load_model().stage == "sft"
     assert result.load_model().chat_defaults.fresh == (n_questions == 1)
+
+
+def test_dropout_can_be_set_for_fine_tuning(tmp_path, documents):
+    minillm_lib.pretrain(quick_pretraining(tmp_path, documents, steps=1), progress=False)
+    conversations = write_conversations(tmp_path / "talk.jsonl")
+    losses = {}
+    for dropout in (None, 0.0, 0.5):
+        config = quick_sft(tmp_path, tmp_path / "run.pt", conversations, f"sft-{dropout}", steps=1)
+        result = minillm_lib.sft(config, progress=False, dropout=dropout)
+        losses[dropout] = result.series("loss")[1][0]
+        assert result.load_model().config.dropout == (0.1 if dropout is None else dropout)
+    assert len(set(losses.values())) == 3
+    with pytest.raises(ConfigError, match="dropout"):
+        minillm_lib.sft(quick_sft(tmp_path, tmp_path / "run.pt", conversations, "sft"), dropout=1.0)

@@ -417,6 +417,9 @@ class SFTConfig(RunConfig):
     """Where the best model goes at the end: a directory, or a .pt file."""
     ckpt: Path = Path("checkpoints/pretrain.pt")
     """The pretrained model, with its tokenizer."""
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    """Share of the activations and attention weights that are set to 0 at random in training; as in the checkpoint by
+    default."""
     data: ConversationDataConfig = ConversationDataConfig()
     """The conversations."""
 

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
+from torch import nn
 
 from minillm_lib.generation.decoding import tokenizer_of
 from minillm_lib.io.leftovers import remove_leftovers
 from minillm_lib.io.wording import number_of
+from minillm_lib.model.attention import GroupedQueryAttention
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.tokenizer import Tokenizer
@@ -323,6 +325,8 @@ def model_to_fine_tune(config: SFTConfig, *, verify: bool = True) -> MiniLLM:
         If the rows of the run are too long for the model.
     """
     model = _start(config.ckpt, verify)
+    if config.dropout is not None:
+        _set_dropout(model, config.dropout)
     check_seq_len(config.train.seq_len, model.config, f"ckpt={config.ckpt}")
     return model
 
@@ -343,6 +347,15 @@ def _with_shape_of(start: MiniLLM, config: PretrainConfig) -> PretrainConfig:
             f"ckpt={config.ckpt} is a model of a different shape (its values in brackets): {', '.join(changed)}"
         )
     return config
+
+
+def _set_dropout(model: MiniLLM, share: float) -> None:
+    model.config = model.config.replace(dropout=share)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = share
+        elif isinstance(module, GroupedQueryAttention):
+            module.dropout = share
 
 
 def _start(ckpt: Path, verify: bool) -> MiniLLM:
