@@ -421,8 +421,10 @@ check.power_law_exponent(power_law_exponent)
 # ### Exercise 5 · The law, with E unknown (3 points)
 #
 # In real life nobody knows $E$. It must be fitted together with $A$ and $\alpha$, and (5) does not help, for it needs $E$.
-# Return all three, so that the squared errors of the *losses* are smallest. Two decimals of $\alpha$ are enough, which is
-# a hint; `scipy.optimize` is allowed as well, but then mind where it starts.
+# Return all three, so that the sum of the squared errors of the *losses* is smallest. A straight line through logarithms, as
+# in (5), does not give that where the points are noisy, even if many values of $E$ are tried: its $A$ and $\alpha$ have the
+# smallest squared errors of logarithms. Two decimals of $\alpha$ are enough, which is a hint; `scipy.optimize` is allowed as
+# well, but then mind where it starts.
 
 
 # %%

@@ -57,6 +57,20 @@ def fit_by_floors(tokens, losses):
     return best[1:]
 
 
+def fit_by_exponents(tokens, losses):
+    tried = []
+    for alpha in np.arange(0.01, 1.5, 0.01):
+        x = np.stack([np.ones(len(tokens)), tokens**-alpha], axis=1)
+        law = np.linalg.lstsq(x, losses, rcond=None)[0]
+        tried.append((np.sum((x @ law - losses) ** 2), [*law, alpha]))
+    return min(tried)[1]
+
+
+def fit_of_logarithms(tokens, losses):
+    start = (0.7 * min(losses), np.ptp(losses), 0.4)
+    return curve_fit(lambda x, e, a, alpha: np.log(e + a * x**-alpha), tokens, np.log(losses), start)[0]
+
+
 def optimal_by_search(flops, A, B, alpha, beta):
     n = np.geomspace(1, flops / 6, 100_000)
     best = n[np.argmin(A / n**alpha + B / (flops / 6 / n) ** beta)]
@@ -73,7 +87,7 @@ RIGHT = {
     "training_flops": [flops_in_floats],
     "run_cost": [cost],
     "power_law_exponent": [slope_by_lstsq, slope_as_an_array],
-    "fit_power_law": [fit_by_scipy, fit_by_floors],
+    "fit_power_law": [fit_by_scipy, fit_by_exponents],
     "compute_optimal": [optimal_by_search, optimal],
 }
 WRONG = {
@@ -107,6 +121,8 @@ WRONG = {
             "without a floor",
         ),
         (lambda x, y: fit_by_scipy(x, y)[2], "last item"),
+        (fit_by_floors, "only A and α come from them"),
+        (fit_of_logarithms, "Squared errors of logarithms give another law"),
     ],
     "compute_optimal": [
         (lambda *i: optimal(*i, six=1), "6 is missing"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.optimize import curve_fit
 
 from minillm_lib.checks.exercise import Exercise, Inputs
 from minillm_lib.checks.exercises.slip_names import made, named
@@ -25,10 +26,15 @@ def _curve_edges() -> dict[str, Inputs]:
     rng = np.random.default_rng(131)
     order = rng.permutation(12)
     tokens = np.geomspace(1, 1000, 12)[order]
+    in_order = np.geomspace(1, 1000, 12)
+    off = np.zeros(12)
+    off[:2] = 0.2, -0.2
     return {
         "points without noise": (np.geomspace(1, 1000, 9), 1.7 + 4 * np.geomspace(1, 1000, 9) ** -0.3),
         "points in no order": (tokens, 1.4 + 2.5 * tokens**-0.45),
         "four points": (np.geomspace(1, 500, 4), 1.2 + 3 * np.geomspace(1, 500, 4) ** -0.4),
+        # here alone, least squares of the losses and of their logarithms are clearly different laws
+        "two points that lie far from the curve": (in_order, 1.5 + 4 * in_order**-0.45 + off),
     }
 
 
@@ -53,12 +59,25 @@ def _above(floor: float, tokens: Array, losses: Array) -> tuple[float, float, fl
     return floor, float(np.exp(intercept)), -slope
 
 
+def _of_logarithms(tokens: Array, losses: Array) -> tuple[float, float, float]:
+    """Return the law that has the smallest squared errors of the logarithms of the losses."""
+
+    def logarithms(x: Array, floor: float, scale: float, exponent: float) -> Any:
+        return np.log(floor + scale * x**-exponent)
+
+    start = _fit_power_law(tokens, losses)
+    (floor, scale, exponent), _ = curve_fit(logarithms, tokens, np.log(losses), start)
+    return float(floor), float(scale), float(exponent)
+
+
 def _fit_power_law(tokens: Array, losses: Array, /, **slips: Any) -> Any:
     has = made(slips)
     if has("floor:lowest"):
         law = _above(float(losses.min()), tokens, losses)
     elif has("floor:none"):
         law = _above(0.0, tokens, losses)
+    elif has("squares:logarithms"):
+        law = _of_logarithms(tokens, losses)
     elif has("exponent:given"):
         floor, scale, _ = _at(0.28, tokens, losses)
         law = floor, scale, 0.28
@@ -121,6 +140,9 @@ FIT_POWER_LAW = Exercise(
             "floor:lowest": "You take the lowest loss for E. The curve still falls there: E lies below all points.",
             "floor:none": "You fit a law without a floor: E is 0. With it, the points lie on a bent line on "
             "double-logarithmic axes, and the exponent comes out too small.",
+            "squares:logarithms": "Where points lie far from the curve, your law is not the one whose squared errors "
+            "of the *losses* are smallest. Squared errors of logarithms give another law, even if only A and α come "
+            "from them, for many values of E. Compare the errors of the losses, for E, A and α alike.",
             "exponent:given": "You take the exponent 0.28 of large models. It is to be found from the points.",
             "exponent:one": "Your exponent is always 1. It is to be found from the points.",
             "sign": "The sign of the exponent is wrong: α is positive, the minus stands in the law.",
