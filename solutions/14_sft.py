@@ -480,7 +480,8 @@ print(
 # ### Exercise 5 · A step with replay (2 points)
 #
 # The logits are `(rows, length, V)`, the labels `(rows, length)`, already shifted, $-100$ where nothing is learned. The
-# two batches have different numbers of rows and lengths. Return the loss of both together.
+# two batches have different numbers of rows and lengths. Return the loss of both together. One of them may have no label
+# that counts; then it is the loss of the other alone.
 
 
 # %%

@@ -80,6 +80,21 @@ def replay_of_means(*inputs):
     return (means[0] + means[1]) / 2
 
 
+def replay_of_weighted_means(*inputs):
+    counts = [(inputs[i] != -100).sum() for i in (1, 3)]
+    means = [cross_entropy(inputs[i].transpose(1, 2), inputs[i + 1]) for i in (0, 2)]
+    return sum(n * mean for n, mean in zip(counts, means, strict=True)) / sum(counts)
+
+
+def replay_without_empty_batches(*inputs):
+    total, n = 0.0, 0
+    for logits, labels in (inputs[:2], inputs[2:]):
+        if (labels != -100).any():
+            total = total + cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum")
+            n += int((labels != -100).sum())
+    return total / n
+
+
 def likelihood_by_loss(logits, ids, n_prompt):
     return -cross_entropy(logits[:-1][n_prompt - 1 :], ids[n_prompt:], reduction="sum")
 
@@ -125,7 +140,7 @@ class WithoutGradients(lora()):
 
 
 RIGHT = {
-    "replay_loss": [replay_by_gathering, replay],
+    "replay_loss": [replay_by_gathering, replay, replay_without_empty_batches],
     "answer_log_probability": [likelihood_by_loss, likelihood_in_a_loop],
     "LoRALinear": [lora()],
     "conversation_labels": [labels_by_pairs],
@@ -135,6 +150,7 @@ RIGHT = {
 WRONG = {
     "replay_loss": [
         (replay_of_means, "average the two means"),
+        (replay_of_weighted_means, "0 divided by 0"),
         (lambda *i: replay(*i, mean=False), "return the sum"),
         (lambda x, a, y, b: replay(x, a, x, a), "alone"),
     ],

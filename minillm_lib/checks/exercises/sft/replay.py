@@ -31,9 +31,15 @@ def _step(rng: np.random.Generator) -> Inputs:
 
 def _step_edges() -> dict[str, Inputs]:
     rng = np.random.default_rng(14)
+    nothing, of_text = _rows(rng, 2, 6, 0.5), _rows(rng, 3, 8, 0.6)
+    of_answers, no_text = _rows(rng, 2, 6, 0.5), _rows(rng, 2, 9, 1.0)
+    for _, labels in (nothing, no_text):
+        labels.fill_(_IGNORED)
     return {
         "a single label among the answers": (*_rows(rng, 2, 6, 0.0), *_rows(rng, 2, 9, 1.0)),
         "old text with labels that do not count": (*_rows(rng, 2, 6, 0.5), *_rows(rng, 3, 8, 0.6)),
+        "answers without a label that counts": (*nothing, *of_text),
+        "old text without a label that counts": (*of_answers, *no_text),
     }
 
 
@@ -56,6 +62,8 @@ def _replay_loss(
     means = [each / count for each, count in zip(sums, counts, strict=True)]
     if has("mean:of means"):
         return (means[0] + means[1]) / 2
+    if has("mean:weighted"):
+        return (counts[0] * means[0] + counts[1] * means[1]) / (counts[0] + counts[1])
     if has("mean:added"):
         return means[0] + means[1]
     if has("mean:rows"):
@@ -94,6 +102,9 @@ REPLAY_LOSS = Exercise(
             "of:text": "The answers are missing: this is the loss of the old text alone.",
             "mean:of means": "You average the two means. A label in the batch with few labels then weighs more than "
             "one in the other. Add up all losses, and divide by the number of all labels.",
+            "mean:weighted": "You weigh the mean of each batch by its number of labels. Where no label of a batch "
+            "counts, its mean is 0 divided by 0, which is not a number, and times 0 it is still not one. Add up the "
+            "*sums*, and divide once, at the end.",
             "mean:added": "You add the two means. Add up all losses, and divide by the number of all labels.",
             "mean:rows": "You weigh the two means by their rows. Rows have different numbers of labels: weigh by "
             "those.",
