@@ -11,6 +11,11 @@ def by_logsumexp(z):
     return (z - z.logsumexp(-1, keepdim=True)).exp()
 
 
+def with_more_below(z, small):
+    powers = (z - z.amax(-1, keepdim=True)).exp()
+    return powers / (powers.sum(-1, keepdim=True) + small)
+
+
 def by_hand(logits, targets):
     highest = logits.max(dim=1).values
     total = highest + torch.log(torch.exp(logits - highest[:, None]).sum(dim=1))
@@ -131,6 +136,8 @@ WRONG = {
         ),
         (lambda z: torch.softmax(z, 0), "first dimension"),
         (lambda z: torch.softmax(z, 1), "over dimension 1"),
+        (lambda z: with_more_below(z, 1e-3), "add a small number, 0.0"),
+        (lambda z: with_more_below(z, 1e-4), "add a small number, 0.0"),
     ],
     "cross_entropy": [
         (of_the_softmax, "logarithm of probabilities"),

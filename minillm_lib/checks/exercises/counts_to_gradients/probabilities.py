@@ -23,13 +23,16 @@ def _softmax_edges() -> dict[str, Inputs]:
     rng = np.random.default_rng(6)
     return {
         "a single vector": (normal(rng, 4),),
-        "scores in the thousands": (normal(rng, 3, 5) + 3000,),
-        "scores below minus a thousand": (normal(rng, 3, 5) - 2000,),
+        "scores of a thousand": (normal(rng, 3, 5) + 1000,),
+        "scores of minus a thousand": (normal(rng, 3, 5) - 1000,),
         "vectors of very different sizes": (
-            normal(rng, 4, 3) + torch.tensor([[900.0], [-900.0], [0.0], [2e3]]),
+            normal(rng, 4, 3) + torch.tensor([[900.0], [-900.0], [0.0], [1e3]]),
         ),
         "one score far above the others": (torch.tensor([[400.0, 0.0, -400.0], [1.0, 2.0, 3.0]]),),
     }
+
+
+_SMALL = ("0.01", "0.001", "0.0001")  # 1e-5 is less than float32 leaves of scores of a thousand
 
 
 def _softmax(z: Tensor, /, **slips: Any) -> Any:
@@ -59,6 +62,9 @@ def _softmax(z: Tensor, /, **slips: Any) -> Any:
         below = power.square().sum(dim=-1, keepdim=True).sqrt()
     if has("divide:plus 1"):
         below = below + 1
+    for small in _SMALL:
+        if has(f"divide:plus {small}"):
+            below = below + float(small)
     p = power / below
     return p.log() if has("log") else p
 
@@ -66,7 +72,7 @@ def _softmax(z: Tensor, /, **slips: Any) -> Any:
 STABLE_SOFTMAX = Exercise(
     name="stable_softmax",
     reference=lambda z: torch.softmax(z, dim=-1),
-    rtol=1e-3,  # what float32 leaves of scores in the thousands
+    rtol=5e-5,  # what float32 leaves of scores of a thousand, by way of `logsumexp`
     inputs=_scores,
     edge_cases=_softmax_edges,
     hints=(
@@ -103,6 +109,11 @@ STABLE_SOFTMAX = Exercise(
             "divide:mean": "You divide by the mean of the powers, so that the result sums to n. Divide by their sum.",
             "divide:length": "You divide by the length of the vector of powers. Divide by the sum of the powers.",
             "divide:plus 1": "You add 1 to the sum. The probabilities must sum to 1 exactly.",
+            **{
+                f"divide:plus {small}": f"You add a small number, {small}, to the sum, so that the probabilities sum "
+                "to less than 1. Nothing has to be added: with the largest score taken away, the sum is at least 1."
+                for small in _SMALL
+            },
             "sign": "The sign of the scores is wrong: the highest score must get the highest probability.",
             "log": "Those are the logarithms of the probabilities. Return the probabilities.",
         }
