@@ -35,6 +35,40 @@ def test_a_later_cell_that_takes_the_librarys_piece_by_the_learners_name_does_no
     assert steps == [("run", "def f(x):\n    return 1"), ("check", "f"), ("run", later)]
 
 
+@pytest.mark.parametrize(
+    "later",
+    ["f = g", "f: object = lambda x: 2", "f, h = lambda x: 2, 3", "f = partial(g, 2)", "f = g if g else None",
+     "h = g\nf = h", "if True:\n    f = g", "%%time\nf = g"],
+)  # fmt: skip
+def test_a_function_that_is_assigned_after_its_check_counts(later):
+    made = cells("def f(x):\n    return 1\ndef g(x):\n    return 2", "check.f(f)", later, "print(f)")
+    assert plan(made, {"f": "f"})[-3:] == [("run", later), ("check", "f"), ("run", "print(f)")]
+
+
+@pytest.mark.parametrize(
+    "later",
+    ["tol = 0.1", "tol: float = 0.1", "tol, n = 0.1, 3", "tol *= 2", "tol = np.pi", "tol = best(1)",
+     "for _ in 'ab':\n    tol = 1", "tol = !nproc"],
+)  # fmt: skip
+def test_a_plain_value_that_is_assigned_after_its_check_counts(later):
+    made = cells("tol = None", "check.tol(tol)", later, "print(tol)")
+    assert plan(made, {"tol": "tol"})[-3:] == [("run", later), ("check", "tol"), ("run", "print(tol)")]
+
+
+@pytest.mark.parametrize("later", ["tol = check.tol(tol).function", "tol == 2", "f(tol=2)", "tol.x = 2"])
+def test_what_a_check_returns_is_no_answer_and_a_comparison_no_assignment(later):
+    steps = plan(cells("tol = 1", later, "tols = 3"), {"tol": "tol"})
+    place = 2 if "check" in later else 1  # the cell with a check of its own is one that checks it
+    assert steps[place] == ("check", "tol")
+
+
+def test_a_number_by_the_name_of_a_function_is_not_the_answer():
+    made = cells("def perplexity(p): ...", "perplexity = 12.5")
+    assert plan(made, {"perplexity": "perplexity"})[1] == ("check", "perplexity")
+    renamed = cells("def mine(p): ...", "check.perplexity(mine)", "perplexity = mine(0.5)")
+    assert answers_in(renamed, {"perplexity": "perplexity"}) == {"perplexity": "mine"}
+
+
 def test_the_answer_may_have_another_name_than_the_exercise():
     assert checked_exercises(
         cells("check.softmax(\n    students_softmax\n)", "y = check.gelu(gelu).function")

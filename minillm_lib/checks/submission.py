@@ -15,12 +15,16 @@ from minillm_lib.io.json_text import parse_json
 from minillm_lib.io.regular_file import check_regular
 
 _CHECK = re.compile(r"^[ \t]*check\.(?!register\b)([A-Za-z]\w*)\s*\(\s*([A-Za-z]\w*)?", re.MULTILINE)
-_DEFINITION = r"^[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+{}\b"
+_DEFINITION = re.compile(r"^[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+([^\W\d]\w*)", re.MULTILINE)
+_ASSIGNMENT = re.compile(r"^[ \t]*([^\W\d]\w*)[ \t]*=(?!=)", re.MULTILINE)
 _ONLY_A_CHECK = re.compile(r"check\.\w+\s*\(\s*\w+\s*\)\s*;?")
 _MAGIC = re.compile(r"^[ \t]*[%!].*$", re.MULTILINE)
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 MOST_BYTES = 256 << 20  # of a notebook, with all its figures
 _MOST_CODE = 1 << 20  # characters; Python's parser takes hundreds of bytes for each
+_CODE, _VALUE = "def", "="
+Definitions = dict[str, set[str]]
+"""The names that a cell defines, each with what it is given: code, a plain value, or what another name stands for."""
 Step = tuple[str, str]
 """``("run", source)`` for a cell of the learner, ``("check", exercise)`` for a check by the grader."""
 
@@ -108,9 +112,12 @@ def course_notebook(path: Path, notebook: dict[str, Any]) -> str:
 def plan(notebook: dict[str, Any], answers: Mapping[str, str]) -> list[Step]:
     """Plan the steps that grade a notebook.
 
-    The last state of an answer counts: it is checked after the last cell that defines or checks it. A later cell that
-    only imports something of the same name, or gives the name to another object, does not define it. The checks of the
-    grader take the place of those in the notebook. An answer that no cell seems to define is looked for at the end.
+    The last state of an answer counts: it is checked after the last cell that defines or checks it. An answer that is a
+    function is defined by a ``def``, a ``class`` or a lambda, and where it gets another function of the notebook
+    (``f = g``); a later cell that only imports something of the same name, or gives the name to another object, does
+    not define it. Any other answer is a plain value, and defined by each assignment, except one of what a check
+    returns. The checks of the grader take the place of those in the notebook. An answer that no cell seems to define is
+    looked for at the end.
 
     Parameters
     ----------
@@ -124,10 +131,15 @@ def plan(notebook: dict[str, Any], answers: Mapping[str, str]) -> list[Step]:
     """
     cells = code_cells(notebook)
     last = dict.fromkeys(answers, len(cells) - 1)
-    for index, source in enumerate(cells):
-        checked = {name for name, _ in _checks(source)}
+    checked, defined = [], []
+    for source in cells:
+        checked.append({name for name, _ in _checks(source)})
+        defined.append(_definitions(source))
+    functions = _functions(defined)
+    for index, (checks, definitions) in enumerate(zip(checked, defined, strict=True)):
         for name, answer in answers.items():
-            if name in checked or defines(source, answer):
+            kinds = definitions.get(answer, set())
+            if name in checks or (kinds & functions if answer in functions else kinds):
                 last[name] = index
     steps: list[Step] = [("check", name) for name, place in last.items() if place < 0]
     for index, source in enumerate(cells):
@@ -139,30 +151,23 @@ def plan(notebook: dict[str, Any], answers: Mapping[str, str]) -> list[Step]:
 
 def answers_in(notebook: dict[str, Any], answers: Mapping[str, str]) -> dict[str, str]:
     """Return the name of each exercise's answer: the one that the notebook checks if it lacks the usual one."""
-    cells, own = code_cells(notebook), checked_exercises(notebook)
+    own = checked_exercises(notebook)
+    defined = [_definitions(source) for source in code_cells(notebook)]
+    functions, all_names = _functions(defined), set().union(*defined)
 
-    def is_defined(name: str) -> bool:
-        return any(defines(source, name) for source in cells)
+    def rank(name: str) -> int:
+        """Return 2 for a function, 1 for a value, and 0 for what is not defined."""
+        return 2 if name in functions else int(name in all_names)
 
     return {
-        exercise: other
-        if (other := own.get(exercise)) and other != usual and not is_defined(usual) and is_defined(other)
-        else usual
+        exercise: other if (other := own.get(exercise)) and rank(other) > rank(usual) else usual
         for exercise, usual in answers.items()
     }
 
 
 def defines(source: str, name: str) -> bool:
-    """Return whether a cell defines a function or class of this name; also a cell with magics or errors."""
-    if name not in source:  # written in another way, as an identifier can be, it is looked for at the end
-        return False
-    tree = _tree(source)
-    if tree is None:
-        return re.search(_DEFINITION.format(re.escape(name)), source, re.MULTILINE) is not None
-    try:
-        return name in _defined_names(tree.body)
-    except RecursionError:  # a thousand times elif
-        return False
+    """Return whether a cell defines a function, class or value of this name; also a cell with magics or errors."""
+    return name in source and name in _definitions(source)
 
 
 def code_cells(notebook: dict[str, Any], kinds: Sequence[str] = ("code",)) -> list[str]:
@@ -204,17 +209,81 @@ def _tree(source: str) -> ast.Module | None:
         return None
 
 
-def _defined_names(body: list[ast.stmt]) -> Iterator[str]:
-    """Yield the names of functions and classes that statements define, also by a lambda or within an ``if``."""
+def _definitions(source: str) -> Definitions:
+    """Return what a cell defines, also within an ``if``, and also if it has magics or errors."""
+    found: Definitions = {}
+    tree = _tree(source)
+    if tree is None:
+        for pattern, kind in ((_DEFINITION, _CODE), (_ASSIGNMENT, _VALUE)):
+            for name in pattern.findall(source):
+                found.setdefault(name, set()).add(kind)
+        return found
+    try:
+        for name, value in _assigned(tree.body):
+            found.setdefault(name, set()).update([_CODE] if value is None else _kinds(value))
+    except RecursionError:  # a thousand times elif
+        pass
+    return {name: kinds for name, kinds in found.items() if kinds}
+
+
+def _assigned(body: list[ast.stmt]) -> Iterator[tuple[str, ast.expr | None]]:
+    """Yield the names that statements define, with what they are given; None for a function or class."""
     for node in body:
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                yield name
-            case ast.Assign(targets=targets, value=ast.Lambda()):
-                yield from (target.id for target in targets if isinstance(target, ast.Name))
+                yield name, None
+            case ast.Assign(targets=targets, value=value):
+                for target in targets:
+                    yield from _pairs(target, value)
+            case ast.AnnAssign(target=target, value=ast.expr() as value):
+                yield from _pairs(target, value)
+            case ast.AugAssign(target=ast.Name(id=name), value=value):
+                yield name, ast.BinOp(value, node.op, value)  # a value, whatever it adds
             case ast.If() | ast.For() | ast.While() | ast.With() | ast.Try():
                 for part in ("body", "orelse", "handlers", "finalbody"):
                     for inner in getattr(node, part, ()):
-                        yield from _defined_names(
-                            inner.body if isinstance(inner, ast.ExceptHandler) else [inner]
-                        )
+                        yield from _assigned(inner.body if isinstance(inner, ast.ExceptHandler) else [inner])
+
+
+def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the names of a target with what each is given."""
+    match target, value:
+        case ast.Name(id=name), _:
+            yield name, value
+        case (
+            (ast.Tuple(elts=inner) | ast.List(elts=inner)),
+            (ast.Tuple(elts=values) | ast.List(elts=values)),
+        ):
+            if len(inner) == len(values) and not any(isinstance(one, ast.Starred) for one in inner + values):
+                for part, given in zip(inner, values, strict=True):
+                    yield from _pairs(part, given)
+        case ((ast.Tuple(elts=inner) | ast.List(elts=inner)), _):
+            for part in inner:
+                yield from _pairs(part, value)
+
+
+def _kinds(value: ast.expr) -> set[str]:
+    """Return what an expression is: code, a value, or what another name stands for; nothing if a check returns it."""
+    match value:
+        case ast.Lambda():
+            return {_CODE}
+        case ast.Name(id=name):
+            return {name, _VALUE}
+        case ast.IfExp(body=one, orelse=other):
+            return _kinds(one) | _kinds(other)
+        case ast.Call(
+            func=ast.Name(id="partial") | ast.Attribute(attr="partial"), args=[ast.Name(id=name), *_]
+        ):
+            return {name, _VALUE}
+    is_of_check = any(isinstance(node, ast.Name) and node.id == "check" for node in ast.walk(value))
+    return set() if is_of_check else {_VALUE}
+
+
+def _functions(defined: Sequence[Definitions]) -> set[str]:
+    """Return the names that stand for code of the notebook somewhere in it, and the mark of code itself."""
+    known = {_CODE}
+    while True:
+        more = {name for one in defined for name, kinds in one.items() if name not in known and kinds & known}
+        if not more:
+            return known
+        known |= more
