@@ -158,3 +158,38 @@ def test_a_mistake_in_what_must_hold_is_the_instructors_and_no_students(must_hol
 def test_without_a_reference_it_is_not_said_to_pass():
     exercise = Exercise(name="f", inputs=lambda rng: (3,), must_hold=lambda result, x: None)
     assert not examine_exercise(exercise).has_reference
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"name": "class"}, "name is 'class', a keyword of Python"),
+        ({"answer": "lambda"}, "answer is 'lambda', a keyword of Python"),
+        ({"may_change": "x"}, "may_change is 'x'; it must be a sequence of names of inputs: ('x',)"),
+        ({"may_change": (0,)}, "may_change is (0,); it must be a sequence of names"),
+        ({"may_change": ("y",)}, "may_change names 'y', which is no input; the inputs are x"),
+        ({"may_change": ("y",), "reference": lambda: 3}, "'y', which is no input; there are no inputs"),
+        ({"may_change": ("answer",), "use": lambda answer, x: 0}, "'answer', which is no input; the inputs are x"),
+    ],
+)  # fmt: skip
+def test_names_that_mean_nothing_are_refused(fields, told):
+    with pytest.raises(ValueError, match=r"exercise '.*': ") as refused:
+        exercise(**fields)
+    assert told in str(refused.value)
+
+
+def test_an_input_that_may_be_changed_is_named():
+    assert exercise(may_change=["x"]).may_change == ["x"]
+    assert exercise(may_change=["b"], use=lambda answer, a, b: 0).may_change == ["b"]
+    assert exercise(may_change=["x"], reference=None, must_hold=lambda result, x: None).may_change == ["x"]
+
+
+def test_two_exercises_of_one_name_are_refused_together_and_the_later_one_replaces_an_earlier(monkeypatch):
+    monkeypatch.setattr(check, "_registered", {})
+    with pytest.raises(ValueError, match="several exercises named 'double' in one call of register"):
+        check.register(exercise(name="triple"), exercise(), exercise())
+    assert check._registered == {}
+    later = exercise()
+    check.register(exercise())
+    check.register(later)
+    assert check.double is later

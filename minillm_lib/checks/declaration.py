@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import keyword
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -53,7 +54,32 @@ def declaration_problems(exercise: Any) -> list[str]:
     answer = getattr(exercise, "answer", None)
     if answer and not (isinstance(answer, str) and answer.isidentifier()):
         problems.append(f"answer is {answer!r}; it must be a Python name")
+    for name, value in (("name", exercise.name), ("answer", answer)):
+        if isinstance(value, str) and keyword.iskeyword(value):
+            problems.append(f"{name} is {value!r}, a keyword of Python, which cannot be the name of anything")
+    problems += _problems_of_changes(exercise, getattr(exercise, "may_change", ()))
     return problems + _misconception_problems(exercise.misconceptions)
+
+
+def _problems_of_changes(exercise: Any, may_change: Any) -> list[str]:
+    """Return what is wrong with the names of the inputs that may be changed."""
+    is_sequence = isinstance(may_change, Sequence) and not isinstance(may_change, str)
+    if not (is_sequence and all(isinstance(name, str) for name in may_change)):
+        hint = f": ({may_change!r},)" if isinstance(may_change, str) else ""
+        return [f"may_change is {may_change!r}; it must be a sequence of names of inputs{hint}"]
+    try:
+        names = exercise._parameters if may_change else []
+    except (
+        TypeError,
+        ValueError,
+    ):  # some built-ins have no signature, and what is no function has none either
+        return []
+    return [
+        f"may_change names {name!r}, which is no input; "
+        + (f"the inputs are {', '.join(names)}" if names else "there are no inputs")
+        for name in may_change
+        if name not in names
+    ]
 
 
 def _misconception_problems(misconceptions: Any) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from minillm_lib.checks.exercise import Exercise
@@ -127,8 +128,15 @@ class Checks:
         Raises
         ------
         ValueError
-            If the name of an exercise is not a Python name, has a leading underscore or is ``register``.
+            If the name of an exercise is not a Python name, has a leading underscore or is ``register``; or if two
+            of them have the same name. Then none is added.
         """
+        names = [exercise.name for exercise in exercises]
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise ValueError(
+                f"there are several exercises named {twice[0]!r} in one call of register, and only the last would "
+                "remain: give each its own name"
+            )
         for exercise in exercises:
             if (
                 not exercise.name.isidentifier()
@@ -139,7 +147,7 @@ class Checks:
                     f"the exercise is named {exercise.name!r}; allowed are Python names without a leading underscore, "
                     "except 'register'"
                 )
-            self._registered[exercise.name] = exercise
+        self._registered.update(zip(names, exercises, strict=True))
 
 
 check = Checks()
