@@ -187,6 +187,16 @@ def test_a_text_answer_and_a_number():
     assert number(2).passed, "a plain value will do where there are no inputs"
 
 
+@pytest.mark.parametrize(("stub", "written"), [(None, "None"), (..., "...")])
+def test_the_stub_of_a_plain_value_is_not_attempted(stub, written):
+    number = Exercise(name="tol", reference=lambda: 2, inputs=lambda rng: ())
+    result = number(stub)
+    assert (result.status, result.points) == ("not attempted", 0)
+    assert f"give `tol` a value in place of `{written}`" in result.message
+    assert number(lambda: stub).status == "failed", "this function has been written"
+    assert SCALE(stub).status == "failed", "where a function is wanted, None may come from calling one"
+
+
 def test_gradients_and_modules_may_be_results_and_inputs():
     def step(model, x):
         model(x).sum().backward()

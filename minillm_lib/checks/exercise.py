@@ -27,6 +27,15 @@ class CheckFailedError(AssertionError):
     """An answer that did not pass. It is raised only under nbgrader, which counts errors, instead of a result."""
 
 
+def _value_of_stub(value: Any) -> str:
+    """Return how a plain value is written that stands for an answer to come; empty if it is an answer."""
+    if value is None:
+        return "None"
+    return (
+        "..." if type(value).__name__ == "ellipsis" else ""
+    )  # while a notebook is graded, it is in another process
+
+
 def call(answer: Callable[..., Any], *inputs: Any) -> Any:
     """Use an answer in the simplest way: call it with the inputs."""
     return answer(*inputs)
@@ -45,7 +54,7 @@ class Exercise:
         for the name that the notebook handed out gives in ``check.NAME(…)``.
     reference
         The right answer, of the same kind; preferably the library's own. None if ``must_hold`` says what is right.
-        Where it has no parameters, the answer may also be a plain value.
+        Where it has no parameters, the answer may also be a plain value; ``None`` and ``...`` are not attempted.
     must_hold
         Says what is wrong with a result, ``must_hold(result, *inputs)``, or returns None: for what has many right
         results ("the rows sum to 1", "no later token changes an earlier output").
@@ -216,12 +225,13 @@ class Exercise:
         return edges + [Case(self.inputs(rng)) for _ in range(self.cases)]
 
     def _judge(self, answer: Any) -> Verdict:
-        if (
-            not callable(answer)
-            and answer is not None
-            and self.reference is not None
-            and not self._parameters
-        ):
+        if not callable(answer) and self.reference is not None and not self._parameters:
+            if stub := _value_of_stub(answer):
+                return Verdict(
+                    "not attempted",
+                    f"Not attempted yet: give `{self.answer or self.name}` a value in place of `{stub}`, then run the "
+                    "cells again.",
+                )
             value = answer
             answer = lambda: value  # noqa: E731
         if not callable(answer):
