@@ -197,6 +197,49 @@ def test_the_stub_of_a_plain_value_is_not_attempted(stub, written):
     assert SCALE(stub).status == "failed", "where a function is wanted, None may come from calling one"
 
 
+def _remembering():
+    calls = []
+
+    def answer(x, factor):
+        calls.append(1)
+        return x * factor + len(calls)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda x, factor: x + np.random.default_rng().normal(size=np.shape(x)),
+        lambda x, factor: x * factor + np.random.default_rng().normal(0, 0.01),
+        _remembering(),
+    ],
+)
+def test_a_result_that_differs_between_two_calls_with_the_same_input_is_told(answer):
+    message = SCALE(answer).message
+    assert message.startswith("Called twice with the same input, `scale` returns two different results")
+    assert "Does it draw at random" in message
+
+
+def test_a_generator_among_the_inputs_makes_no_answer_random():
+    exercise = Exercise(
+        name="drawn",
+        reference=lambda rng: float(rng.random()),
+        inputs=lambda rng: (np.random.default_rng(int(rng.integers(99))),),
+    )
+    assert "twice" not in exercise(lambda rng: float(rng.normal())).message
+    assert (
+        "`drawn` returns two different results: first `0."
+        in exercise(lambda rng: np.random.default_rng().random()).message
+    )
+    anything = Exercise(
+        name="luck", reference=lambda x: np.random.default_rng().random(), inputs=lambda rng: (1,)
+    )
+    assert "twice" not in anything(lambda x: np.random.default_rng().random()).message, (
+        "the reference draws, too"
+    )
+
+
 def test_gradients_and_modules_may_be_results_and_inputs():
     def step(model, x):
         model(x).sum().backward()

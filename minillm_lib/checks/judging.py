@@ -25,7 +25,7 @@ from minillm_lib.checks.guarded import TimeLimitError, call_with_time_limit, is_
 from minillm_lib.checks.matching import Mistake, Observed, recognise, recognise_and_more, recognise_two
 from minillm_lib.checks.probing import Call, ignored_input, wrong_scaling
 from minillm_lib.checks.result import Status
-from minillm_lib.checks.running import Case, Inputs, Outcome, loosened, run
+from minillm_lib.checks.running import Case, Inputs, Outcome, is_comparable, loosened, run
 
 _SECONDS_TO_PROBE = 1.5
 
@@ -152,7 +152,7 @@ def _compare(task: Task, answer: Callable[..., Any], outcomes: list[Outcome]) ->
         Mistake(message, task.outcome_of(wrong), is_slip=isinstance(wrong, partial))
         for wrong, message in task.mistakes.items()
     ]
-    if message := recognise(observed, mistakes):
+    if message := recognise(observed, mistakes) or _another_result(task, answer, outcomes, wrong):
         return Verdict("failed", message, failing)
     message = _unknown_mistake(task, answer, observed, mistakes, wrong)
     if message is None:
@@ -317,6 +317,45 @@ def _ignored(*tried: Any) -> str | None:
     return (
         f"The result does not depend on `{name}`: it stays the same when `{name}` changes." if name else None
     )
+
+
+def _another_result(
+    task: Task, answer: Callable[..., Any], outcomes: Sequence[Outcome], wrong: Sequence[int]
+) -> str | None:
+    """Say that a second call with the same input returns something else, which that of the right answer does not."""
+    assert task.reference is not None
+    right, deadline = task.reference, Deadline(_SECONDS_TO_PROBE)
+
+    def returns_another(function: Callable[..., Any], index: int, first: Outcome) -> tuple[Any, Any] | None:
+        second = task.run(function, [task.cases[index]])[0]
+        if first.error is not None or second.error is not None:
+            return None
+        values = first.value, second.value
+        if not all(map(is_comparable, values)):  # two objects are never equal
+            return None
+        return values if difference(*reversed(values), rtol=1e-5, atol=1e-8) else None
+
+    def look() -> str | None:
+        for index in wrong:
+            if deadline.passed:
+                return None
+            if (values := returns_another(answer, index, outcomes[index])) is None:
+                continue
+            if returns_another(right, index, task.run(right, [task.cases[index]])[0]):
+                return None
+            first, then = (value_in_words(value, limit=60) for value in values)
+            example = f": first `{first}`, then `{then}`" if first and then and first != then else ""
+            return (
+                f"Called twice with the same input, `{task.name}` returns two different results{example}. Does it "
+                "draw at random, or use something that an earlier call has changed? The result must depend on the "
+                "input alone."
+            )
+        return None
+
+    try:
+        return call_with_time_limit(look, longest(_SECONDS_TO_PROBE))
+    except Exception:
+        return None
 
 
 def _in_all_cases(observed: Observed, wrong: list[int], smallest: int) -> str | None:

@@ -127,6 +127,11 @@ def changed_input(
     return None
 
 
+def is_comparable(value: Any) -> bool:
+    """Return whether a result is made of nothing but values that can be compared, and remains as it is."""
+    return _is_plain(value) or _is_data(value)
+
+
 def _is_data(value: Any, depth: int = 4) -> bool:
     """Return whether a value can be changed in place, and is made of nothing but values that can be compared."""
     if isinstance(value, list | tuple | set | frozenset):
