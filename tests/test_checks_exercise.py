@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import time
 from dataclasses import replace
 
@@ -238,6 +239,53 @@ def test_a_generator_among_the_inputs_makes_no_answer_random():
     assert "twice" not in anything(lambda x: np.random.default_rng().random()).message, (
         "the reference draws, too"
     )
+
+
+INSTRUCTORS = """
+def helper(result):
+    return result.total + 1
+
+def use(answer, x):
+    return helper(answer(x))
+
+def slow(answer, x):
+    while answer(x):
+        pass
+"""
+
+
+def _of_a_file(tmp_path, text, name):
+    path = tmp_path / f"{name}.py"
+    path.write_text(text, encoding="utf-8")
+    return runpy.run_path(str(path))
+
+
+def test_a_line_of_the_instructors_is_not_shown_as_the_learners(tmp_path):
+    own = _of_a_file(tmp_path, INSTRUCTORS, "instructors")
+    mine = _of_a_file(
+        tmp_path, "def wrong(x):\n    return x\n\ndef broken(x):\n    return x[0]\n", "learners"
+    )
+    exercise = Exercise(name="f", must_hold=lambda result, x: None, inputs=lambda rng: (3,), use=own["use"])
+    said = exercise(mine["wrong"]).message
+    assert "It was in line" not in said
+    assert "'int' object has no attribute 'total'" in said
+    assert "line 5 of your cell: `return x[0]`" in exercise(mine["broken"]).message
+
+    def in_the_same_file(x):
+        return x.missing
+
+    beside = replace(exercise, use=lambda answer, x: answer(x) + x.total)
+    assert "It was in line" not in beside(lambda x: x).message
+    assert "of your cell: `return x.missing`" in beside(in_the_same_file).message
+
+
+def test_a_loop_of_the_instructors_is_not_shown_as_the_learners(tmp_path):
+    own = _of_a_file(tmp_path, INSTRUCTORS, "instructors")
+    exercise = Exercise(
+        name="f", must_hold=lambda result, x: None, inputs=lambda rng: (3,), use=own["slow"], time_limit=0.3
+    )
+    assert "It was in line" not in exercise(abs).message
+    assert exercise(abs).message.startswith("No answer after 0.3 seconds.")
 
 
 def test_gradients_and_modules_may_be_results_and_inputs():

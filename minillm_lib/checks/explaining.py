@@ -22,7 +22,10 @@ def error_in_words(error: BaseException) -> str:
     for pattern, meaning in MEANINGS:
         if match := re.search(pattern, f"{type(error).__name__}: {error}"):
             return f"{meaning.format(*match.groups())} Python's words are `{_one_line(said)}`{_place(said)}"
-    return f"Your code raised {said}"
+    whose = (
+        "Your code" if "\nIt was in line " in said else "Using your answer"
+    )  # perhaps in the way that it is used
+    return f"{whose} raised {said}"
 
 
 def _one_line(said: str) -> str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextvars
 import ctypes
+import inspect
 import linecache
 import sys
 import sysconfig
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -49,7 +51,11 @@ def quiet() -> Iterator[None]:
 
 
 def call_with_time_limit(
-    function: Callable[[], Any], seconds: float, *, clock: WorkClock | None = None
+    function: Callable[[], Any],
+    seconds: float,
+    *,
+    clock: WorkClock | None = None,
+    instructors: Callable[[], Callable[[CodeType], bool]] | None = None,
 ) -> Any:
     """Call a function, and stop it if it has not finished after this many seconds.
 
@@ -61,6 +67,8 @@ def call_with_time_limit(
     ----------
     clock
         Counts the seconds, by the work of this process.
+    instructors
+        Gives what says of code that it is not the learner's: see :func:`code_of_instructor`.
 
     Raises
     ------
@@ -83,7 +91,9 @@ def call_with_time_limit(
     try:
         _wait(thread, seconds, clock)
         if thread.is_alive():
-            place = _line_of_frame(sys._current_frames().get(thread.ident or 0))
+            place = _line_of_frame(
+                sys._current_frames().get(thread.ident or 0), instructors() if instructors else _nobodys
+            )
     finally:  # also when the user interrupts the wait
         _stop(thread)
     if value:
@@ -116,6 +126,49 @@ def _stop(thread: threading.Thread, attempts: int = 5) -> None:
         thread.join(0.1)
 
 
+def code_of_instructor(functions: Iterable[Any], answer: Any) -> Callable[[CodeType], bool]:
+    """Return what says of code that it is the instructor's, who wrote these functions, and not that of the answer.
+
+    The file of such a function is the instructor's as a whole, unless the answer is in it too.
+    """
+    answers = set(_codes(answer))
+    own = {code for function in functions for code in _codes(function)} - answers
+    files = {code.co_filename for code in own} - {code.co_filename for code in answers}
+    return lambda code: code.co_filename in files or code in own
+
+
+def without_code(error: BaseException, is_left_out: Callable[[CodeType], bool]) -> BaseException:
+    """Return the error with a traceback that leaves out some of the code through which it came."""
+    parts, trace = [], error.__traceback__
+    while trace is not None:
+        if not is_left_out(trace.tb_frame.f_code):
+            parts.append(trace)
+        trace = trace.tb_next
+    for part in reversed(parts):
+        trace = TracebackType(trace, part.tb_frame, part.tb_lasti, part.tb_lineno)
+    return error.with_traceback(trace)
+
+
+def _codes(value: Any) -> list[CodeType]:
+    """Return the code of a function, or of the methods of a class or of an object that can be called."""
+    while isinstance(value, partial):
+        value = value.func
+    if inspect.ismethod(value) or inspect.isfunction(value):
+        return _with_inner(inspect.unwrap(value).__code__)
+    kind = value if inspect.isclass(value) else type(value)
+    methods = [method for base in kind.__mro__ for method in vars(base).values()]
+    return [code for method in methods if inspect.isfunction(method) for code in _codes(method)]
+
+
+def _with_inner(code: CodeType) -> list[CodeType]:
+    """Return code with that of the functions inside it."""
+    return [code, *(inner for one in code.co_consts if inspect.iscode(one) for inner in _with_inner(one))]
+
+
+def _nobodys(code: CodeType) -> bool:
+    return False
+
+
 def is_stub(error: BaseException) -> bool:
     """Return whether the error is the ``raise NotImplementedError()`` of an exercise that was not attempted."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -140,10 +193,9 @@ def _line_of_traceback(trace: TracebackType | None) -> str:
     return _line_of(places)
 
 
-def _line_of_frame(frame: FrameType | None) -> str:
-    places = (
-        [(frame.f_code.co_filename, line) for frame, line in traceback.walk_stack(frame)] if frame else []
-    )
+def _line_of_frame(frame: FrameType | None, is_left_out: Callable[[CodeType], bool]) -> str:
+    frames = [] if frame is None else traceback.walk_stack(frame)
+    places = [(one.f_code.co_filename, line) for one, line in frames if not is_left_out(one.f_code)]
     return _line_of(places[::-1])
 
 

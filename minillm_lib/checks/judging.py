@@ -21,7 +21,13 @@ from minillm_lib.checks.explaining import (
     size,
     value_in_words,
 )
-from minillm_lib.checks.guarded import TimeLimitError, call_with_time_limit, is_stub, quiet
+from minillm_lib.checks.guarded import (
+    TimeLimitError,
+    call_with_time_limit,
+    code_of_instructor,
+    is_stub,
+    quiet,
+)
 from minillm_lib.checks.matching import Mistake, Observed, recognise, recognise_and_more, recognise_two
 from minillm_lib.checks.probing import Call, ignored_input, wrong_scaling
 from minillm_lib.checks.result import Status
@@ -59,11 +65,18 @@ class Task:
         self, answer: Callable[..., Any], cases: Sequence[Case], into: list[Outcome] | None = None
     ) -> list[Outcome]:
         """Use an answer on cases."""
-        return run(self.use, answer, cases, names=self.names, may_change=self.may_change, into=into)
+        return run(
+            self.use, answer, cases, names=self.names, may_change=self.may_change, into=into, own=self.own
+        )
 
     def outcome_of(self, mistake: Callable[..., Any]) -> Callable[[int], Outcome]:
         """Return a function of the index of a case, which gives what comes out of a mistake there."""
         return lambda index: run(self.use, mistake, [self.cases[index]], names=())[0]
+
+    @property
+    def own(self) -> tuple[Callable[..., Any] | None, ...]:
+        """The functions of the instructor that may be called while an answer is used, or lie beside those."""
+        return self.use, self.reference, self.must_hold
 
     def by_name(self, inputs: Inputs) -> dict[str, Any]:
         """Return the inputs of a case by their names."""
@@ -76,7 +89,11 @@ def judge(task: Task, answer: Callable[..., Any]) -> Verdict:
         task = replace(task, cases=[Case(case.inputs) for case in task.cases])
     outcomes: list[Outcome] = []
     try:
-        call_with_time_limit(lambda: task.run(answer, task.cases, outcomes), task.time_limit)
+        call_with_time_limit(
+            lambda: task.run(answer, task.cases, outcomes),
+            task.time_limit,
+            instructors=lambda: code_of_instructor(task.own, answer),
+        )
     except TimeLimitError as error:
         inputs = task.cases[min(len(outcomes), len(task.cases) - 1)].inputs
         described = inputs_in_words(task.by_name(inputs))

@@ -12,7 +12,13 @@ import numpy as np
 
 from minillm_lib.checks import kinds
 from minillm_lib.checks.comparing import difference
-from minillm_lib.checks.guarded import StopRequest, TimeLimitError, is_stub
+from minillm_lib.checks.guarded import (
+    StopRequest,
+    TimeLimitError,
+    code_of_instructor,
+    is_stub,
+    without_code,
+)
 
 Inputs = tuple[Any, ...]
 
@@ -68,6 +74,7 @@ def run(
     names: Sequence[str],
     may_change: Sequence[str] = (),
     into: list[Outcome] | None = None,
+    own: Iterable[Callable[..., Any] | None] = (),
 ) -> list[Outcome]:
     """Use an answer on copies of the inputs of all cases; an error in one does not stop the next.
 
@@ -75,6 +82,8 @@ def run(
     ----------
     into
         Where the outcomes go, one by one, for those who do not wait for the end.
+    own
+        Functions of the instructor, whose lines are not shown as those of the answer.
 
     Raises
     ------
@@ -91,7 +100,8 @@ def run(
             value = snapshot(use(answer, *inputs))
         except (StopRequest, TimeLimitError):
             raise
-        except BaseException as error:  # also SystemExit: the learner's code raised it
+        except BaseException as raised:  # also SystemExit: the learner's code raised it
+            error = without_code(raised, code_of_instructor(own, answer)) if own else raised
             outcomes.append(Outcome(error=error))
             if is_stub(error):
                 break
