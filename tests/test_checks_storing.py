@@ -180,6 +180,29 @@ def test_a_table_of_the_stored_results_is_found_out_by_other_inputs(both, monkey
     assert learners["softmax"](copied).passed  # no seed changes what is stored
 
 
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ("reference=lambda: 3, inputs=lambda rng: ()", "has no inputs, so that the stored result is the answer"),
+        ("reference=abs, inputs=lambda rng: (-3,)", "draws few different inputs, and all are stored"),
+        ("reference=abs, inputs=lambda rng: (np.ones(3),)", "draws few different inputs, and all are stored"),
+        ("reference=abs, inputs=lambda rng: (int(rng.integers(9)),)", "% of them are stored with their right results"),
+        ("reference=abs, inputs=lambda rng: (1,), cases=0, edge_cases={'-1': (-1,)}", "draws no inputs"),
+        ("reference=abs, inputs=lambda rng: (rng.normal(),), edge_cases={'0': (0,)}", ""),
+        ("reference=abs, inputs=lambda rng: (int(rng.integers(999)),)", ""),
+        ("reference=lambda rng: rng.random(), inputs=lambda rng: (rng,)", ""),
+        ("must_hold=lambda result, x: None, inputs=lambda rng: (-3,)", ""),
+    ],
+)  # fmt: skip
+def test_an_exercise_whose_stored_results_can_be_copied_is_named(tmp_path, fields, reason):
+    path = tmp_path / "mine.py"
+    path.write_text(f"{HEAD}check.register(Exercise(name='tol', {fields}))", encoding="utf-8")
+    made = student_file(path)
+    assert "tol" in made.checked
+    assert set(made.given_away) == ({"tol"} if reason else set())
+    assert reason in made.given_away.get("tol", "")
+
+
 def test_functions_of_a_loop_keep_their_own_defaults(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(
@@ -234,6 +257,10 @@ def test_the_command_overwrites_only_what_it_has_written(tmp_path):
         done = CliRunner().invoke(app, ["exercises", "student", str(path)])
         assert done.exit_code == 0, done.output
     assert "✓ same: checked without the answer" in done.output
+    assert (
+        "! same: a learner can pass by copying what is stored, since it draws few different inputs"
+        in done.output
+    )
     assert "! of_f: cannot be written without the answer, since its input `f` is or holds" in done.output
     written.write_text("x = 1", encoding="utf-8")
     done = CliRunner().invoke(app, ["exercises", "student", str(path)])

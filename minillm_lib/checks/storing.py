@@ -27,6 +27,7 @@ FIRST_LINE = (
     '"""Checks for learners, without the answers. Written by `minillm exercises student`; do not edit it.'
 )
 _MOST_CHARACTERS = 300_000
+_OTHER_SEEDS, _LARGE_SHARE = 20, 0.25
 _ROLES = ("must_hold", "use", "compare")
 _HEAD = f"""{FIRST_LINE}
 
@@ -56,11 +57,14 @@ class StudentFile:
         The exercises that it checks, each with a note on what is missing; empty if nothing is.
     unchecked
         The exercises that cannot be written without the answer, each with the reason.
+    given_away
+        The exercises that a learner can pass by copying the right results of the file, each with the reason.
     """
 
     text: str
     checked: dict[str, str] = field(default_factory=dict)
     unchecked: dict[str, str] = field(default_factory=dict)
+    given_away: dict[str, str] = field(default_factory=dict)
 
 
 def student_file(path: str | os.PathLike[str], module: str = "") -> StudentFile:
@@ -92,6 +96,8 @@ def student_file(path: str | os.PathLike[str], module: str = "") -> StudentFile:
             entries.append(_fields(exercise))
             continue
         made.checked[exercise.name] = note
+        if reason := _reason_to_copy(exercise):
+            made.given_away[exercise.name] = reason
         entries.append(entry)
         names.update(roles)
     functions = "".join(f"\n        {role!r}: {name}," for role, name in names.items())
@@ -101,6 +107,32 @@ def student_file(path: str | os.PathLike[str], module: str = "") -> StudentFile:
     parts.append(f'register_stored(\n    """\n{stored}\n""",\n    {{{functions}\n    }},\n)\n')
     made.text = "\n".join(part for part in parts if part)
     return made
+
+
+def _reason_to_copy(exercise: Exercise) -> str:
+    """Return why a learner could pass with a copy of the stored results; empty if other inputs find that out."""
+    if exercise.reference is None:  # then no right results are stored
+        return ""
+    if not exercise.task().names:
+        return "it has no inputs, so that the stored result is the answer"
+    if not exercise.cases:
+        return "it draws no inputs, so that all its inputs and right results are stored"
+    with hidden_inputs_from(0):
+        stored = {_bytes_of(case.inputs) for case in exercise.task().cases}
+    drawn = []
+    for seed in range(1, _OTHER_SEEDS + 1):
+        with hidden_inputs_from(seed):
+            drawn += [_bytes_of(case.inputs) for case in exercise.task().cases if not case.edge]
+    share = sum(inputs in stored for inputs in drawn) / len(drawn)
+    if share < _LARGE_SHARE:
+        return ""
+    known = "all" if share == 1 else f"{share:.0%} of them"
+    return f"it draws few different inputs, and {known} are stored with their right results"
+
+
+def _bytes_of(inputs: Any) -> bytes:
+    encoder = Encoder(StorableObjects())
+    return b"".join([repr(encoder.encode(inputs)).encode(), *encoder.buffers])
 
 
 def _store(exercise: Exercise, code: OwnCode) -> tuple[dict[str, Any], dict[str, str], str]:

@@ -73,7 +73,8 @@ def student(
     What needs the right answer for other inputs is not found, such as "right for
     -x in the place of x". `.function` raises an error until the learner's own
     function has passed. The stored results can be copied by a learner; grading
-    finds that out, since it draws other inputs.
+    finds that out, since it draws other inputs. Exercises with few different
+    inputs are named, since there it does not.
     """
     from minillm_lib.checks.assignment import load_exercises, module_for_learners
     from minillm_lib.checks.self_check import examine_exercises
@@ -94,6 +95,8 @@ def student(
     made = student_file(file, target.stem)
     for name, note in made.checked.items():
         say(f"✓ {name}: checked without the answer{f', but {note}' if note else ''}")
+    for name, reason in made.given_away.items():
+        say(f"! {name}: a learner can pass by copying what is stored, since {reason}")
     for name, reason in made.unchecked.items():
         say(
             f"! {name}: cannot be written without the answer, since {reason}. Learners are told that it is graded"
