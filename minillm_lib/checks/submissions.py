@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from minillm_lib.checks.submission import MOST_BYTES
 from minillm_lib.io.regular_file import check_regular
+from minillm_lib.io.terminal import printable
 
 _OF_SYSTEMS = {".ipynb_checkpoints", "__MACOSX", "__pycache__", ".git"}
 _OF_SYSTEMS_FILES = {".ds_store", "thumbs.db", "desktop.ini"}
@@ -53,7 +55,7 @@ def find_submissions(path: Path) -> tuple[list[Submission], list[str]]:
         for file in files
         if file.suffix.lower() != ".ipynb"
     ]
-    names = _students([file.relative_to(path) for file in notebooks])
+    names = _different(_students([file.relative_to(path) for file in notebooks]))
     found = [Submission(file, name, fingerprint(file)) for file, name in zip(notebooks, names, strict=True)]
     return found, skipped + unread
 
@@ -112,3 +114,14 @@ def _students(paths: Sequence[Path]) -> list[str]:
     return [
         readable_name(str(path)) if name in twice else name for path, name in zip(paths, names, strict=True)
     ]
+
+
+def _different(names: Sequence[str]) -> list[str]:
+    """Return names that stay different when they are printed: control characters and their escapes look the same."""
+    taken: set[str] = set()
+    made = []
+    for name in names:
+        numbered = (f"{name} ({number})" for number in itertools.count(2))
+        made.append(next(one for one in itertools.chain([name], numbered) if printable(one) not in taken))
+        taken.add(printable(made[-1]))
+    return made

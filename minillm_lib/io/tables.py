@@ -25,14 +25,16 @@ def safe_cell(value: Any) -> Any:
     """Return what a spreadsheet shows as it is: a text that it would take for a formula gets an apostrophe in front.
 
     Titles and words come from other people's documents, and ``=HYPERLINK(…)`` in a cell would be carried out. Numbers
-    are left alone.
+    are left alone. A text that has such an apostrophe already gets another one, so that different texts stay different.
 
     >>> safe_cell("=1+1"), safe_cell("1+1"), safe_cell(-1)
     ("'=1+1", '1+1', -1)
+    >>> safe_cell("'=1+1"), safe_cell("'tis")
+    ("''=1+1", "'tis")
     """
     if isinstance(value, str):
         value = value.encode("utf-8", "backslashreplace").decode()
-        return f"'{value}" if value.startswith(_FORMULA) else value
+        return f"'{value}" if value.lstrip("'").startswith(_FORMULA) else value
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return ""
     return value
