@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -14,7 +15,7 @@ from minillm_lib.checks import class_grading
 from minillm_lib.checks.class_grading import check_place, grade_class
 from minillm_lib.checks.feedback import mistakes, notes_on_class, student_page, summary_page, write_feedback
 from minillm_lib.checks.grade_report import GradeReport, Mark
-from minillm_lib.checks.marks import gradescope_json, marks_csv
+from minillm_lib.checks.marks import gradescope_json, marks_csv, notes_on_names
 from minillm_lib.checks.submissions import Submission, find_submissions
 
 
@@ -209,6 +210,35 @@ def test_names_that_are_formulas_or_no_text_are_written_harmlessly(tmp_path):
     assert len(set(pages)) == 5
     assert all(page.parent == tmp_path / "pages" for page in pages)
     assert "&lt;script&gt;" in pages[1].read_text(encoding="utf-8")
+
+
+def test_different_names_stay_different_in_the_table_and_what_was_changed_is_told(tmp_path):
+    for name in ("=1", "'=1", "ann", "a\x1b", r"a\x1b"):
+        (tmp_path / f"{name}.ipynb").touch()
+    found, _ = find_submissions(tmp_path)
+    table = pd.read_csv(io.BytesIO(marks_csv([(one, report()) for one in found])))
+    assert set(table["student"]) == {"'=1", "''=1", "ann", r"a\x1b", r"a\x1b (2)"}
+    notes = notes_on_names(found)
+    assert len(notes) == 2
+    assert (
+        notes[1] == "In the table of the marks =1 is written '=1, lest a spreadsheet take it for a formula."
+    )
+
+
+def test_how_it_is_known_which_notebook_of_the_course_was_graded_is_told(tmp_path, pretended):
+    seen, reports = pretended
+    by_metadata, by_name = "07_rmsnorm, by its metadata", "07_rmsnorm, by its file name"
+    reports["ann"] = replace(report(), graded_as=by_metadata)
+    reports["bob"] = replace(report(), graded_as=by_name)
+    people = [submission("ann"), submission("bob", "2")]
+    graded = grade_class(people, to_csv=tmp_path / "marks.csv")
+    assert notes_on_class(graded[:1]) == [f"Graded as {by_metadata}."]
+    notes = [f"Graded as {by_metadata}: ann.", f"Graded as {by_name}: bob."]
+    assert notes_on_class(graded) == notes
+    seen.clear()
+    assert notes_on_class(grade_class(people, to_csv=tmp_path / "marks.csv", resume=True)) == notes
+    assert seen == []
+    assert f"Graded as {by_metadata}." in str(replace(graded[0][1], path=tmp_path))
 
 
 def test_fractions_of_points_are_kept():

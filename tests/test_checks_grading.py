@@ -81,6 +81,49 @@ def test_the_last_state_counts(grade):
     assert statuses(report)["double"] == "failed"
 
 
+def test_a_function_that_is_assigned_after_its_check_is_the_last_state(grade):
+    report = grade(
+        "def double(x):\n    return x", CHECKS["double"], "def twice(x):\n    return 2 * x", "double = twice"
+    )
+    assert statuses(report)["double"] == "passed"
+
+
+def test_the_last_value_counts_and_a_stub_of_a_value_is_not_attempted(tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text(
+        "from minillm_lib.checks import Exercise, check\nfor name in ('one', 'two', 'three'):\n"
+        "    check.register(Exercise(name=name, reference=lambda: 3, inputs=lambda rng: ()))",
+        encoding="utf-8",
+    )
+    handed_out = notebook(tmp_path / "a.ipynb", "check.one(one)", "check.two(two)", "check.three(three)")
+    path = notebook(
+        tmp_path / "x.ipynb", SETUP, "one = None\ntwo = ...\nthree = 2", "check.three(three)", "three = 3"
+    )
+    report = grade_notebook(path, assignment=handed_out, exercises_file=own)
+    assert statuses(report) == {"one": "not attempted", "two": "not attempted", "three": "passed"}
+
+
+def test_a_line_of_the_instructors_is_not_shown_and_a_random_result_is_recognised(tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text(
+        "from minillm_lib.checks import Exercise, check\nfor name in ('one', 'two'):\n"
+        "    check.register(Exercise(name=name, reference=abs, inputs=lambda rng: (int(rng.integers(99)),),\n"
+        "        use=lambda answer, x: answer(x) + x))",
+        encoding="utf-8",
+    )
+    handed_out = notebook(tmp_path / "a.ipynb", "check.one(one)", "check.two(two)")
+    path = notebook(
+        tmp_path / "x.ipynb", SETUP, "def one(x):\n    return 'text'", "import random",
+        "def two(x):\n    return random.random()",
+    )  # fmt: skip
+    one, two = grade_notebook(path, assignment=handed_out, exercises_file=own).results
+    assert "TypeError" in one.message
+    assert "It was in line" not in one.message
+    assert two.message.startswith(
+        "Called twice with the same input, `two` returns two different results: first `"
+    )
+
+
 def test_what_an_answer_needs_may_be_defined_after_it(grade):
     report = grade("def double(x):\n    return twice(x)", CHECKS["double"], "def twice(x):\n    return 2 * x",
                    RIGHT["triple"], CHECKS["triple"])  # fmt: skip

@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 import os
 import time
+from pathlib import Path
 
 import pytest
 
 from minillm_lib.checks import submission
 from minillm_lib.checks.notebook_run import modules_of
-from minillm_lib.checks.submission import answers_in, checked_exercises, defines, plan, read_notebook
+from minillm_lib.checks.submission import (
+    answers_in,
+    checked_exercises,
+    course_notebook,
+    defines,
+    plan,
+    read_notebook,
+)
 
 
 def cells(*sources):
@@ -158,6 +166,36 @@ def test_a_notebook_may_have_any_unicode_encoding_and_line_ends(tmp_path, encodi
         json.dumps(cells("x = '中'"), indent=1, ensure_ascii=False).replace("\n", "\r\n").encode(encoding)
     )
     assert read_notebook(path) == cells("x = '中'")
+
+
+NORM = "def rms_norm(x): ...\ncheck.rms_norm(rms_norm)"
+ROPE = "def ntk_base(x): ..."
+
+
+@pytest.mark.parametrize(
+    ("named", "file", "sources", "expected"),
+    [
+        ("07_rmsnorm", "ann.ipynb", [], ("07_rmsnorm", "by its metadata")),
+        ("07_rmsnorm", "07_rmsnorm-ann.ipynb", [ROPE], ("07_rmsnorm", "by its metadata")),
+        (None, "07_rmsnorm-ann.ipynb", [ROPE], ("07_rmsnorm", "by its file name")),
+        (None, "Ann Lee_12345_07_rmsnorm.ipynb", [], ("07_rmsnorm", "by its file name")),
+        ("no_such", "08_rope.ipynb", [], ("08_rope", "by its file name")),
+        ("07_rmsnorm", "08_rope.ipynb", [NORM],
+         ("07_rmsnorm", "by its metadata, though its file name says 08_rope")),
+        ("07_rmsnorm", "08_rope.ipynb", [],
+         ("07_rmsnorm", "by its metadata, though its file name says 08_rope")),
+        ("07_rmsnorm", "08_rope.ipynb", [ROPE],
+         ("08_rope", "by its file name; its metadata say 07_rmsnorm, of which it has fewer exercises")),
+    ],
+)  # fmt: skip
+def test_which_notebook_of_the_course_it_is_and_how_that_is_known(named, file, sources, expected):
+    made = {**cells(*sources), "metadata": {"minillm": {"notebook": named}} if named else {}}
+    assert course_notebook(Path(file), made) == expected
+
+
+def test_a_number_before_the_name_is_another_notebook():
+    with pytest.raises(ValueError, match="is not a notebook of the course with exercises"):
+        course_notebook(Path("107_rmsnorm.ipynb"), cells())
 
 
 def test_an_answer_that_was_renamed_is_found_by_the_notebooks_own_check():

@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,13 @@ class Assignment:
         The exercises, in order.
     answers
         The name that each exercise's answer has in the notebook.
+    known_by
+        Which notebook of the course it is, and how that was found out; empty for any other.
     """
 
     exercises: Sequence[Exercise]
     answers: Mapping[str, str]
+    known_by: str = ""
 
     @classmethod
     def of(cls, exercises: Sequence[Exercise], arguments: Mapping[str, str | None]) -> Assignment:
@@ -80,7 +83,8 @@ def course_assignment(path: Path, notebook: dict[str, Any]) -> Assignment:
     ValueError
         If it is not a notebook of the course with exercises.
     """
-    return Assignment.of(exercises_of(course_notebook(path, notebook)), {})
+    name, reason = course_notebook(path, notebook)
+    return replace(Assignment.of(exercises_of(name), {}), known_by=f"{name}, {reason}")
 
 
 def load_exercises(path: str | os.PathLike[str]) -> list[Exercise]:

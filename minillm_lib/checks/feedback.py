@@ -86,13 +86,19 @@ def summary_page(graded: Sequence[tuple[Submission, GradeReport]], skipped: Sequ
 def notes_on_class(graded: Sequence[tuple[Submission, GradeReport]]) -> list[str]:
     """Return what the instructor should know of the submissions together, in sentences."""
     said = []
+    ways: dict[str, list[str]] = {}
     kinds: dict[tuple[str, ...], list[str]] = {}
     files: dict[str, list[str]] = {}
     for submission, report in graded:
         if report.is_graded:
             kinds.setdefault(tuple(mark.exercise for mark in report.results), []).append(submission.student)
+        if report.graded_as:
+            ways.setdefault(report.graded_as, []).append(submission.student)
         if report.points:
             files.setdefault(submission.fingerprint, []).append(submission.student)
+    for way, students in ways.items():
+        who = f": {_listed(students)}" if len(ways) > 1 else ""
+        said.append(f"Graded as {way}{who}.")
     if len(kinds) > 1:
         usual = max(kinds, key=lambda kind: len(kinds[kind]))
         others = [student for kind, students in kinds.items() if kind != usual for student in students]

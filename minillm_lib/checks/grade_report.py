@@ -47,6 +47,8 @@ class GradeReport:
         Duration of the run.
     is_graded
         False if it could not be graded, which is not the same as 0 points.
+    graded_as
+        Which notebook of the course it was graded as, and how that was found out; empty if an assignment was given.
     """
 
     path: Path
@@ -54,6 +56,7 @@ class GradeReport:
     problem: str = ""
     seconds: float = 0.0
     is_graded: bool = True
+    graded_as: str = ""
 
     @property
     def points(self) -> float:
@@ -70,6 +73,7 @@ class GradeReport:
             return f"{self.path.name}: could not be graded: {self.problem}"
         lines = [
             f"{self.path.name}: {self.points:g} of {self.max_points:g} points",
+            *([f"Graded as {self.graded_as}."] if self.graded_as else []),
             *map(str, self.results),
         ]
         return "\n".join([*lines, *([f"Note: {self.problem}"] if self.problem else [])])

@@ -48,7 +48,14 @@ def report_to_json(report: GradeReport) -> dict[str, Any]:
 def report_from_json(path: Any, fields: dict[str, Any]) -> GradeReport:
     """Return the report of a path again."""
     marks = tuple(Mark(**mark) for mark in fields["results"])
-    return GradeReport(path, marks, fields["problem"], fields["seconds"], fields["is_graded"])
+    return GradeReport(
+        path,
+        marks,
+        fields["problem"],
+        fields["seconds"],
+        fields["is_graded"],
+        str(fields.get("graded_as", "")),
+    )
 
 
 if __name__ == "__main__":

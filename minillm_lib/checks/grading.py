@@ -58,7 +58,8 @@ def grade_notebook(
         The submission.
     assignment
         The notebook that was handed out, whose checks define what is graded. None for the notebook of the course that
-        the submission was made from.
+        the submission was made from: its metadata say which, or else its file name; where the two differ, it is the one
+        with more of its exercises in the submission. The report's ``graded_as`` says so.
     exercises_file
         A Python file that registers your own exercises (``check.register(…)``).
     time_limit
@@ -153,7 +154,8 @@ class Grader:
             if isinstance(error, NotStartedError):
                 problem = str(error)
             return GradeReport(path, (), problem, time.monotonic() - start, is_graded=False)
-        return GradeReport(path, tuple(marks), problem, time.monotonic() - start)
+        seconds = time.monotonic() - start
+        return GradeReport(path, tuple(marks), problem, seconds, graded_as=assignment.known_by)
 
     def _grade(self, path: Path, notebook: dict[str, Any], assignment: Assignment) -> tuple[list[Mark], str]:
         """Run the notebook; if the check of an answer ends its process, run it again for the other answers."""

@@ -10,7 +10,8 @@ import json
 import os
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ class Journal:
         report = self._known.get((submission.student, submission.fingerprint))
         if report is None or not report.is_graded:
             return None
-        return GradeReport(submission.path, report.results, report.problem, report.seconds)
+        return replace(report, path=submission.path)
 
     def times_cut_off(self, submission: Submission) -> int:
         """Return how many times the whole grading ended at once while this submission was graded."""
@@ -171,7 +172,8 @@ def file_digest(path: str | os.PathLike[str] | None) -> str | None:
 def marks_csv(graded: Sequence[tuple[Submission, GradeReport]]) -> bytes:
     """Return the marks as a table that Excel and pandas open: one row per student, one column per exercise.
 
-    Cells of a submission that could not be graded are empty, which is not 0.
+    Cells of a submission that could not be graded are empty, which is not 0. A name that begins like a formula gets an
+    apostrophe in front: see :func:`notes_on_names`.
     """
     exercises = list(dict.fromkeys(mark.exercise for _, report in graded for mark in report.results))
     text = io.StringIO()
@@ -192,6 +194,16 @@ def marks_csv(graded: Sequence[tuple[Submission, GradeReport]]) -> bytes:
             ]
         )
     return text.getvalue().encode("utf-8-sig", "backslashreplace")
+
+
+def notes_on_names(submissions: Iterable[Submission]) -> list[str]:
+    """Return which names the table of the marks has in another form, and why, in sentences."""
+    pairs = [(one.student, safe_cell(printable(one.student))) for one in submissions]
+    return [
+        f"In the table of the marks {printable(name)} is written {written}, lest a spreadsheet take it for a formula."
+        for name, written in sorted(pairs)
+        if written != printable(name)
+    ]
 
 
 def gradescope_json(report: GradeReport) -> bytes:

@@ -87,8 +87,18 @@ def checked_exercises(notebook: dict[str, Any]) -> dict[str, str | None]:
     return found
 
 
-def course_notebook(path: Path, notebook: dict[str, Any]) -> str:
-    """Find out which notebook of the course it is, by its metadata or else by the start of the file name.
+def course_notebook(path: Path, notebook: dict[str, Any]) -> tuple[str, str]:
+    """Find out which notebook of the course it is, by its metadata or by its file name.
+
+    The metadata come with the cells that were handed out, whatever the file is called later, so they are asked first.
+    If the file name says something else, the cells decide: it is the one with more of its exercises in them.
+
+    Returns
+    -------
+    name
+        The notebook.
+    reason
+        How that was found out, in words.
 
     Raises
     ------
@@ -98,11 +108,20 @@ def course_notebook(path: Path, notebook: dict[str, Any]) -> str:
     metadata = notebook.get("metadata")
     ours = metadata.get("minillm") if isinstance(metadata, dict) else None
     name = ours.get("notebook") if isinstance(ours, dict) else None
-    if isinstance(name, str) and name in COURSE:
-        return name
-    for known in COURSE:
-        if path.name.startswith(known):
-            return known
+    by_metadata = name if isinstance(name, str) and name in COURSE else None
+    by_name = next((known for known in COURSE if re.search(rf"(?<!\d){known}", path.name)), None)
+    if by_metadata and by_name and by_metadata != by_name:
+        names = set(checked_exercises(notebook)).union(*map(_definitions, code_cells(notebook)))
+        if len(names & set(COURSE[by_name])) > len(names & set(COURSE[by_metadata])):
+            return (
+                by_name,
+                f"by its file name; its metadata say {by_metadata}, of which it has fewer exercises",
+            )
+        return by_metadata, f"by its metadata, though its file name says {by_name}"
+    if by_metadata:
+        return by_metadata, "by its metadata"
+    if by_name:
+        return by_name, "by its file name"
     raise ValueError(
         f"{path.name} is not a notebook of the course with exercises ({', '.join(COURSE)}); "
         "for your own assignment, name the notebook that you handed out"

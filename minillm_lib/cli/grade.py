@@ -46,7 +46,8 @@ def grade(
     assignment: Annotated[
         Path | None,
         typer.Option(
-            help="The notebook that you handed out, if it is not one of the course's; its checks are graded."
+            help="The notebook that you handed out; its checks are graded. Without it, each submission is graded as "
+            "the notebook of the course that its metadata name, or else its file name."
         ),
     ] = None,
     exercises: Annotated[
@@ -69,7 +70,8 @@ def grade(
         Path | None,
         typer.Option(
             "--csv",
-            help="Write the marks to this file, a row per student and a column per exercise.",
+            help="Write the marks to this file, a row per student and a column per exercise; a name that begins like a "
+            "formula gets an apostrophe in front.",
             rich_help_panel=_RESULTS,
         ),
     ] = None,
@@ -121,6 +123,7 @@ def grade(
     from minillm_lib.checks.class_grading import check_place, grade_class
     from minillm_lib.checks.feedback import notes_on_class
     from minillm_lib.checks.limits import Limits
+    from minillm_lib.checks.marks import notes_on_names
     from minillm_lib.checks.submissions import find_submissions
     from minillm_lib.io.progress_bar import progress_bar
 
@@ -171,7 +174,7 @@ def grade(
     written = _write_pages(result, skipped, feedback, summary, gradescope)
     _print(result, path)
     _say_what_was_skipped(skipped)
-    for one in notes_on_class(result):
+    for one in notes_on_class(result) + (notes_on_names(submissions) if to_csv is not None else []):
         say(printable(one))
     for place in [*written, *([to_csv] if to_csv is not None else [])]:
         console.print(styled("written: ", (place, "bold")), soft_wrap=True)
