@@ -31,7 +31,7 @@ import seaborn as sns
 from minillm_lib import bag_of_words, check, course, load_docstrings, load_neurips
 from minillm_lib.corpora.cleaning import duplicates, repair
 from minillm_lib.topics import terms
-from minillm_lib.viz import BLUE, GREEN, INK, ORANGE
+from minillm_lib.viz import BLUE, GREEN, INK, ORANGE, plot_minhash
 
 course.setup()
 
@@ -257,21 +257,9 @@ print("nine in ten of the similar pairs, or more, are found:", len(similar & com
 # %%
 alike = [pair for pair, similarity in exact.items() if similarity > 0.1]
 estimates = [np.mean(signatures[i] == signatures[j]) for i, j in alike]
-s = np.linspace(0, 1, 101)
-error = 2 * np.sqrt(s * (1 - s) / 128)
-figure, axes = plt.subplots(1, 2, figsize=(9, 3.4))
-axes[0].plot([exact[pair] for pair in alike], estimates, ".", color=BLUE, alpha=0.5)
-axes[0].fill_between(s, s - error, s + error, color=ORANGE, alpha=0.3, linewidth=0)
-axes[0].set(xlabel="Jaccard similarity", ylabel="share of equal entries")
-for n_rows, colour in ((2, ORANGE), (4, BLUE), (8, GREEN)):
-    axes[1].plot(
-        s, 1 - (1 - s**n_rows) ** (128 // n_rows), color=colour, label=f"{128 // n_rows} bands of {n_rows}"
-    )
-axes[1].set(xlabel="Jaccard similarity", ylabel="probability of being compared")
-axes[1].legend(loc="lower right")
-plt.show()
 inside = np.mean([abs(e - exact[pair]) < 0.1 for pair, e in zip(alike, estimates, strict=True)])
 print("19 of 20 estimates are right to 0.1:", inside > 0.95)
+plot_minhash([exact[pair] for pair in alike], estimates)
 
 # %% [markdown]
 # **What to see.** Left: a point is a pair of texts that have more than a tenth in common. The estimate from 128 numbers

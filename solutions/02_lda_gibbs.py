@@ -83,7 +83,7 @@ for row, name in zip(rows, ("topics", "documents", ""), strict=True):
 plt.show()
 
 # %% [markdown]
-# **What to see.** The top row is what we hide; below it are twenty of the 100 documents that we show. Dark is frequent.
+# **What to see.** The top row is what we hide; below it are twenty of the 100 documents that we show. The stronger the colour, the more frequent.
 # In some documents one or two bars can be made out. From the blurred images we want the top row back.
 #
 # Models of this kind are often drawn as a *plate diagram*:

@@ -156,7 +156,7 @@ print("images and deep networks meet more often than by chance:", ratio[image, d
 print("images and convex optimisation more seldom:", ratio[image, convex] < 0.75)
 
 # %% [markdown]
-# **What to see.** 1 (white) is what chance gives, 2 is twice as often (red), 0.5 half as often (blue). Most pairs are blue: a paper has room for few
+# **What to see.** 1 (no colour) is what chance gives, 2 is twice as often (red), 0.5 half as often (blue). Most pairs are blue: a paper has room for few
 # topics, so one keeps the others out. The red ones are fields that work together: images with deep networks, optimisation with
 # matrices. Theory and pictures avoid each other: optimisation meets images in less than three quarters of the papers that chance would give.
 #

@@ -739,7 +739,7 @@ print("after 20 steps yarn is 10 % below all others, or more, beyond 96:", (best
 #   paid everywhere: it is clearly above what the models could do in the first 32 tokens.
 #
 # On the right, 20 steps have changed the picture. YaRN is now low from beginning to end, and the lowest of all at the far
-# end. Linear has come down by about half, and is still high everywhere. Dynamic NTK and no scaling at all (black) are still
+# end. Linear has come down by about half, and is still high everywhere. Dynamic NTK and no scaling at all (`none`) are still
 # high at their far end: there the new angles themselves must be learned, which takes longer. So scale in a way that makes
 # few angles new, and train a little: that is how models are extended.
 #

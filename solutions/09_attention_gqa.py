@@ -447,6 +447,7 @@ def batch(rng, size):
     return ids[:, :-1], ids[:, 1:].where(ids[:, :-1] >= ALPHABET.index("1"), -100)
 
 
+# %%
 config = ModelConfig(
     vocab_size=len(ALPHABET), hidden_size=64, n_layers=2, n_heads=4, n_kv_heads=2, intermediate_size=128,
     rope_theta=100.0, initializer_range=0.1,
@@ -496,6 +497,7 @@ def attention_weights(layer, x, rotation):
     return (query @ key.mT / layer.head_dim**0.5).masked_fill(later, float("-inf")).softmax(dim=-1)
 
 
+# %%
 def attention_maps(model, ids):
     """The weights of all layers and heads, (n_layers, batch, n_heads, seq, seq)."""
     rotation = model.rotary(torch.arange(ids.shape[1])[None])
@@ -523,8 +525,8 @@ for number, axis in enumerate(axes.T.flat):
 plt.show()
 
 # %% [markdown]
-# **What to see.** Each line of a panel is the query of one question: the darker a square, the more weight on the key of that
-# column. A ring marks the answer. Right of the question is the future, always white. Dark squares in rings are heads that have
+# **What to see.** Each line of a panel is the query of one question: the stronger the colour of a square, the more weight on the key of that
+# column. A ring marks the answer. Right of the question is the future, always empty. Strongly coloured squares in rings are heads that have
 # found the answer.
 #
 # The same head looks at different distances in different lines. That is the point of queries: a head is not a fixed look-up
@@ -669,6 +671,8 @@ tests = {
     "attention of layer 0, at the first letter": (0, is_first),
     "attention of layer 0, at all letters but the first": (0, ~asks & ~is_first),
 }
+
+# %%
 results = {
     name: torch.stack([without_attention(model, *test) for model in models]) for name, test in tests.items()
 }
@@ -708,7 +712,7 @@ for statement, holds in said.items():
 
 # %% [markdown]
 # **What to see.** Each dot is a model, each colour a question. Without layer 0 at the questions, the four simple kinds
-# are lost: they are answered there. `^` (black, the fourth) is answered in layer 1: without that layer at the questions
+# are lost: they are answered there. `^` (the fourth) is answered in layer 1: without that layer at the questions
 # it alone suffers. And it alone suffers if layer 0 is switched off *at the letters*, where its attention seemed to have
 # no use: layer 1 reads what layer 0 has written there. (How much, differs from model to model.) At the letters of layer
 # 1, finally, nothing is lost, as no layer comes after it. So the hypothesis holds: **`^` is answered by two layers

@@ -351,7 +351,10 @@ for part, colour in zip(counts, (PALE, BLUE, ORANGE, GREEN), strict=True):
     shares = [100 * census(preset)[part] / sum(census(preset).values()) for preset in presets]
     bars = axis.barh(presets, shares, left=left, color=colour, label=part)
     if part != "norms":
-        axis.bar_label(bars, [f"{share:.0f}%" for share in shares], label_type="center", fontsize=9)
+        ink = "white" if colour == BLUE else INK
+        axis.bar_label(
+            bars, [f"{share:.0f}%" for share in shares], label_type="center", fontsize=9, color=ink
+        )
     left = [start + share for start, share in zip(left, shares, strict=True)]
 axis.set(xlabel="share of the parameters (%)", ylabel="preset", xlim=(0, 100))
 axis.invert_yaxis()
@@ -463,6 +466,8 @@ sns.stripplot(errors, x="kind", y="error", hue="layer", dodge=True, jitter=False
 axis.set(yscale="log", xlabel="kind of function", ylabel="test error (share of variance)")
 sns.move_legend(axis, "lower right", title=None)
 plt.show()
+
+# %%
 of = errors.pivot(index=["kind", "function"], columns="layer", values="error")
 for kind, worse, better, factor in (
     ("ridges", "SwiGLU", "GELU", 1.5),

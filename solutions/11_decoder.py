@@ -414,10 +414,10 @@ print(
 plot_look_ahead(mine, ids[:1, :12])
 
 # %% [markdown]
-# **What to see.** Each line of the square is one change. Left of the diagonal everything is white: no logits change
+# **What to see.** Each line of the square is one change. Left of the diagonal everything is empty: no logits change
 # before the token that has changed. From the diagonal on everything is blue: that token is used at its own position and
 # at all later ones. A blue field on the left would be a look into the future: the model could see its own answer, and
-# its training loss would mean nothing. A white field on the right would be a token that is not seen.
+# its training loss would mean nothing. An empty field on the right would be a token that is not seen.
 #
 # The same as a test: `leaking_positions` of notebook 09, yours if it passed, on all blocks together; and, to be sure
 # that it would find something, on the same blocks with the text read backwards.

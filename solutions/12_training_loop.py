@@ -689,9 +689,9 @@ axis.plot(losses, color=BLUE, label="each batch")
 axis.plot(N_STEPS, healthy["held_out"], "o", color=PURPLE, label="held-out text, at the end")
 for height, name in ((math.log(600), "ln V"), (bigram, "bigram"), (floor, "entropy of the grammar")):
     axis.axhline(height, color=INK, linestyle=":", linewidth=1)
-    axis.text(0, height + 0.08, name, fontsize=8)
+    axis.text(101, height + 0.08, name, ha="right", fontsize=9)
 axis.set(xlabel="step", ylabel="loss (nats per token)", ylim=(0, 7))
-axis.legend(loc="lower right", bbox_to_anchor=(1, 0.04))
+axis.legend(loc="upper center")
 plt.show()
 
 # %% [markdown]
@@ -787,7 +787,7 @@ axis.hist(sizes, bins, color=BLUE, alpha=0.8, label="as they are")
 axis.hist(sizes + 16, bins, color=ORANGE, alpha=0.6, label="times $2^{16}$")
 for limit, label in ((-24, "smallest\nabove 0"), (16, "largest")):
     axis.axvline(limit, color=INK, linestyle=":")
-    axis.annotate(label, (limit + 0.4, 0.98), xycoords=("data", "axes fraction"), va="top", fontsize=8)
+    axis.annotate(label, (limit + 0.4, 0.98), xycoords=("data", "axes fraction"), va="top", fontsize=9)
 axis.set(xlabel="$\\log_2$ of the gradient's size", ylabel="number of scores", xlim=(-48, 24))
 axis.legend(loc="upper left")
 plt.show()

@@ -310,6 +310,7 @@ def short_run(lr, seed, n_steps=20):
         return batch_loss(model, unread).item()
 
 
+# %%
 rates = [0.006, 0.03, 0.15]
 swept = np.array([[short_run(rate, seed) for seed in (0, 1)] for rate in rates])
 print("the rate in the middle is the best with both seeds:", (swept.argmin(axis=0) == 1).all())

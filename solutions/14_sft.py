@@ -360,6 +360,7 @@ def likelihoods(model, wording):
     return np.array(scores) / [len(ending) for ending in endings]
 
 
+# %%
 def chosen_share(model, asked):
     """The share of the questions for which the model finds the right answer most likely."""
     return np.mean([likelihoods(model, wording).argmax() == questions.index(q) for q, wording in asked])

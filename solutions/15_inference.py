@@ -34,6 +34,7 @@ import torch
 
 from minillm_lib import MiniLLM, ModelConfig, Tokenizer, check, course
 from minillm_lib.corpora import Conversation, faq_questions, load_grammar
+from minillm_lib.course import milliseconds
 from minillm_lib.generation import ChatSession, SamplingConfig, sampling
 from minillm_lib.model import attend, rotate
 from minillm_lib.training import batch_loss, encode_conversations, fit, pack_conversations, rows_of_step
@@ -572,23 +573,12 @@ print("keys of layer 0 the same:", torch.allclose(past[0][0], cache.keys[0, :, :
 
 # %% [markdown]
 # And what is it worth? On the left equation (3), exactly, for the shape of the `26m` model; on the right the time of the
-# *next* token on this machine, for the smaller preset `tiny`, after texts of several lengths. (We measure the time of the
-# processor, so that other programs on the machine do not count. With one thread, as here, it is otherwise the time that
+# *next* token on this machine, for the smaller preset `tiny`, after texts of several lengths. (`milliseconds` gives
+# the time of the processor, so that other programs on the machine do not count. With one thread, as here, it is otherwise the time that
 # passes, waiting for memory included.)
 
 
 # %%
-def milliseconds(run, repeats=5):
-    """Processor time of the shortest of some runs, after one that is not counted."""
-    run()
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        run()
-        times.append(1000 * (time.process_time() - start))
-    return min(times)
-
-
 def with_a_past(model, n_past):
     """A pass for one token after a text that is in the cache."""
     cache = model.new_cache(1, n_past + 64)

@@ -40,6 +40,7 @@ from scipy.stats import chisquare
 
 from minillm_lib import MiniLLM, ModelConfig, check, course
 from minillm_lib.corpora import faq_questions
+from minillm_lib.course import milliseconds
 from minillm_lib.model import NGramModel
 from minillm_lib.viz import BLUE, GREEN, ORANGE, PURPLE
 
@@ -51,20 +52,7 @@ pieces = course.setup("drawn", "tempered", "generate")
 # The model of this notebook is the 26 M chat model that comes with the course, trained as notebooks 13 and 14 describe. We
 # begin with one number (in float32, 4 bytes per weight): how long does it take to read $n$ new tokens in one pass? A prompt
 # goes in with $n$ large (the *prefill*), a text is written with $n = 1$ (*decoding*). The number of operations per token is
-# about the same in both.
-
-
-# %%
-def milliseconds(run, repeats=5):
-    """Processor time of the shortest of some runs, after one that is not counted."""
-    run()
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        run()
-        times.append(1000 * (time.process_time() - start))
-    return min(times)
-
+# about the same in both. `milliseconds` runs something a few times, and gives the processor time of the shortest run.
 
 # %%
 model = MiniLLM.load_from_checkpoint("../results/26m/chat", dtype=torch.float32).eval().requires_grad_(False)

@@ -153,6 +153,7 @@ def transformer_loss(model, texts):
     return model.loss(*padded(texts)).item()
 
 
+# %%
 def all_losses(model, lda, train, test, n_words):
     """The loss of each kind of model on the test documents, in nats per word."""
     start = time.perf_counter()
@@ -238,7 +239,7 @@ print("and some hold two true ones:           ", ((shares > 0.5).sum(axis=0) > 1
 plot_topic_match(shares, names, grammar.topics)
 
 # %% [markdown]
-# **What to see.** Most rows have one dark field: LDA has found the topic, and the words below say which it is. Nobody
+# **What to see.** Most rows have one strongly coloured field: LDA has found the topic, and the words below say which it is. Nobody
 # told it anything. Two things are not as one would wish. Some topics of LDA (on the right) are pale in all rows: they
 # hold words that all abstracts share. Nobody asked for them, and they take up columns, so that pairs of true topics have
 # to share one. Ten topics were too few, though the true number is ten. (Notebook 03 is about choosing $K$.)
@@ -519,6 +520,7 @@ for text, old, new in zip(exchanged, test_topics, other_topics, strict=True):
     text[is_old] = rng.choice(occurring[new], is_old.sum())
 
 
+# %%
 @torch.no_grad()
 def mass(ids, topic_of_document):
     """The mean probability of a topic's words where a topic word is due, from the thirtieth word on."""
@@ -603,6 +605,7 @@ def classified(description, n, draw):
     return classifier.fit(known[labelled], packages[labelled]).score(new, packages[1500:])
 
 
+# %%
 parts = (real_train[:300], real_test)
 described = {
     "LDA's θ": [real_lda.transform(counts_of(part, N)) for part in parts],

@@ -247,6 +247,8 @@ shapes = [
     shape.replace(vocab_size=tokenizer.vocab_size) for shape in [config.model] * (FOLDER is None) + presets
 ]
 sizes = [(shape.n_parameters, shape.flops_per_token(config.seq_len)) for shape in shapes]
+
+# %%
 flops = 3e11
 if HOURS is not None:
     probe = plan(config)
@@ -275,6 +277,8 @@ planned = plan(config)
 print(
     f"{planned.tokens_per_step:,} tokens per step, {planned.epochs:.1f} epochs; measured here: ~{planned.seconds:.0f} s"
 )
+
+# %%
 for file, gpu in (("own/gpu", "RTX 3090"), ("own/gpu", "RTX 4090"), ("minimind/pretrain", "RTX 3090")):
     other = plan_on_gpu(load_config(PretrainConfig, f"../configs/{file}.yaml"), find_gpu(gpu))
     print(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
 from minillm_lib import course
 from minillm_lib.checks import check, kept_answers
 from minillm_lib.checks.kept_answers import NotKeptError, answer_file, source_of
+from minillm_lib.viz import style
 
 NOTEBOOK = """
 import math
@@ -137,3 +141,57 @@ def test_unknown_pieces_and_threads_are_errors():
         course.setup(threads=0)
     with pytest.raises(AttributeError, match="did not ask for the piece 'swiglu'; its pieces are rms_norm"):
         _ = course.setup("rms_norm").swiglu
+
+
+# JupyterLab 4's --jp-layout-color0 and 1 of both themes
+LIGHT, DARK = ["#ffffff"], ["#111111", "#212121"]
+# https://www.w3.org/TR/filter-effects-1/#huerotateEquivalent, of 180 degrees
+HALF_TURN = np.array([[-0.574, 1.43, 0.144], [0.426, 0.43, 0.144], [0.426, 1.43, -0.856]])
+
+
+def contrast(one, other):
+    """The contrast of two colours by the Web Content Accessibility Guidelines 2.2."""
+    weights = np.array([0.2126, 0.7152, 0.0722])
+    linear = [np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) for c in (one, other)]
+    low, high = sorted(float(weights @ c) + 0.05 for c in linear)
+    return high / low
+
+
+def in_a_dark_theme(colour):
+    """What the style sheet of ``setup`` makes of a colour of a picture."""
+    (share,) = re.findall(r"filter: invert\(([\d.]+)\) hue-rotate\(180deg\)", course.setup()._repr_html_())
+    inverted = float(share) + (1 - 2 * float(share)) * np.array(to_rgb(colour))
+    return np.clip(HALF_TURN @ inverted, 0, 1)
+
+
+def test_no_single_colour_of_text_would_do_for_both_themes():
+    greys = [np.full(3, level / 255) for level in range(256)]
+    assert max(min(contrast(grey, np.array(to_rgb(c))) for c in (*LIGHT, *DARK)) for grey in greys) < 4.5
+
+
+@pytest.mark.parametrize("name", ["INK", "BLUE", "GREEN", "VERMILLION", "PURPLE", "ORANGE"])
+def test_pictures_are_legible_in_both_themes_and_their_ground_is_that_of_the_page(name):
+    colour = getattr(style, name)
+    least = {"INK": 9.5, "BLUE": 4.5}.get(name, 2.2)  # letters; a field with letters on it; lines and dots
+    assert contrast(np.array(to_rgb(colour)), np.array(to_rgb("white"))) > least
+    paper = in_a_dark_theme("white")
+    assert contrast(in_a_dark_theme(colour), paper) > least
+    for page in DARK:
+        assert contrast(in_a_dark_theme(colour), np.array(to_rgb(page))) > least
+    assert contrast(paper, np.array(to_rgb("#111111"))) < 1.02
+
+
+@pytest.mark.parametrize("name", ["BLUE", "GREEN", "VERMILLION", "PURPLE", "ORANGE"])
+def test_colours_that_a_text_names_keep_their_hues(name):
+    def hue(rgb):
+        low, high = rgb.min(), rgb.max()
+        place = int(rgb.argmax())
+        return 60 * (((rgb[(place + 1) % 3] - rgb[(place + 2) % 3]) / (high - low) + 2 * place) % 6)
+
+    turned = hue(in_a_dark_theme(getattr(style, name))) - hue(np.array(to_rgb(getattr(style, name))))
+    assert abs((turned + 180) % 360 - 180) < 25
+
+
+def test_setup_changes_no_picture_of_a_notebook_without_it():
+    assert ":has(.minillm-ready)" in course.setup()._repr_html_()
+    assert 'class="minillm-ready"' in course.setup("rms_norm")._repr_html_()

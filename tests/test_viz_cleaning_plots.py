@@ -6,13 +6,14 @@ import io
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
 from minillm_lib.corpora.cleaning.pipeline import CleaningPipeline
 from minillm_lib.corpora.document import Document
 from minillm_lib.viz import style
-from minillm_lib.viz.cleaning_plots import plot_cleaning
+from minillm_lib.viz.cleaning_plots import plot_cleaning, plot_minhash
 
 
 def cleaned():
@@ -62,3 +63,13 @@ def test_it_is_drawn_and_pyplot_knows_nothing_of_it():
 def test_a_report_of_no_documents_is_refused():
     with pytest.raises(ValueError, match="no documents"):
         plot_cleaning(CleaningPipeline().report)
+
+
+def test_bands_are_compared_as_often_as_their_formula_says_and_wide_ones_less_often():
+    left, right = plot_minhash([0.2, 0.6], [0.25, 0.6]).axes
+    assert left.get_lines()[0].get_xydata().tolist() == [[0.2, 0.25], [0.6, 0.6]]
+    curves = {line.get_label(): dict(zip(*line.get_data(), strict=True)) for line in right.get_lines()}
+    assert list(curves) == ["64 bands of 2", "32 bands of 4", "16 bands of 8"]
+    assert curves["32 bands of 4"][0.5] == pytest.approx(1 - (1 - 0.5**4) ** 32)
+    at_half = [curve[0.5] for curve in curves.values()]
+    assert np.all(np.diff(at_half) < 0)

@@ -47,3 +47,12 @@ def test_only_the_losses_less_their_floor_are_straight_on_logarithmic_axes():
     slopes = [np.diff(np.log(axis.get_lines()[0].get_ydata())) for axis in figure.axes]
     assert np.allclose(slopes[2], slopes[2][0])
     assert not np.allclose(slopes[1], slopes[1][0])
+
+
+def test_a_figure_of_a_power_law_has_no_formula_among_its_numbers():
+    figure = plot_power_law_axes(np.geomspace(1, 1000, 20), 1.7 + 4 * np.geomspace(1, 1000, 20) ** -0.3, 1.7)
+    figure.draw_without_rendering()
+    sides = [side for axis in figure.axes for side in (axis.xaxis, axis.yaxis)]
+    labels = [label.get_text() for side in sides for label in side.get_ticklabels(which="both")]
+    assert not [label for label in labels if "$" in label]
+    assert {"1", "10", "100", "1000"} <= set(labels)

@@ -5,3 +5,4 @@ from .sample import (
     write_sample as write_sample,
 )
 from .setup import Pieces as Pieces, setup as setup
+from .timing import milliseconds as milliseconds

@@ -12,6 +12,15 @@ _COLOURS = {
     "yours": "var(--jp-success-color1, #2e9e4f)",
     "the library's": "var(--jp-ui-font-color2, #808080)",
 }
+# In a dark theme, the pictures of the notebook get light lines on a dark ground, and keep their hues. Pictures that fit
+# both themes as they are cannot be: the grey that is farthest from both #ffffff and JupyterLab's #111111 has a contrast
+# of 4.35 to each.
+LIGHTNESS_EXCHANGED = 0.93  # white becomes #121212
+_DARK_PICTURES = f"""<style>
+:is([data-jp-theme-light="false"] .jp-Notebook, .jp-Notebook[data-jp-theme-light="false"]):has(.minillm-ready)
+.jp-OutputArea-output :is(img, iframe) {{ filter: invert({LIGHTNESS_EXCHANGED}) hue-rotate(180deg); }}
+</style>
+"""
 
 
 class Pieces:
@@ -45,11 +54,12 @@ class Pieces:
         return f"Ready. This notebook goes on with {'; '.join(said)}."
 
     def _repr_html_(self) -> str:
+        ready = f'{_DARK_PICTURES}<p class="minillm-ready">Ready.'
         if not self._names:
-            return "<p>Ready.</p>"
+            return f"{ready}</p>"
         rows = "".join(map(self._row, self._names))
         return (
-            "<p>Ready. This notebook goes on with:</p><table><thead><tr><th>piece</th><th>whose</th><th>from</th></tr>"
+            f"{ready} This notebook goes on with:</p><table><thead><tr><th>piece</th><th>whose</th><th>from</th></tr>"
             f"</thead><tbody>{rows}</tbody></table>"
         )
 

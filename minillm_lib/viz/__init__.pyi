@@ -5,7 +5,7 @@ from .attention_plots import (
 )
 from .broken_runs_plot import plot_broken_runs as plot_broken_runs
 from .chat_widget import ChatWidget as ChatWidget
-from .cleaning_plots import plot_cleaning as plot_cleaning
+from .cleaning_plots import plot_cleaning as plot_cleaning, plot_minhash as plot_minhash
 from .comparison_plots import (
     plot_lines as plot_lines,
     plot_losses_by_model as plot_losses_by_model,

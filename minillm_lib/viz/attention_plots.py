@@ -58,7 +58,7 @@ def plot_shares(
     """Draw a table of numbers between 0 and 1, ``(rows, columns)``: the darker, the higher."""
     values = np.asarray(shares, float)
     ax = axes_for(ax, 5, 0.8 + 0.4 * len(rows))
-    ax.imshow(values, cmap="Blues", vmin=0, vmax=1.4, aspect="auto")
+    ax.imshow(values, cmap="Blues", vmin=0, vmax=2, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         ax.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=9, color=_ON_CELLS)
     ax.set_xticks(range(len(columns)), columns)

@@ -70,7 +70,7 @@ class ChatWidget(VBox):
         self._temperature.style.description_width = "initial"
         self._send = Button(description="Send", button_style="primary")
         self._stop = Button(description="Stop", disabled=True)
-        self._reset = Button(description="New conversation")
+        self._reset = Button(description="New conversation", layout=Layout(width="auto"))
         self._line.on_msg(lambda _, content, __: self._on_message_of_line(content))
         self._send.on_click(lambda _: self.send())
         self._stop.on_click(lambda _: self.stop())

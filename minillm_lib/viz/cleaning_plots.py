@@ -1,12 +1,14 @@
-"""A figure of a cleaning run: the documents and characters left after each step."""
+"""Figures of cleaning: the documents and characters left after each step, and how MinHash finds equal texts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from minillm_lib.corpora.cleaning.report import PipelineReport
 from minillm_lib.io.optional import optional_imports
-from minillm_lib.viz.style import BLUE, ORANGE, StyledFigure, style
+from minillm_lib.viz.style import BLUE, GREEN, ORANGE, StyledFigure, style
 
 with optional_imports("report", "to draw figures"):
     from matplotlib.axes import Axes
@@ -61,3 +63,34 @@ def _draw_bars(ax: Axes, names: Sequence[str], left: Sequence[int], xlabel: str)
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     ax.grid(axis="y", visible=False)
+
+
+def plot_minhash(
+    similarities: Sequence[float], estimates: Sequence[float], *, n_functions: int = 128
+) -> Figure:
+    """Draw the similarities of pairs as MinHash estimates them, and how likely bands are to find a pair.
+
+    The orange field on the left is two standard errors wide to each side.
+
+    Parameters
+    ----------
+    similarities, estimates
+        The Jaccard similarity of each pair, and the share of equal entries in its two signatures.
+    n_functions
+        Length of a signature, a multiple of 8.
+    """
+    s = np.linspace(0, 1, 101)
+    error = 2 * np.sqrt(s * (1 - s) / n_functions)
+    with style():
+        figure = StyledFigure(9.0, 3.4)
+        left, right = figure.subplots(1, 2)
+        left.plot(similarities, estimates, ".", color=BLUE, alpha=0.5)
+        left.fill_between(s, s - error, s + error, color=ORANGE, alpha=0.3, linewidth=0)
+        left.set(xlabel="Jaccard similarity", ylabel="share of equal entries")
+        for n_rows, colour in ((2, ORANGE), (4, BLUE), (8, GREEN)):
+            n_bands = n_functions // n_rows
+            found = 1 - (1 - s**n_rows) ** n_bands
+            right.plot(s, found, color=colour, label=f"{n_bands} bands of {n_rows}")
+        right.set(xlabel="Jaccard similarity", ylabel="probability of being compared")
+        right.legend(loc="lower right")
+    return figure

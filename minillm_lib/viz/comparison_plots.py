@@ -39,7 +39,8 @@ def plot_losses_by_model(losses: Mapping[str, float], *, floor: float | None = N
         values = [losses[name] for name in names]
         axis.barh(names, values, color=[_OF_NAME.get(name, PALE) for name in names])
         for row, loss in enumerate(values):
-            axis.text(loss + 0.05, row, f"perplexity {math.exp(loss):.3g}", va="center", fontsize=8)
+            axis.text(loss + 0.05, row, f"perplexity {math.exp(loss):.3g}", va="center", fontsize=9)
+        axis.grid(visible=False, axis="y")
         if floor is not None:
             axis.axvline(floor, color=INK, linestyle=":", label="the source itself")
             axis.legend(loc="lower right")

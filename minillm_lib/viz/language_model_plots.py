@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from minillm_lib.viz.style import BLUE, GREEN, INK, ORANGE, PALE, PURPLE, axes_for
+from minillm_lib.viz.style import BLUE, GREEN, INK, ORANGE, PURPLE, VERMILLION, axes_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ def plot_losses_by_size(
         Whether the axis of the loss is logarithmic.
     """
     ax = axes_for(ax, 7, 3.6)
-    for n, colour in zip(losses, (INK, BLUE, ORANGE, GREEN, PURPLE, PALE), strict=False):
+    for n, colour in zip(losses, (INK, BLUE, ORANGE, GREEN, PURPLE, VERMILLION), strict=False):
         sizes, values = zip(*losses[n].items(), strict=True)
         ax.plot(sizes, values, marker="o", markersize=4, color=colour, label=f"n = {n}")
     if floor is not None:

@@ -65,7 +65,7 @@ def plot_sampling_rules(
     columns = np.array([np.asarray(each, float) for each in by_rule.values()])  # (rules, vocab)
     shown = np.argsort(-columns[0], kind="stable")[:n]
     table = columns[:, shown].T  # (tokens, rules)
-    ax.pcolormesh(table, cmap="Blues", vmin=0, vmax=1.8, edgecolors="white", linewidth=1)
+    ax.pcolormesh(table, cmap="Blues", vmin=0, vmax=2.2, edgecolors="white", linewidth=1)
     for (line, column), probability in np.ndenumerate(table):
         ax.text(
             column + 0.5, line + 0.5, _per_cent(probability), ha="center", va="center", fontsize=9, color=INK

@@ -55,8 +55,9 @@ def plot_power_law_axes(tokens: FloatArray, losses: FloatArray, floor: float) ->
             axis.plot(tokens, values, ".-", color=BLUE)
             axis.set(xscale=scale, yscale=scale, xlabel="tokens (millions)", title=title)
             axis.set_yticks([2, 3, 4, 5] if values is losses else [0.5, 1, 2, 4])
-            axis.yaxis.set_major_formatter("{x:g}")
-            axis.yaxis.set_minor_formatter(NullFormatter())
+            for side in (axis.xaxis, axis.yaxis):
+                side.set_major_formatter("{x:g}")
+                side.set_minor_formatter(NullFormatter())
         axes[0].set_ylabel("loss (nats per token)")
         axes[2].set_ylabel("loss − E")
     return figure

@@ -67,6 +67,7 @@ def settings() -> dict[RcKeyType, Any]:
         "axes.prop_cycle": cycler(color=PALETTE),
         "figure.constrained_layout.use": True,
         "figure.facecolor": "white",
+        "figure.labelsize": "medium",
         "grid.color": PALE,
         "grid.linewidth": 0.4,
         "legend.frameon": False,
@@ -81,8 +82,12 @@ def settings() -> dict[RcKeyType, Any]:
 
 
 def use_style() -> None:
-    """Draw every figure of a notebook in this style, with formulas between dollar signs in its labels."""
-    matplotlib.rcParams.update(settings() | {"text.parse_math": True})
+    """Draw every figure of a notebook in this style, with formulas between dollar signs in its labels.
+
+    Lines do not run through the words of a legend.
+    """
+    legends = {"legend.frameon": True, "legend.edgecolor": "none", "legend.framealpha": 0.85}
+    matplotlib.rcParams.update(settings() | legends | {"text.parse_math": True})
 
 
 @contextmanager

@@ -33,9 +33,10 @@ def plot_term_lists(lists: Mapping[float, Mapping[str, tuple[float, float]]]) ->
             here, everywhere = zip(*terms.values(), strict=True)
             axis.barh(list(terms), everywhere, color=PALE, label="in all topics")
             axis.barh(list(terms), here, color=BLUE, label="in this topic")
-            axis.set(title=f"λ = {weight:g}", xlabel="expected number of tokens", xlim=(0, 1.05 * most))
+            axis.set(title=f"λ = {weight:g}", xlim=(0, 1.05 * most))
             axis.invert_yaxis()
-        figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        figure.supxlabel("expected number of tokens")
+        figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 
 
