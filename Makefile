@@ -58,7 +58,7 @@ notebooks: $(READY) ## build outdated notebooks from solutions/*.py (only one: m
 	@$(BIN)/python solutions/build.py $(NOTEBOOK) $(if $(FORCE),--force)
 
 # too long, after a run, or not a benchmark
-NOT_IN_BENCH := gpu.py gpu_parts.py recipe.py answers.py long_context.py stability.py busy.py documents.py honesty.py
+NOT_IN_BENCH := gpu.py gpu_parts.py recipe.py long_context.py stability.py busy.py documents.py honesty.py
 bench: $(READY) ## compare with other libraries: tables, and JSON in results/benchmarks/
 	@for script in $(filter-out $(addprefix benchmarks/,$(NOT_IN_BENCH)),$(wildcard benchmarks/*.py)); do $(BIN)/python $$script; done
 

@@ -177,17 +177,17 @@ def test_the_figures_of_the_26_m_model_are_those_recorded(readme):
     first, best = evaluations("pretrain")
     assert f"{first['perplexity']:,.0f} → {best['perplexity']:.2f}" in text
     assert f"{first['bits_per_byte']:.2f} → {best['bits_per_byte']:.3f}" in text
-    first, best = evaluations("sft")
-    assert f"{first['perplexity']:.1f} → {best['perplexity']:.2f}" in text
-    for source, digits in (("course-faq", 2), ("docstring-qa", 1)):
-        before, after = (each["by_source"][source]["perplexity"] for each in (first, best))
-        assert f"{before:.1f} → {after:.{digits}f}" in text
     classic, ours = (
         evaluations(f"against-classic/{name}")[1]["perplexity"] for name in ("300-26m-classic", "300-26m")
     )
     assert re.search(rf"{ours:.1f}[,，]\s*{classic:.1f}", text)
-    answers = json.loads((ROOT / "results" / "26m" / "answers.json").read_text(encoding="utf-8"))
-    assert re.search(rf"{answers['right_en']:.0%}[,，]\s*{answers['right_zh']:.0%}", text)
+    honesty = json.loads((ROOT / "results" / "26m" / "honesty.json").read_text(encoding="utf-8"))["figures"]
+    for of_set, figure in (("in scope", "right"), ("out of scope", "declined"), ("dialogues", "right"),
+                           ("held-out wordings", "right")):  # fmt: skip
+        row = " | ".join(f"{honesty[of_set][language][figure]:.1%}" for language in ("en", "zh"))
+        assert f"| {row} |" in text, of_set
+    for language in ("en", "zh"):
+        assert f"{honesty['in scope'][language]['declined']:.1%}" in text
     context = json.loads((ROOT / "results" / "26m" / "long-context.json").read_text(encoding="utf-8"))
     for of_stage in context["scalings"].values():
         summaries = (of_stage[stage] for stage in ("as_trained_summary", "fine_tuned_summary"))

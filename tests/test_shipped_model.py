@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from minillm_lib.corpora.faq import faq_questions
-from minillm_lib.generation.answers import check_answers, held_out_phrasings
+from minillm_lib.corpora.conversations import LANGUAGES
+from minillm_lib.corpora.held_out_questions import free_out_of_scope, free_questions
+from minillm_lib.generation.honesty import BROKEN, check_honesty
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
 
@@ -25,14 +26,20 @@ def test_it_is_the_26_m_preset_in_bfloat16_and_small_enough_for_git(name):
     assert (RESULTS / name / "model.safetensors").stat().st_size < 64 * 2**20
 
 
-def test_most_questions_in_new_words_get_the_right_answer_in_both_languages():
-    """All 852, for the figures of the README, take two minutes with ``benchmarks/answers.py``."""
+def test_most_questions_in_free_words_are_answered_right_and_others_declined():
+    """Some of them; all of them, for the figures of the README, take ten minutes with ``benchmarks/honesty.py``."""
     model = MiniLLM.load_from_checkpoint(RESULTS / "chat", dtype=torch.float32)
-    recorded = json.loads((RESULTS / "answers.json").read_bytes())["answers"]
-    known = {each["id"] for each in recorded}  # course-faq has grown since this model was trained
-    questions = [each for each in faq_questions() if each.id in known]
-    report = check_answers(model, held_out_phrasings(questions, 30), questions, progress=False)
-    assert report.right_share("en") > 0.7
-    assert report.right_share("zh") > 0.7
-    assert report.ended_share > 0.97
-    assert report.repetition < 0.02
+    for dialogues in (free_questions()[::8], free_out_of_scope()[::8]):
+        replies = check_honesty(model, dialogues)
+        assert not [each.reply for each in replies if each.reference == BROKEN]
+        for language in LANGUAGES:
+            own = [each.is_right for each in replies if each.dialogue.language == language]
+            assert sum(own) / len(own) > 0.55, language  # some thirty questions
+
+
+def test_it_was_fine_tuned_and_says_when_it_is_not_sure():
+    model = MiniLLM.load_from_checkpoint(RESULTS / "chat")
+    recorded = json.loads((RESULTS / "honesty.json").read_bytes())
+    assert model.stage == "sft"
+    assert model.chat_defaults.not_sure_below == recorded["not_sure_below"]
+    assert not model.chat_defaults.fresh
