@@ -22,7 +22,7 @@ $(READY): requirements.lock pyproject.toml
 		|| { cat .venv/pip-errors.log >&2; exit 1; }
 	@touch $@
 
-.PHONY: help setup demo chat test test-all lint format lab notebooks bench gpu faults lock clean
+.PHONY: help setup demo chat test test-all lint format lab notebooks book bench gpu faults lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -56,6 +56,9 @@ lab: $(READY) ## open JupyterLab at the first notebook of the course
 
 notebooks: $(READY) ## build outdated notebooks from solutions/*.py (only one: make notebooks NOTEBOOK=07_rmsnorm)
 	@$(BIN)/python solutions/build.py $(NOTEBOOK) $(if $(FORCE),--force)
+
+book: $(READY) ## the course and the reference as a website, book/_build/html/index.html, in English and Chinese
+	@$(BIN)/python book/build.py
 
 # too long, after a run, or not a benchmark
 NOT_IN_BENCH := gpu.py gpu_parts.py recipe.py long_context.py stability.py busy.py documents.py honesty.py

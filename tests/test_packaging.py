@@ -115,7 +115,7 @@ def test_conda_users_and_the_next_lock_get_the_locked_extras():
 
 
 def test_the_extras_hold_one_another():
-    assert set(EXTRAS) == {*OPTIONAL, "course", "logging", "all", "test"}
+    assert set(EXTRAS) == {*OPTIONAL, "book", "course", "logging", "all", "test"}
     assert names("all") == names(*EXTRAS) - (names("test") - names("course", "logging"))
     assert names(*OPTIONAL) <= names("course") <= names("test")
     core = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}

@@ -66,7 +66,7 @@ def shingles(text: str, size: int = 5) -> set[str]:
 
 
 def jaccard(a: set[str], b: set[str]) -> float:
-    """Return |a ∩ b| / |a ∪ b|, and 1 for two empty sets."""
+    """Return ``|a ∩ b| / |a ∪ b|``, and 1 for two empty sets."""
     return len(a & b) / len(a | b) if a or b else 1.0
 
 

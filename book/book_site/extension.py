@@ -1,0 +1,200 @@
+"""What the book adds to Sphinx: prepared notebooks, the reference and its links to the course, and MathJax's files."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.domains.python import PyObject
+from sphinx.util.fileutil import copy_asset
+
+from book_site import notebooks, reference
+from minillm_lib.checks import check
+from minillm_lib.checks.registry import COURSE
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+ROOT = Path(__file__).parents[2]
+# The link to a page's other language, which every page of the book has in its margin.
+_LANGUAGE_LINE = re.compile(r"^\*?\[(?:中文|中文说明|English)\]\([^)]*\.md\)\*?\n\n", re.MULTILINE)
+
+
+def _notebook_files() -> list[Path]:
+    return sorted((ROOT / "course").glob("[0-9]*.ipynb"))
+
+
+def table_of_notebooks(readme: Path) -> str:
+    """Return the table of a README that links every notebook with what it builds, in Markdown."""
+    (table,) = re.findall(r"^(?:\|.*\n)+(?=\| 18 )\| 18 .*$", readme.read_text(encoding="utf-8"), re.MULTILINE)
+    return str(table)
+
+
+def titles(readme: Path) -> dict[str, str]:
+    """Return the title of each notebook in the table of a README."""
+    found = re.findall(r"^\| \d\d \| \[(.+?)\]\(course/(.+?)\.ipynb\)", readme.read_text(encoding="utf-8"), re.MULTILINE)
+    return {name: title for title, name in found}
+
+
+class Course:
+    """What the pages need to know of all notebooks and public names, read once."""
+
+    def __init__(self) -> None:
+        self.entries, self.aliases = reference.entries(ROOT)
+        self.notebooks = {}
+        for path in _notebook_files():
+            notebook = json.loads(path.read_text(encoding="utf-8"))
+            self.notebooks[path.stem] = notebooks.sections(notebook, path.stem), notebooks.library_paths(notebook)
+        self.built = reference.built_in(self.entries, self.notebooks)
+        self.used = reference.used_in(self.entries, self.notebooks)
+        self.titles = titles(ROOT / "README.zh-CN.md")
+        self.hints: dict[str, Sequence[str]] = {
+            name: getattr(check, name).hints for exercises in COURSE.values() for name in exercises
+        }
+
+
+def _is_chinese(app: Sphinx) -> bool:
+    return bool(app.config.language and app.config.language.startswith("zh"))
+
+
+def _read_course(app: Sphinx) -> None:
+    """Read the notebooks, and import what autodoc will describe.
+
+    Autodoc imports modules with ``TYPE_CHECKING`` set, which pydantic does not bear while it defines a model.
+    """
+    course = Course()
+    for entry in course.entries:
+        reference.value_of(entry)
+    app.book_course = course  # type: ignore[attr-defined]
+
+
+def _prepare_notebook(app: Sphinx, docname: str, content: list[str]) -> None:
+    """Replace a notebook's source by its prepared form."""
+    content[0] = _LANGUAGE_LINE.sub("", content[0])
+    if docname == "index":
+        readme = ROOT / ("README.zh-CN.md" if _is_chinese(app) else "README.md")
+        content[0] = content[0].replace("<!-- table of notebooks -->", table_of_notebooks(readme))
+    folder, _, name = docname.rpartition("/")
+    course: Course = app.book_course  # type: ignore[attr-defined]
+    if folder != "course" or name not in course.notebooks:
+        return
+    page = notebooks.prepared(
+        json.loads(content[0]),
+        name,
+        course.hints,
+        language="zh" if _is_chinese(app) else "en",
+        title=course.titles.get(name, "") if _is_chinese(app) else "",
+        repository=app.config.book_repository,
+    )
+    content[0] = json.dumps(page)
+
+
+def _role(place: reference.Place) -> str:
+    target = place.section.label if place.section else ""
+    if target:
+        return f":ref:`{place.words} <{target}>`"
+    return f":doc:`{place.words} </course/{place.notebook}>`"
+
+
+def _say_where_it_is_built(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Add to the docstring of a public name the notebooks that build it, and those that use it."""
+    course: Course = app.book_course  # type: ignore[attr-defined]
+    home = course.aliases.get(name, name)
+    built, used = course.built.get(home, []), course.used.get(home, [])
+    used = [place for place in used if place.notebook not in {each.notebook for each in built}]
+    said = []
+    words = ("在课程中搭建：", "用于：") if _is_chinese(app) else ("Built in ", "Used in ")
+    for word, places in zip(words, (built, used), strict=True):
+        if places:
+            said.append(word + "; ".join(_role(place) for place in places))
+    if said:
+        lines[:0] = [".. rst-class:: built-in", "", " · ".join(said), ""]
+
+
+def _resolve_alias(app: Sphinx, env: Any, node: addnodes.pending_xref, contnode: nodes.Element) -> Any:
+    """Resolve a reference by another path that leads to a public name: where it is defined, or another room."""
+    if node.get("refdomain") != "py":
+        return None
+    course: Course = app.book_course  # type: ignore[attr-defined]
+    target = node["reftarget"]
+    candidates = [target, *(f"{node.get('py:module')}.{target}" for _ in [0] if node.get("py:module"))]
+    for candidate in candidates:
+        path, rest = candidate, ""
+        while path:
+            if path in course.aliases:
+                node["reftarget"] = course.aliases[path] + rest
+                domain = env.get_domain("py")
+                return domain.resolve_xref(
+                    env, node["refdoc"], app.builder, "obj", node["reftarget"], node, contnode
+                )
+            path, _, last = path.rpartition(".")
+            rest = f".{last}{rest}"
+    return None
+
+
+def _finish_page(app: Sphinx, doctree: nodes.document) -> None:
+    """Make cards of the exercises, and links to the reference of the library's paths."""
+    for section in doctree.findall(nodes.section):
+        if any(re.fullmatch(r"nb-\d\d-exercise(-\d+)?", label) for label in section["ids"]):
+            section["classes"].append("exercise")
+            _wrap_exercise(section)
+    for literal in list(doctree.findall(nodes.literal)):
+        match = re.fullmatch(r"(minillm_lib(?:/\w+)*)(?:\.py|/)", literal.astext())
+        if match and not isinstance(literal.parent, nodes.reference | addnodes.pending_xref):
+            reference_to = addnodes.pending_xref(
+                "",
+                refdomain="py",
+                reftype="mod",
+                reftarget=match[1].replace("/", "."),
+                refexplicit=True,
+                refwarn=False,
+                refdoc=app.env.docname,
+            )
+            literal.replace_self(reference_to)
+            reference_to += literal
+
+
+def _wrap_exercise(section: nodes.section) -> None:
+    """Put what belongs to an exercise, from its words to its check and hints, into one box."""
+    last = 0
+    for index, child in enumerate(section.children):
+        is_check = isinstance(child, nodes.Element) and "tag_check" in child.get("classes", [])
+        is_hint = last and isinstance(child, nodes.Element) and any("hint" in n.get("class", []) + n.get("classes", []) or n.get("design_component") == "dropdown" for n in child.findall(nodes.Element))
+        if is_check or (is_hint and index == last + 1):
+            last = index
+    if not last:
+        return
+    box = nodes.container("", *section.children[1 : last + 1], classes=["exercise-card"])
+    section[1 : last + 1] = [box]
+
+
+def _copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
+    """Copy the one file of MathJax that is loaded, and its fonts."""
+    if exception is not None or app.builder.format != "html":
+        return
+    source, target = Path(str(app.config._raw_config["MATHJAX"])), Path(app.outdir) / "_static" / "mathjax"
+    fonts = Path("output", "chtml", "fonts", "woff-v2")
+    target.joinpath(fonts).mkdir(parents=True, exist_ok=True)
+    shutil.copy(source / "tex-chtml.js", target)
+    copy_asset(source / fonts, target / fonts)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect everything."""
+    for field in PyObject.doc_field_types:
+        if field.name == "variable":
+            field.rolename = ""  # an attribute's name under "Variables" is no reference to any attribute of that name
+    app.add_config_value("book_repository", "", "env", str)
+    app.connect("builder-inited", _read_course)
+    app.connect("source-read", _prepare_notebook)
+    app.connect("autodoc-process-docstring", _say_where_it_is_built, priority=900)
+    app.connect("missing-reference", _resolve_alias)
+    app.connect("doctree-read", _finish_page)
+    app.connect("build-finished", _copy_mathjax)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,260 @@
+"""The pages of the API reference: every public name under its room and module, with the notebook that builds it."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from book_site.notebooks import Section
+
+PACKAGE = "minillm_lib"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A public name: the room that it is imported from, and the module that defines it."""
+
+    room: str
+    name: str
+    module: str
+
+    @property
+    def path(self) -> str:
+        """The name to import, in full."""
+        return f"{self.room}.{self.name}"
+
+    @property
+    def origin(self) -> str:
+        """Where it is defined."""
+        return f"{self.module}.{self.name}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in a notebook that builds or uses a name."""
+
+    notebook: str
+    section: Section | None
+
+    @property
+    def words(self) -> str:
+        """The place in words: "09, §4"."""
+        number = self.notebook[:2]
+        return f"{number}, §{self.section.number}" if self.section and self.section.number else number
+
+
+@cache
+def _exports(room: str, root: Path) -> dict[str, str]:
+    """Return the public names of a room with the module that defines each, read from its ``__init__.pyi``."""
+    stub = root.joinpath(*room.split("."), "__init__.pyi")
+    found: dict[str, str] = {}
+    for node in ast.parse(stub.read_text(encoding="utf-8")).body:
+        if not isinstance(node, ast.ImportFrom) or node.module is None:
+            continue
+        module = f"{room}.{node.module}"
+        inner = _exports(module, root) if root.joinpath(*module.split("."), "__init__.pyi").exists() else {}
+        for alias in node.names:
+            found[alias.name] = inner.get(alias.name, module)
+    return found
+
+
+def rooms(root: Path) -> list[str]:
+    """Return the rooms with public names: the package, then its rooms, then theirs, each in alphabetical order."""
+    found = [".".join(stub.parent.relative_to(root).parts) for stub in root.glob(f"{PACKAGE}/**/__init__.pyi")]
+    return sorted(found, key=lambda room: (room.count("."), room))
+
+
+def entries(root: Path) -> tuple[list[Entry], dict[str, str]]:
+    """Return each public name once, and the other names of the same things.
+
+    A name that several rooms offer belongs to the outermost room below the package.
+
+    Returns
+    -------
+    list of Entry
+        Every public name, at home in one room.
+    dict
+        From every other path that leads to one of them, that of its definition among them, to the path of its home.
+    """
+    homes: dict[tuple[str, str], Entry] = {}
+    aliases: dict[str, str] = {}
+    every = rooms(root)
+    for room in [*every[1:], every[0]]:
+        for name, module in _exports(room, root).items():
+            entry = homes.setdefault((module, name), Entry(room, name, module))
+            aliases[f"{room}.{name}"] = aliases[f"{module}.{name}"] = entry.path
+    for path in [path for path, home in aliases.items() if path == home]:
+        del aliases[path]
+    return sorted(homes.values(), key=lambda entry: (every.index(entry.room), entry.module)), aliases
+
+
+def built_in(
+    all_entries: Iterable[Entry], notebooks: Mapping[str, tuple[Sequence[Section], Sequence[str]]]
+) -> dict[str, list[Place]]:
+    """Return where each public name is built, and first used.
+
+    A notebook says at its end which modules of the library hold what it built ("In the library"). Of the names that
+    these modules define, the section is the first one whose code uses the name.
+
+    Parameters
+    ----------
+    all_entries
+        The public names.
+    notebooks
+        The sections of each notebook, and the paths that its end names.
+
+    Returns
+    -------
+    dict
+        For the path of a name, the places that build it, in the order of the course.
+    """
+    found: dict[str, list[Place]] = {}
+    for entry in all_entries:
+        file = entry.module.replace(".", "/") + ".py"
+        for notebook, (parts, paths) in notebooks.items():
+            if any(file == path or (path.endswith("/") and file.startswith(path)) for path in paths):
+                first = next((part for part in parts if entry.name in part.names), None)
+                found.setdefault(entry.path, []).append(Place(notebook, first))
+    return found
+
+
+def used_in(
+    all_entries: Iterable[Entry], notebooks: Mapping[str, tuple[Sequence[Section], Sequence[str]]]
+) -> dict[str, list[Place]]:
+    """Return the first section of each notebook whose code uses a name; short common words do not count."""
+    found: dict[str, list[Place]] = {}
+    for entry in all_entries:
+        for notebook, (parts, _) in notebooks.items():
+            first = next((part for part in parts if entry.name in part.names), None)
+            if first and (len(entry.name) > 5 or entry.name in ("sft", "plan", "fit", "chat", "pack", "Muon")):
+                found.setdefault(entry.path, []).append(Place(notebook, first))
+    return found
+
+
+def value_of(entry: Entry) -> Any:
+    """Import what an entry names."""
+    return getattr(importlib.import_module(entry.room), entry.name)
+
+
+def _directive(entry: Entry) -> list[str]:
+    value = value_of(entry)
+    if inspect.isclass(value) and not isinstance(value, types.GenericAlias):
+        kind = "autoexception" if issubclass(value, BaseException) else "autoclass"
+        return [f".. {kind}:: {entry.path}", "   :members:", "   :show-inheritance:", ""]
+    if inspect.isroutine(value):
+        return [f".. autofunction:: {entry.path}", ""]
+    said = _said_of(entry) or f"{'An' if type(value).__name__[0] in 'aeiou' else 'A'} ``{type(value).__name__}``."
+    said = " ".join(said.split())
+    return [f".. py:data:: {entry.name}", f"   :canonical: {entry.origin}", "", f"   {said}", ""]
+
+
+def _said_of(entry: Entry) -> str:
+    """Return the string under a constant's definition, or the comment above it."""
+    spec = importlib.util.find_spec(entry.module)
+    assert spec is not None and spec.origin is not None
+    source = Path(spec.origin).read_text(encoding="utf-8")
+    body, lines = ast.parse(source).body, source.splitlines()
+    for node, after in zip(body, [*body[1:], None], strict=True):
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        names = {each.id for target in targets if target for each in ast.walk(target) if isinstance(each, ast.Name)}
+        if entry.name not in names:
+            continue
+        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            return str(after.value.value)
+        above: list[str] = []
+        for line in reversed(lines[: node.lineno - 1]):
+            if not line.startswith("#"):
+                break
+            above.insert(0, line.lstrip("# "))
+        return " ".join(above)
+    return ""
+
+
+def first_line(module: str) -> str:
+    """Return the first line of a module's docstring, without importing it."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None and spec.origin is not None
+    docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n\n")[0].replace("\n", " ")
+
+
+def _heading(text: str, mark: str) -> list[str]:
+    return [text, mark * len(text.encode()), ""]
+
+
+def pages(root: Path) -> dict[str, str]:
+    """Return the pages of the reference in reStructuredText: the index, one for each room, and the list of modules."""
+    every, aliases = entries(root)
+    by_room: dict[str, list[Entry]] = {}
+    for entry in every:
+        by_room.setdefault(entry.room, []).append(entry)
+    written = {room.removeprefix(f"{PACKAGE}.").replace(".", "-"): room for room in by_room if room != PACKAGE}
+    documented = {entry.module for entry in every if entry.room != PACKAGE}
+
+    found = {}
+    placed: set[str] = set()
+    for stem, room in written.items():
+        lines = [f".. _reference-{stem}:", "", *_heading(room, "="), f".. automodule:: {room}", "   :no-members:", ""]
+        others = [
+            (alias, home)
+            for alias, home in aliases.items()
+            if alias.rpartition(".")[0] == room and alias not in documented
+        ]
+        for module in dict.fromkeys(entry.module for entry in by_room[room]):
+            here = [entry for entry in by_room[room] if entry.module == module]
+            lines += _heading(module.removeprefix(f"{room}."), "-")
+            if module != room and module not in placed:
+                is_hidden = any(entry.path == module for entry in here)  # a function of the same name
+                lines += [f".. py:module:: {module}", *(["   :no-index:"] if is_hidden else []), ""]
+                placed.add(module)
+            lines += [first_line(module), "", f".. currentmodule:: {room}", ""]
+            for entry in here:
+                lines += _directive(entry)
+        if others:
+            lines += _heading("Also importable from here", "-")
+            lines += [f"* :py:obj:`{alias} <{home}>`" for alias, home in others] + [""]
+        found[f"reference/{stem}.rst"] = "\n".join(lines)
+
+    lines = [".. _reference-modules:", "", *_heading("All modules", "=")]
+    lines += ["What each file of the package is for; those with public names lead to them.", ""]
+    for path in sorted(root.glob(f"{PACKAGE}/**/*.py")):
+        module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+        if module == PACKAGE or module.split(".")[-1].startswith("__"):
+            continue
+        if module in documented or module in written.values():
+            lines += [f":py:mod:`{module}`", f"    {first_line(module)}", ""]
+        else:
+            lines += [f".. py:module:: {module}", "", f"``{module}``", f"    {first_line(module)}", ""]
+    found["reference/modules.rst"] = "\n".join(lines)
+
+    lines = [".. _reference:", "", *_heading("API reference", "=")]
+    lines += [f".. automodule:: {PACKAGE}", "   :no-members:", ""]
+    lines += _heading("The rooms", "-")
+    lines += ["Each room imports only from those above it in the table of the README; public names are importable from it.", ""]
+    lines += [".. list-table::", "   :widths: 25 75", ""]
+    for stem, room in written.items():
+        lines += [f"   * - :doc:`{room.removeprefix(PACKAGE + '.')} <{stem}>`", f"     - {first_line(room)}"]
+    lines += [""]
+    lines += _heading("The everyday names", "-")
+    lines += [f"These are importable from ``{PACKAGE}`` itself.", "", f".. currentmodule:: {PACKAGE}", ""]
+    lines += [".. list-table::", "   :widths: 35 65", ""]
+    own = {entry.path: entry for entry in by_room.get(PACKAGE, [])}
+    for name in _exports(PACKAGE, root):
+        home = aliases.get(f"{PACKAGE}.{name}", f"{PACKAGE}.{name}")
+        entry = next(entry for entry in every if entry.path == home)
+        said = (inspect.getdoc(value_of(entry)) or "").partition("\n\n")[0].replace("\n", " ")
+        lines += [f"   * - :py:obj:`{name} <{home}>`", f"     - {said}"]
+    lines += [""]
+    for entry in own.values():
+        lines += _directive(entry)
+    lines += [".. toctree::", "   :hidden:", "", *(f"   {stem}" for stem in written), "   modules", ""]
+    found["reference/index.rst"] = "\n".join(lines)
+    return found

@@ -1,0 +1,148 @@
+"""The book's parts: what becomes of a notebook, which names the reference has, how words are searched for."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from book_pages import BOOK
+from build import sources
+
+from book_site import notebooks, reference
+from book_site.extension import table_of_notebooks, titles
+from book_site.search_words import SearchBilingual, search_words
+from minillm_lib.checks import check
+from minillm_lib.checks.registry import COURSE
+
+ROOT = BOOK.parent
+NOTEBOOKS = sorted((ROOT / "course").glob("[0-9]*.ipynb"))
+HINTS = {name: getattr(check, name).hints for names in COURSE.values() for name in names}
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def prepared(path, **options):
+    return notebooks.prepared(read(path), path.stem, HINTS, **options)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_prepared_notebook_has_all_cells_and_says_what_to_see(path):
+    original, page = read(path), prepared(path)
+    nbformat.validate(page)
+    ids = [cell["id"] for cell in original["cells"]]
+    assert [cell["id"] for cell in page["cells"] if not cell["id"].startswith("hints-")] == ids
+    folded = {cell["id"].removeprefix("hints-") for cell in page["cells"]} - set(ids)
+    assert folded == {name for name in COURSE[path.stem] if HINTS[name]}
+    for cell in page["cells"]:
+        outputs = cell.get("outputs", [])
+        assert not any("widget" in kind for output in outputs for kind in output.get("data", {}))
+        if any("image/png" in output.get("data", {}) for output in outputs):
+            said = cell["metadata"]["mystnb"]["image"]["alt"]
+            assert 20 < len(said) <= 302, said
+            assert not re.search(r"\$|\*\*|`|\]\(", said), said
+    assert "widgets" not in page["metadata"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_sections_are_those_of_the_headings(path):
+    parts = notebooks.sections(read(path), path.stem)
+    assert len({part.label for part in parts}) == len(parts)
+    checked = [name for part in parts for name in part.checks]
+    assert sorted(checked) == sorted(COURSE[path.stem])
+    assert all(part.exercise is not None for part in parts if part.checks)
+    labels = re.findall(r"^\((nb-.+)\)=$", "\n".join(map(notebooks.text_of, prepared(path)["cells"])), re.MULTILINE)
+    assert labels == [part.label for part in parts]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_in_chinese_a_notebook_opens_with_its_title_and_summary(path):
+    title = titles(ROOT / "README.zh-CN.md")[path.stem]
+    opening = notebooks.text_of(prepared(path, language="zh", title=title)["cells"][0])
+    assert opening.startswith(f"# {path.stem[:2]} · {title}\n")
+    assert "中文提要" not in opening
+    assert len(re.findall(r"[\u4e00-\u9fff]", opening)) > 80
+
+
+def test_the_link_to_colab_needs_a_repository():
+    assert "colab" not in notebooks.text_of(prepared(NOTEBOOKS[9])["cells"][0])
+    with_it = prepared(NOTEBOOKS[9], repository="https://github.com/someone/course")
+    wanted = "(https://colab.research.google.com/github/someone/course/blob/main/course/09_attention_gqa.ipynb)"
+    assert wanted in notebooks.text_of(with_it["cells"][0])
+
+
+def test_an_alternative_text_ends_with_a_sentence():
+    assert notebooks.plain("**Bold** `x` and $k_1$, [a link](x.md), 2 * 3.") == "Bold x and k_1, a link, 2 * 3."
+    assert notebooks.shortened("One. Two three four.", 12) == "One."
+
+
+def test_every_public_name_is_at_home_once():
+    every, aliases = reference.entries(ROOT)
+    homes = {entry.path for entry in every}
+    assert len(homes) == len(every)
+    for room in reference.rooms(ROOT):
+        for name in importlib.import_module(room).__all__:
+            path = f"{room}.{name}"
+            if importlib.util.find_spec(room) and not (ROOT / Path(*room.split("."), name)).is_dir():
+                assert path in homes or aliases[path] in homes, path
+    assert aliases["minillm_lib.GibbsLDA"] == "minillm_lib.topics.GibbsLDA"
+    assert aliases["minillm_lib.topics.gibbs_lda.GibbsLDA"] == "minillm_lib.topics.GibbsLDA"
+
+
+def test_the_reference_says_which_notebook_builds_a_name():
+    every, _ = reference.entries(ROOT)
+    course = {
+        path.stem: (notebooks.sections(read(path), path.stem), notebooks.library_paths(read(path)))
+        for path in NOTEBOOKS
+    }
+    built = reference.built_in(every, course)
+    (place,) = built["minillm_lib.model.GroupedQueryAttention"]
+    assert place.words == "09, §4"
+    assert [place.words for place in built["minillm_lib.model.KVCache"]] == ["09, §7", "15, §4", "16, §4"]
+    assert built["minillm_lib.topics.GibbsLDA"][0].notebook == "02_lda_gibbs"
+    assert {place.notebook for places in built.values() for place in places} >= {p.stem for p in NOTEBOOKS[1:17]}
+
+
+def test_a_chinese_expression_is_searched_for_by_its_pairs():
+    assert search_words("用吉布斯采样做 LDA") == [
+        *("用吉", "吉布", "布斯", "斯采", "采样", "样做", "用", "吉", "布", "斯", "采", "样", "做", "LDA")
+    ]
+    kept = SearchBilingual({})
+    assert kept.word_filter("词")
+    assert not kept.word_filter("the")
+
+
+def test_both_languages_have_the_same_pages():
+    assert set(sources("en")) == set(sources("zh"))
+    assert {f"course/{path.name}" for path in NOTEBOOKS} <= set(sources("en"))
+    texts = [(BOOK / "pages" / name).read_text(encoding="utf-8") for name in ("index.md", "index.zh-CN.md")]
+    links = [re.findall(r"\]\(([^)]+)\)|href=\"([^\"]+)\"|<(minillm_lib[^>]+)>", text) for text in texts]
+    assert links[0] == links[1]
+    for readme in ("README.md", "README.zh-CN.md"):
+        assert table_of_notebooks(ROOT / readme).count("\n") == 20
+
+
+def test_the_sampler_of_the_first_page_finds_the_bars(browser, tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text(f"<script>{(BOOK / 'static' / 'gibbs.js').read_text(encoding='utf-8')}</script>")
+    opened = browser.new_page()
+    opened.goto(page.as_uri())
+    found = opened.evaluate(
+        """() => [1, 2, 3, 7].map((seed) => {
+            const bars = new Bars(seed), before = bars.found();
+            for (let i = 0; i < 150; i++) bars.sweep();
+            const tokens = bars.perTopic.reduce((a, b) => a + b), whole = bars.topic(0).reduce((a, b) => a + b);
+            return [before, bars.found(), tokens, Math.abs(whole - 1) < 1e-9];
+        })"""
+    )
+    opened.close()
+    for before, after, tokens, whole in found:
+        assert before == 0
+        assert after >= 9
+        assert tokens == 20_000
+        assert whole
