@@ -58,7 +58,7 @@ notebooks: $(READY) ## build outdated notebooks from solutions/*.py (only one: m
 	@$(BIN)/python solutions/build.py $(NOTEBOOK) $(if $(FORCE),--force)
 
 book: $(READY) ## the course and the reference as a website, book/_build/html/index.html, in English and Chinese
-	@$(BIN)/python book/build.py
+	@$(BIN)/python book/build.py $(if $(REPOSITORY),--repository $(REPOSITORY))
 
 # too long, after a run, or not a benchmark
 NOT_IN_BENCH := gpu.py gpu_parts.py recipe.py long_context.py stability.py busy.py documents.py honesty.py

@@ -3,6 +3,7 @@
 ::
 
     python book/build.py [FOLDER] [--repository https://github.com/OWNER/NAME]
+    python book/build.py --messages 09_attention_gqa    # begin or update a translation: book/README.md
 
 FOLDER is ``book/_build`` if it is not given; the site is in its subfolder ``html``.
 """
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -31,7 +33,8 @@ TAKEN = (
     "*.md",
     "CITATION.cff",
     "LICENSE",
-    "results/26m/*.md",
+    "results/26m/README.md",
+    "results/26m/samples.md",
     "results/26m/*.png",
     "results/lda/*.png",
     "results/gpu/*.json",
@@ -71,14 +74,28 @@ def gather(folder: Path, language: str) -> None:
             path.unlink()
 
 
-def sphinx(builder: str, language: str, folder: Path, target: Path, repository: str) -> None:
-    """Run Sphinx for one language; a warning is an error."""
+def sphinx(builder: str, language: str, folder: Path, target: Path, repository: str) -> int:
+    """Run Sphinx for one language, with every warning as an error; return its status."""
     source = folder / "source" / language
     gather(source, language)
     environment = os.environ | {"BOOK_LANGUAGE": LANGUAGES[language], "BOOK_REPOSITORY": repository}
     command = ["-m", "sphinx", "-b", builder, "-c", str(HERE), "-d", str(folder / "doctrees" / language)]
     command += ["--fail-on-warning", "--quiet", str(source), str(target)]
-    subprocess.run([sys.executable, *command], env=environment, check=True)
+    return subprocess.run([sys.executable, *command], env=environment, check=False).returncode
+
+
+def update_messages(folder: Path, notebooks: list[str]) -> None:
+    """Write or update the message catalogues of notebooks; a message whose English has changed is marked as fuzzy."""
+    templates = folder / "messages"
+    if sphinx("gettext", "en", folder, templates, ""):
+        sys.exit(1)
+    chosen = templates / "chosen" / "course"
+    shutil.rmtree(chosen.parent, ignore_errors=True)
+    chosen.mkdir(parents=True)
+    for name in notebooks:
+        shutil.copy(templates / "course" / f"{name}.pot", chosen)
+    command = ["-m", "sphinx_intl", "update", "-p", str(chosen.parent), "-d", str(HERE / "locale")]
+    subprocess.run([sys.executable, *command, "-l", LANGUAGES["zh"], "--no-obsolete"], check=True)
 
 
 def main() -> int:
@@ -87,16 +104,22 @@ def main() -> int:
     parser.add_argument("folder", nargs="?", type=Path, default=HERE / "_build")
     parser.add_argument("--repository", default="", help="address on GitHub, for links to Colab")
     parser.add_argument("--only", choices=LANGUAGES, help="build only one language")
+    parser.add_argument("--messages", nargs="+", metavar="NOTEBOOK", help="only update their catalogues")
     options = parser.parse_args()
+    if options.messages:
+        update_messages(options.folder, options.messages)
+        return 0
     start = time.monotonic()
     site = options.folder / "html"
-    for language in [options.only] if options.only else LANGUAGES:
+    chosen = [options.only] if options.only else [*LANGUAGES]
+
+    def build(language: str) -> int:
         target = site if language == "en" else site / language
-        try:
-            sphinx("html", language, options.folder, target, options.repository)
-        except subprocess.CalledProcessError as error:
-            return error.returncode
-    shutil.rmtree(site / ".doctrees", ignore_errors=True)
+        return sphinx("html", language, options.folder, target, options.repository)
+
+    with ThreadPoolExecutor() as editions:  # each is a process of its own
+        if any(editions.map(build, chosen)):
+            return 1
     print(f"{site / 'index.html'}: {time.monotonic() - start:.0f} s")
     return 0
 

@@ -34,7 +34,7 @@ def prepared(path, **options):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_prepared_notebook_has_all_cells_and_says_what_to_see(path):
     original, page = read(path), prepared(path)
-    nbformat.validate(page)
+    nbformat.validate(nbformat.from_dict(page))
     ids = [cell["id"] for cell in original["cells"]]
     assert [cell["id"] for cell in page["cells"] if not cell["id"].startswith("hints-")] == ids
     folded = {cell["id"].removeprefix("hints-") for cell in page["cells"]} - set(ids)
@@ -45,7 +45,7 @@ def test_a_prepared_notebook_has_all_cells_and_says_what_to_see(path):
         if any("image/png" in output.get("data", {}) for output in outputs):
             said = cell["metadata"]["mystnb"]["image"]["alt"]
             assert 20 < len(said) <= 302, said
-            assert not re.search(r"\$|\*\*|`|\]\(", said), said
+            assert not re.search(r"\$|\*\*|`|\]\(|\\\\", said), said
     assert "widgets" not in page["metadata"]
 
 
@@ -77,7 +77,7 @@ def test_the_link_to_colab_needs_a_repository():
 
 
 def test_an_alternative_text_ends_with_a_sentence():
-    assert notebooks.plain("**Bold** `x` and $k_1$, [a link](x.md), 2 * 3.") == "Bold x and k_1, a link, 2 * 3."
+    assert notebooks.plain(r"**Bold** `x`, $\ln k_1$, [a link](x.md), 2 * 3.") == "Bold x, ln k_1, a link, 2 * 3."
     assert notebooks.shortened("One. Two three four.", 12) == "One."
 
 
@@ -103,7 +103,7 @@ def test_the_reference_says_which_notebook_builds_a_name():
     built = reference.built_in(every, course)
     (place,) = built["minillm_lib.model.GroupedQueryAttention"]
     assert place.words == "09, §4"
-    assert [place.words for place in built["minillm_lib.model.KVCache"]] == ["09, §7", "15, §4", "16, §4"]
+    assert [place.words for place in built["minillm_lib.model.KVCache"]] == ["09, §7", "15", "16"]
     assert built["minillm_lib.topics.GibbsLDA"][0].notebook == "02_lda_gibbs"
     assert {place.notebook for places in built.values() for place in places} >= {p.stem for p in NOTEBOOKS[1:17]}
 
@@ -144,5 +144,5 @@ def test_the_sampler_of_the_first_page_finds_the_bars(browser, tmp_path):
     for before, after, tokens, whole in found:
         assert before == 0
         assert after >= 9
-        assert tokens == 20_000
+        assert tokens == 40_000
         assert whole

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
 from sphinx import addnodes
-from sphinx.domains.python import PyObject
 from sphinx.util.fileutil import copy_asset
 
 from book_site import notebooks, reference
@@ -77,6 +76,7 @@ def _read_course(app: Sphinx) -> None:
 def _prepare_notebook(app: Sphinx, docname: str, content: list[str]) -> None:
     """Replace a notebook's source by its prepared form."""
     content[0] = _LANGUAGE_LINE.sub("", content[0])
+    content[0] = content[0].replace("](book/pages/", "](").replace(".zh-CN.md)", ".md)")
     if docname == "index":
         readme = ROOT / ("README.zh-CN.md" if _is_chinese(app) else "README.md")
         content[0] = content[0].replace("<!-- table of notebooks -->", table_of_notebooks(readme))
@@ -100,6 +100,11 @@ def _role(place: reference.Place) -> str:
     if target:
         return f":ref:`{place.words} <{target}>`"
     return f":doc:`{place.words} </course/{place.notebook}>`"
+
+
+def _separate_attributes(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Give each of several attributes its own entry: napoleon takes "alpha_, beta_" for a name with a type."""
+    lines[:] = reference.separated(lines)
 
 
 def _say_where_it_is_built(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
@@ -187,12 +192,10 @@ def _copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect everything."""
-    for field in PyObject.doc_field_types:
-        if field.name == "variable":
-            field.rolename = ""  # an attribute's name under "Variables" is no reference to any attribute of that name
     app.add_config_value("book_repository", "", "env", str)
     app.connect("builder-inited", _read_course)
     app.connect("source-read", _prepare_notebook)
+    app.connect("autodoc-process-docstring", _separate_attributes, priority=100)  # before napoleon
     app.connect("autodoc-process-docstring", _say_where_it_is_built, priority=900)
     app.connect("missing-reference", _resolve_alias)
     app.connect("doctree-read", _finish_page)

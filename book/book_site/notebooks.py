@@ -158,7 +158,9 @@ def summary_in_chinese(notebook: Notebook) -> str:
 def plain(markdown: str) -> str:
     """Return Markdown as one line of plain text, as an alternative text needs it."""
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", markdown)
-    text = re.sub(r"\\tag\{\d+\}|\$\$?", "", text)
+    text = re.sub(r"\\tag\{\d+\}|\$\$?", "", text).replace(r"\mid", "|").replace("{,}", ",")
+    text = re.sub(r"\\[,;! ]", " ", text)
+    text = re.sub(r"\\(?=[A-Za-z])", "", text)
     text = re.sub(r"\*\*|`|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)", "", text)
     return " ".join(text.split())
 
@@ -185,7 +187,7 @@ def alternative_texts(notebook: Notebook, language: str = "en") -> dict[int, str
         elif any("image/png" in output.get("data", {}) for output in cell["outputs"]):
             after = next((text_of(c) for c in cells[index + 1 :] if c["cell_type"] == "markdown"), "")
             said = WHAT_TO_SEE.match(after) or WHAT_TO_SEE.search(after)
-            told = plain(said[1] if said else before)
+            told = plain(said[1] if said else WHAT_TO_SEE.sub(r"\1", before))
             found[index] = shortened(told or WORDS[language]["figure"].format(section=plain(title)))
     return found
 

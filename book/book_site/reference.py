@@ -6,6 +6,7 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,7 +103,8 @@ def built_in(
     """Return where each public name is built, and first used.
 
     A notebook says at its end which modules of the library hold what it built ("In the library"). Of the names that
-    these modules define, the section is the first one whose code uses the name.
+    these modules define, the section is the first one whose code uses the name. Where it says only the folder, that
+    counts for names that its code uses, and that no notebook before has built.
 
     Parameters
     ----------
@@ -120,8 +122,9 @@ def built_in(
     for entry in all_entries:
         file = entry.module.replace(".", "/") + ".py"
         for notebook, (parts, paths) in notebooks.items():
-            if any(file == path or (path.endswith("/") and file.startswith(path)) for path in paths):
-                first = next((part for part in parts if entry.name in part.names), None)
+            first = next((part for part in parts if entry.name in part.names), None)
+            in_folder = any(path.endswith("/") and file.startswith(path) for path in paths)
+            if file in paths or (in_folder and first and entry.path not in found):
                 found.setdefault(entry.path, []).append(Place(notebook, first))
     return found
 
@@ -184,6 +187,28 @@ def first_line(module: str) -> str:
     assert spec is not None and spec.origin is not None
     docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
     return docstring.partition("\n\n")[0].replace("\n", " ")
+
+
+def separated(lines: Sequence[str]) -> list[str]:
+    """Return a docstring in which "a, b" under Attributes is an entry for a and the same one for b."""
+    found: list[str] = []
+    inside, index = False, 0
+    while index < len(lines):
+        line = lines[index]
+        if index + 1 < len(lines) and re.fullmatch(r"-{3,}", lines[index + 1].strip()):
+            inside = line.strip() == "Attributes"
+        index += 1
+        names = line.strip().split(", ")
+        if not inside or len(names) == 1 or line.startswith(" ") or not all(map(str.isidentifier, names)):
+            found.append(line)
+            continue
+        said = []
+        while index < len(lines) and lines[index].startswith(" "):
+            said.append(lines[index])
+            index += 1
+        for name in names:
+            found += [name, *said]
+    return found
 
 
 def _heading(text: str, mark: str) -> list[str]:

@@ -12,7 +12,7 @@ function seeded(seed) {
 
 /** Documents whose topics are the five rows and five columns of a square, and a chain that looks for them. */
 class Bars {
-  constructor(seed = 0, { side = 5, documents = 200, length = 100, alpha = 1, beta = 0.5 } = {}) {
+  constructor(seed = 0, { side = 5, documents = 400, length = 100, alpha = 1, beta = 0.5 } = {}) {
     Object.assign(this, { side, documents, length, alpha, beta, nTopics: 2 * side, nTerms: side * side, sweeps: 0 });
     this.random = seeded(seed);
     this.bars = Array.from({ length: this.nTopics }, (_, bar) =>

@@ -1,0 +1,173 @@
+"""The book as it is built: links, pictures, search, and how it looks from a browser without a network."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from book_pages import BOOK
+from browser import visit
+from bs4 import BeautifulSoup
+
+pytestmark = pytest.mark.slow
+
+SAMPLE = [
+    "index.html",
+    "course/02_lda_gibbs.html",
+    "course/03_lda_neurips.html",
+    "course/09_attention_gqa.html",
+    "course/12_training_loop.html",
+    "course/16_faster.html",
+    "course/GLOSSARY.html",
+    "reference/topics.html",
+    "measured.html",
+    "zh/index.html",
+    "zh/course/09_attention_gqa.html",
+    "zh/course/GLOSSARY.html",
+]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site, built for this test, or the one that the variable BOOK_SITE names."""
+    if built := os.environ.get("BOOK_SITE"):
+        return Path(built)
+    folder = tmp_path_factory.mktemp("book")
+    done = subprocess.run(
+        [sys.executable, str(BOOK / "build.py"), str(folder)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder / "html"
+
+
+@pytest.fixture(scope="module")
+def pages(site):
+    """Every page with its parsed HTML, without the pages of source code."""
+    found = [path for path in site.rglob("*.html") if not {"_modules", "_static"} & set(path.parts)]
+    return {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in found}
+
+
+def test_every_link_inside_leads_somewhere_and_nothing_is_loaded_from_elsewhere(site, pages):
+    ids = {path: {tag["id"] for tag in page.find_all(id=True)} for path, page in pages.items()}
+    wrong = []
+    for path, page in pages.items():
+        for tag, attribute in (("a", "href"), ("link", "href"), ("script", "src"), ("img", "src")):
+            for each in page.find_all(tag, attrs={attribute: True}):
+                address = urlparse(each[attribute])
+                if address.scheme or address.netloc:
+                    if tag != "a" and address.scheme != "data":
+                        wrong.append(f"{path.relative_to(site)} loads {each[attribute]}")
+                    continue
+                target = (path.parent / unquote(address.path)).resolve() if address.path else path
+                if not target.exists():
+                    wrong.append(f"{path.relative_to(site)}: {each[attribute]}")
+                fragment = unquote(address.fragment)
+                if tag == "a" and fragment and target in ids and fragment not in ids[target]:
+                    wrong.append(f"{path.relative_to(site)}: {each[attribute]}")
+    assert not wrong, "\n".join(sorted(set(wrong))[:20])
+
+
+def test_every_figure_has_an_alternative_text(pages):
+    for path, page in pages.items():
+        for picture in page.find_all("img"):
+            assert len(picture.get("alt", "")) > 15, f"{path.name}: {picture}"[:200]
+
+
+def test_both_editions_have_the_same_pages_and_say_their_language(site, pages):
+    names = {path.relative_to(site).as_posix() for path in pages}
+    english = {name for name in names if not name.startswith("zh/")}
+    assert {name.removeprefix("zh/") for name in names - english} == english
+    assert "notebooks" in pages[site / "index.html"].get_text()
+    assert "全部 notebook" in pages[site / "zh" / "index.html"].get_text()
+    for name, language in (("index.html", "en"), ("zh/index.html", "zh")):
+        assert pages[site / name].html["lang"].lower().startswith(language)
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+@pytest.mark.parametrize("width", [390, 768, 1440])
+def test_a_page_asks_for_nothing_outside_and_does_not_overflow(browser, site, name, width):
+    with visit(browser, site / name, width=width, offline=True) as opened:
+        opened.page.wait_for_load_state("load")
+        if "mjx" in opened.page.content() or "class=\"math" in opened.page.content():
+            opened.page.wait_for_selector("mjx-container")
+        assert opened.requests_to_outside == []
+        assert opened.errors == []
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+        hidden = opened.page.evaluate(
+            "[...document.images].filter((each) => each.complete && !each.naturalWidth).map((each) => each.src)"
+        )
+        assert hidden == []
+
+
+def test_the_first_page_is_small(browser, site):
+    for name in ("index.html", "zh/index.html"):
+        with visit(browser, site / name) as opened:
+            loaded = {Path(unquote(urlparse(each).path)) for each in opened.requests if each.startswith("file:")}
+            assert sum(path.stat().st_size for path in loaded) < 500_000
+
+
+@pytest.mark.parametrize(("edition", "words", "wanted"), [
+    ("", "perplexity", "05"),
+    ("", "GibbsLDA", "minillm_lib.topics"),
+    ("", "吉布斯采样", "02"),
+    ("zh/", "主题模型", "主题"),
+    ("zh/", "困惑度", "05"),
+])  # fmt: skip
+def test_search_works_without_a_server(browser, site, edition, words, wanted):
+    with visit(browser, site / edition / "index.html", offline=True) as opened:
+        box = opened.page.locator("input[name=q]").first
+        box.fill(words)
+        box.press("Enter")
+        opened.page.wait_for_selector("#search-results li a")
+        found = opened.page.locator("#search-results li").all_inner_texts()
+        assert any(wanted in each for each in found), found[:10]
+
+
+def test_three_clicks_lead_to_an_exercise_and_to_a_method(browser, site):
+    with visit(browser, site / "index.html") as opened:
+        page = opened.page
+        page.locator("article a[href$='09_attention_gqa.html']").first.click()
+        page.locator("a[href='#nb-09-exercise-2'], a[href*='does-it-look-ahead']").first.click()
+        assert page.locator("#nb-09-exercise-2").first.is_visible()
+        assert page.locator("section.exercise .exercise-card details").count() > 10
+    with visit(browser, site / "index.html") as opened:
+        page = opened.page
+        page.locator("article a", has_text="GibbsLDA.fit").click()
+        assert page.url.endswith("reference/topics.html#minillm_lib.topics.GibbsLDA.fit")
+
+
+def test_the_bars_are_found_by_pressing_a_button(browser, site):
+    with visit(browser, site / "index.html") as opened:
+        opened.page.get_by_role("button", name="Sample").click()
+        opened.page.wait_for_function(
+            "/(9|10) of 10/.test(document.querySelector('.sweeps').textContent)", timeout=60_000
+        )
+        opened.page.get_by_role("button", name="Other documents").click()
+        assert "Sweep 0" in opened.page.locator(".sweeps").inner_text()
+
+
+def test_the_switch_leads_to_the_same_page_in_the_other_language(browser, site):
+    with visit(browser, site / "course" / "09_attention_gqa.html") as opened:
+        opened.page.get_by_role("link", name="中文", exact=True).first.click()
+        assert opened.page.url.endswith("zh/course/09_attention_gqa.html")
+        assert "注意力" in opened.page.locator("h1").inner_text()
+        opened.page.get_by_role("link", name="English", exact=True).first.click()
+        assert re.search(r"html/course/09_attention_gqa\.html$", opened.page.url)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["index.html", "course/GLOSSARY.html", "course/09_attention_gqa.html"])
+def test_axe_finds_no_fault_of_contrast_names_or_landmarks(browser, site, name, scheme):
+    context = browser.new_context(color_scheme=scheme)
+    page = context.new_page()
+    page.goto((site / name).as_uri())
+    rules = ["color-contrast", "image-alt", "button-name", "link-name", "document-title", "html-has-lang", "landmark-one-main"]
+    result = Axe().run(page, options={"runOnly": {"type": "rule", "values": rules}})
+    context.close()
+    assert result.violations_count == 0, result.generate_report()
