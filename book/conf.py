@@ -9,8 +9,9 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path[:0] = [str(HERE), str(ROOT)]
 
-import minillm_lib  # noqa: E402
 from book_site.search_words import SearchBilingual  # noqa: E402
+
+import minillm_lib  # noqa: E402
 
 language = os.environ.get("BOOK_LANGUAGE", "en")
 chinese = language.startswith("zh")

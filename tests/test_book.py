@@ -10,11 +10,11 @@ from pathlib import Path
 import nbformat
 import pytest
 from book_pages import BOOK
-from build import sources
-
 from book_site import notebooks, reference
 from book_site.extension import table_of_notebooks, titles
 from book_site.search_words import SearchBilingual, search_words
+from build import sources
+
 from minillm_lib.checks import check
 from minillm_lib.checks.registry import COURSE
 
@@ -56,7 +56,9 @@ def test_the_sections_are_those_of_the_headings(path):
     checked = [name for part in parts for name in part.checks]
     assert sorted(checked) == sorted(COURSE[path.stem])
     assert all(part.exercise is not None for part in parts if part.checks)
-    labels = re.findall(r"^\((nb-.+)\)=$", "\n".join(map(notebooks.text_of, prepared(path)["cells"])), re.MULTILINE)
+    labels = re.findall(
+        r"^\((nb-.+)\)=$", "\n".join(map(notebooks.text_of, prepared(path)["cells"])), re.MULTILINE
+    )
     assert labels == [part.label for part in parts]
 
 
@@ -72,12 +74,17 @@ def test_in_chinese_a_notebook_opens_with_its_title_and_summary(path):
 def test_the_link_to_colab_needs_a_repository():
     assert "colab" not in notebooks.text_of(prepared(NOTEBOOKS[9])["cells"][0])
     with_it = prepared(NOTEBOOKS[9], repository="https://github.com/someone/course")
-    wanted = "(https://colab.research.google.com/github/someone/course/blob/main/course/09_attention_gqa.ipynb)"
+    wanted = (
+        "(https://colab.research.google.com/github/someone/course/blob/main/course/09_attention_gqa.ipynb)"
+    )
     assert wanted in notebooks.text_of(with_it["cells"][0])
 
 
 def test_an_alternative_text_ends_with_a_sentence():
-    assert notebooks.plain(r"**Bold** `x`, $\ln k_1$, [a link](x.md), 2 * 3.") == "Bold x, ln k_1, a link, 2 * 3."
+    assert (
+        notebooks.plain(r"**Bold** `x`, $\ln k_1$, [a link](x.md), 2 * 3.")
+        == "Bold x, ln k_1, a link, 2 * 3."
+    )
     assert notebooks.shortened("One. Two three four.", 12) == "One."
 
 
@@ -105,7 +112,9 @@ def test_the_reference_says_which_notebook_builds_a_name():
     assert place.words == "09, §4"
     assert [place.words for place in built["minillm_lib.model.KVCache"]] == ["09, §7", "15", "16"]
     assert built["minillm_lib.topics.GibbsLDA"][0].notebook == "02_lda_gibbs"
-    assert {place.notebook for places in built.values() for place in places} >= {p.stem for p in NOTEBOOKS[1:17]}
+    assert {place.notebook for places in built.values() for place in places} >= {
+        p.stem for p in NOTEBOOKS[1:17]
+    }
 
 
 def test_a_chinese_expression_is_searched_for_by_its_pairs():

@@ -94,7 +94,7 @@ def test_both_editions_have_the_same_pages_and_say_their_language(site, pages):
 def test_a_page_asks_for_nothing_outside_and_does_not_overflow(browser, site, name, width):
     with visit(browser, site / name, width=width, offline=True) as opened:
         opened.page.wait_for_load_state("load")
-        if "mjx" in opened.page.content() or "class=\"math" in opened.page.content():
+        if "mjx" in opened.page.content() or 'class="math' in opened.page.content():
             opened.page.wait_for_selector("mjx-container")
         assert opened.requests_to_outside == []
         assert opened.errors == []
@@ -108,7 +108,9 @@ def test_a_page_asks_for_nothing_outside_and_does_not_overflow(browser, site, na
 def test_the_first_page_is_small(browser, site):
     for name in ("index.html", "zh/index.html"):
         with visit(browser, site / name) as opened:
-            loaded = {Path(unquote(urlparse(each).path)) for each in opened.requests if each.startswith("file:")}
+            loaded = {
+                Path(unquote(urlparse(each).path)) for each in opened.requests if each.startswith("file:")
+            }
             assert sum(path.stat().st_size for path in loaded) < 500_000
 
 
@@ -167,7 +169,15 @@ def test_axe_finds_no_fault_of_contrast_names_or_landmarks(browser, site, name, 
     context = browser.new_context(color_scheme=scheme)
     page = context.new_page()
     page.goto((site / name).as_uri())
-    rules = ["color-contrast", "image-alt", "button-name", "link-name", "document-title", "html-has-lang", "landmark-one-main"]
+    rules = [
+        "color-contrast",
+        "image-alt",
+        "button-name",
+        "link-name",
+        "document-title",
+        "html-has-lang",
+        "landmark-one-main",
+    ]
     result = Axe().run(page, options={"runOnly": {"type": "rule", "values": rules}})
     context.close()
     assert result.violations_count == 0, result.generate_report()

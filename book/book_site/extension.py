@@ -31,13 +31,17 @@ def _notebook_files() -> list[Path]:
 
 def table_of_notebooks(readme: Path) -> str:
     """Return the table of a README that links every notebook with what it builds, in Markdown."""
-    (table,) = re.findall(r"^(?:\|.*\n)+(?=\| 18 )\| 18 .*$", readme.read_text(encoding="utf-8"), re.MULTILINE)
+    (table,) = re.findall(
+        r"^(?:\|.*\n)+(?=\| 18 )\| 18 .*$", readme.read_text(encoding="utf-8"), re.MULTILINE
+    )
     return str(table)
 
 
 def titles(readme: Path) -> dict[str, str]:
     """Return the title of each notebook in the table of a README."""
-    found = re.findall(r"^\| \d\d \| \[(.+?)\]\(course/(.+?)\.ipynb\)", readme.read_text(encoding="utf-8"), re.MULTILINE)
+    found = re.findall(
+        r"^\| \d\d \| \[(.+?)\]\(course/(.+?)\.ipynb\)", readme.read_text(encoding="utf-8"), re.MULTILINE
+    )
     return {name: title for title, name in found}
 
 
@@ -49,7 +53,10 @@ class Course:
         self.notebooks = {}
         for path in _notebook_files():
             notebook = json.loads(path.read_text(encoding="utf-8"))
-            self.notebooks[path.stem] = notebooks.sections(notebook, path.stem), notebooks.library_paths(notebook)
+            self.notebooks[path.stem] = (
+                notebooks.sections(notebook, path.stem),
+                notebooks.library_paths(notebook),
+            )
         self.built = reference.built_in(self.entries, self.notebooks)
         self.used = reference.used_in(self.entries, self.notebooks)
         self.titles = titles(ROOT / "README.zh-CN.md")
@@ -107,7 +114,9 @@ def _separate_attributes(app: Sphinx, what: str, name: str, obj: Any, options: A
     lines[:] = reference.separated(lines)
 
 
-def _say_where_it_is_built(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+def _say_where_it_is_built(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
     """Add to the docstring of a public name the notebooks that build it, and those that use it."""
     course: Course = app.book_course  # type: ignore[attr-defined]
     home = course.aliases.get(name, name)
@@ -169,9 +178,10 @@ def _wrap_exercise(section: nodes.section) -> None:
     """Put what belongs to an exercise, from its words to its check and hints, into one box."""
     last = 0
     for index, child in enumerate(section.children):
-        is_check = isinstance(child, nodes.Element) and "tag_check" in child.get("classes", [])
-        is_hint = last and isinstance(child, nodes.Element) and any("hint" in n.get("class", []) + n.get("classes", []) or n.get("design_component") == "dropdown" for n in child.findall(nodes.Element))
-        if is_check or (is_hint and index == last + 1):
+        if not isinstance(child, nodes.Element):
+            continue
+        is_hint = child.get("design_component") == "dropdown" and last and index == last + 1
+        if is_hint or "tag_check" in child.get("classes", []):
             last = index
     if not last:
         return

@@ -182,7 +182,9 @@ def alternative_texts(notebook: Notebook, language: str = "en") -> dict[int, str
             text = text_of(cell)
             headings = re.findall(r"^#+ (?:\d+ · )?(.+)$", text, re.MULTILINE)
             title = headings[-1] if headings else title
-            paragraphs = [part for part in text.split("\n\n") if part and not part.startswith(("#", ">", "$$"))]
+            paragraphs = [
+                part for part in text.split("\n\n") if part and not part.startswith(("#", ">", "$$"))
+            ]
             before = paragraphs[-1] if paragraphs else ""
         elif any("image/png" in output.get("data", {}) for output in cell["outputs"]):
             after = next((text_of(c) for c in cells[index + 1 :] if c["cell_type"] == "markdown"), "")
@@ -210,8 +212,8 @@ def _widget(reference: str, state: Mapping[str, Any]) -> list[dict[str, Any]]:
         shown: Any = values["_options_labels"][values["index"]]
     else:
         shown = values.get("value")
-    control = f"<span class='control'>{html.escape(str(values.get('description', '')))}: <b>{html.escape(str(shown))}</b></span>"
-    return [_output("text/html", control)]
+    name, value = (html.escape(str(each)) for each in (values.get("description", ""), shown))
+    return [_output("text/html", f"<span class='control'>{name}: <b>{value}</b></span>")]
 
 
 def _output(kind: str, data: str) -> dict[str, Any]:
@@ -249,7 +251,7 @@ def _merged(outputs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _hints(name: str, hints: Sequence[str], words: Mapping[str, str]) -> Cell:
-    """A cell with the hints of an exercise, each folded."""
+    """Return a cell with the hints of an exercise, each folded."""
     folded = [
         f":::{{dropdown}} {words['hint'].format(n=n, total=len(hints))}\n:class-container: hint\n\n{hint}\n:::"
         for n, hint in enumerate(hints, 1)
@@ -258,7 +260,7 @@ def _hints(name: str, hints: Sequence[str], words: Mapping[str, str]) -> Cell:
 
 
 def _facts(name: str, notebook: Notebook, repository: str, words: Mapping[str, str]) -> str:
-    """The line under the title: download, Colab if there is a repository, and how many exercises."""
+    """Return the line under the title: download, Colab if there is a repository, and how many exercises."""
     exercises = [m for cell in notebook["cells"] for m in EXERCISE.findall(text_of(cell))]
     points = sum(int(points) for _, points in exercises)
     parts = [f"{{download}}`{words['download']} <{name}.ipynb>`"]

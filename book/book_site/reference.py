@@ -69,7 +69,9 @@ def _exports(room: str, root: Path) -> dict[str, str]:
 
 def rooms(root: Path) -> list[str]:
     """Return the rooms with public names: the package, then its rooms, then theirs, each in alphabetical order."""
-    found = [".".join(stub.parent.relative_to(root).parts) for stub in root.glob(f"{PACKAGE}/**/__init__.pyi")]
+    found = [
+        ".".join(stub.parent.relative_to(root).parts) for stub in root.glob(f"{PACKAGE}/**/__init__.pyi")
+    ]
     return sorted(found, key=lambda room: (room.count("."), room))
 
 
@@ -137,7 +139,9 @@ def used_in(
     for entry in all_entries:
         for notebook, (parts, _) in notebooks.items():
             first = next((part for part in parts if entry.name in part.names), None)
-            if first and (len(entry.name) > 5 or entry.name in ("sft", "plan", "fit", "chat", "pack", "Muon")):
+            if first and (
+                len(entry.name) > 5 or entry.name in ("sft", "plan", "fit", "chat", "pack", "Muon")
+            ):
                 found.setdefault(entry.path, []).append(Place(notebook, first))
     return found
 
@@ -154,20 +158,30 @@ def _directive(entry: Entry) -> list[str]:
         return [f".. {kind}:: {entry.path}", "   :members:", "   :show-inheritance:", ""]
     if inspect.isroutine(value):
         return [f".. autofunction:: {entry.path}", ""]
-    said = _said_of(entry) or f"{'An' if type(value).__name__[0] in 'aeiou' else 'A'} ``{type(value).__name__}``."
+    said = (
+        _said_of(entry)
+        or f"{'An' if type(value).__name__[0] in 'aeiou' else 'A'} ``{type(value).__name__}``."
+    )
     said = " ".join(said.split())
     return [f".. py:data:: {entry.name}", f"   :canonical: {entry.origin}", "", f"   {said}", ""]
 
 
+def _source(module: str) -> str:
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).read_text(encoding="utf-8")
+
+
 def _said_of(entry: Entry) -> str:
     """Return the string under a constant's definition, or the comment above it."""
-    spec = importlib.util.find_spec(entry.module)
-    assert spec is not None and spec.origin is not None
-    source = Path(spec.origin).read_text(encoding="utf-8")
+    source = _source(entry.module)
     body, lines = ast.parse(source).body, source.splitlines()
     for node, after in zip(body, [*body[1:], None], strict=True):
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        names = {each.id for target in targets if target for each in ast.walk(target) if isinstance(each, ast.Name)}
+        names = {
+            each.id for target in targets if target for each in ast.walk(target) if isinstance(each, ast.Name)
+        }
         if entry.name not in names:
             continue
         if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
@@ -183,9 +197,7 @@ def _said_of(entry: Entry) -> str:
 
 def first_line(module: str) -> str:
     """Return the first line of a module's docstring, without importing it."""
-    spec = importlib.util.find_spec(module)
-    assert spec is not None and spec.origin is not None
-    docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+    docstring = ast.get_docstring(ast.parse(_source(module))) or ""
     return docstring.partition("\n\n")[0].replace("\n", " ")
 
 
@@ -221,13 +233,22 @@ def pages(root: Path) -> dict[str, str]:
     by_room: dict[str, list[Entry]] = {}
     for entry in every:
         by_room.setdefault(entry.room, []).append(entry)
-    written = {room.removeprefix(f"{PACKAGE}.").replace(".", "-"): room for room in by_room if room != PACKAGE}
+    written = {
+        room.removeprefix(f"{PACKAGE}.").replace(".", "-"): room for room in by_room if room != PACKAGE
+    }
     documented = {entry.module for entry in every if entry.room != PACKAGE}
 
     found = {}
     placed: set[str] = set()
     for stem, room in written.items():
-        lines = [f".. _reference-{stem}:", "", *_heading(room, "="), f".. automodule:: {room}", "   :no-members:", ""]
+        lines = [
+            f".. _reference-{stem}:",
+            "",
+            *_heading(room, "="),
+            f".. automodule:: {room}",
+            "   :no-members:",
+            "",
+        ]
         others = [
             (alias, home)
             for alias, home in aliases.items()
@@ -263,7 +284,10 @@ def pages(root: Path) -> dict[str, str]:
     lines = [".. _reference:", "", *_heading("API reference", "=")]
     lines += [f".. automodule:: {PACKAGE}", "   :no-members:", ""]
     lines += _heading("The rooms", "-")
-    lines += ["Each room imports only from those above it in the table of the README; public names are importable from it.", ""]
+    lines += [
+        "Each room imports only from those above it in the table of the README; public names are importable from it.",
+        "",
+    ]
     lines += [".. list-table::", "   :widths: 25 75", ""]
     for stem, room in written.items():
         lines += [f"   * - :doc:`{room.removeprefix(PACKAGE + '.')} <{stem}>`", f"     - {first_line(room)}"]
