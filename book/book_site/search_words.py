@@ -48,7 +48,3 @@ var splitQuery = function (query) {
     def split(self, input: str) -> list[str]:
         """Return the words of a text."""
         return search_words(input)
-
-    def word_filter(self, word: str) -> bool:
-        """Keep what is no stop word; the parent drops single characters, which are words in Chinese."""
-        return word not in self.stopwords and (len(word) > 1 or re.match(rf"[{_HAN}]", word) is not None)
