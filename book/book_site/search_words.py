@@ -31,7 +31,6 @@ class SearchBilingual(SearchEnglish):
     """English words by their stems, Chinese ones by pairs of characters."""
 
     lang = "en"
-    language_name = "English and Chinese"
     js_splitter_code = r"""
 var splitQuery = function (query) {
   const words = [];
