@@ -69,6 +69,7 @@ html_css_files = ["book.css"]
 html_copy_source = False
 html_show_sphinx = False
 html_search_language = "en"
+html_show_search_summary = False  # summaries are fetched, which browsers refuse to files
 html_permalinks_icon = "#"
 html_theme_options = {
     "navigation_with_keys": True,
