@@ -86,8 +86,8 @@ def use_style() -> None:
 
     Lines do not run through the words of a legend.
     """
-    legends = {"legend.frameon": True, "legend.edgecolor": "none", "legend.framealpha": 0.85}
-    matplotlib.rcParams.update(settings() | legends | {"text.parse_math": True})
+    legends: dict[str, Any] = {"legend.frameon": True, "legend.edgecolor": "none", "legend.framealpha": 0.85}
+    matplotlib.rcParams.update({**settings(), **legends, "text.parse_math": True})
 
 
 @contextmanager
