@@ -86,8 +86,10 @@ def use_style() -> None:
 
     Lines do not run through the words of a legend.
     """
-    legends: dict[str, Any] = {"legend.frameon": True, "legend.edgecolor": "none", "legend.framealpha": 0.85}
-    matplotlib.rcParams.update({**settings(), **legends, "text.parse_math": True})
+    matplotlib.rcParams.update(settings())
+    matplotlib.rcParams["legend.frameon"] = matplotlib.rcParams["text.parse_math"] = True
+    matplotlib.rcParams["legend.edgecolor"] = "none"
+    matplotlib.rcParams["legend.framealpha"] = 0.85
 
 
 @contextmanager
