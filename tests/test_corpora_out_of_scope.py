@@ -10,7 +10,8 @@ import pytest
 from minillm_lib.corpora.conversations import LANGUAGES
 from minillm_lib.corpora.dialogues import load_course_dialogues
 from minillm_lib.corpora.faq import faq_questions, load_course_faq, written_dialogues
-from minillm_lib.corpora.follow_ups import FOLLOW_UPS
+from minillm_lib.corpora.follow_ups import FOLLOW_UPS, said_after
+from minillm_lib.corpora.held_out_questions import free_dialogues, free_questions
 from minillm_lib.corpora.out_of_scope import all_declines, decline_in, load_out_of_scope
 
 
@@ -148,3 +149,44 @@ def test_training_has_whole_answers_and_what_was_written_by_hand():
     )
     with pytest.raises(ValueError, match="copies is 0; it must be at least 1"):
         load_course_dialogues(copies=0)
+
+
+def test_what_suits_one_answer_leads_somewhere_and_is_not_held_out():
+    ids = {each.id for each in faq_questions("en")}
+    held_out = {
+        normalised(turn.question) for each in (*free_dialogues(), *free_questions()) for turn in each.turns
+    }
+    held_out |= asked(load_course_faq("test"))
+    for kind in FOLLOW_UPS.values():
+        held_out |= {
+            normalised(text) for language in LANGUAGES for text in kind.wordings(language, held_out=True)
+        }
+    for (own, language), said in said_after().items():
+        assert own in ids
+        assert language in LANGUAGES
+        assert {"why", "example", "again"} == set(said.by_kind)
+        assert all(said.by_kind.values())
+        assert all(other in ids - {own} for _, other in said.new)
+        texts = [*(text for kind in said.by_kind.values() for text in kind), *(text for text, _ in said.new)]
+        assert not {normalised(text) for text in texts} & held_out
+    assert len(said_after()) > 700
+
+
+def test_dialogues_for_training_say_what_suits_an_answer_and_those_for_test_do_not():
+    said = said_after()["attention-what", "en"]
+    suited = {text for kind in said.by_kind.values() for text in kind} | {text for text, _ in said.new}
+    train = load_course_dialogues("train", "en", topics=["attention"], copies=30)
+    follow = {
+        turn.content: after.content
+        for each in train
+        for turn, after in zip(each.turns, each.turns[1:], strict=False)
+    }
+    heard = suited & follow.keys()
+    assert len(heard) > len(suited) / 2
+    by_id = {each.id: each for each in faq_questions("en")}
+    allowed = {each.answer for each in by_id.values() if each.topic in ("attention", "course")}
+    for text, other in said.new:
+        if text in heard:
+            assert follow[text] == by_id[other].answer in allowed
+    test = load_course_dialogues("test", "en", topics=["attention"], copies=30)
+    assert not suited & {turn.content for each in test for turn in each.turns}

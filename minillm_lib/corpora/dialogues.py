@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from minillm_lib.corpora.conversations import LANGUAGES, Conversation, Language, Turn
 from minillm_lib.corpora.faq import FaqQuestion, check_split, faq_questions, written_dialogues
-from minillm_lib.corpora.follow_ups import FOLLOW_UPS, OPENERS
+from minillm_lib.corpora.follow_ups import FOLLOW_UPS, OPENERS, SaidAfter, said_after
 from minillm_lib.corpora.out_of_scope import load_out_of_scope
 
 SOURCE = "course-dialogues"
@@ -25,6 +25,7 @@ _SHARES: Mapping[str, float] = {"translation": 0.2, "again": 0.06, "thanks": 0.1
 _P_HELLO = 0.08
 _P_NEAR = 0.5  # that a new question is of the same subject
 _P_OPENED = 0.3  # that a new question begins with words such as "Something else:"
+_P_SUITED = 0.5  # that a follow-up or a new question is in words that suit the answer before
 
 
 def load_course_dialogues(
@@ -147,6 +148,9 @@ class _Composer:
             return kind, list(self._rng.choice(self._declined[language]).turns), None
         if kind in FOLLOW_UPS and said is not None and (kind not in ("why", "example") or said.question.why):
             return kind, *self._followed(kind, said)
+        if said is not None and (suited := self._going_on(said)) and self._rng.random() < _P_SUITED:
+            text, new = self._rng.choice(suited)
+            return "new", [Turn("user", text), Turn("assistant", new.answer)], _Said(new, "answer")
         new = self._another(language, said)
         asked, reply = self._asked(new)
         if not self._held_out and self._rng.random() < _P_OPENED:
@@ -160,8 +164,24 @@ class _Composer:
         elif kind != "again":
             part = kind
         reply: str = getattr(question, part)
-        wording = self._follow_up(kind, question, reply)
+        suited = self._suited(question)
+        if suited is not None and suited.by_kind.get(kind) and self._rng.random() < _P_SUITED:
+            wording = self._rng.choice(suited.by_kind[kind])
+        else:
+            wording = self._follow_up(kind, question, reply)
         return [Turn("user", wording), Turn("assistant", reply)], _Said(question, part)
+
+    def _suited(self, question: FaqQuestion) -> SaidAfter | None:
+        """Return what people say after the answer to this question in particular; None for test."""
+        return None if self._held_out else said_after().get((question.id, question.language))
+
+    def _going_on(self, said: _Said) -> list[tuple[str, FaqQuestion]]:
+        """Return words that suit a reply and go on to another question, each with that question."""
+        suited, allowed = self._suited(said.question), self._faq[said.question.language]
+        by_id = self._by_id[said.question.language]
+        return [
+            (text, by_id[other]) for text, other in (suited.new if suited else ()) if by_id[other] in allowed
+        ]
 
     def _follow_up(self, kind: str, question: FaqQuestion, reply: str) -> str:
         if self._held_out:

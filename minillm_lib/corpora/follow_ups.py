@@ -1,6 +1,7 @@
 """What people say after an answer, in many wordings: why, an example, the other language, once more, something else.
 
-The wordings are beside this module, in ``follow_up_wordings.jsonl``.
+The wordings that suit any answer are beside this module in ``follow_up_wordings.jsonl``, and those that suit a single
+answer ("Why three?", "And Zipf's?") in ``said_after.jsonl``.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from minillm_lib.corpora.conversations import LANGUAGES, Language
 
 _FILE = Path(__file__).with_name("follow_up_wordings.jsonl")
+_AFTER_FILE = Path(__file__).with_name("said_after.jsonl")
 _KINDS = ("why", "example", "translation", "again")
 
 
@@ -72,6 +75,35 @@ class FollowUp:
             text = text.lower().rstrip(".?!。？！")
         held_out = map(letters_of, self.wordings(language, held_out=True))
         return rng.choice(wordings) if letters_of(text) in held_out else text
+
+
+@dataclass(frozen=True)
+class SaidAfter:
+    """What people say after the answer to one question of ``course-faq``, all of it for training.
+
+    Attributes
+    ----------
+    by_kind
+        Wordings by the kind of follow-up: ``"why"``, ``"example"``, ``"again"``.
+    new
+        Wordings that go on to another question, each with the identifier of that question.
+    """
+
+    by_kind: Mapping[str, tuple[str, ...]]
+    new: tuple[tuple[str, str], ...]
+
+
+@cache
+def said_after() -> Mapping[tuple[str, Language], SaidAfter]:
+    """Return what people say after each answer, by the question's identifier and the language."""
+    rows = map(json.loads, _AFTER_FILE.read_bytes().splitlines())
+    return {
+        (row["id"], row["language"]): SaidAfter(
+            {kind: tuple(row[kind]) for kind in _KINDS if kind in row},
+            tuple((text, other) for text, other in row["new"]),
+        )
+        for row in rows
+    }
 
 
 def letters_of(text: str) -> str:
