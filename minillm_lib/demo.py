@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from signal import Signals
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -50,7 +51,11 @@ _MEASURED_SECONDS = 3.0
 
 
 class DemoInterrupted(Exception):  # noqa: N818 — a requested stop is not an error
-    """A run was stopped on request before its last step."""
+    """A run was stopped on request before its last step; ``signal`` is what asked for it."""
+
+    def __init__(self, signal: Signals) -> None:
+        super().__init__(f"stopped by {signal.name}")
+        self.signal = signal
 
 
 def run_demo(
@@ -167,8 +172,8 @@ def _fit_topics(bag: BagOfWords, n_sweeps: int) -> GibbsLDA:
 
 
 def _finished(result: RunResult) -> RunResult:
-    if not result.is_finished:
-        raise DemoInterrupted
+    if result.stopped_by is not None:
+        raise DemoInterrupted(result.stopped_by)
     return result
 
 

@@ -171,28 +171,31 @@ def wait_for(records, kind, step=0):
     raise AssertionError(f"no {kind} {step}")
 
 
-def assert_stopped_and_saved(folder, out, err):
+def assert_stopped_and_saved(folder, out, err, name="SIGINT"):
     last = folder.records("step")[-1]["step"]
-    assert f"SIGINT: stopped after step {last} of 100000; everything is saved" in out
-    assert "SIGINT: finishing this step, then saving; a second signal stops at once" in err
+    assert f"{name}: stopped after step {last} of 100000; everything is saved" in out
+    assert f"{name}: finishing this step, then saving; a second signal stops at once" in err
     assert "Traceback" not in err
     assert CheckpointFolder(folder.path).steps()[-1] == last
     return last
 
 
-def test_ctrl_c_saves_and_ends_like_an_interrupted_program(minillm, tmp_path, config_file):
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_ends_like_an_interrupted_program(
+    minillm, tmp_path, config_file, number, expected
+):
     folder = RunFolder(tmp_path / "run")
 
     def press():
         wait_for(folder.records, "step", 3)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
 
     user = threading.Thread(target=press)
     user.start()
     status, out, err = minillm("pretrain", "--config", config_file, "--train.steps", 100_000)
     user.join()
-    assert status == 130, err
-    last = assert_stopped_and_saved(folder, out, err)
+    assert status == expected, err
+    last = assert_stopped_and_saved(folder, out, err, number.name)
     status, _, err = minillm("pretrain", "--run", folder.path, "--resume", "--train.steps", last + 1)
     assert status == 0, err
     assert MiniLLM.load_from_checkpoint(tmp_path / "run.pt").tokenizer is not None

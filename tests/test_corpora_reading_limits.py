@@ -174,6 +174,16 @@ def test_a_parquet_file_of_repetitions_is_refused(tmp_path, little_is_free):
         read(tmp_path, "t.parquet", file.getvalue())
 
 
+def test_texts_of_a_dictionary_count_as_often_as_they_occur(tmp_path, little_is_free):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    column = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 1000), ["a word " * 5000])
+    file = io.BytesIO()
+    parquet.write_table(pyarrow.table({"text": column}), file)
+    with pytest.raises(ReadError, match=_TOO_DENSE):
+        read(tmp_path, "t.parquet", file.getvalue())
+
+
 _DEEP = "[" * 5000 + "]" * 5000
 _DIGITS = "7" * 5000
 

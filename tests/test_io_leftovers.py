@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -60,7 +61,6 @@ def test_only_our_own_names_are_removed(tmp_path):
     ours, folder = temporary_beside(tmp_path / "model.pt"), temporary_beside(tmp_path / "step-000001")
     ours.write_bytes(b"half")
     (folder / "trainer_state").mkdir(parents=True)
-    assert remove_leftovers(tmp_path, older_than=5) == [], "they may be about to be held"
     assert remove_leftovers(tmp_path, "other.pt") == []
     assert remove_leftovers(tmp_path, "model.pt") == [ours]
     with held(folder):
@@ -70,11 +70,30 @@ def test_only_our_own_names_are_removed(tmp_path):
     assert remove_leftovers(tmp_path / "nowhere") == []
 
 
-def test_writing_a_file_again_removes_what_a_kill_left_of_it(tmp_path):
+def test_a_process_has_time_to_hold_what_it_makes(tmp_path):
+    ours = temporary_beside(tmp_path / "model.pt")
+    ours.write_bytes(b"half")
+    is_looked_at = threading.Event()
+
+    def hold():
+        time.sleep(0.05)
+        with held(ours):
+            is_looked_at.wait()
+
+    writer = threading.Thread(target=hold)
+    writer.start()
+    try:
+        assert remove_leftovers(tmp_path, at_age=0.5) == []
+    finally:
+        is_looked_at.set()
+        writer.join()
+    assert remove_leftovers(tmp_path, at_age=0.5) == [ours]
+
+
+def test_writing_a_file_again_at_once_removes_what_a_kill_left_of_it(tmp_path):
     path = tmp_path / "model.pt"
     temporary_beside(path).write_bytes(b"half")
     other = temporary_beside(tmp_path / "other.pt")
     other.write_bytes(b"half")
-    time.sleep(0.1)
     write_atomically(path, b"whole")
     assert names(tmp_path) == sorted([other.name, "model.pt"])

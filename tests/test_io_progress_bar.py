@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import re
 import sys
 
 import pytest
 from rich.cells import cell_len
+from tqdm.std import tqdm
 
 from minillm_lib.io import progress_bar as module
 from minillm_lib.io.progress_bar import progress_bar
@@ -103,3 +105,21 @@ def test_the_first_details_are_kept_longest(monkeypatch):
     assert "step/s, loss" in everything
     assert everything.endswith("MFU 12%]")
     assert "%|" in everything
+
+
+@pytest.mark.parametrize("stream", [Terminal, io.StringIO])
+def test_a_bar_that_is_interrupted_while_it_is_made_says_nothing(monkeypatch, stream):
+    said = []
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stderr", stream())
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
+    monkeypatch.setattr(tqdm, "_get_free_pos", interrupted)
+    try:
+        progress_bar(total=5)
+    except KeyboardInterrupt as error:
+        error.__traceback__ = None  # which holds the bar
+    gc.collect()
+    assert said == []

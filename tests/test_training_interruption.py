@@ -13,6 +13,7 @@ from quick_runs import quick_pretraining, write_documents
 from minillm_lib.training import interruption
 from minillm_lib.training.checkpoints import CheckpointFolder
 from minillm_lib.training.interruption import Interruption
+from minillm_lib.training.parallel import Processes
 from minillm_lib.training.stages import pretrain
 
 pytestmark = pytest.mark.usefixtures("interrupts_are_heard")
@@ -30,10 +31,9 @@ def clock(monkeypatch):
 def test_a_first_signal_only_asks(number, capfd):
     before = signal.getsignal(number)
     with Interruption() as asked:
-        assert not asked.is_asked
+        assert asked.signal is None
         signal.raise_signal(number)
-        assert asked.is_asked
-        assert asked.name == signal.Signals(number).name
+        assert asked.signal is number
         assert "finishing this step, then saving" in capfd.readouterr().err
     assert signal.getsignal(number) is before
 
@@ -45,7 +45,7 @@ def test_what_arrives_twice_at_once_is_one_request(clock):
         clock[0] += 0.9
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
-        assert asked.name == "SIGINT"
+        assert asked.signal is signal.SIGINT
 
 
 def test_a_later_second_one_acts_as_usual(clock, capfd):
@@ -64,12 +64,12 @@ def test_outside_the_main_thread_it_is_no_hindrance():
 
     def work():
         with Interruption() as asked:
-            seen.append(asked.is_asked)
+            seen.append(asked.signal)
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert seen == [False]
+    assert seen == [None]
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +91,7 @@ def test_a_run_finishes_its_step_saves_and_says_how_to_go_on(tmp_path, known_spe
 
     result = pretrain(config, progress=False, on_record=interrupt)
     assert not result.is_finished
+    assert result.stopped_by is number
     assert result.series("loss")[0].tolist() == [1, 2, 3, 4, 5]
     assert CheckpointFolder(config.run).steps()[-1] == 5, "though 5 is no step to save at"
     name = signal.Signals(number).name
@@ -104,5 +105,13 @@ def test_a_run_finishes_its_step_saves_and_says_how_to_go_on(tmp_path, known_spe
         result.load_model()
     resumed = pretrain(config, resume=True, progress=False)
     assert resumed.is_finished
+    assert resumed.stopped_by is None
     np.testing.assert_array_equal(resumed.series("loss"), reference.series("loss"))
     assert config.output.is_file()
+
+
+def test_the_signal_of_another_process_is_named(tmp_path, known_speed, capsys, whole, monkeypatch):
+    monkeypatch.setattr(Processes, "highest", lambda self, value: float(signal.SIGTERM))
+    result = pretrain(quick_pretraining(tmp_path, whole[0], steps=6), progress=False)
+    assert result.stopped_by is signal.SIGTERM
+    assert "SIGTERM: stopped after step 1 of 6; everything is saved" in capsys.readouterr().out

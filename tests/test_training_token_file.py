@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tracemalloc
 from functools import cache
 
@@ -203,11 +204,27 @@ def test_a_foreign_file_is_named_as_such(tmp_path, content):
 
 def test_another_version_is_refused(packed):
     content = packed.path.read_bytes()
-    facts = json.dumps(packed.metadata).encode()
-    newer = json.dumps({**packed.metadata, "version": 2}).encode()
-    packed.path.write_bytes(content.replace(facts, newer))
+    packed.path.write_bytes(content.replace(b'"version": 1', b'"version": 2'))
     with pytest.raises(TokenFileError, match="of version 2; only version 1 can be read"):
         TokenFile(packed.path)
+
+
+def test_a_flipped_bit_anywhere_in_the_header_is_found_on_opening(packed):
+    content = packed.path.read_bytes()
+    for place in range(1024):
+        altered = bytearray(content)
+        altered[place] ^= 1 << place % 8
+        packed.path.write_bytes(altered)
+        with pytest.raises(TokenFileError, match=re.escape(str(packed.path))):
+            TokenFile(packed.path)
+
+
+def test_a_file_of_before_the_checksum_of_the_header_is_read(packed):
+    content = packed.path.read_bytes()
+    assert b"crc32" in content[:1024]
+    header = b"MINILLM-TOKENS\n" + json.dumps(packed.metadata).encode()
+    packed.path.write_bytes(header.ljust(1024) + content[1024:])
+    assert TokenFile(packed.path).metadata == packed.metadata
 
 
 @pytest.mark.parametrize("place", [1024, -3])

@@ -1,7 +1,7 @@
 """How the command ends where something goes wrong: in one line of words, and with an exit status.
 
-The status is 2 for what the user or the machine can mend, 1 for a mistake of the program, 130 after Ctrl-C, and 141, as
-for any program, where the reader of a pipe is gone.
+The status is 2 for what the user or the machine can mend, 1 for a mistake of the program, 130 after Ctrl-C, 143 after
+SIGTERM, and 141, as for any program, where the reader of a pipe is gone.
 """
 
 from __future__ import annotations

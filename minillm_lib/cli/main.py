@@ -91,8 +91,8 @@ def demo(
 
     try:
         way = run_demo(output, folder=folder, language=report_language, quick=quick)
-    except DemoInterrupted:
-        raise typer.Exit(130) from None
+    except DemoInterrupted as stop:
+        raise typer.Exit(128 + stop.signal) from None
     announce_report(output, open_report)
     assert way.sft is not None
     console.print(f"next: minillm chat --ckpt {way.sft.output}", style="dim", highlight=False, soft_wrap=True)

@@ -139,7 +139,7 @@ def _loaded(
 
 
 def _finish(result: RunResult, use: str) -> None:
-    """Say how a run ended; one that was stopped ends like an interrupted program."""
+    """Say how a run ended; one that was stopped ends with the status of its signal, 130 or 143."""
     is_first = os.environ.get("RANK", "0") == "0"
     if is_first and result.is_finished:
         best = result.best
@@ -148,7 +148,7 @@ def _finish(result: RunResult, use: str) -> None:
             f"at step {best['step']}; the model: {result.output}"
         )
         say(f"try it: minillm {use} --ckpt {result.output}")
-    status = 130 if is_first and not result.is_finished else 0
+    status = 128 + result.stopped_by if is_first and result.stopped_by is not None else 0
     if "RANK" in os.environ:
         # Gloo's threads now and then abort a process whose interpreter ends before they do (pytorch/pytorch#179291).
         sys.stdout.flush()

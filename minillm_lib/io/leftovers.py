@@ -41,7 +41,7 @@ def held(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def remove_leftovers(folder: Path, name: str | None = None, older_than: float = 0) -> list[Path]:
+def remove_leftovers(folder: Path, name: str | None = None, at_age: float = 0) -> list[Path]:
     """Remove temporary files and folders that no process has in use any more, and return their paths.
 
     Parameters
@@ -50,16 +50,17 @@ def remove_leftovers(folder: Path, name: str | None = None, older_than: float = 
         Where to look; folders in it are not searched.
     name
         What the temporary files were to become; None for any name.
-    older_than
-        Seconds for which nothing was written to them, at least; where another process may be about to write the same
-        file, :data:`SECONDS_TO_HOLD`.
+    at_age
+        Seconds that a process may need between making one and holding it; what is younger is looked at only then.
+        Where another process may be about to write the same file, :data:`SECONDS_TO_HOLD`.
     """
     removed = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         found = _NAME.fullmatch(path.name)
         if found is None or (name is not None and found[1] != name) or path.is_symlink():
             continue
-        if _is_young(path, older_than) or _is_held(path):
+        time.sleep(_seconds_until(at_age, path))
+        if _is_held(path):
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -71,11 +72,13 @@ def remove_leftovers(folder: Path, name: str | None = None, older_than: float = 
     return removed
 
 
-def _is_young(path: Path, seconds: float) -> bool:
+def _seconds_until(at_age: float, path: Path) -> float:
+    """Return how long it takes until a file is that old; 0 if it is gone, or said to come from the future."""
     try:
-        return 0 <= time.time() - path.stat().st_mtime < seconds
+        age = time.time() - path.stat().st_mtime
     except OSError:
-        return True
+        return 0.0
+    return max(at_age - age, 0.0) if age >= 0 else 0.0
 
 
 def _is_held(path: Path) -> bool:

@@ -52,6 +52,11 @@ class _Bar(tqdm):
         terminal: dict[str, Any] = {"dynamic_ncols": "ncols" not in options, "file": beneath(sys.stderr)}
         super().__init__(*args, **terminal | options)
 
+    def close(self) -> None:
+        """Close the bar; nothing is to be done if a signal came while tqdm was still making it."""
+        if hasattr(self, "start_t"):  # what tqdm sets last
+            super().close()
+
     @property
     def format_dict(self) -> Any:
         """What a line is made of; tqdm passes it to :meth:`format_meter`."""

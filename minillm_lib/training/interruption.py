@@ -16,7 +16,7 @@ _ONE_REQUEST = (
 
 
 class Interruption:
-    """A context in which the first SIGINT or SIGTERM only sets ``is_asked``; a later one acts as usual.
+    """A context in which the first SIGINT or SIGTERM is only noted as ``signal``; a later one acts as usual.
 
     Signals within a second of the first count as the same request. Outside the main thread, where Python delivers
     no signals, the context does nothing.
@@ -28,15 +28,12 @@ class Interruption:
 
     Attributes
     ----------
-    is_asked
-        Whether a signal has arrived.
-    name
-        The name of that signal, such as ``"SIGINT"``; empty before.
+    signal
+        The first signal that has arrived; None before.
     """
 
     def __init__(self, *, says_so: bool = True) -> None:
-        self.is_asked = False
-        self.name = ""
+        self.signal: signal.Signals | None = None
         self._says_so = says_so
         self._asked_at = 0.0
         self._usual: dict[signal.Signals, Any] = {}
@@ -53,10 +50,12 @@ class Interruption:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        if not self.is_asked:
-            self.is_asked, self.name, self._asked_at = True, signal.Signals(number).name, now
+        if self.signal is None:
+            self.signal, self._asked_at = signal.Signals(number), now
             if self._says_so:
-                text = f"\n{self.name}: finishing this step, then saving; a second signal stops at once\n"
+                text = (
+                    f"\n{self.signal.name}: finishing this step, then saving; a second signal stops at once\n"
+                )
                 os.write(
                     2, text.encode()
                 )  # the signal may have interrupted a print, and print must not be nested

@@ -69,9 +69,14 @@ class Processes:
             with _words_for_a_lost_process():
                 dist.barrier()
 
-    def agree(self, value: bool) -> bool:
-        """Return whether the value is true in any process."""
-        return self.total(float(value))[0] > 0
+    def highest(self, value: float) -> float:
+        """Return the highest value of all processes; every process gets it."""
+        if self.count == 1:
+            return value
+        found = torch.tensor(value, dtype=torch.float64, device=self.device)
+        with _words_for_a_lost_process():
+            dist.all_reduce(found, dist.ReduceOp.MAX)
+        return float(found)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
 import numpy as np
@@ -33,11 +34,14 @@ class RunResult:
         The run's ``config.yaml``; empty where only records are known.
     folder
         The run's folder; None where only records are known.
+    stopped_by
+        The signal that asked this process to stop before the last step; None if none did.
     """
 
     records: Sequence[Record]
     config: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+    stopped_by: Signals | None = None
 
     @classmethod
     def of(cls, run: RunSource) -> RunResult:

@@ -2,7 +2,8 @@
 
 The file consists of a header of 1,024 bytes, the ids of all documents one after the other (uint16, or uint32 for
 vocabularies above 65,536), zeros up to a multiple of eight bytes, and the position of each document's first id
-(uint64), all little-endian. The header is the mark ``MINILLM-TOKENS`` and a JSON object.
+(uint64), all little-endian. The header is the mark ``MINILLM-TOKENS`` and a JSON object with a checksum of its values;
+files of before it was added, without one, are still read.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from minillm_lib.io.atomic_write import open_atomically
 from minillm_lib.io.parallel import parallel_map
 from minillm_lib.io.progress_bar import progress_bar
 from minillm_lib.io.regular_file import check_regular
+from minillm_lib.io.sealed_values import CHECKSUM_KEY, SealError, sealed, unsealed
 from minillm_lib.io.wording import shown
 from minillm_lib.tokenizer import Tokenizer
 
@@ -144,7 +146,7 @@ def _packed(
         metadata |= {"tokenizer_sha256": None if tokenizer is None else tokenizer.sha256}
         metadata |= {"add_bos": False, "add_eos": False} | specials
         file.seek(0)
-        file.write((_MARK + json.dumps(metadata).encode()).ljust(_HEADER_BYTES))
+        file.write((_MARK + json.dumps(sealed(metadata)).encode()).ljust(_HEADER_BYTES))
     return TokenFile(path, tokenizer)
 
 
@@ -371,8 +373,17 @@ class TokenFile:
             )
         if missing := [name for name in _FIELDS if name not in metadata]:
             raise TokenFileError(f"{self.path} is damaged: its header has no {', '.join(missing)}")
+        if unknown := [name for name in metadata if name not in (*_FIELDS, CHECKSUM_KEY)]:
+            raise TokenFileError(
+                f"{self.path} is damaged: its header has the unknown {', '.join(map(shown, unknown))}"
+            )
         self._check_fields(metadata)
-        return metadata
+        try:
+            return unsealed(metadata)
+        except SealError as error:
+            raise TokenFileError(
+                f"{self.path} is damaged: the values in its header are not those of its checksum"
+            ) from error
 
     def _check_fields(self, metadata: Mapping[str, Any]) -> None:
         wrong = [

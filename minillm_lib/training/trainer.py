@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from signal import Signals
 from typing import Any
 
 import torch
@@ -119,16 +120,16 @@ class Trainer:
                 self.metrics.record(record)
                 step = self.progress.step
                 is_last = step == n_steps
-                is_asked_to_stop = self.processes.agree(interruption.is_asked)
+                stopped_by = int(self.processes.highest(interruption.signal or 0))  # in any of the processes
                 is_best = (is_last or step % evaluate_every == 0) and self._evaluate()
-                if is_best or is_last or is_asked_to_stop or step % self.config.checkpoint.every == 0:
+                if is_best or is_last or stopped_by or step % self.config.checkpoint.every == 0:
                     self.checkpoints.save(self.progress)
-                if is_asked_to_stop and not is_last:
-                    where = f"{interruption.name}: stopped after step {self.progress.step} of {n_steps}"
+                if stopped_by and not is_last:
+                    where = f"{Signals(stopped_by).name}: stopped after step {step} of {n_steps}"
                     self.metrics.say(
                         f"{where}; everything is saved. Resume with the same command and --resume"
                     )
-                    return self._result()
+                    return self._result(Signals(stopped_by))
         self._export_best()
         return self._result()
 
@@ -300,5 +301,5 @@ class Trainer:
             self.metrics.record({"kind": "end", "step": self.progress.step, "best_step": step})
         self.processes.wait()
 
-    def _result(self) -> RunResult:
-        return RunResult(self.folder.records(), self.config.as_json(), self.folder.path)
+    def _result(self, stopped_by: Signals | None = None) -> RunResult:
+        return RunResult(self.folder.records(), self.config.as_json(), self.folder.path, stopped_by)

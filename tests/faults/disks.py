@@ -90,9 +90,9 @@ def _try_disk(work: Work, ready: Ready, free: int, n_bytes: int) -> None:
 def _check(work: Work, ready: Ready, place: Path, ended: Ended, when: str) -> None:
     try:
         if ended.status != 0:
-            check_words(
-                ended, place.name, *[path.name for path in place.rglob("*")], *work.outputs, seconds=30
-            )
+            there = [path.name for path in place.rglob("*")]
+            not_there = [f"error: {name}: " for name in ready.names]
+            check_words(ended, place.name, *there, *work.outputs, *not_there, seconds=30)
         ready.check_outputs(place)
         again = forked(partial(work.run, ready.inputs), folder=place)
         require_success(again, "with room again, the work")

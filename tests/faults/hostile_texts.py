@@ -170,7 +170,7 @@ def _files() -> dict[str, tuple[Expected, str, bytes | str | Callable[[Path], An
         ),
         "Parquet: noise": (refused, "a.parquet", b"PAR1" + os.urandom(1000) + b"PAR1"),
         "Parquet: a footer of 2 GB": (refused, "a.parquet", b"PAR1" + bytes(99) + b"\xff\xff\xff\x7fPAR1"),
-        "Parquet: a bomb": (refused, "a.parquet", _parquet_bomb),
+        "Parquet: a bomb": (either, "a.parquet", _parquet_bomb),
         "Parquet: lists in lists": (either, "a.parquet", _deep_parquet),
         "PDF: noise": (refused, "a.pdf", b"%PDF-1.7\n" + os.urandom(5000)),
         "PDF: a page that holds itself": (either, "a.pdf", _pdf_of_itself),

@@ -85,7 +85,7 @@ def _try(inputs: Path, place: Path, expected: object, fault: Fault) -> None:
     process = _started(inputs, place)
     _kill(process, place, signal.Signals[name], rank, step)
     status, text = _finished(process)
-    if status != 0 and not any(words in text for words in ("error: ", "Signal ", "finishing this step")):
+    if status != 0 and not any(words in text for words in ("error: ", "Signal ", "SIGTERM: stopped after")):
         raise Lost(f"it ended without a sentence: {text[-800:]}")
     if re.search(r"\[rank\d+\]: *Traceback", text):  # torchrun itself shows one of its own, without a rank
         raise Lost(f"a traceback: {text[-800:]}")

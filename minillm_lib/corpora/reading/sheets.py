@@ -238,9 +238,19 @@ def _batches(source: Path | bytes) -> Iterator[Any]:
         yield sum(group.column(index).num_values for group in groups for index in range(group.num_columns))
         for batch in table.iter_batches(batch_size=_ROWS, use_threads=False):
             if batch.nbytes < _LARGE:
-                yield batch.nbytes, batch.to_pylist()
+                rows = batch.to_pylist()
+                yield max(batch.nbytes, _n_bytes(rows)), rows
             else:
                 yield batch.nbytes, []
                 yield from ((0, batch.slice(index, 1).to_pylist()) for index in range(len(batch)))
     except _OF_PARQUET as error:
         raise _BrokenError(str(error)) from error
+
+
+def _n_bytes(value: Any) -> int:
+    """Return how much text there is in a value; Arrow counts a text of a dictionary once, however often it occurs."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, list | tuple):
+        return sum(map(_n_bytes, value))
+    return sum(map(_n_bytes, value.values())) if isinstance(value, dict) else 0
