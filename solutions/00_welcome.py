@@ -14,8 +14,8 @@
 # **What you need.** Python: lists, dictionaries, functions, loops. For the course as a whole some linear algebra
 # (vectors, matrices, scalar products) and derivatives; probability is explained as it comes.
 #
-# **How long.** About 30 minutes to work through. All cells together run in under 20 seconds on two CPU cores (the very
-# first time some more, for a text that is collected from your Python packages). The course as a whole takes some 28 hours; half
+# **How long.** About 30 minutes to work through. All cells together run in under 20 seconds on two CPU cores (somewhat
+# longer the very first time, when texts are collected from your Python packages). The course as a whole takes some 28 hours; half
 # of them go into the exercises.
 #
 # > **中文提要** 欢迎！本课程从数词频开始，经过主题模型（LDA）和 n 元语言模型，直到由你亲手训练、并能与之对话的 Transformer 解码器。本节给出课程地图与十九个 notebook 的目录，用 `minillm doctor` 检查机器是否就绪，演示练习如何自动批改（未作答、指出具体误解、通过），以及怎样查看提示、出错的输入和自己的进度；最后用十几行代码数一数“哪个词跟在哪几个词后面”，让程序写出第一段文字，再用真实文本度量：窗口窄，整篇会跑题；窗口宽，就只是照抄。这正是后面各节要解决的问题。中英术语对照见 [GLOSSARY.md](GLOSSARY.md)。
@@ -252,7 +252,7 @@ print(" ".join(write(followers, 3, seed=0)))
 
 # %% [markdown]
 # There it is: a text that nobody wrote. It took no grammar, no dictionary, only counting. Other seeds give other texts; try
-# some. How much does the number of words matter that the model looks back on?
+# some. How much does it matter how many words the model looks back at?
 
 # %%
 for n, seed in ((1, 0), (2, 4), (4, 0)):
@@ -324,8 +324,8 @@ print("copied at n = 2, 4, 8:", n[2] < 0.05, 0.4 < n[4] < 0.95, n[8] > 0.95, " b
 # with the same word after them, at more than nine positions of ten. Orange: so the model copies. (The bars are one standard error to
 # each side, over the twenty texts.) With $n = 2$ nearly nothing is copied, and nothing makes sense. With $n = 4$ it is already most of
 # the text, with $n = 8$ all of it, while people who write new docstrings repeat only a few percent (dotted). A wide window copies, a
-# narrow one forgets; and counting cannot get round this, because for it two windows that differ in one word have nothing to
-# do with each other.
+# narrow one forgets; and counting like this cannot get round it, because for it two windows that differ in one word have
+# nothing to do with each other.
 #
 # The two ways of the map each repair a part. A topic model reads the whole text and knows its subject, but nothing of the order.
 # A Transformer reads the whole text *in order*, and windows that are similar help each other, because words become vectors.
@@ -334,7 +334,7 @@ print("copied at n = 2, 4, 8:", n[2] < 0.05, 0.4 < n[4] < 0.95, n[8] > 0.95, " b
 # ## Summary
 #
 # - From the same texts, one way counts words without order (LDA), the other predicts the next token (n-grams, the
-#   decoder). The last notebook compares them.
+#   decoder). Notebook 17 compares them.
 # - `minillm doctor` shows what your machine can do. No GPU and no network are needed.
 # - A check says "not attempted", what is wrong in words, or "passed"; there are hints, the input that failed, and a table of
 #   your progress. What passed goes on into what you build next. Solutions are in `solutions/`.

@@ -68,8 +68,8 @@ print(repair.repair_text(r"the classi(cid:12)cation prob(cid:173) lem of \emph{$
 # %% [markdown]
 # ## 2 · From a text to its terms
 #
-# What counts as the same word? Each answer below makes the vocabulary smaller, and each can be disputed. We follow one
-# sentence.
+# What counts as a term? The first three answers below make the vocabulary smaller, the last one, phrases, adds to it, and
+# each can be disputed. We follow one sentence.
 
 # %%
 sentence = "The networks' priors are learned: we propose novel non-convex priors for deep neural nets, and 3 kernels."
@@ -87,8 +87,8 @@ lemmas = [terms.lemma(word) for word in words if word]
 print([(word, base) for word, base in zip(filter(None, words), lemmas, strict=True) if word != base])
 
 # %% [markdown]
-# **Stop words.** `the`, `are` and `for` stand in every text; `propose` and `novel` stand in every abstract: they say that
-# this is one, not what it is about. The library's list has the former; `abstracts` adds the latter, which in other
+# **Stop words.** `the`, `are` and `for` stand in nearly every text. `propose` and `novel` stand in abstracts on any subject: they
+# say that this is one, not what it is about. The library's list has the former; `abstracts` adds the latter, which in other
 # texts may well be subjects (think of letters about a *novel*). Numbers and single characters go too. The library's
 # recipe does all three steps:
 
@@ -106,7 +106,7 @@ print("equal to the library's:", kept == recipe.terms(sentence))
 #
 # $$\operatorname{pmi}(x, y) = \ln \frac{p(x, y)}{p(x)\,p(y)} .$$
 #
-# It has no fixed upper end: the rarer the words, the larger it can get. If the two only ever occur together, then
+# It has no fixed upper limit: the rarer the words, the larger it can get. If the two only ever occur together, then
 # $p(x) = p(y) = p(x, y)$ and $\operatorname{pmi} = -\ln p(x, y)$. Dividing by that maximum gives the *normalised*
 # version (Bouma 2009), which is 1 for words that are never apart and 0 for words that meet by chance:
 #
@@ -264,8 +264,8 @@ plot_minhash([exact[pair] for pair in alike], estimates)
 # %% [markdown]
 # **What to see.** Left: a point is a pair of texts that have more than a tenth in common. The estimate from 128 numbers
 # lies where (4) says, nearly always within two standard errors (orange). Right: equation (5) is a threshold with a soft edge. Wide bands let
-# only very similar pairs through, narrow ones everything. With 32 bands of 4 a pair of similarity 0.8 is as good as never missed,
-# and one of 0.1 is compared once in 300 times. The library chooses the bands by the threshold, and checks each pair that it
+# only very similar pairs through, narrow ones everything. With 32 bands of 4 a pair of similarity 0.8 is practically never missed,
+# and of those of 0.1 one in about 300 is compared. The library chooses the bands by the threshold, and checks each pair that it
 # compares by (2), so no text is dropped for a wrong estimate.
 
 # %%
@@ -361,7 +361,7 @@ axis.xaxis.set_major_formatter("{x:,.0f}")
 plt.show()
 
 # %% [markdown]
-# **What to see.** Half of all tokens are stop words. Everything else together takes an eighth. Most *terms*,
+# **What to see.** Half of all tokens are stop words. Everything else together takes less than a seventh. Most *terms*,
 # however, go last: the table says that 61% of the terms are in fewer than three papers. They are many, but rare, so they
 # make up few tokens; and from one or two papers nothing can be learned about what a term goes with.
 #
@@ -396,10 +396,11 @@ plt.show()
 print(f"slope between ranks 100 and 1,000: {slope:.1f}")
 
 # %% [markdown]
-# **What to see.** In the middle the line fits well. Both ends bend away from it, and both bends are our own work. On the
-# left the stop words are missing that would continue the line upwards (the next section puts that to the test). On the right the
-# counts fall steeply and stop at 3, because terms of fewer than three papers were cut. A corpus after cleaning is no
-# sample of language, and this is where it shows.
+# **What to see.** In the middle the line fits well. Both ends bend away from it. The bend on the left is our own work: the
+# stop words are missing that would continue the line upwards (the next section puts that to the test). On the right the counts
+# fall faster than the line, as they do in texts from which nothing was cut (blue in the last figure of section 7, left). That they stop
+# at 3 is again our work: terms of fewer than three papers were cut. A corpus after cleaning is no sample of language, and this is
+# where it shows.
 #
 # ## 7 · Heaps: how the vocabulary grows
 #
@@ -506,13 +507,13 @@ print("at the start steeper without stop words:", early["without stop words"] > 
 
 # %% [markdown]
 # **What to see.** Right (20 random orders of the texts; the bars are one standard deviation): between 1,000 and 10,000 tokens all
-# three exponents are equal within their spread. A curve $k\,n^\beta$ of which a share of the tokens is thrown away is
-# still a curve with the same $\beta$, so what was thrown away hardly matters. Only over the first few hundred tokens, where the stop words
+# three exponents are equal within their spread. A curve $k\,n^\beta$ keeps its $\beta$ if a fixed share of
+# the tokens is thrown away, so what was thrown away hardly matters. Only over the first few hundred tokens, where the stop words
 # are a good part of the *vocabulary*, is the curve steeper without them. So the answer to the first question is no. The exponent of the
 # papers is high because it is measured early: blue falls from left to right, and Heaps read far longer texts.
 #
-# Left: thinning moves Zipf's curve down, and leaves its slope. Leaving out the stop words takes the head off, the most frequent
-# few hundred words, and the curve is nearly flat where they were: that is the bend.
+# Left: thinning moves Zipf's curve down, and leaves its slope. Leaving out the stop words takes the head off: the ten most
+# frequent words, and about half of the hundred most frequent. The curve is nearly flat where they were: that is the bend.
 #
 # ### Exercise 4 · The orange curve without shuffling (3 points)
 #
@@ -536,7 +537,7 @@ check.expected_vocabulary(expected_vocabulary)
 
 # %% [markdown]
 # If it passes, try `expected_vocabulary(totals, 5_000)` beside the number for shuffled tokens above. The shuffle draws
-# *without* putting back, so it comes out a little higher; by how much at 50,000 tokens, and why more there?
+# *without* putting back, so it comes out a little higher. By how much at 20,000 tokens, and at 50,000? Why does the gap close again?
 #
 # ## Summary
 #

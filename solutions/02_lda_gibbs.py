@@ -380,8 +380,8 @@ axis.legend(loc="lower right")
 plt.show()
 
 # %% [markdown]
-# **What to see.** The chain climbs to about the level of the truth. From there on it wanders about. It does not stop, and it must
-# not: it is not looking for the best $z$, it draws from $p(z \mid w)$. The first part, the climb, says more about where
+# **What to see.** The chain climbs to just below the level of the truth, and from about sweep 30 on it mostly wanders up and down.
+# It does not stop, and it must not: it is not looking for the best $z$, it draws from $p(z \mid w)$. The first part, the climb, says more about where
 # the chain started than about the posterior. It is thrown away: that is the *burn-in*.
 #
 # (The true topics are not the best $z$ either. Bars are tidier than topics drawn from a Dirichlet with $\beta = 0.1$, and
@@ -524,7 +524,7 @@ check.resampling_matrix(resampling_matrix)
 # Sampling is not the only way to a posterior. *Variational inference*, with which Blei, Ng and Jordan fitted the first LDA, chooses a family of
 # simple distributions $q$, in which the unknowns are independent of each other, and looks for the member that is nearest to the
 # posterior, by raising a lower bound of $\ln p(w)$ step by step. That turns sampling into optimisation. It is fast, it stops by itself, it can read a
-# corpus in small batches (Hoffman, Blei and Bach 2010), and scikit-learn's `LatentDirichletAllocation` does it so. The price: no member of the family
+# corpus in small batches (Hoffman, Blei and Bach 2010), and scikit-learn's `LatentDirichletAllocation` does it this way. The price: no member of the family
 # is the posterior, so what it finds stays an approximation however long it runs, while a chain is exact in the limit; and like a chain,
 # it may end at one peak of several. We stay with sampling, which can be tested as above.
 
@@ -575,7 +575,7 @@ print("log p:", np.isclose(own, library.log_likelihoods[-1]))
 #
 # The library has this sweep three times. `kernels/dense.py` is that loop. `kernels/register.py`, for up to 32
 # topics, keeps the counts in the processor's vector registers and computes all topics at once. `kernels/sparse.py`, for
-# many topics, uses that (5) is a sum of three parts, of which only the third has all topics in it (Yao, Mimno and
+# many topics, uses the fact that (5) is a sum of three parts, of which only the third has all topics in it (Yao, Mimno and
 # McCallum 2009):
 #
 # $$\frac{(n_{dk} + \alpha_k)(n_{kw} + \beta)}{t_k} = \frac{(n_{dk} + \alpha_k)\, n_{kw}}{t_k} +

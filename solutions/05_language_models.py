@@ -8,7 +8,7 @@
 # %% [markdown]
 # # 05 · Language models, measured
 #
-# **What you build.** Five models that predict the next word, from counting words to Kneser–Ney smoothing, with LDA
+# **What you build.** Models that predict the next word, from counting words to Kneser–Ney smoothing, with LDA
 # as one of them. All see the same text in the same tokens, so that their losses can be compared, and below them all
 # is drawn a floor that no model can pass, because the source of the text is known exactly. Then the same models on
 # text that people wrote, where nobody knows the floor.
@@ -19,7 +19,7 @@
 # **How long.** About 75 minutes to work through, with the exercises. All cells together run in under 30 seconds on
 # two CPU cores.
 #
-# > **中文提要** 语言模型就是给下一个词分配概率。本节先讲清三种度量：损失（nats）、困惑度、每字节比特数（与分词无关），再推导交叉熵等于熵加 KL 散度，因此任何模型都不可能低于熵。语料由一部概率文法生成，其熵可以精确算出，于是可以画出这条下限。在同一语料、同一分词上依次比较：一元模型、把 LDA 当语言模型（由前文推断主题，再预测下一词）、二元模型、Kneser–Ney 平滑的 n 元模型；其中的续接计数由你来写。结论：主题知道“在说什么”，n 元模型知道“怎么说”，两者可以互补，但所知有重叠：n 越大，主题还能带来的改进越小。最后换成真实文本（Python 包的文档字符串），同样的结论成立，只是下限未知，数据也远远不够。
+# > **中文提要** 语言模型就是给下一个词分配概率。本节先讲清三种度量：损失（nats）、困惑度、每字节比特数（与分词无关），再推导交叉熵等于熵加 KL 散度，因此任何模型都不可能低于熵。语料由一套概率语法生成，其熵可以精确算出，于是可以画出这条下限。在同一语料、同一分词上依次比较：一元模型、把 LDA 当语言模型（由前文推断主题，再预测下一词）、二元模型、Kneser–Ney 平滑的 n 元模型；其中的续接计数由你来写。结论：主题知道“在说什么”，n 元模型知道“怎么说”，两者可以互补，但所知有重叠：n 越大，主题还能带来的改进越小。最后换成真实文本（Python 包的文档字符串），同样的结论成立，只是下限未知，数据也远远不够。
 
 # %%
 import itertools
@@ -278,8 +278,8 @@ axis.legend(title="characteristic tokens", fontsize=9)
 plt.show()
 
 # %% [markdown]
-# **What to see.** All topics start alike (pale are the other 16). After some twenty tokens the model has settled on
-# the subject. But not all of its topics are subjects: tokens that occur together in the set phrases of the grammar
+# **What to see.** All topics start alike (pale are the other 16). After some twenty tokens one subject leads, and it
+# keeps the lead. But not all of its topics are subjects: tokens that occur together in the set phrases of the grammar
 # make topics as well. LDA does not know the difference; for its counts, a phrase is a topic.
 
 # %% [markdown]
@@ -306,7 +306,7 @@ for n_documents in (20, 200, 2000):
     print(f"of {n_documents:5,} documents: {missing:5.1%} of the test pairs were never seen")
 
 # %% [markdown]
-# The grammar has few pairs, and 2,000 documents show them all. In less text some are missing, in real text always
+# The grammar has few pairs, and 2,000 documents show nearly all. In less text some are missing, in real text always
 # (section 8). Each of them would have the probability 0, and make the loss infinite. Something has to be kept back
 # for pairs that were never seen. **Absolute discounting** takes a fixed $D$ off each count, and gives what was
 # freed to a simpler model $p_\text{lower}$ that looks at less:
@@ -466,7 +466,7 @@ print("and is then still more than 0.15 nats above the floor:", True)
 # %% [markdown]
 # ## 7 · What each model knows
 #
-# LDA was poor (its loss lies near that of the unigrams), and a bigram model is far better. But perhaps they know
+# LDA was poor (its loss is nearer to the unigrams' than to the bigrams'), and a bigram model is far better. But perhaps they know
 # *different things*. Gildea and Hofmann (1999, "Topic-based language models using EM") combine them: multiply the
 # probability of each token by the factor by which the topics have made it likelier, and normalise.
 #
@@ -739,9 +739,9 @@ print("bits per byte of the 3-grams: above 1.5, over seven times those on the gr
 # The n-gram knows the order within a short window, and forgets everything before it. A model that reads the whole
 # document, in its order, would not need (8) to put the two together. It should come closer to the floor.
 #
-# Counting will not find it: a table for whole documents would have as many rows as there are documents. What is
+# Counting will not find it: a table for whole documents would have at least as many rows as there are documents. What is
 # needed is a function of the context with numbers in it that can be *improved*, step by step, until the loss falls
-# no further. The next notebook begins with that. It finds the bigram table of section 5 a second time, without a
+# no further. The next notebook begins with that. It finds the counted bigrams of section 5 a second time, without a
 # count, and then a small network that no table can hold. The rest of the course builds the model that reads
 # everything, and notebook 17 measures it against these models.
 #
@@ -751,7 +751,8 @@ print("bits per byte of the 3-grams: above 1.5, over seven times those on the gr
 #   tokens.
 # - Cross-entropy is entropy plus a divergence: the entropy of the source is a floor. For a grammar it is known, for
 #   real text it is not.
-# - LDA predicts the next word from the words so far, by their topics. It improves on unigrams, a little.
+# - LDA predicts the next word from the words so far, by their topics. It about halves the perplexity
+#   of the unigrams, and stays far above that of the bigrams.
 # - Counts of pairs need smoothing. Kneser–Ney discounts each count, and asks the lower order in how many contexts a
 #   token occurs.
 # - Longer contexts need more data, and on real text far more. Within a short window there is not enough to know,

@@ -19,10 +19,7 @@
 #
 # **How long.** About 75 minutes to work through. All cells together run in under 30 seconds on two CPU cores.
 #
-# > **中文提要** 上一节靠计数得到概率，本节改用梯度。先介绍张量与广播；再用 softmax 把任意分数（logits）变成概率，用交叉熵衡量损失，
-# > 并手工推导它对分数的梯度：预测概率减去独热向量，即 p − y，然后用有限差分与 PyTorch 的自动求导两种方法验证。随机梯度下降每步只看一小批样本，
-# > 却能使二元模型的损失降到与计数所得的相同。最后引入嵌入和多层感知机（MLP）：它读前面八个词元，损失低于上一节所有的 n 元模型，
-# > 向语法的熵又靠近一步；并通过干预实验说明它用到了多远的上文。
+# > **中文提要** 上一节靠计数得到概率，本节改用梯度。先介绍张量与广播；再用 softmax 把任意分数（logits）变成概率，用交叉熵衡量损失，并手工推导它对分数的梯度：预测概率减去独热向量，即 p − y，然后用有限差分与 PyTorch 的自动求导两种方法验证。随机梯度下降每步只看一小批样本，却能使二元模型的损失降到与计数所得的相同。最后引入嵌入和多层感知机（MLP）：它读前面八个词元，损失低于上一节所有的 n 元模型，向语法的熵又靠近一步；并通过干预实验说明它用到了多远的上文。
 
 # %%
 import re
@@ -649,7 +646,7 @@ assert max(cosines) < 0.4
 print("mean cosine within each group below 0.4, in both networks:", max(cosines) < 0.4)
 
 # %% [markdown]
-# Hardly. After so short a training the vectors have not come together, and the layers above them do the rest. What a network
+# Hardly. The vectors have not come together, so it must be the layers above them that treat these words alike. What a network
 # does need not be visible in one of its parts. It is found by changing what the network reads: notebooks 09 and 17 come
 # back to this.
 #
@@ -657,7 +654,7 @@ print("mean cosine within each group below 0.4, in both networks:", max(cosines)
 #
 # - Softmax turns any scores into probabilities; only differences of scores count. It is computed with the largest score
 #   taken away.
-# - The gradient of the cross-entropy by the scores is $p - y$: what was expected, less what came.
+# - The gradient of the cross-entropy with respect to the scores is $p - y$: what was expected, less what came.
 # - Autograd records how a loss was computed, and applies the chain rule backwards. Gradients add up until they are emptied.
 # - SGD takes steps against the gradient of a random batch. For the bigram the gradient vanishes where the probabilities are
 #   the relative counts, and descent gets there without counting.

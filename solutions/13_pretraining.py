@@ -289,7 +289,7 @@ for name, loss in baselines.items():
 # %% [markdown]
 # ## 4 · A short sweep of learning rates
 #
-# Of all the keys, the learning rate matters most: too low, and the run does not get far; too high, and it diverges. It
+# Of all the settings, the learning rate matters most: too low, and the run does not get far; too high, and it diverges. It
 # cannot be worked out, but tried: three rates, a factor of five apart, for 20 steps each, with two seeds. `fit` of the
 # library is the loop of notebook 12 in one call, for small experiments.
 
@@ -317,7 +317,7 @@ print("the rate in the middle is the best with both seeds:", (swept.argmin(axis=
 plot_sweep(rates, swept, chosen=config.train.optimizer.lr)
 
 # %% [markdown]
-# **What to see.** A valley: each dot is one run, and the two seeds lie closer together than the rates. The best rate
+# **What to see.** A valley: each dot is one run, and with either seed the rate in the middle is the best. The best rate
 # lies *within* the range; at the border, the sweep would have to go on. Two warnings. A short run favours high rates, whose
 # harm shows late. And the best rate depends on the size of the model and of the batch: what a sweep found for one, another
 # need not like. Sweeps on small models are still how the rates of large ones are found, with rules for the transfer (Yang
@@ -380,10 +380,10 @@ print("the bigram model is still ahead:        ", held_out[-1] > baselines["bigr
 #
 # $$L(D) = E + A\,D^{-\alpha}. \tag{4}$$
 #
-# Each doubling of the data $D$ takes the same *share* off what lies above $E$: the factor $2^{-\alpha}$. Hoffmann et al.
-# (2022, "Chinchilla", [arXiv:2203.15556](https://arxiv.org/abs/2203.15556)) find an exponent of about 0.28 for large
-# models: a doubling takes away less than a fifth. That is why curves look flat on linear axes when they are not: the last
-# half of the run is *one* doubling.
+# Each doubling of the data $D$ takes the same *share* off what lies above $E$: the factor $2^{-\alpha}$ is left.
+# Hoffmann et al. (2022, "Chinchilla", [arXiv:2203.15556](https://arxiv.org/abs/2203.15556)) find an exponent of about
+# 0.28 for large models: a doubling takes away less than a fifth. That is why curves look flat on linear axes when they
+# are not: the last half of the run is *one* doubling.
 #
 # $E$ is where the curve of *this* model levels off: the entropy of the text and, on top of it, what a model of its size
 # cannot learn from however much text. A larger model has a lower $E$; section 7 takes the two apart. Logarithms give
@@ -466,14 +466,15 @@ low, high = law.parameter_interval("floor")
 print(f"by the bootstrap, 90 % of the fits have E between {low:.1f} and {high:.1f}")
 
 # %% [markdown]
-# All three laws run within some hundredths of a nat of the points, and none of them can be refuted; but they differ in the
-# exponent, and a tenfold of the tokens would tell them apart. The points span a factor of six in tokens, and a curve that
-# short does not determine three numbers. So give an exponent only with its $E$, and an $E$ only with an interval; the
-# library's `fit_scaling_law` also lists reasons for doubt, in `law.doubts(…)`.
+# All three laws run within some hundredths of a nat of the points. The bootstrap leaves room for the first two and puts
+# only the last in doubt; but they differ in the exponent, and ten times the tokens would tell them apart. The points
+# span a factor of six in tokens, and a curve that short does not determine three numbers. So give an exponent only with
+# its $E$, and an $E$ only with an interval; the library's `fit_scaling_law` also lists reasons for doubt, in
+# `law.doubts(…)`.
 #
 # ### A longer run
 #
-# The run of the 26 M model reads other tokens of a larger text (the documentation of forty packages), so its losses per
+# The run of the 26 M model reads other tokens of a larger text (the documentation of some forty packages), so its losses per
 # token cannot be compared with ours. **Bits per byte** can, roughly (notebook 05).
 
 # %%
@@ -494,9 +495,10 @@ print(f"the recorded run costs {float(f'{compute[0] / compute[1]:.1g}'):,.0f} ti
 print(f"it read {read_by_26m / n_26m:.2f} tokens for each parameter")
 
 # %% [markdown]
-# **What to see.** The orange run ends at 100 thousand tokens, the blue one, with 157 times as many parameters, at twelve
-# million and little more than one bit per byte. Each tenfold of the tokens takes off about the same, so each further drop
-# costs several times as much as all before it. `minillm report results/26m/pretrain` shows the run with all its curves.
+# **What to see.** The orange run ends at 100 thousand tokens, the blue one, with 157 times as many parameters, at
+# twelve million and little more than one bit per byte. Each tenfold of the tokens takes off about the same, so each
+# further drop of that size costs nine times as much as all before it. `minillm report results/26m/pretrain` shows the
+# run with all its curves.
 
 # %% [markdown]
 # ## 7 · How large, for a given budget?
@@ -550,7 +552,7 @@ print("after 10,000 tokens the larger is better up to width 32, with both seeds:
 # **What to see.** *Left*, by tokens: from each token the larger model learns more (each size has two lines, its seeds). If
 # text is what you lack, take the largest model that you can afford. *Right*, by operations: for the smallest budgets the
 # smallest model is ahead, for it has read more. Then it flattens, it has learned what it can hold, and the next size
-# overtakes it; later that one is overtaken in turn.
+# overtakes it. For the two largest the budget is too small to get that far.
 #
 # Now cut through the right-hand figure at some budgets $C$, and draw the losses there by the size $N$. Each is an
 # **isoFLOP curve**: all its points cost the same. A parabola through them has its lowest point at the best size for this

@@ -448,13 +448,14 @@ for axis, shares, title in zip(axes, (within, among), ("within a text", "among 2
 plt.show()
 
 # %% [markdown]
-# **What to see.** The bars are means, with their standard errors: on the left over 12 texts, on the right over four groups
-# of 20. Writing at low temperature, greedy (orange) or at 0.25, repeats clearly more than drawing at temperature 1, in both
-# panels; between the two low ones the order is not the same everywhere, and not on every machine. Real abstracts (grey) repeat,
-# too: they come from a grammar with a small stock of phrases. Green is greedy with a *repetition penalty* (Keskar et al. 2019,
-# [arXiv:1909.05858](https://arxiv.org/abs/1909.05858)), which makes every token that has occurred less likely. Within a text
-# hardly anything is repeated any more, not even what should be, such as "the share of" and the full stop; but as each text
-# knows only itself, the texts still resemble one another. Read such texts before you use it, and keep it close to 1.
+# **What to see.** The bars are means, with their standard errors: on the left over 12 texts, on the right over four
+# groups of 20. Writing at low temperature, greedy (orange) or at 0.25, repeats clearly more than drawing at temperature
+# 1, in both panels; which of the two low ones repeats more depends on the panel, and on the machine. Real abstracts
+# (grey) repeat, too: they come from a grammar with a small stock of phrases. Green is greedy with a *repetition
+# penalty* (Keskar et al. 2019, [arXiv:1909.05858](https://arxiv.org/abs/1909.05858)), which makes every token that has
+# occurred less likely. Within a text hardly anything is repeated any more, not even what should be, such as "the share
+# of" and the full stop; but as each text knows only itself, the texts still resemble one another. Read such texts
+# before you use it, and keep it close to 1.
 #
 # ### Exercise 4 · The repetition penalty (1 point)
 #
@@ -490,7 +491,7 @@ print("and after it:", torch.allclose(after[0], after[30], atol=1e-2))
 # ## 4 · The KV cache
 #
 # The plainest way to write: give the model the text, choose a token, append it, give the model the whole text again. Each
-# pass computes everything anew. A weight matrix costs two operations for each of its $W$ entries and each token, and
+# pass computes everything anew. The weight matrices, of $W$ entries in all, cost two operations per entry and token, and
 # token $t$ of a layer's attention is compared with $t$ keys and adds up $t$ values, $4\,t\,d$ operations for heads of
 # total width $d$. So token $t$ costs $f(t) = 2W + 4Ldt$ with $L$ layers. A pass over $t$ tokens costs about $t f(t)$, if
 # attention is computed as a full square, and writing $n$ tokens
@@ -829,8 +830,8 @@ for each in questions[:4]:
 # `minillm_lib/generation/streaming.py`, `minillm_lib/generation/chat_session.py` and `minillm_lib/model/kv_cache.py`. In a
 # terminal: `minillm chat`.
 #
-# **Next:** [16 · Faster](16_faster.ipynb): why the processor spends most of the time of a decoding pass waiting for memory,
-# and three ways to wait less.
+# **Next:** [16 · Faster](16_faster.ipynb): why reading the weights from memory sets the limit of a decoding pass, and three
+# ways to make it faster.
 #
 # **To read on.** Holtzman et al. 2020, "The Curious Case of Neural Text Degeneration",
 # [arXiv:1904.09751](https://arxiv.org/abs/1904.09751), on what goes wrong without chance and with too much of it; Kwon et

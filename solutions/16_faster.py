@@ -19,7 +19,7 @@
 # **How long.** About an hour and a half to work through, with four exercises. All cells together run in under 30 seconds on
 # two CPU cores. Times are measured on your machine: where one follows a `~`, yours will differ.
 #
-# > **中文提要** 逐个词元解码时，处理器大部分时间在等内存：每生成一个词元，都要把全部权重读一遍。本节先测量内存带宽与峰值算力，
+# > **中文提要** 逐个词元解码的速度受内存带宽限制：每生成一个词元，都要把全部权重读一遍。本节先测量内存带宽与峰值算力，
 # > 由“每字节做几次运算”（算术强度）推出一次前向计算的时间下限，并与实测对照。由此得到三条加速途径：一是少读字节，把权重矩阵逐行量化为 8 位整数；
 # > 二是少读缓存，用分组查询共享键值头，并重新测量“内存 −40 %，推理快 1.3–1.6 倍”的说法，说明它何时成立；
 # > 三是一次读取换来多个词元，即投机解码：由小模型起草、大模型一次验证。你将推导接受规则，写出并完整运行投机解码，
@@ -150,12 +150,12 @@ axis.legend()
 plt.show()
 
 # %% [markdown]
-# **What to see.** The dots go with the larger of the two lines, from which they differ by what else the passes do, and by
-# how exactly the lines are known. On the left the time hardly rises: from one token to 16 the work grows 16-fold, the time
-# less than fourfold, for the same weights are read. On the right it rises with the work. Decoding is the far left. On a
-# GPU, whose $\pi/\beta$ is above 100 in half precision, it is far worse (Pope et al. 2022,
-# [arXiv:2211.05102](https://arxiv.org/abs/2211.05102)). So there are three ways out, and the rest of the notebook takes
-# them:
+# **What to see.** The larger of the two lines is the bound. The dots lie above it, by what else the passes do: little
+# on the right, and much on the left, where the bound is low (section 3 does something about that). But they have its
+# shape. From one token to 16 the work grows 16-fold, the time less than fourfold, for the same weights are read; on the
+# right the time rises with the work. Decoding is the far left. On a GPU, whose $\pi/\beta$ is above 100 in half
+# precision, it is far worse (Pope et al. 2022, [arXiv:2211.05102](https://arxiv.org/abs/2211.05102)). So there are
+# three ways out, and the rest of the notebook takes them:
 #
 # 1. **Read fewer bytes** for the same numbers (sections 2 and 3), also of the cache (section 4).
 # 2. **Use what was read for more texts**: a batch of 16 conversations shares one reading of the weights.
@@ -167,7 +167,7 @@ plt.show()
 # A trained weight does not need all 32 bits. **Quantisation** stores it as a whole multiple of a *step*: from −127 to 127 of
 # them, one byte. The error is then at most half a step. One step for a whole matrix would have to suit its largest number;
 # so each row of the matrix, which makes one output, gets a step of its own (after Dettmers et al. 2022, "LLM.int8()",
-# [arXiv:2208.07339](https://arxiv.org/abs/2208.07339), section 2.1).
+# [arXiv:2208.07339](https://arxiv.org/abs/2208.07339), sections 2.1 and 3.1).
 #
 # ### Exercise 2 · Quantise a matrix (2 points)
 #
@@ -287,9 +287,10 @@ print("it is at least 1.5 times as fast:", took[0] > 1.5 * took[1])
 print("and with 8 bits at least twice as fast:", took[0] > 2 * took[2])
 
 # %% [markdown]
-# The last column is the time of reading alone, below which no program comes. Where a time lies well above it, computing
-# takes longer than reading, and still fewer bytes would not help. On a quiet machine with two threads, `python
-# benchmarks/decoder.py` has compared them with Hugging Face's decoder, and left its record in the repository:
+# The last column is the time of reading alone (the weights of the blocks, seven eighths of all), below which no program
+# comes. Where a time lies well above it, something else takes longer, computing or the start of many calls, and still
+# fewer bytes would not help. On a quiet machine with two threads, `python benchmarks/decoder.py` has compared them with
+# Hugging Face's decoder, and left its record in the repository:
 
 # %%
 record = json.loads(Path("../results/benchmarks/decoder.json").read_text(encoding="utf-8"))
@@ -373,8 +374,8 @@ plt.show()
 # - **It does not hold** for one short conversation, where the speed is the same and memory only some per cent smaller.
 # - **It is wrong for training**, where no cache exists: there the modern block takes a third *more* memory.
 #
-# Why more? For the backward pass autograd keeps what each operation will need again. We let it tell us how many numbers as wide
-# as the feed-forward layer it keeps for each token:
+# Why more? For the backward pass autograd keeps what each operation will need again. We let it tell us how many vectors
+# as wide as the feed-forward layer it keeps for each token:
 
 
 # %%
@@ -430,7 +431,7 @@ print("with 16 × 1,024 tokens in the cache, at least 1.1 times as fast:", their
 # %% [markdown]
 # ## 5 · Several tokens for one reading
 #
-# Section 1 left something on the table: a second token in the same pass costs nearly nothing. But the second token is not
+# Section 1 left something on the table: further tokens in the same pass cost little. But the second token is not
 # known before the first is chosen. **Speculative decoding** (Leviathan, Kalman and Matias 2023,
 # [arXiv:2211.17192](https://arxiv.org/abs/2211.17192)) lets a small and quick **draft model** guess some tokens ahead. The
 # large **target model** then reads all guesses in one pass, and so knows its own distribution at each of them. Guesses are
@@ -723,8 +724,8 @@ print("the fast path with 8 bits takes less time per token:", took[2] < ms.min()
 # `minillm_lib/model/kv_cache.py`. In a terminal: `minillm chat` decodes in 8 bits on the fast path, `--exact` with the
 # layers.
 #
-# **Next:** [17 · LDA and the transformer](17_lda_vs_transformer.ipynb), where the course returns to the question with which it
-# began.
+# **Next:** [17 · LDA and the Transformer](17_lda_vs_transformer.ipynb), where the course returns to the question with
+# which it began.
 #
 # **To read on.** Pope et al. 2022, "Efficiently Scaling Transformer Inference",
 # [arXiv:2211.05102](https://arxiv.org/abs/2211.05102), for the arithmetic of section 1 on many processors; Chen et al. 2023,

@@ -23,7 +23,7 @@
 # > **中文提要** 本节在同一份语料、同一种分词上比较 LDA、n 元模型和 Transformer：先用熵与主题都已知的语法，再用真实的文档（以所属软件包为标签）。
 # > 作为语言模型，词序比主题重要得多：LDA 只比一元模型略好，Transformer 接近熵的下限；打乱测试文本的词序，LDA 不受影响，Transformer 则比一无所知还差。
 # > 若从一开始就用打乱的文本训练，Transformer 便成了主题模型：损失与 LDA 相近，而且在每个位置都能读出主题。
-# > 作为文档的描述，LDA 不用标注就得到可读的主题；Transformer 的隐藏状态里也有主题，但要用探针才能读出，而且只在下一个词需要它时才有。
+# > 作为文档的描述，LDA 不用标注就得到可读的主题；Transformer 的隐藏状态里也有主题，但要用探针才能读出，而且多在下一个词需要它时才读得出。
 # > 探针只说明“读得出”，不说明“用到了”：为此做两个干预实验，切断上文，或把上文中的主题词换成另一主题的词，看预测如何改变。结论：两者回答的是不同的问题。
 
 # %%
@@ -285,6 +285,9 @@ print(
 )
 
 # %% [markdown]
+# Mixed up, the groupings have nothing to do with each other, and yet (2) is not quite 0, for the counts of only 300 documents
+# scatter about what independence would give.
+#
 # This is what LDA has and the Transformer has not: a short list of numbers for each document, each with a meaning that
 # can be *read*.
 #
@@ -500,15 +503,15 @@ print("topic words suffer at least half as much again as common ones:", topic_ri
 print("the difference is more than two standard errors:       ", topic_rise - common_rise > 2 * error)
 
 # %% [markdown]
-# Without the far context, the model predicts common words nearly as before, and topic words worse. So it does use the far
-# context, by attention, and mostly for words that depend on the topic. (It is not lost without it: some topic words are
-# near enough, on this side of the cut.)
+# Without the far context all words are predicted somewhat worse, and topic words lose more than common ones. So the model
+# does use the far context, by attention, and more for a word that depends on the topic. (It is not lost without it: some
+# topic words are near enough, on this side of the cut.)
 #
 # ### Exchange the words
 #
-# Now leave attention alone and change what it finds. In every test document, each topic word is replaced by a random topic
-# word of *another* topic. The rest stays. Before the places where a topic word is due, which topic do the model's
-# probabilities favour?
+# Now leave attention alone and change what it finds. In every test document, the topic words of its topic are replaced
+# by random topic words of *another* topic. The rest stays. Before the places where a topic word is due, which topic do
+# the model's probabilities favour?
 
 # %%
 stream = np.concatenate(train_words)
@@ -542,14 +545,15 @@ print("the topic of the new words gains at least twofold:                  ",
       of_new["exchanged"] > 2 * of_new["as written"])  # fmt: skip
 
 # %% [markdown]
-# The prediction follows the words that were put in. So that is how the knowledge of a document's topic works here: it stands
+# The prediction follows the words that were put in, though not all the way, for all other words of the document were left
+# as they are. So that is how the knowledge of a document's topic works here: it stands
 # in the words that were read, and attention looks it up when it is wanted. What a probe reads off a state is the
 # result of such a look-up. A bag has its contents always at hand; a Transformer has them in its context.
 #
 # ## 7 · Real documents
 #
 # The grammar flatters both: every document has exactly one topic, and its sentences follow rules. Now documents that
-# people wrote: docstrings of six packages, 250 of each to train on and 50 for the test, up to a hundred words of each.
+# people wrote: docstrings of six packages, 300 of each, cut to a hundred words; of these 1,800, 300 are for the test.
 # Their label is the package. On every machine with the package versions of this repository they are the same.
 
 # %%

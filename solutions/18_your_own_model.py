@@ -16,8 +16,9 @@
 # [01](01_corpus.ipynb), [04](04_tokenizer.ipynb), [05](05_language_models.ipynb) and [12](12_training_loop.ipynb). Text of
 # your own is welcome and not needed: with `FOLDER = None` everything runs on a megabyte of documentation.
 #
-# **How long.** About 90 minutes to work through. On the sample, all cells together run in less than a minute of
-# processor time. The same cells train on your own text overnight on a laptop, or in about an hour on one GPU.
+# **How long.** About 90 minutes to work through, with five exercises. On the sample, all cells together run in less
+# than a minute of processor time. The same cells train on your own text overnight on a laptop, or in about an hour on
+# one GPU.
 #
 # > **中文提要** 本节用你自己的文字，从头训练一个属于你的模型：读入文件夹、清洗、划出不泄漏的留出集（近似重复的文档必须在同一边）、训练分词器、
 # > 按词元数选模型大小、用 `plan` 估算时间、短跑几次选学习率，然后正式训练：中途打断再恢复，结果应逐位相同；用 `doctor` 体检；
@@ -123,7 +124,7 @@ plot_cleaning(cleaning.report)
 # If you add files next month, none of the old ones changes sides.
 #
 # That is not enough. The step "near duplicates" removed documents that share four fifths of their runs of words; many
-# that share less remain: a draft and what became of it (the sample has about a hundred), two letters with the same
+# that share less remain: a draft and what became of it (the sample has some eighty such pairs), two letters with the same
 # paragraphs. If one of two relatives is trained on and the other held out, a model that has merely learned the first by
 # heart looks good on the second.
 
@@ -181,9 +182,9 @@ print(f"held out: about {round(100 * sum(is_held_out) / len(texts))} % of the do
 # ## 3 · A vocabulary, and the tokens
 #
 # How many pieces? Each must be met often enough to learn what it means, and each costs a row of the embedding, which in
-# a small model is most of the weights. One piece per 2,000 bytes is a fair beginning, from 512 up to the 6,400 of the
-# 26 M model; a script of many characters needs more, so that at least its frequent ones get a piece. The tokenizer sees
-# the *training* text only: pieces learned from held-out text would be a leak, too.
+# a small model can be most of the weights. One piece per 2,000 bytes is a fair beginning, from 512 up to 12,800, twice
+# as many as the 26 M model has; a script of many characters needs more, so that at least its frequent ones get a piece.
+# The tokenizer sees the *training* text only: pieces learned from held-out text would be a leak, too.
 
 # %%
 n_characters = sum(count >= 5 for count in np.unique(list("".join(parts["train"])), return_counts=True)[1])
@@ -201,7 +202,7 @@ print(f"{tokenizer.vocab_size:,} pieces; about {n_tokens / 1e6:.1f} million toke
 # ## 4 · How large a model?
 #
 # Two things limit it. The **text**: it can be read several times, but each time teaches less. Up to about four times,
-# repeated text is nearly as good as new, and around the sixteenth there is little left in it (Muennighoff et al. 2023,
+# repeated text is nearly as good as new, and around the sixteenth it has lost most of its worth (Muennighoff et al. 2023,
 # [arXiv:2305.16264](https://arxiv.org/abs/2305.16264)). And the **budget**: so many operations, divided by the operations
 # that a token costs (equation (2) of notebook 13), is the number of tokens that a size can read.
 #
@@ -560,7 +561,7 @@ print("for transformers:", sorted(path.name for path in CHAT.iterdir() if path.s
 #
 # ## 13 · Larger
 #
-# Nothing above knows how large the model is. With `FOLDER` set, the same cells choose among five sizes up to 104 million
+# Nothing above knows how large the model is. With `FOLDER` set, the same cells choose among four sizes up to 104 million
 # parameters, by your text and your machine:
 #
 # | | text | model | time |
@@ -570,13 +571,15 @@ print("for transformers:", sorted(path.name for path in CHAT.iterdir() if path.s
 # | `configs/own/gpu.yaml` | 25 MB, 16 epochs | 104 M | 1.0 hours on an RTX 3090, 0.4 on an RTX 4090 (computed by `plan`) |
 # | `configs/minimind/pretrain.yaml` | 1.2 GB of MiniMind's texts | 26 M | 0.8 hours on an RTX 3090 (computed by `plan`) |
 #
-# The last is the model with which this course began: 26 million parameters on the public Chinese and English corpora of
-# MiniMind, then `configs/minimind/sft.yaml` on its conversations, which are downloaded at first use. `minillm init` writes a
-# configuration like the first three without a notebook, and [a page](YOUR_OWN_MODEL.md) goes the same way from the command line.
+# The last is the model of the report that this course follows: 26 million parameters on the public Chinese and English
+# corpora of MiniMind, then `configs/minimind/sft.yaml` on its conversations, which are downloaded at first use.
+# `minillm init` writes a configuration like the first three without a notebook, and [a page](YOUR_OWN_MODEL.md) goes
+# the same way from the command line.
 #
 # ## Summary
 #
-# - A split by hash does not change when files come; groups of relatives stay on one side, or the held-out loss is too good.
+# - A split by hash changes no side when files come, but for relatives of the new ones: groups of relatives stay on one
+#   side, or the held-out loss is too good.
 # - Size follows from tokens and budget: the largest model that still reads enough per parameter.
 # - Plan before, sweep briefly, look at the doctor's report after. A run that cannot be killed is not finished.
 # - Teach answers together with old text. Judge a model by held-out text and by held-out wordings, never by its training.
