@@ -103,8 +103,8 @@ plt.show()
 #
 # $\odot$ multiplies coordinate by coordinate. The learned $w$ and $b$ let each coordinate have a size and an offset of
 # its own after all; $\varepsilon$ keeps a vector of zeros from being divided by zero. LayerNorm does two things: it
-# *centres* (takes the mean away) and it *rescales*. So neither a constant that is added to all coordinates nor a factor
-# gets through:
+# *centres* (takes the mean away) and it *rescales*. So neither a constant that is added to all coordinates nor a positive
+# factor gets through:
 
 # %%
 torch.manual_seed(1)
@@ -120,7 +120,7 @@ print("times 100, the same:", torch.allclose(nn.functional.layer_norm(100 * x, (
 # finding: the rescaling. Without the centring networks train as well, and the layer is cheaper. How much cheaper? Count
 # the operations for one vector of $d$ numbers. LayerNorm adds the numbers up for the mean ($d$ operations), subtracts it
 # ($d$), squares ($d$), adds the squares up ($d$), divides by the root ($d$), multiplies by $w$ ($d$) and adds $b$ ($d$):
-# $7d$. Without mean and offset $4d$ are left: square, add up, divide, multiply. It also has half the parameters.
+# $7d$. Without mean and offset $4d$ are left: square, add up, divide, multiply. RMSNorm also has half the parameters.
 #
 # That says little about time, for either is next to nothing beside the layers around it: a matrix from $d$ to $4d$ numbers
 # takes $8d^2$ operations for the same vector. The time of a norm goes into reading and writing the vector, and into
@@ -213,7 +213,7 @@ plt.show()
 # backpropagation, a number for each coordinate. We want $\partial\mathcal L/\partial x$. PyTorch could give it, but
 # there is something to be learned from it. So derive it, and let a test say whether you are right. The test comes first.
 #
-# **Central differences.** For a function $f$ of many numbers, the derivative by $x_k$ is about
+# **Central differences.** For a function $f$ of many numbers, the derivative with respect to $x_k$ is about
 #
 # $$\frac{\partial f}{\partial x_k} \approx \frac{f(x + \epsilon\, e_k) - f(x - \epsilon\, e_k)}{2\,\epsilon}, \tag{3}$$
 #
@@ -243,7 +243,7 @@ def numerical_gradient(f, x, epsilon):
 check.numerical_gradient(numerical_gradient)
 
 # %% [markdown]
-# ### Exercise 3 · The gradient by the input (3 points)
+# ### Exercise 3 · The gradient with respect to the input (3 points)
 #
 # Derive it on paper, for one vector. Write $r = \sqrt{\tfrac1d\sum_j x_j^2 + \varepsilon}$ and $\hat x = x / r$, so that
 # $y = w \odot \hat x$. Mind that $x_k$ gets into *every* coordinate of $\hat x$, as $r$ depends on it. Then write the
@@ -267,7 +267,7 @@ check.rms_norm_input_gradient(rms_norm_input_gradient)
 # <details><summary><b>The derivation</b> (open it after you have tried)</summary>
 #
 # **Step 1: how the root mean square moves.** With $r^2 = \tfrac1d\sum_j x_j^2 + \varepsilon$, differentiating both
-# sides by $x_k$ gives $2 r\,\partial r/\partial x_k = \tfrac{2}{d} x_k$, so
+# sides with respect to $x_k$ gives $2 r\,\partial r/\partial x_k = \tfrac{2}{d} x_k$, so
 # $\;\partial r/\partial x_k = \dfrac{x_k}{d\, r} = \dfrac{\hat x_k}{d}$.
 #
 # **Step 2: how the normalised vector moves.** By the quotient rule, with $\delta_{ik} = 1$ for $i = k$ and else $0$,
@@ -275,8 +275,8 @@ check.rms_norm_input_gradient(rms_norm_input_gradient)
 # $$\frac{\partial \hat x_i}{\partial x_k} = \frac{\delta_{ik}}{r} - \frac{x_i}{r^2}\,\frac{\hat x_k}{d}
 # = \frac1r\Big(\delta_{ik} - \frac{\hat x_i \hat x_k}{d}\Big).$$
 #
-# **Step 3: the chain rule.** The loss depends on $\hat x_i$ through $y_i = w_i \hat x_i$, so its derivative by
-# $\hat x_i$ is $h_i = g_i w_i$. Summing over $i$:
+# **Step 3: the chain rule.** The loss depends on $\hat x_i$ through $y_i = w_i \hat x_i$, so its derivative with
+# respect to $\hat x_i$ is $h_i = g_i w_i$. Summing over $i$:
 #
 # $$\frac{\partial\mathcal L}{\partial x_k} = \sum_i h_i\,\frac{\partial \hat x_i}{\partial x_k}
 # = \frac1r\Big(h_k - \hat x_k \cdot \tfrac1d\textstyle\sum_i h_i \hat x_i\Big). \tag{4}$$
@@ -372,10 +372,11 @@ def problem(seed, depth, size=32):
 
 
 # %% [markdown]
-# Trained is by gradient descent with *momentum*: a step goes along the gradient plus 0.9 times the step before. We vary three
-# things: the learning rate, the number of blocks, and the units in which the inputs are measured. Each setting runs with
-# three seeds, which draw points and weights. All 18 runs of a setting are computed side by side, as a batch: their losses,
-# each multiplied by its own learning rate, are added up, and so each run's gradient is its own.
+# Training is by gradient descent with *momentum*: each step is the plain one, against the gradient, plus 0.9 times the
+# step before. We vary three things: the learning rate, the number of blocks, and the units in which the inputs are
+# measured. Each setting runs with three seeds, which draw points and weights. All 18 runs of a setting are computed
+# side by side, as a batch: their losses, each multiplied by its own learning rate, are added up, and so each run's
+# gradient is its own.
 
 # %%
 RATES, SEEDS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1), (0, 1, 2)
@@ -445,12 +446,12 @@ print("no norm: a rate of the six that gets there in more than two settings:", b
 # six works. In other units of the input (lower row) it is another one again. With either norm (blue, green) one learning
 # rate, 0.03, serves in all five settings. That is the use of a norm: what was tuned for one network works in the next.
 #
-# Look also at what a norm does *not* do. With two blocks, and inputs of the right size, the network without a norm comes as
-# low as the others: where numbers stay in range by themselves, there is nothing to gain. And a norm does not make the units
-# quite irrelevant. At scale 10, at the same learning rate of 0.01, learning is slower than at scale 1. What runs past the
-# blocks carries the large input, beside which the blocks' contributions, of size about 1, are small; and by section 4 the
-# gradient that passes the last norm is divided by that size. A larger learning rate makes up for it: there 0.1 does best,
-# which is too much everywhere else.
+# Look also at what a norm does *not* do. With two blocks, and inputs of the right size, the network without a norm
+# comes below 0.05 as well, and at the smaller rates it is ahead: where numbers stay in range by themselves, there is
+# little to gain. And a norm does not make the units quite irrelevant. At scale 10, at the same learning rate of 0.01,
+# learning is slower than at scale 1. What runs past the blocks carries the large input, beside which the blocks'
+# contributions, of size about 1, are small; and by section 4 the gradient that passes the last norm is divided by that
+# size. A larger learning rate makes up for it: there 0.1 does best, which is too much everywhere else.
 #
 # The two norms end close to each other: taking the mean away has bought nothing here. All this, asserted:
 

@@ -62,7 +62,7 @@ torch.allclose(in_order, shuffled, atol=1e-6)
 # sines and cosines, with $\sin(m\,\omega_i)$ at coordinate $2i$, $\cos(m\,\omega_i)$ at coordinate $2i + 1$ and
 # $\omega_i = 10000^{-2i/d}$; in GPT-2 the vectors are learned, a table with a row for each position. A table ends
 # somewhere. And what language needs most, "the word before", "three words back", is a relation between two positions, which
-# a model has to learn for every pair of them.
+# with such a table a model has to learn for every pair of them.
 #
 # **Change the scores.** ALiBi (Press, Smith and Lewis 2021, [arXiv:2108.12409](https://arxiv.org/abs/2108.12409)) leaves the
 # vectors alone and subtracts from each score the distance between query and key, times a fixed number of the head.
@@ -97,7 +97,7 @@ torch.allclose(in_order, shuffled, atol=1e-6)
 #
 # $$R_m = \begin{pmatrix}\cos m\omega & -\sin m\omega\\ \sin m\omega & \cos m\omega\end{pmatrix}. \tag{3}$$
 #
-# In $d$ dimensions linear algebra has a theorem for us: every orthogonal matrix with determinant 1 is, in a suitable
+# For even $d$ linear algebra has a theorem for us: every orthogonal matrix with determinant 1 is, in a suitable
 # basis, made of rotations of *pairs* of coordinates, each pair with an angle of its own. The basis need not concern us,
 # because a learned matrix stands in front of $R_m$ and can contain the change of basis.
 #
@@ -121,11 +121,12 @@ for m, n in ((0, 4), (10, 14), (70, 74), (70, 75)):
     print(f"query at {m:2}, key at {n:2}, distance {n - m}: score {score:.3f}")
 
 # %% [markdown]
-# Rotation is the only way as long as all three assumptions hold. Give one up, and there are others. With whole steps only,
-# the matrices $\operatorname{diag}(1, (-1)^m)$ fulfil (1) as well: they mirror at every step. And if queries may be changed
-# otherwise than keys, a rotated query can also be multiplied by $\xi^m$ and a rotated key by $\xi^{-n}$, with a number
-# $\xi$ near 1: the product has the factor $\xi^{m-n}$, which again depends on the distance alone. That is xPos (Sun et al. 2022,
-# [arXiv:2212.10554](https://arxiv.org/abs/2212.10554)), in which scores decay with the distance.
+# Rotation is the only way as long as all three assumptions hold. Give one up, and there are others. With whole steps
+# only, the matrices $\operatorname{diag}(1, (-1)^m)$ fulfil (1) as well: they mirror at every step. And if queries may
+# be changed otherwise than keys, a rotated query can also be multiplied by $\xi^m$ and a rotated key by $\xi^{-n}$,
+# with a number $\xi$ just below 1: the product has the factor $\xi^{m-n}$, which again depends on the distance alone.
+# That is xPos (Sun et al. 2022, [arXiv:2212.10554](https://arxiv.org/abs/2212.10554)), in which scores decay with the
+# distance.
 
 
 # %%
@@ -512,11 +513,11 @@ print("slowing pairs 0 and 1 costs 60 % or more within the trained length:", har
 #
 # So the suspicion was right in the main, and wrong in part: it is the *middle* pairs, fast enough to matter and too slow to
 # have shown all angles. RoPE extrapolates *formally*; what has been learned does not.
-
+#
 # ## 6 · Three repairs
 #
-# All three change the frequencies, nothing else, and need no training (a little helps, as we shall see). Let $s$ be the
-# factor by which the text is longer, here 4.
+# All three change the frequencies (YaRN the size of the scores too) and need no training (a little helps, as we shall
+# see). Let $s$ be the factor by which the text is longer, here 4.
 #
 # **Linear** (position interpolation, Chen et al. 2023, [arXiv:2306.15595](https://arxiv.org/abs/2306.15595)): divide
 # every frequency by $s$. Position 128 then looks like position 32 before, and no new angle occurs. That is the last row of
@@ -672,7 +673,7 @@ print("with a cache it is worse at positions 40 to 47 than recomputed:", stale.a
 # %% [markdown]
 # **What to see.** Up to position 32 the method itself (green) changes nothing. That it costs something there (orange) is an
 # artefact of computing the window in one pass. Just beyond, the method works, and the cache (pink) is worse: its old
-# keys have another base than the queries. Towards 128 all three break down.
+# keys have another base than the queries. Further out the order changes, and towards 128 all three break down.
 #
 # ### The three compared
 #
@@ -731,8 +732,8 @@ print("after 20 steps yarn is 10 % below all others, or more, beyond 96:", (best
 # **What to see.** On the left, as they are:
 #
 # - *Linear* (orange) has no new angle, and is poor over the whole window, even within the first 32 tokens. It has slowed the
-#   fast pairs too, and section 5 has shown what that costs. Chen et al. used it with further training, never
-#   without.
+#   fast pairs too, and section 5 has shown what that costs. Chen et al. propose it together with
+#   further training.
 # - *Dynamic NTK* (green) costs nothing within the trained length, and for about as many tokens again it is the best. Then it
 #   breaks down: pairs 2 and 3 are slowed by 2.1 and 3.0 at length 128, where a factor of 4 would be needed.
 # - *YaRN* (pink) keeps every pair within what it knows, and from position 40 on it neither rises nor falls much. The price is

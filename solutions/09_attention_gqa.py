@@ -290,7 +290,7 @@ print("masked after the softmax: ", leaks(masked_too_late, x))
 # are stacked into one, so that one product gives, for each token, the queries of all heads in a row: the first `head_dim`
 # numbers are head 0's. Attention, however, wants the heads as a dimension of their own, before the positions. Two operations
 # of PyTorch change a shape, and they are not the same. `reshape` (and `view`, `flatten`, `unflatten`) leaves all numbers in
-# the order in which they are stored, and only divides them differently; `transpose` exchanges two dimensions, and with them the
+# their order, read row by row, and only divides them differently; `transpose` exchanges two dimensions, and with them the
 # order. Where one is needed and the other is used, the shape comes out right and the numbers are scrambled.
 #
 # ### Exercise 3 · Split the heads (1 point)
@@ -480,8 +480,8 @@ assert (whole > 0.9).all()
 print("all three answer more than 90 % of each kind:", (whole > 0.9).all().item())
 
 # %% [markdown]
-# They answer all five. Where do their heads look? The fused kernel keeps the weights to itself, so we compute them once
-# more, layer by layer.
+# They answer all five. Where do their heads look? The layer returns its result and not its weights, so we compute these
+# once more, layer by layer.
 
 
 # %%
@@ -623,13 +623,13 @@ print(
 #
 # ### Two layers together
 #
-# The left panel holds a riddle. For `1`, `2`, `3` and `?` it is layer 0 that looks at the answer; for `^` all heads of layer 1
-# do. Why?
-# The first four can be answered by one comparison: of distances, or of what the letter is. `^` cannot ask for a distance, as
-# the first letter is at another one each time, and the first letter is a letter like all others. What makes it different is
-# that nothing stands before it. So layer 0 could *mark* it: attention over a single key brings something else to a position
-# than attention over many. Layer 1 could then look for the mark. That would be a composition of two layers, and it would give
-# a meaning to what layer 0 does at letters, where nothing is asked.
+# The left panel holds a riddle. For `1`, `2`, `3` and `?` it is layer 0 that looks at the answer, and layer 1 hardly;
+# for `^` all heads of layer 1 do. Why? The first four can be answered by one comparison: of distances, or of what the
+# letter is. `^` cannot ask for *one* distance, as the first letter is at another one each time, and the first letter is
+# a letter like all others. What makes it different is that nothing stands before it. So layer 0 could *mark* it:
+# attention over a single key brings something else to a position than attention over many. Layer 1 could then look for
+# the mark. That would be a composition of two layers, and it would give a meaning to what layer 0 does at letters,
+# where nothing is asked.
 #
 # A hypothesis; here is the test. Switch a layer's attention off at some positions only, by setting its output there to zero.
 # As a last test, take the rotation away: then nothing knows a position but the causal mask.
@@ -722,23 +722,24 @@ for statement, holds in said.items():
 # `?` asks for a content, and is not lost. And `^` for the most part survives, as its mark comes from the causal mask, which
 # lets the first letter see nothing but itself.
 #
-# The two lines above it say how the mark is made. It suffices nearly that layer 0 works at the first letter, or that it works at
-# all the others: what layer 1 uses is the difference between them. Only when both are switched off, and so are alike, much is
-# lost. (That these models do it so does not mean that they must. For a key that is always the farthest, distance alone could
-# serve too. Set `n_layers=1` and see.)
+# The two lines above it say how the mark is made. It nearly suffices that layer 0 works at the first letter, or that it
+# works at all the others: what layer 1 uses is the difference between them. Only when both are switched off, and so are
+# alike, is much lost. (That these models do it so does not mean that they must. For a key that is always the farthest,
+# distance alone could serve too: with `n_layers=1` a model learns all five kinds as well.)
 #
 # Heads of one layer that read what heads of an earlier one have written are found in large models, too; the best known are
 # *induction heads* (Olsson et al. 2022, [arXiv:2209.11895](https://arxiv.org/abs/2209.11895)).
 #
 # ## 6 · Without the matrix of weights
 #
-# Your layer computes a matrix of scores, (seq, seq), for each head of each text. For 8 heads and a text of 8,192 tokens that
-# are $8 \cdot 8192^2$ numbers, with 2 bytes each 1 GiB per layer, though the result has only 8 MiB. PyTorch's fused kernel gets
-# along without: it takes the keys and values block by block, and never holds more than a block's scores. This is
-# *FlashAttention* (Dao et al. 2022, [arXiv:2205.14135](https://arxiv.org/abs/2205.14135)). The difficulty is the softmax. Its
-# denominator is a sum over *all* keys, and for large scores a maximum has to be subtracted first, over all keys too; neither
-# is known before the last block. The **online softmax** (Milakov and Gimelshein 2018,
-# [arXiv:1805.02867](https://arxiv.org/abs/1805.02867)) keeps for each query three things about the keys that it has seen:
+# Your layer computes a matrix of scores, (seq, seq), for each head of each text. For 8 heads of 64 numbers and a text
+# of 8,192 tokens these are $8 \cdot 8192^2$ numbers, with 2 bytes each 1 GiB per layer, though the result has only 8
+# MiB. PyTorch's fused kernel gets along without: it takes the keys and values block by block, and never holds more than
+# a block's scores. This is *FlashAttention* (Dao et al. 2022, [arXiv:2205.14135](https://arxiv.org/abs/2205.14135)).
+# The difficulty is the softmax. Its denominator is a sum over *all* keys, and for large scores a maximum has to be
+# subtracted first, over all keys too; neither is known before the last block. The **online softmax** (Milakov and
+# Gimelshein 2018, [arXiv:1805.02867](https://arxiv.org/abs/1805.02867)) keeps for each query three things about the
+# keys that it has seen:
 #
 # $$m = \max_j s_j, \qquad Z = \sum_j e^{s_j - m}, \qquad a = \sum_j e^{s_j - m}\, v_j . \tag{6}$$
 #
@@ -883,8 +884,8 @@ plt.show()
 # - What heads look at can be drawn; whether they are needed must be tested by removal. What a layer does at one position may
 #   be read by the next layer at another.
 # - The online softmax gives the exact result block by block, without the matrix of weights.
-# - In GQA groups of query heads share keys and values. The cache shrinks by the size of the groups, and with it the time
-#   that attention takes in decoding.
+# - In GQA groups of query heads share keys and values. The cache is smaller by a factor, the number of query heads in a
+#   group, and with it falls the time that attention takes in decoding.
 #
 # **In the library:** `minillm_lib/model/attention.py`, and `minillm_lib/model/kv_cache.py`.
 # **Next:** [10 · SwiGLU](10_swiglu.ipynb), the other half of a transformer's block.
@@ -893,4 +894,4 @@ plt.show()
 # [arXiv:1908.11775](https://arxiv.org/abs/1908.11775), for attention as a kernel; Olsson et al. 2022 for heads that work
 # together across layers; Dao et al. 2022 for the fused kernel; Wortsman et al. 2023, "Small-scale proxies for large-scale
 # Transformer training instabilities", [arXiv:2309.14322](https://arxiv.org/abs/2309.14322), for what QK-norm does to the
-# learning rates that a transformer stands.
+# learning rates that a transformer tolerates.

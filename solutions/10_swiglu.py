@@ -86,7 +86,7 @@ torch.allclose(linear_only, x @ (down @ up).T, atol=1e-4)
 # %% [markdown]
 # ## 2 · From ReLU to GELU and SiLU
 #
-# The oldest usual choice is $\operatorname{ReLU}(z) = \max(z, 0)$: pass what is positive, stop the rest. Read it as a
+# The first transformer used $\operatorname{ReLU}(z) = \max(z, 0)$: pass what is positive, stop the rest. Read it as a
 # decision, $z$ times either 1 or 0. Hendrycks and Gimpel (2016, [arXiv:1606.08415](https://arxiv.org/abs/1606.08415))
 # made the decision a soft one. Pass $z$ if a number drawn from the standard normal distribution is below $z$. *On
 # average* a share $\Phi(z) = P(Z \le z)$ of it then passes:
@@ -139,7 +139,6 @@ print(f"exact and tanh differ by up to {difference.abs().max():.4f}")
 #
 # $$\operatorname{SiLU}'(z) = \sigma(z) + z\,\sigma(z)\big(1-\sigma(z)\big)
 # = \sigma(z)\,\Big(1 + z\,\big(1-\sigma(z)\big)\Big). \tag{4}$$
-
 #
 # Exercise 4 will need it, so test it now by hand: at $z = 0$ it must be $\tfrac12$, and far to the left and to the
 # right it must tend to 0 and 1. For the figure PyTorch differentiates.
@@ -172,7 +171,7 @@ print(
 # %% [markdown]
 # **What to see.** Far from zero all three agree. Near zero GELU and SiLU are round where ReLU has a corner. Below zero
 # they dip: a slightly negative number passes as a slightly negative one. On the right is what that does to training.
-# ReLU's derivative is exactly zero on the left half; a unit that never sees a positive number there gets no gradient,
+# ReLU's derivative is exactly zero on the left half; a unit that never sees a positive number gets no gradient,
 # and stays as it is. The other two have a small slope even there. SiLU is nearly GELU, drawn 1.7 times as large.
 #
 # One identity for later. Because $\sigma(z) + \sigma(-z) = 1$,
@@ -259,8 +258,8 @@ print("equation (7):", torch.allclose(panels["SiLU(a) b − SiLU(−a) b"], a * 
 
 # %% [markdown]
 # **What to see.** The classic unit (left) is a *ridge*: along $b$ nothing changes, and its height is a curve drawn
-# sideways. The gated unit (middle) is closed on the left, where $a$ is negative; on the right, $b$ passes with its
-# sign, and the steeper the larger $a$ is. Two of them (right) make the saddle $a\,b$.
+# sideways. The gated unit (middle) is nearly closed on the left, where $a$ is negative; on the right, $b$ passes with
+# its sign, and the steeper the larger $a$ is. Two of them (right) make the saddle $a\,b$.
 #
 # A product means "this *and* that". In a bounded region a sum of ridges can come close to it, but needs many.
 
@@ -273,7 +272,7 @@ plot_feed_forward_layers()
 # %% [markdown]
 # **What to see.** Blue boxes are matrices, grey ones functions, and beside the lines stands how many numbers go along.
 # The classic layer on the left has two matrices, the gated one on the right has three. If both are to have equally many
-# parameters, the vectors in the gated one must be narrower, by which factor is a matter of counting.
+# parameters, the vectors in the gated one must be narrower; by which factor is a matter of counting.
 #
 # The classic layer has two matrices, $2\,d\,h$ numbers. The gated one has three, $3\,d\,h$. To compare them, or to
 # put one in the other's place, give them equally many: $3\,d\,h' = 2\,d\,h$, so $h' = \tfrac23 h$. With the usual
@@ -480,10 +479,10 @@ for kind, worse, better, factor in (
     print(f"{kind}: {worse} leaves more than {factor} times what {better} leaves, each time: {holds}")
 
 # %% [markdown]
-# **What to see.** A dot is a layer on one function. Where one layer beats another below the figure, all of its five
-# dots do, so the differences are no accident. SwiGLU (blue) wins where products are to be learned, by a wide margin, as
-# (7) promised. On ridges, GELU's own pieces, GELU wins. And on the switches GELU wins as well, clearly: SwiGLU does
-# *badly* there.
+# **What to see.** A dot is a layer on one function. Where the lines below the figure say that one layer beats another,
+# it does so with all five dots, so the differences are no accident. SwiGLU (blue) wins where products are to be
+# learned, by a wide margin, as (7) promised. On ridges, GELU's own pieces, GELU beats SwiGLU (and GLU keeps level with
+# GELU). On the switches GELU beats SwiGLU as well, clearly: SwiGLU does *badly* there.
 #
 # That asks for an explanation. SiLU's gate does not stop at "open". For large $a$ it is $a$ itself, so the unit gives
 # about $a\,b$: make $x$ twice as large, and the output is four times as large. A switch doubles when $x$ doubles, and

@@ -239,9 +239,9 @@ print("by the rule, stream and gradient at most double over 48 blocks: True")
 # copy, and training changes the sizes. The rule costs nothing, and it makes models of different depth begin alike.
 #
 # Why $\sigma = 0.02$ for all the others, as in GPT-2 and in the library, and not $1/\sqrt d$, which would be 0.044 for
-# $d = 512$? The parts read normalised vectors, so that the exact size matters little to them. It matters at the output.
-# A normalised vector has length $\sqrt d$. Its product with the embedding of a token is a logit, of standard deviation
-# $s = \sigma\sqrt d$. Logits that mean nothing should be small: section 4 measures what they cost.
+# $d = 512$? All that the parts add is read through a norm, so that its size as a whole matters little. It matters at
+# the output. A normalised vector has length $\sqrt d$. Its product with the embedding of a token is a logit, of
+# standard deviation $s = \sigma\sqrt d$. Logits that mean nothing should be small: section 4 measures what they cost.
 #
 # ## 2 · The pieces
 #

@@ -117,8 +117,8 @@ torch.allclose(by_hand, model.loss(batch.input_ids, batch.labels), atol=1e-5)
 # %% [markdown]
 # ### What the loss must be before the first step
 #
-# The gradient of (1) by a score is $\partial\ell/\partial z_i = p_i - [i = y]$: probability minus truth. Before
-# training, all scores are about 0, so all probabilities are about $1/V$, and
+# The gradient of (1) with respect to a score is $\partial\ell/\partial z_i = p_i - [i = y]$: probability minus truth.
+# Before training, all scores are about 0, so all probabilities are about $1/V$, and
 #
 # $$\ell \approx -\log\tfrac1V = \ln V . \tag{2}$$
 #
@@ -166,7 +166,7 @@ print("the largest is at least five times the smallest: True")
 # $$m_t = \beta_1 m_{t-1} + (1-\beta_1)\,g_t, \qquad v_t = \beta_2 v_{t-1} + (1-\beta_2)\,g_t^2,
 # \qquad m_0 = v_0 = 0 . \tag{3}$$
 #
-# **Bias correction.** Insert (3) into itself until nothing is left of it:
+# **Bias correction.** Insert (3) into itself until only $m_0 = 0$ is left:
 # $m_t = (1-\beta_1)\sum_{i\le t}\beta_1^{t-i} g_i$. If all gradients were the same $g$, the sum of the weights would
 # give $m_t = (1-\beta_1^t)\,g$: too small by the factor $1-\beta_1^t$, because the average began at 0. So we divide by
 # it, and for $v$ likewise:
@@ -228,18 +228,19 @@ torch.optim.AdamW([parameter], lr=0.1).step()
 print([round(moved, 4) for moved in parameter.tolist()])
 
 # %% [markdown]
-# That is Adam's strength, and the reason for two precautions. A weight whose gradient is nothing but noise also moves
-# by about $\eta$. And the first steps, whose averages rest on one or two batches, are as long as all others: hence
+# That is Adam's strength, and the reason for two precautions. A weight whose gradient is nothing but noise is moved
+# as well. And the first steps, whose averages rest on one or two batches, are as long as all others: hence
 # warm-up (section 4). The library's `make_optimizers` builds AdamW as above, with decay on matrices only: the gains of
 # norms are not supposed to be small.
 #
 # ### What weight decay does here
 #
 # Where a model reads its data many times, decay is meant to keep it from learning them by heart. In pretraining each
-# sequence is read about once, and there is little to learn by heart. What does decay do then? Behind a norm the *size*
-# of a weight does not matter: $\operatorname{norm}(c\,w\cdot x) = \operatorname{norm}(w\cdot x)$. Only its direction
-# counts, and the effect of a step is the *angle* by which it turns the weight, about
-# $\lVert\text{step}\rVert / \lVert w\rVert$. This is the **effective learning rate**.
+# sequence is read about once, and there is little to learn by heart. What does decay do then? Where a norm follows, the
+# *size* of a weight does not matter: $\operatorname{norm}(c\,w x) = \operatorname{norm}(w x)$ for $c > 0$. (In our
+# model the addition to the stream comes between, so there it is only roughly so.) Only the direction of the weight
+# counts, and the effect of a step is the *angle* by which it turns the weight, about $\lVert\text{step}\rVert / \lVert
+# w\rVert$. This is the **effective learning rate**.
 #
 # Along $w$ itself the loss is constant, so the gradient stands at right angles to $w$, and a step of Adam nearly so. By
 # Pythagoras each step makes $w$ longer: $\lVert w\rVert^2$ grows by $\lVert\text{step}\rVert^2$. Without decay the
@@ -250,7 +251,8 @@ print([round(moved, 4) for moved in parameter.tolist()])
 #
 # *whatever size the weight began with* (van Laarhoven 2017, [arXiv:1706.05350](https://arxiv.org/abs/1706.05350);
 # Kosson et al. 2023, [arXiv:2305.17212](https://arxiv.org/abs/2305.17212)). Test it: weights of three initial sizes,
-# behind a norm, whose gradients are noise; AdamW without momentum, so that the steps are independent of one another.
+# with a norm after them, whose gradients are noise; AdamW without momentum, so that the steps are independent of one
+# another.
 
 
 # %%
@@ -289,10 +291,11 @@ print("with decay all three end within 20 % of equation (6): True")
 # %% [markdown]
 # **What to see.** Without decay (left) the angles only fall, and large first weights keep them small for ever. With
 # decay (right) all three come to the dotted line of (6), from above and from below. So $\eta$ and $\lambda$ together
-# set the pace, and decay makes it the same in all layers. It takes some $1/(\eta\lambda)$ steps, here 200. In the run
-# of notebook 13, with $\eta = 0.003$ and $\lambda = 0.1$, it would take 3,333, and the run has 1,500: it ends before
-# the balance is reached. In long runs decay matters, but not as a remedy against overfitting; D'Angelo et al. (2023,
-# [arXiv:2310.04415](https://arxiv.org/abs/2310.04415)) find that it lowers the *training* loss of language models.
+# set the pace, and decay makes it the same in all layers. It takes $1/(\eta\lambda)$ steps, here 200, or a few times as
+# many. In the run of the 26 M model (notebook 13), with $\eta = 0.003$ and $\lambda = 0.1$, that is 3,333, and the run
+# has 1,500: it ends before the balance is reached. In long runs decay matters, but not as a remedy against overfitting;
+# D'Angelo et al. (2023, [arXiv:2310.04415](https://arxiv.org/abs/2310.04415)) find that it lowers the *training* loss
+# of language models.
 #
 # ## 3 · Muon
 #
@@ -338,8 +341,8 @@ print(f"{len(singular)} directions; the first five have more than 70 % of the su
 #
 # applies the polynomial $p(s) = a s + b s^3 + c s^5$ to all singular values at once, without knowing them. Now choose
 # $p$ such that, applied again and again, it takes every $s$ between 0 and 1 to about 1. The classic choice is
-# $\tfrac32 s - \tfrac12 s^3$. Jordan et al. take $a = 3.4445$, $b = -4.7750$, $c = 2.0315$. In both cases the singular
-# values must not exceed 1 at the start. That is easily arranged, as the sum of their squares is the sum of the squares
+# $\tfrac32 s - \tfrac12 s^3$. Jordan et al. take $a = 3.4445$, $b = -4.7750$, $c = 2.0315$. Both are made for singular
+# values of at most 1 at the start. That is easily arranged, as the sum of their squares is the sum of the squares
 # of all numbers of the matrix.
 #
 # ### Exercise 2 · Orthogonalise (3 points)
@@ -392,7 +395,7 @@ axes[1].legend()
 plt.show()
 
 # %% [markdown]
-# **What to see.** Left: the classic polynomial (blue) ends at 1 exactly, but multiplies small values by only 1.5 in
+# **What to see.** Left: the classic polynomial (blue) tends to 1 exactly, but multiplies small values by only 1.5 in
 # each iteration. That of Jordan et al. (orange) multiplies them by 3.4, so that it rises steeply from 0, and pays by
 # wavering around 1. Right: what they do to a gradient. Five iterations of the second are near enough to (7); the
 # lengths need not be exact.
@@ -477,7 +480,8 @@ plt.show()
 
 # %% [markdown]
 # **What to see.** All three share the warm-up of 10 steps. The cosine begins to fall at once, WSD only for the last 30
-# steps. A run with WSD or a constant rate can be continued; one with a cosine must know its length beforehand.
+# steps. A run with a constant rate can be continued, and so can one with WSD, from where its decay began; one with a
+# cosine must know its length beforehand.
 #
 # ## 5 · Accumulating gradients
 #
@@ -669,7 +673,7 @@ print("on held-out text worse than no training at all:", loss_on(model, held_out
 # %% [markdown]
 # ### A healthy run
 #
-# 100 steps, on new sequences each. The yardsticks: $\ln V$, where every model begins; the loss of a bigram model, which
+# 100 steps, each on new sequences. The yardsticks: $\ln V$, where every model begins; the loss of a bigram model, which
 # looks at one token only (notebook 05); and the grammar's entropy, which nothing can pass.
 
 # %%
@@ -696,8 +700,8 @@ plt.show()
 
 # %% [markdown]
 # **What to see.** The curve begins at $\ln V$, falls steeply while the model learns how frequent each token is, and
-# then more slowly, as it learns what follows what. The held-out dot lies on the curve: with every sequence read less
-# than once, there is nothing yet to know by heart. After 100 steps the model has come near to what counting pairs
+# then more slowly, as it learns what follows what. The held-out dot lies on the curve: with every sequence read at
+# most once, there is nothing yet to know by heart. After 100 steps the model has come near to what counting pairs
 # achieves, and the entropy is still far away.
 #
 # ### AdamW or Muon?
@@ -762,9 +766,9 @@ print("weights:", library.norm.weight.dtype, "| scores:", product.dtype, "| loss
 
 # %% [markdown]
 # **float16 has more precision and little range.** Below about $6\cdot10^{-8} = 2^{-24}$ there is only zero. Are
-# gradients that small? By section 1, the gradient of a mean over $N$ labels by a score is $(p_i - [i=y])/N$. A step of
-# the 26 M model (notebook 13) reads 16 sequences of 512 tokens, 8,192 labels, and its vocabulary has 6,400 pieces. At
-# the beginning the gradient by a score is $1/(6400 \cdot 8192)$:
+# gradients that small? By section 1, the gradient of a mean over $N$ labels with respect to a score is $(p_i -
+# [i=y])/N$. A step of the 26 M model (notebook 13) reads 16 sequences of 512 tokens, 8,192 labels, and its vocabulary
+# has 6,400 pieces. At the beginning the gradient with respect to a score is $1/(6400 \cdot 8192)$:
 
 # %%
 small = torch.tensor(1 / (6400 * 16 * 512))
@@ -775,7 +779,7 @@ print(f"times 65,536 in float16, and divided again in float32:          {restore
 
 # %% [markdown]
 # Zero; and it gets worse while a model learns, for then most $p_i$ are far below $1/V$. The model that we have just
-# trained reads 512 labels at a time. These are the gradients by its scores:
+# trained reads 512 labels at a time. These are the gradients with respect to its scores:
 
 # %%
 scores = model(batch.input_ids).detach().requires_grad_()
@@ -859,7 +863,7 @@ print("in the end within a factor of four of the largest scale that fits: True")
 #
 # bfloat16, with float32's range, needs none of this. The library's `minillm_lib/training/precision.py` takes
 # bfloat16 where the device computes with it, as newer CPUs do too, float16 with a scaler on older GPUs, and float32
-# elsewhere. Here our configuration asks for float32, so that the numbers are the same on every machine.
+# elsewhere. Here our configuration asks for float32, so that the numbers are nearly the same on every machine.
 #
 # ## 9 · What broken runs look like
 #
@@ -965,10 +969,10 @@ plot_broken_runs(runs, healthy, floor=floor, start=math.log(600))
 # - **No causal mask**: as the healthy run for the first twenty steps or so, until attention has found the future; then
 #   far below it, on held-out text too. Such a model writes nonsense, for when it writes there is no future to look at.
 # - **Learning rate × 100**: up first, and then a plateau: the model has fallen back to how frequent each token is.
-# - **Learning rate / 100**: smooth, and far too slow: all 100 steps achieve what the healthy run does in the first ten
-#   or so.
-# - **No warm-up**: quicker for some steps, then behind the healthy run. The larger the model and the rate, the more it
-#   costs.
+# - **Learning rate / 100**: smooth, and far too slow: all 100 steps achieve what the healthy run does in its first
+#   five or so.
+# - **No warm-up**: quicker for some steps, then behind the healthy run. How much it costs depends on the model and the
+#   rate.
 # - **Gradients not zeroed**: each step is made of all gradients since the beginning. It learns, which is why
 #   this bug lives long: the loss is merely bad. But the gradient is never short, since the old ones are always in it.
 
@@ -1034,7 +1038,7 @@ folder.cleanup()
 #
 # - The loss is $-\log p$ of the next token, and $\ln V$ before the first step. The entropy of the source is its floor.
 # - AdamW: the bias-corrected mean of the recent gradients, divided by their typical size; weight decay apart from it.
-#   Behind a norm, decay and learning rate together set the angle of a step, $\sqrt{2\eta\lambda}$.
+#   Before a norm, decay and learning rate together set the angle of a step, $\sqrt{2\eta\lambda}$.
 # - Muon: the momentum of a matrix with all singular values brought to about 1, by products alone.
 # - Warm up, because Adam's first steps are long and rest on little; decay, to settle.
 # - Gradients of parts add up to that of the batch, if the divisor is the number of labels of *all* parts.

@@ -39,7 +39,6 @@ _FROM_ELSEWHERE = {
     "07_rmsnorm": {"7 %", "64 %"},  # Zhang and Sennrich 2019
     "08_rope": {"1.3", "5.1", "2.9"},  # (0.1 ln 4 + 1)^2; 32 / (2 pi); notebook 08, equation (6) for pair 0
     "11_decoder": {"0.044"},  # 1 / sqrt(512)
-    "14_sft": {"84 %"},  # results/26m
     "15_inference": {"0.9999999"},  # a number like 1
     "16_faster": {"75 %"},  # 1 - 1/4, by equation (3)
     "18_your_own_model": {
