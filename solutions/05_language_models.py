@@ -319,15 +319,14 @@ for n_documents in (20, 200, 2000):
 #
 # ### Exercise 3 · A discounted bigram model (3 points)
 #
-# `counts` is the table of pairs, with a row for each token before and a column for each of the V tokens after;
+# `counts` is the table of pairs, `(V, V)`, with a row for each token before and a column for each token after;
 # `lower` is a distribution, `(V,)`. Give the matrix of $p(w \mid v)$. It is a distribution in each row; where a
-# token was never followed by any, it is `lower`. (Later we shall use the function on tables with fewer rows than
-# columns, too.)
+# token was never followed by any, it is `lower`.
 
 
 # %%
 def discounted_bigram(counts, lower, discount):
-    """Equation (6) for all pairs: a row for each row of counts, (n_rows, V)."""
+    """Equation (6) for all pairs: a row for each token before, (V, V)."""
     ### BEGIN SOLUTION
     totals = counts.sum(axis=1, keepdims=True)
     followers = (counts > 0).sum(axis=1, keepdims=True)
@@ -401,7 +400,7 @@ print(f"loss {-log_p['bigram'].mean():.2f}, perplexity {np.exp(-log_p['bigram'].
 uniform, gains = np.full(V, 1 / V), []
 for start in range(0, 300, 60):
     own = pair_counts(np.concatenate([[0], *train_tokens[start : start + 60]]))
-    by_frequency = discounted(own.sum(axis=0, keepdims=True), uniform, D)[0]
+    by_frequency = discounted(np.tile(own.sum(axis=0), (V, 1)), uniform, D)[0]  # of V rows that are the same
     by_kinds = continuation(own, D)
     losses = [
         -np.log(discounted(own, lower, D)[before, test_stream]).mean() for lower in (by_frequency, by_kinds)

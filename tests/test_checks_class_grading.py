@@ -6,17 +6,20 @@ import csv
 import io
 import json
 import os
+import queue
+import threading
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 
-from minillm_lib.checks import class_grading
+from minillm_lib.checks import class_grading, grading_pool
 from minillm_lib.checks.class_grading import check_place, grade_class
 from minillm_lib.checks.feedback import mistakes, notes_on_class, student_page, summary_page, write_feedback
 from minillm_lib.checks.grade_report import GradeReport, Mark
+from minillm_lib.checks.limits import Limits
 from minillm_lib.checks.marks import gradescope_json, marks_csv, notes_on_names
-from minillm_lib.checks.submissions import Submission, find_submissions
+from minillm_lib.checks.submissions import Submission, find_submissions, fingerprint
 
 
 def submission(student, fingerprint="1"):
@@ -146,6 +149,28 @@ def test_an_interrupt_by_hand_is_nobodys_fault(tmp_path, pretended):
     assert all(
         report.is_graded for _, report in grade_class(people, to_csv=tmp_path / "marks.csv", resume=True)
     )
+
+
+def test_no_process_is_started_when_the_interrupt_comes_as_a_submission_begins(tmp_path, monkeypatch):
+    path = tmp_path / "ann.ipynb"
+    path.write_text("{}", encoding="utf-8")
+    todo, done, started = queue.SimpleQueue(), queue.SimpleQueue(), []
+    begun, stopped = threading.Event(), threading.Event()
+    monkeypatch.setattr(grading_pool, "isolated_command", lambda module: started.append(module) or ["false"])
+    todo.put(Submission(path, "ann", fingerprint(path)))
+
+    def begin(_):
+        begun.set()
+        stopped.wait(10)
+
+    worker = grading_pool._Worker(grading_pool.Settings(None, None, Limits(), seed=0), todo, done, begin)
+    worker.start()
+    begun.wait(10)
+    worker.stop()
+    stopped.set()
+    worker.join(10)
+    assert not worker.is_alive()
+    assert (started, done.empty()) == ([], True)
 
 
 def test_lines_that_something_else_wrote_into_the_journal_do_no_harm(tmp_path, pretended):

@@ -462,11 +462,19 @@ def test_a_broken_check_is_nobodys_mistake():
     assert "not your fault" in result.message
 
 
+class _EndsAll:
+    def __eq__(self, other):
+        raise SystemExit
+
+
 @pytest.mark.parametrize(
-    "value", [(n for n in [1]), {}.keys(), object(), Ellipsis, len, torch.zeros(2, device="meta")]
+    "value",
+    [(n for n in [1]), {}.keys(), object(), Ellipsis, len, torch.zeros(2, device="meta"), _EndsAll()],
 )
 def test_no_result_makes_the_check_raise(value):
-    assert SCALE(lambda x, factor: value).status == "failed"
+    result = SCALE(lambda x, factor: value)
+    assert result.status == "failed"
+    assert "two different results" not in result.message
     strict = replace(
         SCALE, compare=lambda got, right: None if (got + 1 == right + 1).all() else "It differs."
     )

@@ -247,6 +247,11 @@ def test_a_crash_keeps_what_was_reached(grade):
     assert report.problem == "its process ended with status 3"
 
 
+def test_a_slow_end_is_told_by_its_own_status(grade):
+    dying = "import os, time\nos.closerange(3, 256)\ntime.sleep(0.3)\nos._exit(3)"
+    assert grade(dying).problem == "its process ended with status 3"
+
+
 def test_a_flood_of_output_is_no_matter(grade):
     flood = "for _ in range(100_000):\n    print('x' * 50)"
     assert statuses(grade(flood, RIGHT["double"], CHECKS["double"]))["double"] == "passed"

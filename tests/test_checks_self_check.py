@@ -193,3 +193,10 @@ def test_two_exercises_of_one_name_are_refused_together_and_the_later_one_replac
     check.register(exercise())
     check.register(later)
     assert check.double is later
+
+
+def test_a_wrong_must_hold_beside_a_reference_is_told_to_the_instructor():
+    (error,) = examine_exercise(exercise(must_hold=lambda result, x: 3)).errors
+    assert error.endswith(
+        "must_hold returned 3; it must return what is wrong with the result, in words, or None"
+    )

@@ -46,7 +46,7 @@ check.register(
     Exercise(name="rows", must_hold=_rows_sum_to_one, inputs=_draw),
     Exercise(name="scaled", reference=_scaled, variant=_scaled, inputs=_draw,
              slips={("sign", -1): "The sign is wrong.", ("scale", "none"): "You do not divide."}),
-    Exercise(name="drawn", reference=lambda rng: float(rng.random()),
+    Exercise(name="sampled", reference=lambda rng: float(rng.random()),
              inputs=lambda rng: (np.random.default_rng(int(rng.integers(99))),)),
     Exercise(name="pairs", reference=dict, use=lambda make, items: sorted(make(items).items()),
              inputs=lambda rng: ([("a", int(rng.integers(9))), ("b", 2)],)),
@@ -73,7 +73,7 @@ ANSWERS = {
     ],
     "rows": [softmax, lambda x: x],
     "scaled": [lambda x: x / 5, lambda x: -x / x.shape[-1], lambda x: x, lambda x: -x],
-    "drawn": [lambda rng: float(rng.random()), lambda rng: float(rng.normal())],
+    "sampled": [lambda rng: float(rng.random()), lambda rng: float(rng.normal())],
     "pairs": [dict, lambda items: {}],
 }
 

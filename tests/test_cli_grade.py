@@ -112,6 +112,7 @@ def test_what_is_not_guarded_against_is_said():
     said = minillm("grade", "--help")
     assert "NOT guarded against" in said
     assert "docker run" in said
+    assert "pip install '.[course]'" in said  # which markup would take for a style
 
 
 def grading_until(n_reports, options, **how):

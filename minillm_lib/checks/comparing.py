@@ -53,7 +53,7 @@ def difference(
         return _difference(got, expected, rtol, atol, what)
     except kinds.NotPlainError as error:
         return f"{what} is {error}."
-    except Exception as error:  # whatever the learner's own types do when they are looked at
+    except (Exception, SystemExit) as error:  # whatever the learner's own types do when they are looked at
         return (
             f"{what} is {kind(got)}, which cannot be compared with {kind(expected)} "
             f"({type(error).__name__}: {text(str(error), 100)})."

@@ -245,7 +245,10 @@ class Exercise:
             if problem := self._signature_problem(answer, task.cases[0].inputs):
                 return Verdict("failed", problem)
             return judge(task, answer)
-        except Exception as error:  # not the learner's: those are caught where the answer is called
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # not the learner's: those are caught where the answer is called
             return Verdict(
                 "not checked",
                 f"This check does not work, which is not your fault: {type(error).__name__}: {error}. Please tell your "

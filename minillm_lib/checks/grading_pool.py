@@ -94,6 +94,7 @@ class _Worker(threading.Thread):
         self._settings, self._todo, self._done, self._on_begin = settings, todo, done, on_begin
         self._process: subprocess.Popen[bytes] | None = None
         self._is_over = False
+        self._starting = threading.Lock()
 
     def run(self) -> None:
         """Grade until nothing is left to do."""
@@ -109,7 +110,8 @@ class _Worker(threading.Thread):
 
     def stop(self) -> None:
         """Stop at once."""
-        self._is_over = True
+        with self._starting:
+            self._is_over = True
         self._end()
 
     def _grade(self, submission: Submission) -> GradeReport:
@@ -117,6 +119,7 @@ class _Worker(threading.Thread):
         if submission.fingerprint != fingerprint(path):
             return GradeReport(path, (), "the file changed while the class was graded", is_graded=False)
         watchdog = threading.Timer(longest(self._settings.limits.time) + _SECONDS_OF_GRACE, self._end)
+        watchdog.daemon = True
         watchdog.start()
         try:
             self._on_begin(submission)
@@ -135,19 +138,23 @@ class _Worker(threading.Thread):
             watchdog.cancel()
 
     def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
+        process = self._process
+        if process is None or process.poll() is not None:
             self._end()
-            self._process = subprocess.Popen(
-                isolated_command(_WORKER),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-                env=isolated_environment(),
-            )
-            assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps(self._settings.as_json()).encode("ascii") + b"\n")
-        return self._process
+            with self._starting:
+                if self._is_over:  # stopped while it was about to begin
+                    raise ChildProcessError("the grading has ended")
+                self._process = process = subprocess.Popen(
+                    isolated_command(_WORKER),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                    env=isolated_environment(),
+                )
+            assert process.stdin is not None
+            process.stdin.write(json.dumps(self._settings.as_json()).encode("ascii") + b"\n")
+        return process
 
     def _why_it_fell(self, error: Exception) -> str:
         status: int | str | None = None

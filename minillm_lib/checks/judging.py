@@ -134,7 +134,7 @@ def what_must_hold(check: Callable[..., str | None], value: Any, inputs: Inputs)
         found = check(value, *inputs)
     except NameError:
         raise
-    except Exception as error:  # a result of a type that the check did not foresee
+    except (Exception, SystemExit) as error:  # a result of a type that the check did not foresee
         return (
             f"the result is {kinds.kind(value)}, which cannot be looked at ({type(error).__name__}: {error})."
         )
@@ -324,7 +324,7 @@ def _probed(
 
     try:
         return call_with_time_limit(probe, longest(_SECONDS_TO_PROBE))
-    except Exception:
+    except (Exception, SystemExit):
         return None
 
 
@@ -343,14 +343,17 @@ def _another_result(
     assert task.reference is not None
     right, deadline = task.reference, Deadline(_SECONDS_TO_PROBE)
 
+    def equal(one: Any, other: Any) -> bool:
+        return difference(other, one, rtol=1e-5, atol=1e-8) is None
+
     def returns_another(function: Callable[..., Any], index: int, first: Outcome) -> tuple[Any, Any] | None:
         second = task.run(function, [task.cases[index]])[0]
         if first.error is not None or second.error is not None:
             return None
         values = first.value, second.value
-        if not all(map(is_comparable, values)):  # two objects are never equal
-            return None
-        return values if difference(*reversed(values), rtol=1e-5, atol=1e-8) else None
+        if not all(is_comparable(value) and equal(value, value) for value in values):
+            return None  # two objects are never equal, nor is a tensor without values
+        return None if equal(*values) else values
 
     def look() -> str | None:
         for index in wrong:
@@ -371,7 +374,7 @@ def _another_result(
 
     try:
         return call_with_time_limit(look, longest(_SECONDS_TO_PROBE))
-    except Exception:
+    except (Exception, SystemExit):
         return None
 
 
@@ -428,7 +431,10 @@ def differ(
     def own(got: Any, expected: Any) -> str | None:
         try:
             return compare(got, expected)
-        except Exception as error:  # a result of a type that the exercise's own comparison did not foresee
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # a result of a type that the exercise's own comparison did not foresee
             plain = difference(got, expected, rtol=rtol, atol=atol)
             return (
                 plain

@@ -242,7 +242,7 @@ def text(value: Any, limit: int = 60) -> str:
         if beyond_floats(value):
             return _of_digits(value)
         written = repr(value.item() if isinstance(value, np.generic) else value)
-    except Exception:  # a `__repr__` of the learner's own
+    except (Exception, SystemExit):  # a `__repr__` of the learner's own
         return kind(value)
     written = written.encode("utf-8", "backslashreplace").decode()
     return written if len(written) <= limit else f"{written[:limit]} …"

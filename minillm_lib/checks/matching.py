@@ -289,5 +289,5 @@ def _and_besides(message: str, besides: str) -> str:
 def _changes(failures: list[Failure]) -> Iterator[str]:
     try:
         yield from general_changes(failures)
-    except Exception:  # results of the learner's own types
+    except (Exception, SystemExit):  # results of the learner's own types
         return

@@ -72,23 +72,31 @@ def die_with_parent() -> None:
     _prctl(_SET_DEATH_SIGNAL, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
 
 
-def kill_below(parent: int, rounds: int = 200) -> None:
-    """Kill all processes that descend from one, until there are none; each is halted first, so that none is made."""
+def kill_below(parent: int, rounds: int = 200) -> dict[int, int]:
+    """Kill all processes that descend from one, until there are none; each is halted first, so that none is made.
+
+    Returns
+    -------
+    dict
+        The exit statuses of this process's own children among them that have been waited for.
+    """
+    ended: dict[int, int] = {}
     for _ in range(rounds):
         try:
             below = psutil.Process(parent).children(recursive=True)
         except psutil.Error:
-            return
+            break
         alive = [process for process in below if _is_alive(process)]
         if not alive:
-            return
+            break
         for act in ("suspend", "kill"):
             for process in alive:
                 with contextlib.suppress(psutil.Error, OSError):
                     getattr(process, act)()
         if parent == os.getpid():
-            _reap()
+            ended |= _reap()
         time.sleep(_POLL_SECONDS)
+    return ended
 
 
 def _is_alive(process: psutil.Process) -> bool:
@@ -117,8 +125,8 @@ def _run_one(job: dict[str, Any], control: socket.socket, descriptor: int) -> in
                 os._exit(0)
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(child, signal.SIGKILL)
-            kill_below(os.getpid())
-            status = -signal.SIGKILL
+            ended = kill_below(os.getpid()) | _reap()
+            status = ended.get(child, -signal.SIGKILL)  # its own status if it was ending already
     kill_below(os.getpid())
     _reap()
     return status

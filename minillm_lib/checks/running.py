@@ -114,7 +114,7 @@ def snapshot(value: Any) -> Any:
     """Return a copy that later calls cannot change, or the value itself if it cannot be copied (as a generator)."""
     try:
         return copy.deepcopy(_detached(value))
-    except Exception:
+    except (Exception, SystemExit):
         return value
 
 

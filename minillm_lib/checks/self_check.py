@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -74,10 +75,11 @@ def _examine_on_these_inputs(exercise: Exercise, found: Findings) -> None:
                 f"inputs gives {type(inputs).__name__} {inputs!r:.60}; it must give a tuple, also for one input: (x,)"
             )
             return
+        given, value = copy.deepcopy(inputs), None
         if exercise.reference is not None:
-            exercise.use(exercise.reference, *inputs)  # an error comes with its traceback
-        elif exercise.must_hold is not None:
-            what_must_hold(exercise.must_hold, None, inputs)  # raises what is wrong with the check itself
+            value = exercise.use(exercise.reference, *given)  # an error comes with its traceback
+        if exercise.must_hold is not None:
+            what_must_hold(exercise.must_hold, value, inputs)  # raises what is wrong with the check itself
     if exercise.reference is not None:
         result = exercise(exercise.reference)
         if not result.passed:

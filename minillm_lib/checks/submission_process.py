@@ -27,6 +27,8 @@ from minillm_lib.checks.work_clock import WorkClock
 _MODULE = "minillm_lib.checks.run_submission"
 _SECONDS_TO_START = 60.0
 _SECONDS_TO_END = 10.0
+_SECONDS_TO_EXIT = 2.0  # before it is killed, if it has closed the channel, as it does when it ends
+_SECONDS_TO_REST = 0.03  # before it is killed, otherwise
 
 
 class NotStartedError(Exception):
@@ -42,6 +44,11 @@ class Session:
         self._files = (reader, writer)
         self.status: int | None = None
         self.watch: Watch | None = None
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the process has closed its end of the channel, as it does when it ends."""
+        return self.conversation.ended and self.conversation.reason not in (NO_MESSAGE, SILENT)
 
     @property
     def problem(self) -> str:
@@ -161,7 +168,7 @@ class Starter:
 
     def _finish(self, session: Session) -> None:
         try:
-            session.status = self._ended()
+            session.status = self._ended(_SECONDS_TO_EXIT if session.is_ending else _SECONDS_TO_REST)
         finally:
             session.close()
             if self._process is None or self._process.poll() is not None:
@@ -197,19 +204,19 @@ class Starter:
             kill_below(self._process.pid)
             self._process.kill()
 
-    def _ended(self) -> int | None:
-        """End the submission if it has not ended by itself, and return its exit status; None if nobody knows it."""
+    def _ended(self, seconds: float) -> int | None:
+        """End the submission if it does not by itself in so many seconds, and return its exit status, if known."""
         if self._process is None:
             return None
         if self._control is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                return self._process.wait(0.05)
+                return self._process.wait(seconds)
             self._end_now()
             return self._process.wait(_SECONDS_TO_END)
         deadline = time.monotonic() + _SECONDS_TO_END
         asked, received = False, b""
         while time.monotonic() < deadline:
-            if select.select([self._control], [], [], 0.03)[0]:
+            if select.select([self._control], [], [], seconds)[0]:
                 part = self._control.recv(4096)
                 received += part
                 if received.endswith(b"\n"):

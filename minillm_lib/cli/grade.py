@@ -21,22 +21,27 @@ _LIMITS, _RESULTS = "Limits of each submission", "The results"
 _MOST_SKIPPED = 20
 _HELP = """Grade submitted notebooks, each in its own process; a broken one never stops the rest.
 
-The marks are in the CSV file as soon as they are known: after Ctrl-C or a power cut, --resume goes on. A submission
-that could not be graded has empty cells and a reason, not 0 points.
+The marks are in the CSV file as soon as they are known: after Ctrl-C or a
+power cut, --resume goes on. A submission that could not be graded has empty
+cells and a reason, not 0 points.
 
-What a function of a submission returns is judged outside the submission's process, which never holds the right answers
-of --exercises. NOT guarded against: a submission runs as you, so it can read and change your files, use the network,
-find the exercises file on your disk, end your other programs, leave work to services that run already (cron), and fill
-the disk; and the pieces of minillm_lib itself can be imported, as in the course.
+What a function of a submission returns is judged outside the submission's
+process, which never holds the right answers of --exercises. NOT guarded
+against: a submission runs as you, so it can read and change your files, use
+the network, find the exercises file on your disk, end your other programs,
+leave work to services that run already (cron), and fill the disk; and the
+pieces of minillm_lib itself can be imported, as in the course.
 
 For people you do not trust, use a machine of its own or a container, where a
 submission can still read the exercises and write to the folder of the marks.
-IMAGE is Python with pip install '.[course]'. Tried: no network, no capabilities,
-a read-only file system. Not tried: Docker itself, and its limits.
+IMAGE is Python with pip install '.\\[course]'. Tried: no network, no
+capabilities, a read-only file system. Not tried: Docker itself, its limits.
 
-docker run --rm --network none --read-only --tmpfs /tmp --cap-drop ALL --pids-limit 512 --memory 8g
---user 1000:1000 -v CLASS:/class:ro -v ASSIGNMENT:/assignment:ro -v MARKS:/marks IMAGE
-minillm grade /class --assignment /assignment/mine.ipynb --exercises /assignment/mine.py --csv /marks/marks.csv
+docker run --rm --network none --read-only --tmpfs /tmp --cap-drop ALL
+--pids-limit 512 --memory 8g --user 1000:1000 -v CLASS:/class:ro
+-v ASSIGNMENT:/assignment:ro -v MARKS:/marks IMAGE minillm grade /class
+--assignment /assignment/mine.ipynb --exercises /assignment/mine.py
+--csv /marks/marks.csv
 """
 
 

@@ -47,7 +47,10 @@ def diagnose(failures: Sequence[Failure], *, some_right: bool = False, certain: 
     try:
         with quiet():
             sentence = _diagnose(list(failures), what, certain)
-    except Exception:  # results of the learner's own types may do anything when they are looked at
+    except (
+        Exception,
+        SystemExit,
+    ):  # results of the learner's own types may do anything when they are looked at
         return None
     return f"{sentence[0].upper()}{sentence[1:]}" if sentence else None
 

@@ -300,11 +300,6 @@ EXERCISES = (
                 np.full(4, 0.25),
                 1.0,
             ),
-            "a table with fewer rows than columns": (
-                np.array([[1, 0, 4, 1], [0, 0, 0, 0]]),
-                np.array([0.4, 0.1, 0.2, 0.3]),
-                0.5,
-            ),
         },
         inputs=_pair_counts,
         hints=(
