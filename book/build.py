@@ -5,17 +5,21 @@
     python book/build.py [FOLDER] [--repository https://github.com/OWNER/NAME]
     python book/build.py --messages 09_attention_gqa    # begin or update a translation: book/README.md
 
-FOLDER is ``book/_build`` if it is not given; the site is in its subfolder ``html``.
+FOLDER is ``book/_build`` if it is not given; the site is in its subfolder ``html``. ``outside-links.txt`` lists the
+addresses outside it; they are not opened, as building needs no network.
 """
 
 from __future__ import annotations
 
 import argparse
+import html
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -39,6 +43,7 @@ TAKEN = (
     "results/lda/*.png",
     "results/gpu/*.json",
     "results/training/*.png",
+    "book/pictures/*.png",
 )
 
 
@@ -56,32 +61,40 @@ def sources(language: str) -> dict[str, Path]:
     return found
 
 
-def write_if_changed(path: Path, content: bytes) -> None:
-    """Write a file only if it is another one, so that Sphinx reads again only what has changed."""
-    if not path.exists() or path.read_bytes() != content:
+def gather(folder: Path, language: str) -> None:
+    """Put the book's files into a folder, and nothing else."""
+    shutil.rmtree(folder, ignore_errors=True)
+    wanted = {name: path.read_bytes() for name, path in sources(language).items()}
+    wanted |= {name: text.encode() for name, text in pages(ROOT).items()}
+    for name, content in wanted.items():
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
 
-def gather(folder: Path, language: str) -> None:
-    """Put the book's files into a folder, and remove what no longer belongs to it."""
-    wanted = {name: path.read_bytes() for name, path in sources(language).items()}
-    wanted |= {name: text.encode() for name, text in pages(ROOT).items()}
-    for name, content in wanted.items():
-        write_if_changed(folder / name, content)
-    for path in folder.rglob("*"):
-        if path.is_file() and path.relative_to(folder).as_posix() not in wanted:
-            path.unlink()
-
-
 def sphinx(builder: str, language: str, folder: Path, target: Path, repository: str) -> int:
-    """Run Sphinx for one language, with every warning as an error; return its status."""
+    """Run Sphinx for one language, with every warning as an error; return its status.
+
+    Everything is read again: a page depends on more than its source, such as the hints and the titles of other pages.
+    """
     source = folder / "source" / language
     gather(source, language)
     environment = os.environ | {"BOOK_LANGUAGE": LANGUAGES[language], "BOOK_REPOSITORY": repository}
+    environment.setdefault("NUMEXPR_NUM_THREADS", "1")  # otherwise it prints how many it chose
     command = ["-m", "sphinx", "-b", builder, "-c", str(HERE), "-d", str(folder / "doctrees" / language)]
-    command += ["--fail-on-warning", "--quiet", str(source), str(target)]
+    command += ["--fresh-env", "--fail-on-warning", "--quiet", str(source), str(target)]
     return subprocess.run([sys.executable, *command], env=environment, check=False).returncode
+
+
+def outside_links(site: Path) -> dict[str, list[str]]:
+    """Return every address outside the site that a reader can click, with the pages that link to it."""
+    found = defaultdict(set)
+    for path in site.rglob("*.html"):
+        name = path.relative_to(site).as_posix()
+        if "_modules/" not in name:
+            for address in re.findall(r'<a [^>]*href="(https?://[^"]+)"', path.read_text(encoding="utf-8")):
+                found[html.unescape(address)].add(name)
+    return {address: sorted(found[address]) for address in sorted(found)}
 
 
 def update_messages(folder: Path, notebooks: list[str]) -> None:
@@ -112,6 +125,8 @@ def main() -> int:
     start = time.monotonic()
     site = options.folder / "html"
     chosen = [options.only] if options.only else [*LANGUAGES]
+    if not options.only and (site / ".buildinfo").exists():  # by Sphinx: no page of a former book stays
+        shutil.rmtree(site)
 
     def build(language: str) -> int:
         target = site if language == "en" else site / language
@@ -120,7 +135,10 @@ def main() -> int:
     with ThreadPoolExecutor() as editions:  # each is a process of its own
         if any(editions.map(build, chosen)):
             return 1
-    print(f"{site / 'index.html'}: {time.monotonic() - start:.0f} s")
+    links = outside_links(site)
+    listed = "".join(f"{address}\t{' '.join(names)}\n" for address, names in links.items())
+    (options.folder / "outside-links.txt").write_text(listed, encoding="utf-8")
+    print(f"{site / 'index.html'}: {time.monotonic() - start:.0f} s; {len(links)} outside links, not opened")
     return 0
 
 

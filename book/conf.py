@@ -67,6 +67,7 @@ html_title = project
 html_static_path = [str(HERE / "static")]
 html_css_files = ["book.css"]
 html_copy_source = False
+html_domain_indices = False  # "All modules" of the reference says more
 html_show_sphinx = False
 html_search_language = "en"
 html_show_search_summary = False  # summaries are fetched, which browsers refuse to files
@@ -90,6 +91,7 @@ html_sidebars = {
 # mathematics: MathJax comes with a Python package, and is copied into the site
 MATHJAX = files("sphinx-mathjax-offline") / "static" / "mathjax"
 mathjax_path = "mathjax/tex-chtml.js"
+mathjax_options = {"async": "async"}  # a page can be read and clicked before it is there
 mathjax3_config = {
     "options": {"enableMenu": False},
     "chtml": {"displayAlign": "center"},

@@ -11,9 +11,11 @@ import nbformat
 import pytest
 from book_pages import BOOK
 from book_site import notebooks, reference
-from book_site.extension import table_of_notebooks, titles
+from book_site.extension import join_lines, table_of_notebooks, titles
 from book_site.search_words import SearchBilingual, search_words
-from build import sources
+from build import outside_links, sources
+from docutils import nodes
+from docutils.utils import new_document
 
 from minillm_lib.checks import check
 from minillm_lib.checks.registry import COURSE
@@ -78,6 +80,35 @@ def test_the_link_to_colab_needs_a_repository():
         "(https://colab.research.google.com/github/someone/course/blob/main/course/09_attention_gqa.ipynb)"
     )
     assert wanted in notebooks.text_of(with_it["cells"][0])
+
+
+def test_the_opening_leads_to_each_exercise_and_outputs_lead_to_pages():
+    opening, *_ = map(notebooks.text_of, prepared(NOTEBOOKS[9])["cells"])
+    assert "[2](#nb-09-exercise-2)" in opening
+    assert "[1 exercise](#nb-00-exercise), 1 point" in notebooks.text_of(prepared(NOTEBOOKS[0])["cells"][0])
+    outputs = json.dumps([cell.get("outputs") for cell in prepared(NOTEBOOKS[9])["cells"]])
+    assert "08_rope.html" in outputs
+    assert "08_rope.ipynb" not in outputs
+
+
+def test_outside_links_are_listed_with_their_pages(tmp_path):
+    (tmp_path / "zh").mkdir()
+    (tmp_path / "index.html").write_text(
+        '<a class="x" href="https://a.org/?b=1&amp;c=2">1</a> <a href="zh/x.html">2</a>'
+    )
+    (tmp_path / "zh" / "x.html").write_text(
+        '<a href="https://a.org/?b=1&amp;c=2">1</a> <link href="https://b.org/">'
+    )
+    assert outside_links(tmp_path) == {"https://a.org/?b=1&c=2": ["index.html", "zh/x.html"]}
+
+
+def test_chinese_lines_are_joined():
+    pieces = ["x", "\n", "一行，", "\n", "二行\n三行", "\n"]
+    paragraph = nodes.paragraph("", "", *map(nodes.Text, pieces), nodes.strong("", "四行"), nodes.Text("\nx"))
+    document = new_document("")
+    document += [paragraph, nodes.literal_block("", "一\n二")]
+    join_lines(document)
+    assert document.astext() == "x\n一行，二行三行四行\nx\n\n一\n二"
 
 
 def test_an_alternative_text_ends_with_a_sentence():

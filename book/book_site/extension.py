@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 ROOT = Path(__file__).parents[2]
+_CHINESE = "[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
 # The link to a page's other language, which every page of the book has in its margin.
 _LANGUAGE_LINE = re.compile(r"^\*?\[(?:中文|中文说明|English)\]\([^)]*\.md\)\*?\n\n", re.MULTILINE)
 
@@ -172,6 +173,24 @@ def _finish_page(app: Sphinx, doctree: nodes.document) -> None:
             )
             literal.replace_self(reference_to)
             reference_to += literal
+    join_lines(doctree)
+
+
+def join_lines(doctree: nodes.document) -> None:
+    """Take out the ends of lines between Chinese characters, which a browser would show as spaces."""
+    texts = [
+        node for node in doctree.findall(nodes.Text) if not isinstance(node.parent, nodes.FixedTextElement)
+    ]
+    edges = ["", *texts, ""]
+    for before, text, after in zip(edges, texts, edges[2:], strict=False):
+        with_edges = f"{before[-1:]}\0{text}\0{after[:1]}"
+        joined = re.sub(rf"(?<={_CHINESE})(\0?)\n(\0?)(?={_CHINESE})", r"\1\2", with_edges).split("\0")[1]
+        if joined != text:
+            siblings = (
+                text.parent.children
+            )  # equal texts are several nodes: this one is found by its identity
+            place = next(i for i, each in enumerate(siblings) if each is text)
+            text.parent[place] = nodes.Text(joined)
 
 
 def _wrap_exercise(section: nodes.section) -> None:

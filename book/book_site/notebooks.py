@@ -28,8 +28,8 @@ WORDS = {
         "hint": "Hint {n} of {total}",
         "download": "Download this notebook",
         "colab": "Open in Colab",
-        "exercises": "{n} exercises, {points} points",
-        "exercise": "1 exercise, {points} points",
+        "exercises": "{n} exercises ({links}), {points} points",
+        "exercise": "[1 exercise](#{label}), {points} points",
         "still": "In the notebook, this can be moved; here it stands as it was when the page was made.",
         "figure": "Figure of the section “{section}”",
         "untranslated": "",
@@ -38,8 +38,8 @@ WORDS = {
         "hint": "提示 {n}（共 {total} 条）",
         "download": "下载本 notebook",
         "colab": "在 Colab 中打开",
-        "exercises": "{n} 道练习，共 {points} 分",
-        "exercise": "1 道练习，共 {points} 分",
+        "exercises": "{n} 道练习（{links}），共 {points} 分",
+        "exercise": "[1 道练习](#{label})，共 {points} 分",
         "still": "在 notebook 里可以拖动操作；这里显示的是生成本页时的状态。",
         "figure": "“{section}”一节的图",
         "untranslated": "本页正文暂无中文版，下面是英文原文。",
@@ -238,6 +238,16 @@ def _without_widgets(cells: Sequence[Cell], metadata: dict[str, Any], words: Map
             cell["outputs"] = outputs
 
 
+def _linking_to_pages(cells: Sequence[Cell]) -> None:
+    """Let the links of outputs to other notebooks lead to their pages."""
+    for cell in cells:
+        for output in cell.get("outputs", []):
+            text = output.get("data", {}).get("text/html")
+            if text is not None:
+                whole = text if isinstance(text, str) else "".join(text)
+                output["data"]["text/html"] = re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', whole)
+
+
 def _merged(outputs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Join neighbouring pieces of HTML into one output."""
     merged: list[dict[str, Any]] = []
@@ -260,7 +270,7 @@ def _hints(name: str, hints: Sequence[str], words: Mapping[str, str]) -> Cell:
 
 
 def _facts(name: str, notebook: Notebook, repository: str, words: Mapping[str, str]) -> str:
-    """Return the line under the title: download, Colab if there is a repository, and how many exercises."""
+    """Return the line under the title: download, Colab if there is a repository, and links to the exercises."""
     exercises = [m for cell in notebook["cells"] for m in EXERCISE.findall(text_of(cell))]
     points = sum(int(points) for _, points in exercises)
     parts = [f"{{download}}`{words['download']} <{name}.ipynb>`"]
@@ -270,7 +280,12 @@ def _facts(name: str, notebook: Notebook, repository: str, words: Mapping[str, s
         parts.append(f"[{words['colab']}]({address})")
     if exercises:
         kind = "exercise" if len(exercises) == 1 else "exercises"
-        said = words[kind].format(n=len(exercises), points=points)
+        label = f"nb-{number_of(name)}-exercise"
+        anchors = {number: f"{label}-{number}" if number else label for number, _ in exercises}
+        links = " ".join(f"[{number}](#{anchor})" for number, anchor in anchors.items())
+        said = words[kind].format(
+            n=len(exercises), points=points, links=links, label=anchors[exercises[0][0]]
+        )
         parts.append(said.replace("1 points", "1 point") if points == 1 else said)
     return "```{container} facts\n" + " · ".join(parts) + "\n```"
 
@@ -304,6 +319,7 @@ def prepared(
     page = deepcopy(notebook)
     words, cells = WORDS[language], page["cells"]
     _without_widgets(cells, page["metadata"], words)
+    _linking_to_pages(cells)
     for index, text in alternative_texts(page, language).items():
         cells[index]["metadata"].setdefault("mystnb", {})["image"] = {"alt": text}
     headings = [h for c in cells if c["cell_type"] == "markdown" for h in HEADING.finditer(text_of(c))]
