@@ -89,7 +89,7 @@ def check_limits(ended: Ended, seconds: float = 5.0, memory: int = GIBIBYTE) -> 
 def check_no_traceback(ended: Ended) -> None:
     """Check that a process was not ended by an error that nobody foresaw."""
     if ended.status < 0:
-        raise Lost(f"signal {-ended.status} ended it: {ended.last_line}")
+        raise Lost(f"signal {-ended.status} ended it: {ended.text[-3000:]}")
     if "Traceback" in ended.text or "traceback" in ended.text:
         raise Lost(f"a traceback: {ended.last_line}")
 
@@ -97,7 +97,8 @@ def check_no_traceback(ended: Ended) -> None:
 def require_success(ended: Ended, what: str) -> Ended:
     """Check that a process did what it should, undisturbed."""
     if ended.status != 0:
-        raise Lost(f"{what} ended with status {ended.status}: {ended.last_line}")
+        said = ended.last_line if ended.status > 0 else ended.text[-3000:]  # killed as it hung: where it was
+        raise Lost(f"{what} ended with status {ended.status}: {said}")
     return ended
 
 
