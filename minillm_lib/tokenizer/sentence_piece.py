@@ -152,10 +152,13 @@ class SentencePieceTokenizer(Tokenizer):
         ids: list[int] = []
         mask: list[bool] = []
         for role, text in turns_of_messages(messages):
-            turn = [*self.encode(text), self.end_of_turn_id]
+            turn = [*self._encode_turn(role, text), self.end_of_turn_id]
             ids += [self.role_ids[role], *turn]
             mask += [False] + [role == "assistant"] * len(turn)
         return ids, mask
+
+    def _encode_turn(self, role: str, text: str) -> list[int]:
+        return self.encode(text)
 
     def save(self, path: str | Path) -> Path:
         """Write the tokenizer to ``path`` if that ends in ``.model``, or else to ``tokenizer.model`` in a folder.

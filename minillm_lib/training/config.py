@@ -103,6 +103,9 @@ class ConversationsConfig(StrictConfig):
     answer_tokens: Count | None = None
     """Keep only this many tokens of each answer. Its beginning decides which answer it is, and
     several times as many questions fit into a step."""
+    merge_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Leave out this share of the tokenizer's merges in what users say, anew in each repetition, so that the model sees
+    the same words in other pieces, too (:mod:`~minillm_lib.tokenizer.merge_dropout`)."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the function that reads the source; for files, those of
     :func:`~minillm_lib.corpora.conversations.reading.read_conversations`: system, tools, reasoning, max_faulty_share, …

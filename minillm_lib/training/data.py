@@ -22,6 +22,7 @@ from minillm_lib.corpora.registry import find_corpus
 from minillm_lib.io.leftovers import remove_leftovers
 from minillm_lib.io.wording import number_of
 from minillm_lib.tokenizer import MODEL_FILE, Tokenizer
+from minillm_lib.tokenizer.merge_dropout import MergeDropout
 from minillm_lib.training.config import ConversationsConfig, DataConfig
 from minillm_lib.training.conversation_sources import as_text, divided_source, name_of, none_held_out
 from minillm_lib.training.corpus_text import (
@@ -255,13 +256,16 @@ def prepare_conversations(
     report = EncodingReport()
     digest = hashlib.sha256()
     for source, found in divisions:
-        encoded, its_report = encode_conversations(found.train, tokenizer, seq_len, source.answer_tokens)
-        for _ in range(source.repeat):
+        reader = _with_merge_dropout(source, tokenizer)
+        for repetition in range(source.repeat):
+            if source.merge_dropout or not repetition:
+                encoded, its_report = encode_conversations(found.train, reader, seq_len, source.answer_tokens)
             train += encoded
             report += its_report
-        digest.update(
-            f"{source.repeat} {source.answer_tokens} {_conversations_sha256(found.train)}\n".encode()
+        kept = f"{source.repeat} {source.answer_tokens}" + f" {source.merge_dropout}" * bool(
+            source.merge_dropout
         )
+        digest.update(f"{kept} {_conversations_sha256(found.train)}\n".encode())
     held_out = {name_of(source): found.held_out for source, found in divisions if found.held_out}
     if not held_out:
         raise DataError(none_held_out(divisions))
@@ -283,6 +287,15 @@ def prepare_conversations(
     }
     has_second_questions = any(_n_questions(each) > 1 for _, found in divisions for each in found.train)
     return ConversationData(rows, tested_rows, "\n".join(lines), fingerprint, has_second_questions)
+
+
+def _with_merge_dropout(source: ConversationsConfig, tokenizer: Tokenizer) -> Tokenizer:
+    if not source.merge_dropout:
+        return tokenizer
+    try:
+        return MergeDropout(tokenizer, source.merge_dropout)
+    except ValueError as error:
+        raise DataError(f"{name_of(source)}: merge_dropout={source.merge_dropout}: {error}") from error
 
 
 def _n_questions(conversation: Conversation) -> int:
