@@ -366,12 +366,12 @@ def claim(options: argparse.Namespace) -> dict[str, Any]:
 
 def recipe(options: argparse.Namespace) -> dict[str, Any]:
     """Train by ``configs/pretrain.yaml`` and ``configs/sft.yaml``, and take the time."""
-    if options.data is None or not options.data.is_dir():
-        return {
-            "skipped": [
-                "all of it: --data must name the folder with the token files of configs/pretrain.yaml"
-            ]
-        }
+    config = load_config(PretrainConfig, ROOT / "configs" / "pretrain.yaml", {})
+    packed = options.data and folder_of(config.data.model_copy(update={"folder": options.data}))
+    if packed is None or not packed.is_dir():
+        wanted = packed or "data/" + folder_of(config.data).name
+        reason = f"--data must name the folder data/ with the token files of configs/pretrain.yaml ({wanted})"
+        return {"skipped": [f"all of it: {reason}"]}
     work = Path(tempfile.mkdtemp())
     try:
         changes: dict[str, Any] = {
@@ -388,7 +388,6 @@ def recipe(options: argparse.Namespace) -> dict[str, Any]:
                 reached = time.monotonic() - start
 
         config = load_config(PretrainConfig, ROOT / "configs" / "pretrain.yaml", changes)
-        packed = folder_of(config.data.model_copy(update={"folder": options.data}))
         config = config.model_copy(update={"data": DataConfig(packed=packed)})
         run = pretrain(config, progress=False, on_record=watch)
         pretrained = time.monotonic() - start

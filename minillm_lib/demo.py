@@ -126,7 +126,8 @@ def run_demo(
     with _stage("sft", seconds, console):
         estimate = _Estimate(sft_config.train.steps, "steps")
         way.sft = _finished(sft(sft_config, overwrite=True, on_record=estimate))
-        way.n_conversations = len(load_course_faq("train", topics=topics))
+        options = sft_config.data.conversations[0].options
+        way.n_conversations = len(load_course_faq("train", **options))
     write_demo_report(report, way, language=language)
 
     with _stage("answers", seconds, console):

@@ -6,6 +6,7 @@ import itertools
 import re
 import unicodedata
 from collections import Counter, defaultdict
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -294,3 +295,20 @@ def test_the_figures_that_answers_quote_are_those_of_the_readme():
                 assert figure in recorded
                 plain = f"{each.answer} {each.why} {each.example}"
                 assert figure in plain or figure.replace(",", "") in plain, (name, language, figure)
+
+
+def test_some_phrasings_of_each_question_are_its_first():
+    every, some = (
+        load_course_faq("train", "en", topics=["rope"]),
+        load_course_faq("train", "en", topics=["rope"], phrasings=3),
+    )
+    wordings, first = (
+        {
+            key: [each.turns[0].content for each in own]
+            for key, own in groupby(conversations, lambda each: each.meta["id"])
+        }
+        for conversations in (every, some)
+    )
+    assert first == {name: own[:3] for name, own in wordings.items()}
+    with pytest.raises(ValueError, match="phrasings is 0; it must be at least 1"):
+        load_course_faq("train", phrasings=0)

@@ -34,7 +34,7 @@ def test_most_questions_in_free_words_are_answered_right_and_others_declined():
         assert not [each.reply for each in replies if each.reference == BROKEN]
         for language in LANGUAGES:
             own = [each.is_right for each in replies if each.dialogue.language == language]
-            assert sum(own) / len(own) > 0.55, language  # some thirty questions
+            assert sum(own) / len(own) > 0.6, language  # some thirty questions
 
 
 def test_it_was_fine_tuned_and_says_when_it_is_not_sure():
@@ -42,4 +42,4 @@ def test_it_was_fine_tuned_and_says_when_it_is_not_sure():
     recorded = json.loads((RESULTS / "honesty.json").read_bytes())
     assert model.stage == "sft"
     assert model.chat_defaults.not_sure_below == recorded["not_sure_below"]
-    assert not model.chat_defaults.fresh
+    assert model.chat_defaults.fresh  # it follows a conversation little more than half of the time

@@ -32,7 +32,7 @@ def header(model: MiniLLM, *, fresh: bool) -> Iterator[str]:
         for examples in course_examples(EXAMPLES).values():
             yield f"  {'  '.join(examples)}"
     if fresh:
-        yield "It cannot carry a conversation: each message starts afresh."
+        yield "Each message starts afresh, as it carries a conversation badly (see --no-fresh)."
     yield "/help lists the commands, Ctrl-C stops an answer, Ctrl-D ends the conversation."
 
 

@@ -34,8 +34,9 @@ pieces of minillm_lib itself can be imported, as in the course.
 
 For people you do not trust, use a machine of its own or a container, where a
 submission can still read the exercises and write to the folder of the marks.
-IMAGE is Python with pip install '.\\[course]'. Tried: no network, no
-capabilities, a read-only file system. Not tried: Docker itself, its limits.
+IMAGE is Python with pip install '.\\[course]'. Tried with Docker
+20.10, also on submissions that fork for ever, fill the memory, or look for
+the network.
 
 docker run --rm --network none --read-only --tmpfs /tmp --cap-drop ALL
 --pids-limit 512 --memory 8g --user 1000:1000 -v CLASS:/class:ro

@@ -128,6 +128,7 @@ def load_course_faq(
     language: Language | None = None,
     *,
     topics: Collection[str] | None = None,
+    phrasings: int | None = None,
 ) -> list[Conversation]:
     """Return one conversation for each phrasing of each question.
 
@@ -140,20 +141,25 @@ def load_course_faq(
         ``"en"`` or ``"zh"``; both if None.
     topics
         Only the questions of these topics; all if None.
+    phrasings
+        At most this many phrasings of each question, the first ones; all if None. A run of few steps learns more from
+        some of them, read several times, than from all of them, read once.
 
     Raises
     ------
     ValueError
-        If the split, the language or a topic is unknown.
+        If the split, the language or a topic is unknown, or ``phrasings`` is below 1.
     """
     check_split(split)
+    if phrasings is not None and phrasings < 1:
+        raise ValueError(f"phrasings is {phrasings}; it must be at least 1")
     is_test = split == "test"
     return [
         Conversation.of(
             phrasing, question.answer, SOURCE, _meta(question.id, question.topic, question.language, is_test)
         )
         for question in faq_questions(language, topics)
-        for phrasing in (question.held_out if is_test else question.phrasings)
+        for phrasing in (question.held_out if is_test else question.phrasings)[:phrasings]
     ]
 
 
