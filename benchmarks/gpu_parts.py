@@ -367,10 +367,9 @@ def claim(options: argparse.Namespace) -> dict[str, Any]:
 def recipe(options: argparse.Namespace) -> dict[str, Any]:
     """Train by ``configs/pretrain.yaml`` and ``configs/sft.yaml``, and take the time."""
     config = load_config(PretrainConfig, ROOT / "configs" / "pretrain.yaml", {})
-    packed = options.data and folder_of(config.data.model_copy(update={"folder": options.data}))
-    if packed is None or not packed.is_dir():
-        wanted = packed or "data/" + folder_of(config.data).name
-        reason = f"--data must name the folder data/ with the token files of configs/pretrain.yaml ({wanted})"
+    packed = folder_of(config.data.model_copy(update={"folder": options.data or Path("data")}))
+    if options.data is None or not packed.is_dir():
+        reason = f"--data must name the folder data/ with the token files of configs/pretrain.yaml ({packed})"
         return {"skipped": [f"all of it: {reason}"]}
     work = Path(tempfile.mkdtemp())
     try:

@@ -95,7 +95,8 @@ def run_demo(
     folder, console, began = Path(folder), PrintableConsole(), time.perf_counter()
     pretrain_config = _pretrain_config(folder, quick)
     sft_config = _sft_config(folder, quick)
-    topics = sft_config.data.conversations[0].options.get("topics")
+    options = sft_config.data.conversations[0].options
+    topics = options.get("topics")
 
     # only now: nobody should install packages for a page that the configurations' absence would prevent
     from minillm_lib.viz.demo_report import WholeWay, write_demo_report
@@ -126,7 +127,6 @@ def run_demo(
     with _stage("sft", seconds, console):
         estimate = _Estimate(sft_config.train.steps, "steps")
         way.sft = _finished(sft(sft_config, overwrite=True, on_record=estimate))
-        options = sft_config.data.conversations[0].options
         way.n_conversations = len(load_course_faq("train", **options))
     write_demo_report(report, way, language=language)
 

@@ -8,12 +8,11 @@ it sees the same words in smaller pieces, too.
 from __future__ import annotations
 
 import random
+import re
 
 from minillm_lib.tokenizer.interface import Tokenizer
-from minillm_lib.tokenizer.sentence_piece import RESERVED, SPECIAL_TOKENS, SentencePieceTokenizer
+from minillm_lib.tokenizer.sentence_piece import RESERVED, SPACE, SentencePieceTokenizer, bytes_as_ids
 from minillm_lib.tokenizer.texts import utf8
-
-_SPACE = "▁"
 
 
 class MergeDropout(SentencePieceTokenizer):
@@ -61,25 +60,14 @@ class MergeDropout(SentencePieceTokenizer):
         return self._encode_noisily(text) if role == "user" and self.share else self.encode(text)
 
     def _encode_noisily(self, text: str) -> list[int]:
-        ids: list[int] = []
-        for index, part in enumerate(utf8(text).decode().split(_SPACE)):
-            ids += self._bytes_of_character(_SPACE) * (index > 0)
-            written = part.replace(" ", _SPACE)
-            for word in self._words(written):
-                ids += self._merged(list(word))
-        return ids
+        return self._joined(map(self._encode_part, utf8(text).split(SPACE.encode())), False, False)
 
-    def _words(self, written: str) -> list[str]:
-        """Return the parts between which no piece reaches."""
-        if not self.encodes_words_apart:
-            return [written]
-        words: list[str] = []
-        for character in written:
-            if words and (character != _SPACE or words[-1].endswith(_SPACE)):
-                words[-1] += character
-            else:
-                words.append(character)
-        return words
+    def _encode_part(self, part: bytes) -> list[int]:
+        written = part.decode().replace(" ", SPACE)
+        words = (
+            re.findall(f"{SPACE}+[^{SPACE}]*|[^{SPACE}]+", written) if self.encodes_words_apart else [written]
+        )
+        return [token_id for word in words for token_id in self._merged(list(word))]
 
     def _merged(self, symbols: list[str]) -> list[int]:
         """Join neighbours, always those that were learned first of those that are not left out of the step."""
@@ -96,9 +84,5 @@ class MergeDropout(SentencePieceTokenizer):
             symbols[at : at + 2] = [symbols[at] + symbols[at + 1]]
         ids: list[int] = []
         for symbol in symbols:
-            ids += [known[symbol]] if symbol in known else self._bytes_of_character(symbol)
+            ids += [known[symbol]] if symbol in known else bytes_as_ids(symbol)
         return ids
-
-    @staticmethod
-    def _bytes_of_character(character: str) -> list[int]:
-        return [len(SPECIAL_TOKENS) + byte for byte in character.encode()]

@@ -39,7 +39,13 @@ SPECIAL_TOKENS = (
 
 MODEL_FILE = "tokenizer.model"
 RESERVED = (*SPECIAL_TOKENS, *(f"<0x{value:02X}>" for value in range(256)))
-_SPACE = "▁"  # U+2581, SentencePiece's own symbol for a space; if a text contains it, it is written as bytes
+SPACE = "▁"
+"""U+2581, SentencePiece's own symbol for a space; if a text contains it, it is written as bytes."""
+
+
+def bytes_as_ids(text: str) -> list[int]:
+    """Return the ids of the UTF-8 bytes of a text, as which characters are written that are no pieces."""
+    return [len(SPECIAL_TOKENS) + byte for byte in text.encode()]
 
 
 class SentencePieceTokenizer(Tokenizer):
@@ -87,7 +93,7 @@ class SentencePieceTokenizer(Tokenizer):
         self.vocabulary = tuple(processor.IdToPiece(token_id) for token_id in range(len(processor)))
         if self.vocabulary[: len(RESERVED)] != RESERVED or processor.Normalize("  ﬁ ") != "▁▁ﬁ▁":
             raise ValueError("this SentencePiece model was not made by Tokenizer.train, or it is truncated")
-        self._learned = [piece.replace(_SPACE, " ") for piece in self.vocabulary[len(RESERVED) :]]
+        self._learned = [piece.replace(SPACE, " ") for piece in self.vocabulary[len(RESERVED) :]]
         special, learned = ([text.encode() for text in texts] for texts in (SPECIAL_TOKENS, self._learned))
         self._surfaces = [*special, *(bytes([value]) for value in range(256)), *learned]
 
@@ -107,7 +113,7 @@ class SentencePieceTokenizer(Tokenizer):
         return [self._processor.GetScore(token_id) for token_id in range(len(RESERVED), self.vocab_size)]
 
     def encode(self, text: str, *, add_bos: bool = False, add_eos: bool = False) -> list[int]:  # noqa: D102
-        parts = map(self._processor.Encode, utf8(text).split(_SPACE.encode()))
+        parts = map(self._processor.Encode, utf8(text).split(SPACE.encode()))
         return self._joined(parts, add_bos, add_eos)
 
     def encode_batch(  # noqa: D102
@@ -118,7 +124,7 @@ class SentencePieceTokenizer(Tokenizer):
         add_eos: bool = False,
         n_threads: int | None = None,
     ) -> list[list[int]]:
-        split = [text.split(_SPACE.encode()) for text in utf8_of_each(texts)]
+        split = [text.split(SPACE.encode()) for text in utf8_of_each(texts)]
         parts = iter(self._processor.Encode(list(chain.from_iterable(split)), num_threads=n_threads or -1))
         return [self._joined(islice(parts, len(own)), add_bos, add_eos) for own in split]
 
@@ -126,7 +132,7 @@ class SentencePieceTokenizer(Tokenizer):
         """Return a text's ids, given the ids of its parts between one U+2581 and the next."""
         ids = [self.bos_id] * add_bos + next(parts)
         for part in parts:
-            ids += [len(SPECIAL_TOKENS) + byte for byte in _SPACE.encode()] + part
+            ids += bytes_as_ids(SPACE) + part
         return ids + [self.eos_id] * add_eos
 
     @cached_property
