@@ -25,6 +25,7 @@ _TEXTS_PER_STEP = (
     8  # for as many in the batch, a new one waits another step, so that more prompts are read together
 )
 _SHARE_OF_MEMORY = 0.5
+_MOST_SECONDS_TO_SEND = 0.01  # a loop that is busy with something else does not hold up the texts for longer
 
 
 class QueueFullError(Exception):
@@ -129,7 +130,7 @@ class Engine:
         self._submissions: dict[int, Submission] = {}  # by the id of each text
         self._steps_since_new = 0
         self._n_running, self._most_slots = 0, _slots_in_memory(model)
-        self._is_over = False
+        self._is_over, self._shares_cores = False, model.device.type == "cpu"
         self._something = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="minillm-engine", daemon=True)
 
@@ -265,10 +266,14 @@ class Engine:
             updates = [(text, Update(error=EngineError())) for text in texts]
             self._batch.clear()
         self._n_running = len(self._batch.texts)  # before the report, after which the next request may come
-        self._report(updates)
+        sent = self._report(updates)
+        if self._shares_cores:
+            # The threads of a step wait for the slowest of them: one whose core the event loop has taken.
+            for each in sent:
+                each.wait(_MOST_SECONDS_TO_SEND)
 
-    def _report(self, updates: Updates) -> None:
-        """Pass updates to the event loops that wait for them, all of a step at once."""
+    def _report(self, updates: Updates) -> list[threading.Event]:
+        """Pass updates to the event loops that wait for them, all of a step at once; say when each has sent them."""
         by_loop: dict[asyncio.AbstractEventLoop, list[Callable[[], None]]] = {}
         with self._something:
             for text, update in updates:
@@ -280,14 +285,20 @@ class Engine:
                     by_loop.setdefault(submission.loop, []).append(
                         lambda s=submission, t=text, u=update: s.report(t, u)  # type: ignore[misc]
                     )
+        sent = []
         for loop, reports in by_loop.items():
             if not loop.is_closed():
-                loop.call_soon_threadsafe(_call_all, reports)
+                sent.append(threading.Event())
+                loop.call_soon_threadsafe(_call_all, loop, reports, sent[-1])
+        return sent
 
 
-def _call_all(functions: Sequence[Callable[[], None]]) -> None:
+def _call_all(
+    loop: asyncio.AbstractEventLoop, functions: Sequence[Callable[[], None]], done: threading.Event
+) -> None:
     for function in functions:
         function()
+    loop.call_soon(done.set)  # after those tasks that the functions have woken
 
 
 def _do(job: Callable[[], Any], future: Future[Any]) -> None:
