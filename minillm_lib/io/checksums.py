@@ -1,8 +1,8 @@
 """A checksum of each file in a folder, so that damage is found when the files are read, not in what they lead to.
 
 The list is a file ``SHA256SUMS`` beside them, which ``sha256sum --check SHA256SUMS`` verifies as well. In lines that
-sha256sum passes over, it also has a CRC-32 of each file and of itself: these are compared on loading, because it
-takes a third of the time. Both find what disks, copies and editors do to files. Neither is a protection against
+sha256sum passes over, it also has a CRC-32 of each file and of itself: these are compared on loading, because that
+takes a small part of the time. Both find what disks, copies and editors do to files. Neither is a protection against
 somebody who changes a file and the list.
 """
 
@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event
+
+from isal import isal_zlib
 
 from minillm_lib.io.atomic_write import write_atomically
 from minillm_lib.io.regular_file import NotRegularFileError, check_regular, is_there
@@ -68,7 +69,7 @@ def write_checksums(folder: str | os.PathLike[str], names: Iterable[str] | None 
     lines = [f"{exact[name]}  {name}\n" for name in sorted(exact)]
     lines += [f"# {quick[name]}  {name}\n" for name in sorted(quick)]
     content = "".join(lines).encode()
-    content += f"# {_crc(zlib.crc32(content))}  {CHECKSUM_FILE}\n".encode()
+    content += f"# {_crc(isal_zlib.crc32(content))}  {CHECKSUM_FILE}\n".encode()
     write_atomically(folder / CHECKSUM_FILE, content)
     return folder / CHECKSUM_FILE
 
@@ -147,7 +148,7 @@ def _read(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
         last
         or not exact
         or quick.keys() - exact.keys()
-        or (own or _crc(zlib.crc32(before))) != _crc(zlib.crc32(before))
+        or (own or _crc(isal_zlib.crc32(before))) != _crc(isal_zlib.crc32(before))
     ):
         raise ChecksumError(f"{path}: damaged: it is not what was written. {_advice(folder)}")
     if quick and own is None:
@@ -166,7 +167,7 @@ def check_content(folder: Path, name: str, content: bytes, listed: Mapping[str, 
     expected = listed.get(name)
     if expected is None:
         return
-    found = _crc(zlib.crc32(content)) if _is_quick(expected) else hashlib.sha256(content).hexdigest()
+    found = _crc(isal_zlib.crc32(content)) if _is_quick(expected) else hashlib.sha256(content).hexdigest()
     if found != expected:
         raise ChecksumError(_changed(folder, name))
 
@@ -210,7 +211,7 @@ def _digests(path: Path, stop: Event | None = None, *, only_quick: bool = False)
     exact, quick, buffer = hashlib.sha256(), 0, memoryview(bytearray(min(size, _CHUNK) or 1))
     with path.open("rb", buffering=0) as file:
         while not (stop is not None and stop.is_set()) and (n := file.readinto(buffer)):
-            quick = zlib.crc32(buffer[:n], quick)
+            quick = isal_zlib.crc32(buffer[:n], quick)
             if not only_quick:
                 exact.update(buffer[:n])
     return "" if only_quick else exact.hexdigest(), _crc(quick)

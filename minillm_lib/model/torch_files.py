@@ -10,13 +10,13 @@ import io
 import re
 import struct
 import zipfile
-import zlib
 from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any, BinaryIO
 
 import torch
+from isal import isal_zlib
 
 from minillm_lib.io.checksums import ChecksumError, alongside
 from minillm_lib.model.stored_values import CheckpointError, check_file
@@ -36,7 +36,7 @@ def sealed_torch_bytes(content: Any) -> bytes:
     with buffer.getbuffer() as data:
         assert data[-22:-18] == _END
         struct.pack_into("<H", data, len(data) - 2, _SEAL_LENGTH)
-        checksum = zlib.crc32(data)
+        checksum = isal_zlib.crc32(data)
     buffer.seek(0, io.SEEK_END)
     buffer.write(b"minillm crc32 %08x" % checksum)
     return buffer.getvalue()
@@ -128,7 +128,7 @@ def _check_content(path: Path, stop: Event) -> None:
         found, buffer = 0, memoryview(bytearray(_CHUNK))
         file.seek(0)
         while body and not stop.is_set() and (n := file.readinto(buffer[: min(body, _CHUNK)])):
-            found = zlib.crc32(buffer[:n], found)
+            found = isal_zlib.crc32(buffer[:n], found)
             body -= n
         if not stop.is_set() and found != int(seal[1], 16):
             raise ChecksumError(
