@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typer
+from rich.columns import Columns
 from rich.table import Table
 
 from minillm_lib.cli.options import console
@@ -22,8 +23,8 @@ def progress() -> None:
     state = current()
     table = Table("notebook", "passed", "exercises")
     for notebook, count, exercises in state.rows():
-        cells = [(f"{_MARKS[one]}\N{NO-BREAK SPACE}{name}", _STYLES[one]) for name, one in exercises]
-        table.add_row(notebook, count, styled(*(part for cell in cells for part in (cell, "  "))))
+        names = [styled((f"{_MARKS[one]} {name}", _STYLES[one])) for name, one in exercises]
+        table.add_row(notebook, count, Columns(names, padding=(0, 2)))
     table.caption = state.summary
     console.print(table)
     place = progress_file()
