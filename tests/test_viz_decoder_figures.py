@@ -10,7 +10,12 @@ from course_build import ROOT
 
 from minillm_lib.checks.exercises.training_loop.bugs import BUGS
 from minillm_lib.viz import plot_broken_runs
-from minillm_lib.viz.decoder_diagrams import plot_block, plot_feed_forward_layers, plot_look_ahead
+from minillm_lib.viz.decoder_diagrams import (
+    plot_block,
+    plot_census,
+    plot_feed_forward_layers,
+    plot_look_ahead,
+)
 
 
 def texts_of(axis):
@@ -21,6 +26,15 @@ def test_the_layers_show_their_matrices_and_widths():
     classic, gated = plot_feed_forward_layers().axes
     assert {"up", "down", "GELU", "h"} <= set(texts_of(classic))
     assert {"gate", "up", "down", "SiLU", "×", "⅔ h"} <= set(texts_of(gated))
+
+
+def test_the_bar_of_each_model_ends_at_100_and_parts_too_thin_to_see_have_no_number():
+    figure = plot_census({"small": {"embedding": 30, "norms": 70}, "large": {"embedding": 995, "norms": 5}})
+    (axis,) = figure.axes
+    ends = [bar.get_x() + bar.get_width() for bar in axis.containers[1]]
+    assert np.allclose(ends, 100)
+    assert texts_of(axis) == ["30%", "100%", "70%", ""]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["embedding", "norms"]
 
 
 def test_the_block_adds_twice():

@@ -12,6 +12,7 @@ from .comparison_plots import (
     plot_topic_match as plot_topic_match,
 )
 from .demo_report import write_demo_report as write_demo_report
+from .interactive_figure import interactive_figure as interactive_figure
 from .lda_report import ReportError as ReportError, write_lda_report as write_lda_report
 from .live_plot import LivePlot as LivePlot
 from .next_token_plots import plot_next_token as plot_next_token, plot_sampling_rules as plot_sampling_rules

@@ -1,14 +1,14 @@
-"""Figures of the decoder: its two kinds of feed-forward layer, a block, and what each position sees."""
+"""Figures of the decoder: its two kinds of feed-forward layer, where its parameters are, a block, and what it sees."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
 
 from minillm_lib.io.optional import optional_imports
-from minillm_lib.viz.style import BLUE, INK, ORANGE, PALE, StyledFigure, style
+from minillm_lib.viz.style import BLUE, GREEN, INK, ORANGE, PALE, StyledFigure, style
 
 with optional_imports("report", "to draw figures"):
     from matplotlib.patches import Circle, FancyBboxPatch
@@ -53,6 +53,31 @@ def plot_feed_forward_layers() -> Figure:
                 axis.text(2.75, 0.39, wide, ha="center")
             axis.set(xlim=(-0.3, 6.4), ylim=(-0.3, 2.4), title=name)
             axis.set_axis_off()
+    return figure
+
+
+def plot_census(counts: Mapping[str, Mapping[str, int]]) -> Figure:
+    """Draw which share of a model's parameters is in which part: a bar for each model.
+
+    Parameters
+    ----------
+    counts
+        For each model the parameters of each part, by name. Parts that all models have, in the same order.
+    """
+    with style():
+        figure = StyledFigure(8, 2.8)
+        axis = figure.subplots()
+        left = [0.0] * len(counts)
+        for part, colour in zip(next(iter(counts.values())), (PALE, BLUE, ORANGE, GREEN), strict=False):
+            shares = [100 * parts[part] / sum(parts.values()) for parts in counts.values()]
+            bars = axis.barh(list(counts), shares, left=left, color=colour, label=part)
+            labels = [f"{share:.0f}%" if share > 1 else "" for share in shares]
+            ink = "white" if colour == BLUE else _DARK
+            axis.bar_label(bars, labels, label_type="center", fontsize=9, color=ink)
+            left = [start + share for start, share in zip(left, shares, strict=True)]
+        axis.set(xlabel="share of the parameters (%)", ylabel="preset", xlim=(0, 100))
+        axis.invert_yaxis()
+        figure.legend(*axis.get_legend_handles_labels(), ncols=4, loc="outside upper center")
     return figure
 
 

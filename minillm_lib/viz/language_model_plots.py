@@ -1,17 +1,18 @@
-"""Figures of notebook 05: losses against the size of the text, and what topics add to n-gram models."""
+"""Figures of notebook 05: losses by the size of the text and by position, and what topics add to n-gram models."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from minillm_lib.viz.style import BLUE, GREEN, INK, ORANGE, PURPLE, VERMILLION, axes_for
+from minillm_lib.viz.style import BLUE, GREEN, INK, ORANGE, PURPLE, VERMILLION, StyledFigure, axes_for, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FloatArray = npt.NDArray[np.floating]
 
@@ -50,8 +51,37 @@ def plot_losses_by_size(
     shown = [size for size in sizes if str(size).startswith("2")]
     ax.set_xticks(shown, [f"{size:,}" for size in shown])
     ax.minorticks_off()
-    ax.legend(ncols=2, fontsize=9, loc="center right" if logarithmic else "lower left")
+    # between the highest curve and the others, or below all of them
+    place: dict[str, Any] = (
+        {"loc": "center right", "bbox_to_anchor": (1, 0.68)} if logarithmic else {"loc": "lower left"}
+    )
+    ax.legend(ncols=2, fontsize=9, **place)
     return ax
+
+
+def plot_losses_by_position(
+    positions: Sequence[float], panels: Sequence[Mapping[str, Sequence[Sequence[float]]]]
+) -> Figure:
+    """Draw the loss of models against the position of a token in its document.
+
+    Parameters
+    ----------
+    positions
+        The middle of each stretch of positions.
+    panels
+        For each panel the models, by name, and for each of these the losses of one run or more,
+        ``(n_runs, n_positions)``.
+    """
+    with style():
+        figure = StyledFigure(9, 3.2)
+        for ax, models in zip(figure.subplots(1, len(panels)), panels, strict=True):
+            for (name, runs), colour in zip(models.items(), (INK, BLUE, ORANGE), strict=False):
+                for number, losses in enumerate(runs):
+                    label = None if number else name
+                    ax.plot(positions, losses, marker="o", markersize=3.5, color=colour, label=label)
+            ax.set(xlabel="position in the document (tokens)", ylabel="loss (nats per token)", ylim=(0, None))
+            ax.legend(loc="lower left")
+    return figure
 
 
 def plot_gains(
