@@ -1,4 +1,4 @@
-"""The exercises of notebook 07 on the gradient by the input: finite differences, and the derivation that they test."""
+"""The exercises of notebook 07 on the gradient of the input: finite differences, and the derivation they test."""
 
 from __future__ import annotations
 

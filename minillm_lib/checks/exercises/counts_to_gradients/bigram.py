@@ -115,7 +115,7 @@ BIGRAM_GRADIENT = Exercise(
             "*before*.",
             "rows:all": "You take the probabilities of every row of the table once for each position. A row has a "
             "gradient only from the positions whose token stands before.",
-            "rows:none": "You return p − y of each position, a matrix with a row for each of them. The gradient by "
+            "rows:none": "You return p − y of each position, a matrix with a row for each of them. The gradient of "
             "the table has the table's shape: add each to the row of its token.",
             "divide:none": "You add up the positions' gradients. The loss is their mean: divide by the batch size.",
             "divide:row": "You take the mean within each row of the table. The loss is the mean over the batch, so "

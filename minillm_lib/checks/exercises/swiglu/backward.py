@@ -76,8 +76,8 @@ SWIGLU_BACKWARD = Exercise(
     inputs=_backward_inputs,
     edge_cases=_backward_edges,
     hints=(
-        "The product rule: the gradient by one factor holds the other constant. The chain rule: `grad` comes in.",
-        "By `up`: `grad` times what `up` was multiplied with. By `gate`: `grad`, times `up`, times the slope of SiLU "
+        "The product rule: one factor is differentiated, the other is held constant. The chain rule: `grad` comes in.",
+        "Of `up`: `grad` times what `up` was multiplied with. Of `gate`: `grad`, times `up`, times the slope of SiLU "
         "from equation (4).",
         "With `s = torch.sigmoid(gate)` the slope is `s * (1 + gate * (1 - s))`, and SiLU itself is `gate * s`.",
     ),
@@ -92,10 +92,10 @@ SWIGLU_BACKWARD = Exercise(
         lambda grad, gate, up: (
             grad * up * _silu_slope(up),
             grad * silu(gate),
-        ): "In the gradient by `gate` you take the slope of SiLU at `up`. It is taken where SiLU was: at `gate`.",
+        ): "In the gradient of `gate` you take the slope of SiLU at `up`. It is taken where SiLU was: at `gate`.",
         lambda grad, gate, up: (
             grad * up * _silu_slope(gate)
-        ): "You return the gradient by `gate` alone. Return both, as a tuple.",
+        ): "You return the gradient of `gate` alone. Return both, as a tuple.",
         lambda grad, gate, up: (
             grad * up * _silu_slope(gate) + grad * silu(gate)
         ): "You add the two gradients. `gate` and `up` have one each: return both, as a tuple.",
@@ -105,15 +105,15 @@ SWIGLU_BACKWARD = Exercise(
         (
             "slope",
             sigmoid,
-        ): "In the gradient by `gate` you take σ as the slope of SiLU. z·σ(z) is a product, and has a second term.",
+        ): "In the gradient of `gate` you take σ as the slope of SiLU. z·σ(z) is a product, and has a second term.",
         (
             "slope",
             lambda z: sigmoid(z) * (1 - sigmoid(z)),
-        ): "In the gradient by `gate` you take the slope of the sigmoid, σ(1 − σ). SiLU is z·σ(z), a product.",
+        ): "In the gradient of `gate` you take the slope of the sigmoid, σ(1 − σ). SiLU is z·σ(z), a product.",
         (
             "slope",
             lambda z: z * sigmoid(z) * (1 - sigmoid(z)),
-        ): "In the gradient by `gate` the first term of SiLU's slope is missing: σ + z·σ(1 − σ).",
+        ): "In the gradient of `gate` the first term of SiLU's slope is missing: σ + z·σ(1 − σ).",
         (
             "slope",
             lambda z: sigmoid(z) * (1 - z * (1 - sigmoid(z))),
@@ -137,35 +137,35 @@ SWIGLU_BACKWARD = Exercise(
         (
             "slope",
             silu,
-        ): "In the gradient by `gate` you take SiLU itself. Its *slope* belongs there, equation (4).",
-        ("slope", torch.ones_like): "In the gradient by `gate` the slope of SiLU is missing, equation (4).",
+        ): "In the gradient of `gate` you take SiLU itself. Its *slope* belongs there, equation (4).",
+        ("slope", torch.ones_like): "In the gradient of `gate` the slope of SiLU is missing, equation (4).",
         (
             "other_branch",
             torch.ones_like,
-        ): "In the gradient by `gate` the other factor is missing: a product is differentiated with `up` held "
+        ): "In the gradient of `gate` the other factor is missing: a product is differentiated with `up` held "
         "constant, not with `up` left out.",
         (
             "passed",
             lambda gate: gate,
-        ): "In the gradient by `up` you multiply by the gate itself. `up` was multiplied by SiLU of the gate.",
+        ): "In the gradient of `up` you multiply by the gate itself. `up` was multiplied by SiLU of the gate.",
         (
             "passed",
             sigmoid,
-        ): "In the gradient by `up` you multiply by σ of the gate. `up` was multiplied by SiLU: gate · σ(gate).",
+        ): "In the gradient of `up` you multiply by σ of the gate. `up` was multiplied by SiLU: gate · σ(gate).",
         (
             "passed",
             _silu_slope,
-        ): "In the gradient by `up` you have the slope of SiLU. `up` is multiplied by SiLU, which is held constant.",
+        ): "In the gradient of `up` you have the slope of SiLU. `up` is multiplied by SiLU, which is held constant.",
         (
             "passed",
             torch.ones_like,
-        ): "In the gradient by `up` the other factor is missing: SiLU of the gate, held constant.",
-        ("above_gate", torch.ones_like): "In the gradient by `gate` the factor `grad` is missing.",
-        ("above_up", torch.ones_like): "In the gradient by `up` the factor `grad` is missing.",
+        ): "In the gradient of `up` the other factor is missing: SiLU of the gate, held constant.",
+        ("above_gate", torch.ones_like): "In the gradient of `gate` the factor `grad` is missing.",
+        ("above_up", torch.ones_like): "In the gradient of `up` the factor `grad` is missing.",
         (
             "finished",
             lambda by_gate, by_up: (by_up, by_gate),
-        ): "The two gradients are in the wrong order: first the one by `gate`, then the one by `up`.",
+        ): "The two gradients are in the wrong order: first that of `gate`, then that of `up`.",
         (
             "finished",
             lambda by_gate, by_up: (by_gate.mean(dim=0), by_up.mean(dim=0)),

@@ -215,7 +215,7 @@ ACCUMULATED_GRADIENT = Exercise(
         (
             "finished",
             lambda gradient, loss, weight: loss,
-        ): "You return the loss. Return its gradient by `weight`: `torch.autograd.grad(loss, weight)[0]`.",
+        ): "You return the loss. Return the gradient of `weight`: `torch.autograd.grad(loss, weight)[0]`.",
         (
             "finished",
             lambda gradient, loss, weight: gradient.T,
