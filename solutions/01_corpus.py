@@ -324,11 +324,18 @@ print("equal to the library's:", np.array_equal(tiny.counts.toarray(), rows))
 # %%
 papers = load_neurips()
 totals = np.asarray(papers.counts.sum(axis=0)).ravel()
+
+
+def most_frequent(row, n):
+    """The n most frequent terms of a row of counts, and how often they occur."""
+    counter = Counter(dict(zip(papers.vocabulary.tolist(), row.tolist(), strict=True)))
+    return dict(counter.most_common(n))
+
+
 print(papers)
-print("most frequent:", ", ".join(papers.vocabulary[np.argsort(-totals, kind="stable")[:10]]))
-row = papers.counts[0].toarray().ravel()
+print("most frequent:", ", ".join(most_frequent(totals, 10)))
 print(f"{papers.meta[0]['title']}:")
-print({str(papers.vocabulary[term]): int(row[term]) for term in np.argsort(-row, kind="stable")[:6]})
+print(most_frequent(papers.counts[0].toarray().ravel(), 6))
 
 # %% [markdown]
 # Each step of the cleaning left an account of what it did (`LaTeX, words` are words that were part of commands or formulas):
@@ -431,8 +438,8 @@ curves = {"paper by paper": growth(by_paper), "tokens shuffled": growth(rng.perm
 
 # %%
 at = np.unique(np.geomspace(30, len(by_paper), 60).astype(int))
-heaps = pd.DataFrame([(name, n, curve[n - 1]) for name, curve in curves.items() for n in at],
-                     columns=["order", "tokens", "terms"])  # fmt: skip
+rows = [(name, n, curve[n - 1]) for name, curve in curves.items() for n in at]
+heaps = pd.DataFrame(rows, columns=["order", "tokens", "terms"])
 start = heaps[(heaps["order"] == "paper by paper") & (heaps["tokens"] < 10_000)]
 beta, _ = np.polyfit(np.log(start["tokens"]), np.log(start["terms"]), deg=1)
 figure, axis = plt.subplots(figsize=(6, 3.4))
@@ -464,6 +471,7 @@ by_text = np.split(ids, np.cumsum([len(text) for text in words])[:-1])
 stop_share = is_stop_word[ids].mean()
 
 
+# %%
 def streams(rng):
     """The texts in random order, as one sequence of words: all, thinned at random, without the stop words."""
     every = np.concatenate([by_text[i] for i in rng.permutation(len(by_text))])

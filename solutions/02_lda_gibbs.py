@@ -19,7 +19,6 @@
 # > **中文提要** LDA 假设：每个主题是词上的概率分布，每篇文档是主题的混合，每个词先抽主题再抽词。反过来，只看到词，要推断每个词来自哪个主题。本节用盘式图表示这个生成过程，把主题分布与文档的主题比例积分掉（Dirichlet 积分），完整推导出坍缩 Gibbs 采样的条件概率，由你写出一轮扫描；在 Griffiths 与 Steyvers 的 5×5 “条形”实验中逐轮观察主题如何显现；再在极小语料上枚举全部状态，检验采样频率是否等于精确后验；最后验证：给定同样的随机数，它与库中的采样器逐次抽样完全相同。最常见的错误——忘记先移除当前词——会得到错误的分布。
 
 # %%
-import io
 import itertools
 
 import ipywidgets as widgets
@@ -30,7 +29,7 @@ from scipy.special import gammaln
 
 from minillm_lib import GibbsLDA, check, course
 from minillm_lib.topics import GibbsSampler, Tokens
-from minillm_lib.viz import BLUE, INK, ORANGE, PALE
+from minillm_lib.viz import BLUE, INK, ORANGE, PALE, interactive_figure
 from minillm_lib.viz.course_figures import plot_lda_plates
 
 course.setup()
@@ -320,6 +319,7 @@ def estimated_topics(topics):
     return (topic_term + beta) / (topic_term.sum(axis=1, keepdims=True) + V * beta)
 
 
+# %%
 rng = np.random.default_rng(3)
 chain = [rng.integers(K, size=len(terms))]
 for _ in range(n_sweeps):
@@ -347,21 +347,14 @@ plt.show()
 
 
 # %%
-def picture(number):
-    """The topics after a sweep, drawn at twice the size at which they are shown."""
+def topics_after(sweep):
     figure, axes = plt.subplots(1, K, figsize=(9, 1.2))
-    draw_images(axes, seen[number], darkest=0.2)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=180)
-    plt.close(figure)
-    return file.getvalue()
+    draw_images(axes, seen[sweep], darkest=0.2)
+    return figure
 
 
 slider = widgets.IntSlider(value=10, min=0, max=n_sweeps, description="sweep")
-layout = widgets.Layout(width="100%", max_width="810px")
-image = widgets.Image(value=picture(slider.value), format="png", layout=layout)
-slider.observe(lambda change: setattr(image, "value", picture(change["new"])), names="value")
-widgets.VBox([slider, image])
+interactive_figure(topics_after, {"sweep": slider}, max_width=810)
 
 # %% [markdown]
 # And the joint probability (4) of each state, beside that of the truth: of the topics from which the process drew the
@@ -401,7 +394,7 @@ tiny = (
 states = np.array(list(itertools.product(range(2), repeat=6)))
 log_joints = [log_joint(*tiny, state, (2, 3, 2), 0.5, 0.3) for state in states]
 exact = np.exp(log_joints) / np.exp(log_joints).sum()
-order = np.argsort(-exact.round(9), kind="stable")  # rounded, so that equal ones keep their order
+order = sorted(range(64), key=lambda number: -exact[number].round(9))  # equal ones keep their order
 for state in order[:4]:
     print(states[state], f"{exact[state]:.3f}")
 
@@ -433,6 +426,7 @@ def visits(conditional, n_sweeps=8_000):
     return number / n_sweeps
 
 
+# %%
 frequency = {"the sampler": visits(tiny_conditional), "token not taken out": visits(careless_conditional)}
 distance = {name: np.abs(found - exact).sum() / 2 for name, found in frequency.items()}
 print({name: round(float(value), 1) for name, value in distance.items()})
@@ -447,7 +441,7 @@ axis.legend(loc="upper left")
 plt.show()
 right, wrong = (found[order] / exact[order] for found in frequency.values())
 print("the two most probable states, visited as often as they should be:", abs(right[:2].mean() - 1) < 0.1)
-print("and by the careless one too often by", "a fifth or more:", wrong[:2].mean() > 1.2)
+print("and by the careless one too often by a fifth or more:", wrong[:2].mean() > 1.2)
 
 # %% [markdown]
 # **What to see.** A point is one of the 64 states. The blue ones lie on the line: the chain visits each state as often as it should, up to the
@@ -468,6 +462,7 @@ def careless_on_bars(topics, i):
     return topic_conditional(*with_copy, i, K, V, alpha, beta)
 
 
+# %%
 rng = np.random.default_rng(3)
 careless = rng.integers(K, size=len(terms))
 for _ in range(n_sweeps):
@@ -549,8 +544,17 @@ def splitmix64(state):
 
 # %%
 tokens = Tokens.from_matrix(csr_matrix(counts.astype(float)))
-library = GibbsSampler(tokens, K, alpha=np.full(K, alpha), beta=beta, seed=np.random.SeedSequence(4))
-numbers = splitmix64(int(library.state()["generators"][0]))
+
+
+def library_sampler(seed, **options):
+    """The library's chain on the bars, before its first sweep."""
+    seed = np.random.SeedSequence(seed)
+    return GibbsSampler(tokens, K, alpha=np.full(K, alpha), beta=beta, seed=seed, **options)
+
+
+# %%
+library = library_sampler(4)
+numbers = splitmix64(int(library.state()["generators"][0]))  # from where the library's generator stands
 ours = library.assignments.astype(int)
 for _ in range(5):
     library.sweep()
@@ -586,9 +590,7 @@ print("log p:", np.isclose(own, library.log_likelihoods[-1]))
 # same distribution, and the tests hold each of them against the exact posterior, as section 5 did.
 
 # %%
-sparse = GibbsSampler(
-    tokens, K, alpha=np.full(K, alpha), beta=beta, seed=np.random.SeedSequence(3), kernel="sparse"
-)
+sparse = library_sampler(3, kernel="sparse")
 for _ in range(200):
     sparse.sweep()
 print("bars found by the sparse sampler:", bars_found(sparse.topic_word()))
@@ -600,7 +602,7 @@ print("bars found by the sparse sampler:", bars_found(sparse.topic_word()))
 # %%
 found = {20: [], 60: [], 200: []}
 for seed in range(20):
-    chain = GibbsSampler(tokens, K, alpha=np.full(K, alpha), beta=beta, seed=np.random.SeedSequence(seed))
+    chain = library_sampler(seed)
     for number in range(1, 201):
         chain.sweep()
         if number in found:

@@ -353,6 +353,7 @@ def encode(text):
     return [ids[piece] for parts in by_byte for piece in parts]
 
 
+# %%
 texts = english[::18] + [question.answer for question in faq_questions("zh")[::40]]
 print("the same ids for every text:", all(encode(text) == tokenizer.encode(text) for text in texts))
 print(tokenizer.pieces("A tokenizer splits uncommon words, e.g. sesquipedalian ones."))
@@ -817,8 +818,8 @@ print("and by the English one more than 2.7 times as many:", True)
 
 # %%
 figure, axis = plt.subplots(figsize=(5, 2.8))
-sns.heatmap(cost, annot=True, fmt=".2f", cmap="Blues", vmin=0, ax=axis,
-            cbar_kws={"label": "tokens, relative to\nEnglish by English"})  # fmt: skip
+bar = {"label": "tokens, relative to\nEnglish by English"}
+sns.heatmap(cost, annot=True, fmt=".2f", cmap="Blues", vmin=0, cbar_kws=bar, ax=axis)
 axis.set(xlabel="language of the text", ylabel="tokenizer trained on")
 plt.show()
 
@@ -851,7 +852,7 @@ for size in vocab_sizes:
     rare[size] = sum(occurring[token] < 5 for token in range(264, size)) / (size - 264)
 assert rare[2000] < 1 / 3
 assert rare[5600] > 1 / 2
-print("pieces that occur less than five times: less than a third at 2,000, more than half at 5,600")
+print("pieces that occur fewer than five times: less than a third at 2,000, more than half at 5,600")
 
 # %% [markdown]
 # A piece that occurs four times is learned from four examples; split into two frequent halves, it would be read

@@ -34,8 +34,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from minillm_lib import GibbsLDA, Grammar, Tokenizer, check, course, load_docstrings, load_grammar
 from minillm_lib.model import NGramModel
-from minillm_lib.viz import BLUE, GREEN, INK, ORANGE, PALE, PURPLE
-from minillm_lib.viz.language_model_plots import plot_gains, plot_losses_by_size
+from minillm_lib.topics import top_terms
+from minillm_lib.viz import BLUE, GREEN, ORANGE, PALE, PURPLE
+from minillm_lib.viz.language_model_plots import plot_gains, plot_losses_by_position, plot_losses_by_size
 
 course.setup()
 
@@ -174,6 +175,7 @@ def tokens_of(document):
     return [number[word] for word in re.findall(r"\w+|[^\w\s]", document.text)] + [0]
 
 
+# %%
 train_tokens, test_tokens = [tokens_of(d) for d in train], [tokens_of(d) for d in test]
 stream, test_stream = np.concatenate(train_tokens), np.concatenate(test_tokens)
 n_bytes = sum(len(document.text.encode()) for document in test)
@@ -266,15 +268,14 @@ print(f"loss {-log_p['LDA'].mean():.1f}, the library's left-to-right estimate {l
 
 # %%
 document = 1
-top = np.argsort(-shares[document][-1], kind="stable")[:4]
-figure, axis = plt.subplots(figsize=(8, 3.2))
+top = np.argsort(-shares[document][-1])[:4]
+characteristic = top_terms(lda.topic_word_, frequency, vocabulary, 4, relevance_lambda=0.3)
+figure, axis = plt.subplots(figsize=(8, 3.6))
 for k, colour in zip(top, (BLUE, ORANGE, GREEN, PURPLE), strict=True):
-    lift = lda.topic_word_[k] / (frequency + 1e-3)
-    label = ", ".join(vocabulary[w] for w in np.argsort(-lift, kind="stable")[:4])
-    axis.plot(shares[document][:, k], color=colour, label=label)
+    axis.plot(shares[document][:, k], color=colour, label=", ".join(characteristic[k]))
 axis.plot(np.delete(shares[document], top, axis=1), color=PALE, linewidth=0.8, zorder=1)
 axis.set(xlabel="tokens read", ylabel="share of the topic", ylim=(0, 1))
-axis.legend(title="characteristic tokens", fontsize=9)
+figure.legend(title="characteristic tokens", fontsize=9, ncols=2, loc="outside upper center")
 plt.show()
 
 # %% [markdown]
@@ -441,9 +442,7 @@ by_size = losses_by_size(more_tokens, test_stream, V, range(1, 7), sizes)
 print(by_size.round(2).to_string())
 
 # %%
-axis = plot_losses_by_size(by_size, floor=floor, logarithmic=True)
-axis.legend(ncols=2, fontsize=9, loc="center right", bbox_to_anchor=(1, 0.68))
-axis.figure
+plot_losses_by_size(by_size, floor=floor, logarithmic=True).figure
 
 # %%
 fall = by_size.diff().abs()  # from one size to the next
@@ -492,6 +491,7 @@ def topic_factors(documents, ldas, frequency):
     ]
 
 
+# %%
 ldas = [lda, topic_model(train_tokens, V, seed=1), topic_model(train_tokens, V, seed=2)]
 factors = topic_factors(test_tokens, ldas, frequency)
 
@@ -567,16 +567,11 @@ def by_position(losses):
     return [losses[(position >= p) & (position < q)].mean() for p, q in itertools.pairwise(edges)]
 
 
-figure, axes = plt.subplots(1, 2, figsize=(9, 3.2))
-for axis, order in zip(axes, (1, 2), strict=True):
-    label = "LDA" if order == 1 else "bigram + LDA (three seeds)"
-    axis.plot(middles, by_position(alone[order]), marker="o", markersize=4, color=INK, label=names[order])
-    for losses in together[order]:
-        axis.plot(middles, by_position(losses), marker="o", markersize=3, color=BLUE, label=label)
-        label = None
-    axis.set(xlabel="position in the document (tokens)", ylabel="loss (nats per token)", ylim=(0, None))
-    axis.legend()
-plt.show()
+panels = [
+    {names[order]: [by_position(alone[order])], label: [by_position(losses) for losses in together[order]]}
+    for order, label in ((1, "LDA (three seeds)"), (2, "bigram + LDA (three seeds)"))
+]
+plot_losses_by_position(middles, panels)
 
 # %%
 early, soon = position < 3, (position >= 3) & (position < 10)
@@ -632,6 +627,7 @@ def docstrings(split, n):
     return random.Random(1).sample(chosen, len(chosen))
 
 
+# %%
 real_train, real_test = docstrings("train", 200), docstrings("test", 8)
 known = {word for document in real_train for word in document.text.split()}
 unknown = [word not in known for document in real_test for word in document.text.split()]

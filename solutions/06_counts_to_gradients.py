@@ -512,6 +512,7 @@ def trained(seed, n=8, n_steps=4000, batch=64):
     return model
 
 
+# %%
 def losses_on_test(model, x):
     """-ln p of each token of the test text, from the contexts x."""
     with torch.no_grad():

@@ -17,10 +17,7 @@
 # **How long.** About 75 minutes to work through, with five exercises. All cells together run in under 20 seconds on two
 # CPU cores.
 #
-# > **中文提要** 深层网络中，每一层都会放大或缩小数值，倍数逐层相乘，按指数增长或衰减。LayerNorm 减去均值再除以标准差；RMSNorm 只除以均方根，
-# > 每个向量少求一次和，效果相当，因此成为 Llama 等模型的标准。本节从零写出 RMSNorm，手工推导它的梯度（梯度与输入正交，大小与输入的
-# > 尺度成反比），并用有限差分验证；用三个随机种子的实验观察：没有归一化时，可用的学习率随输入的尺度与网络的深度而变，有归一化时同一个学习率到处可用。
-# > 最后验证：只要让前一层的输出均值为零，LayerNorm（不计偏置）就等于 RMSNorm，并据此转换整个网络。
+# > **中文提要** 深层网络中，每一层都会放大或缩小数值，倍数逐层相乘，按指数增长或衰减。LayerNorm 减去均值再除以标准差；RMSNorm 只除以均方根，每个向量少求一次和，效果相当，因此成为 Llama 等模型的标准。本节从零写出 RMSNorm，手工推导它的梯度（梯度与输入正交，大小与输入的尺度成反比），并用有限差分验证；用三个随机种子的实验观察：没有归一化时，可用的学习率随输入的尺度与网络的深度而变，有归一化时同一个学习率到处可用。最后验证：只要让前一层的输出均值为零，LayerNorm（不计偏置）就等于 RMSNorm，并据此转换整个网络。
 
 # %%
 import matplotlib.pyplot as plt
@@ -252,7 +249,7 @@ check.numerical_gradient(numerical_gradient)
 
 # %%
 def rms_norm_input_gradient(grad, x, weight, eps):
-    """The gradient by x, given the gradient by the output: both are (…, d)."""
+    """The gradient with respect to x, given the one with respect to the output: both are (…, d)."""
     ### BEGIN SOLUTION
     r = (x.square().mean(dim=-1, keepdim=True) + eps).sqrt()
     normalised, h = x / r, grad * weight
@@ -333,7 +330,7 @@ assert max(lengths) - min(lengths) < 1e-3 * max(lengths)
 
 # %%
 def rms_norm_weight_gradient(grad, x, eps):
-    """The gradient by the weight, (d,), given the gradient by the output, (batch, seq, d)."""
+    """The gradient with respect to the weight, (d,); grad is with respect to the output, (batch, seq, d)."""
     ### BEGIN SOLUTION
     normalised = x / (x.square().mean(dim=-1, keepdim=True) + eps).sqrt()
     return (grad * normalised).sum(dim=(0, 1))
@@ -347,7 +344,7 @@ check.rms_norm_weight_gradient(rms_norm_weight_gradient)
 # ## 5 · What a norm does for training
 #
 # Now a network that learns. It is made of residual blocks, $x \leftarrow x + W_2 \operatorname{ReLU}(W_1
-# \operatorname{norm}(x))$, the shape that a transformer has: each block adds something to what comes in. The norm stands in
+# \operatorname{norm}(x))$, the shape that a Transformer has: each block adds something to what comes in. The norm stands in
 # front of each block, and once more before the last layer. It has no weight here, so that nothing but the norm differs
 # between the networks.
 
@@ -360,6 +357,7 @@ def output(norm, x, w1, w2, last):
     return norm(x) @ last
 
 
+# %%
 def problem(seed, depth, size=32):
     """128 points to fit, (x, y), and random weights with a gain of 1 to begin with."""
     torch.manual_seed(seed)
@@ -521,6 +519,7 @@ class Block(nn.Module):
         return x + self.second(torch.relu(self.first(self.norm(x))))
 
 
+# %%
 class Network(nn.Module):
     def __init__(self, size=32, depth=4):
         super().__init__()
@@ -575,7 +574,7 @@ print("outputs differ from one another:", bool(before.std() > 0.1))
 # - Where the mean is zero already, LayerNorm without its offset *is* RMSNorm. So a whole network can be converted.
 #
 # **In the library:** `minillm_lib/model/rms_norm.py`.
-# **Next:** [08 · RoPE](08_rope.ipynb), how a transformer knows the position of a token.
+# **Next:** [08 · RoPE](08_rope.ipynb), how a Transformer knows the position of a token.
 #
 # **To read on.** Zhang and Sennrich 2019 for the layer; Xiong et al. 2020, "On Layer Normalization in the Transformer
 # Architecture", [arXiv:2002.04745](https://arxiv.org/abs/2002.04745), for why the norm stands before the block and not

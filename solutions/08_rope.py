@@ -19,13 +19,9 @@
 # **How long.** About 80 minutes to work through, with five exercises. All cells together run in under 30 seconds on two
 # CPU cores.
 #
-# > **中文提要** 注意力本身看不到顺序：打乱键的次序，结果不变。本节从一个要求出发——查询与键的内积只能依赖两者的距离——推导出：若查询与键受同一个线性变换，
-# > 且位置可取任意实数，则位置的作用只能是旋转：每两个坐标组成一对，第 m 个位置把这一对转过 mω 角，各对的频率 ω 不同。本节说明“前后两半配对”（Hugging Face
-# > 的 Llama 与本库）与“相邻配对”（原论文）的区别，用滑块观察旋转，并在三个现场训练的小模型上逐位置测量：超出训练长度后困惑度如何
-# > 上升，用干预实验找出是哪几对坐标造成的，线性内插、动态 NTK 与 YaRN 各能挽回多少，再训练 20 步之后又如何；还说明动态 NTK 与键值缓存并用时的陷阱。
+# > **中文提要** 注意力本身看不到顺序：打乱键的次序，结果不变。本节从一个要求出发——查询与键的内积只能依赖两者的距离——推导出：若查询与键受同一个线性变换，且位置可取任意实数，则位置的作用只能是旋转：每两个坐标组成一对，第 m 个位置把这一对转过 mω 角，各对的频率 ω 不同。本节说明“前后两半配对”（Hugging Face 的 Llama 与本库）与“相邻配对”（原论文）的区别，用滑块观察旋转，并在三个现场训练的小模型上逐位置测量：超出训练长度后困惑度如何上升，用干预实验找出是哪几对坐标造成的，线性内插、动态 NTK 与 YaRN 各能挽回多少，再训练 20 步之后又如何；还说明动态 NTK 与键值缓存并用时的陷阱。
 
 # %%
-import io
 import math
 
 import ipywidgets as widgets
@@ -36,7 +32,7 @@ from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 from minillm_lib import MiniLLM, ModelConfig, Tokenizer, check, course, load_grammar, perplexity_by_position
 from minillm_lib.model import KVCache, RotaryEmbedding, dynamic_frequencies, inverse_frequencies, rotate
 from minillm_lib.training import fit
-from minillm_lib.viz import BLUE, GREEN, INK, ORANGE, PALE, PURPLE
+from minillm_lib.viz import BLUE, GREEN, INK, ORANGE, PALE, PURPLE, interactive_figure
 
 course.setup()
 
@@ -57,7 +53,7 @@ torch.allclose(in_order, shuffled, atol=1e-6)
 # %% [markdown]
 # "Dog bites man" and "man bites dog" would be one sentence. There are three ways out.
 #
-# **Add a vector per position.** The first transformer (Vaswani et al. 2017,
+# **Add a vector per position.** The first Transformer (Vaswani et al. 2017,
 # [arXiv:1706.03762](https://arxiv.org/abs/1706.03762)) adds to the embedding of the token at position $m$ a vector of
 # sines and cosines, with $\sin(m\,\omega_i)$ at coordinate $2i$, $\cos(m\,\omega_i)$ at coordinate $2i + 1$ and
 # $\omega_i = 10000^{-2i/d}$; in GPT-2 the vectors are learned, a table with a row for each position. A table ends
@@ -296,29 +292,15 @@ plt.show()
 
 
 # %%
-def picture(m, n):
-    """The figure, drawn at twice the size at which it is shown, and the score."""
-    figure, axes = plt.subplots(1, 4, figsize=(8, 2.1))
-    score, file = draw_pairs(axes, m, n), io.BytesIO()
-    figure.savefig(file, format="png", dpi=180)
-    plt.close(figure)
-    return file.getvalue(), f"distance <b>{m - n}</b>, score <b>{score:.3f}</b>"
+def pairs_at(m, n):
+    figure, axes = plt.subplots(1, 4, figsize=(8, 2.3))
+    axes[0].set_title(f"distance {m - n}: score {draw_pairs(axes, m, n):.2f}")
+    return figure
 
 
-# %%
-def redraw(change=None):
-    image.value, text.value = picture(query_at.value, key_at.value)
-
-
-query_at, key_at = (
-    widgets.IntSlider(at, 0, 60, description=f"{name} at") for at, name in ((3, "query"), (0, "key"))
-)
-image = widgets.Image(format="png", layout=widgets.Layout(width="100%", max_width="720px", height="auto"))
-text = widgets.HTML()
-for slider in (query_at, key_at):
-    slider.observe(redraw, names="value")
-redraw()
-widgets.VBox([query_at, key_at, text, image])
+query_at = widgets.IntSlider(3, 0, 60, description="query at")
+key_at = widgets.IntSlider(0, 0, 60, description="key at")
+interactive_figure(pairs_at, {"m": query_at, "n": key_at}, max_width=720)
 
 # %% [markdown]
 # ### The two conventions
@@ -420,6 +402,7 @@ def by_position(model, window=128):
     return torch.tensor([bucket.perplexity for bucket in buckets])
 
 
+# %%
 def draw_positions(axis, curves, colour, label=None, positions=None):
     """The curves of all seeds: their mean as a line, from the lowest to the highest as a band."""
     positions = torch.arange(4, 128, 8) if positions is None else positions

@@ -19,14 +19,9 @@
 # **How long.** About 100 minutes to work through, with seven exercises. All cells together run in under 30 seconds on two
 # CPU cores.
 #
-# > **中文提要** 注意力就是加权平均：查询与每个键比较，得分经 softmax 变成权重，再对值加权求和。本节从一维核回归出发写出注意力，
-# > 用方差解释为什么要除以 √d，并介绍 QK 归一化；用因果掩码保证看不到未来（若在 softmax 之后才掩蔽，未来的得分仍留在分母中），并写出检验泄漏的测试。
-# > 然后自己拼出整个注意力层：拆分各头、分组共享键值（GQA）、合并输出。三个会回答五种小问题的模型就用这一层训练，
-# > 用滑块查看注意力图，再逐一去掉某个头或某一层，用干预而不只凭图像判断它们的作用。最后用在线 softmax 分块计算注意力，精确计算 KV 缓存的字节数，
-# > 并实测从 MHA 到 GQA 再到 MQA 时单步注意力的耗时。
+# > **中文提要** 注意力就是加权平均：查询与每个键比较，得分经 softmax 变成权重，再对值加权求和。本节从一维核回归出发写出注意力，用方差解释为什么要除以 √d，并介绍 QK 归一化；用因果掩码保证看不到未来（若在 softmax 之后才掩蔽，未来的得分仍留在分母中），并写出检验泄漏的测试。然后自己拼出整个注意力层：拆分各头、分组共享键值（GQA）、合并输出。三个会回答五种小问题的模型就用这一层训练，用滑块查看注意力图，再逐一去掉某个头或某一层，用干预而不只凭图像判断它们的作用。最后用在线 softmax 分块计算注意力，精确计算 KV 缓存的字节数，并实测从 MHA 到 GQA 再到 MQA 时单步注意力的耗时。
 
 # %%
-import io
 import random
 import time
 
@@ -38,7 +33,16 @@ from torch import nn
 from minillm_lib import MiniLLM, ModelConfig, check, course
 from minillm_lib.model import GroupedQueryAttention, KVCache, RotaryEmbedding, attend, rotate
 from minillm_lib.training import fit
-from minillm_lib.viz import BLUE, GREEN, ORANGE, PALE, plot_attention, plot_removals, plot_shares
+from minillm_lib.viz import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PALE,
+    interactive_figure,
+    plot_attention,
+    plot_removals,
+    plot_shares,
+)
 
 # %% tags=["nbval-ignore-output"]
 pieces = course.setup("rms_norm", "rotate_pairs")
@@ -69,6 +73,7 @@ def kernel_average(new, points, measured, width):
     return weights @ measured / weights.sum(dim=1)
 
 
+# %%
 torch.manual_seed(0)
 points = torch.rand(30) * 6
 measured = points.sin() + 0.2 * torch.randn(30)
@@ -96,7 +101,7 @@ print("one number for each query:", bool((difference.amax(dim=1) - difference.am
 # %% [markdown]
 # ## 2 · Why the scores are divided by √d
 #
-# In a transformer the queries and keys have $d$ coordinates. Say these are independent, with mean 0 and variance 1. Then
+# In a Transformer the queries and keys have $d$ coordinates. Say these are independent, with mean 0 and variance 1. Then
 # each product $q_i k_i$ has the mean $\mathbb E\,q_i\;\mathbb E\,k_i = 0$ and the variance
 # $\mathbb E\,q_i^2\;\mathbb E\,k_i^2 = 1$. Variances of independent terms add up, so
 #
@@ -149,7 +154,7 @@ plt.show()
 # ### QK-norm
 #
 # The division answers for the *beginning*. In training queries and keys may grow, and nothing limits their product. In a
-# vision transformer of 8 billion parameters the scores became so large that the weights were all but one-hot, and the loss
+# vision Transformer of 8 billion parameters the scores became so large that the weights were all but one-hot, and the loss
 # diverged (Dehghani et al. 2023, [arXiv:2302.05442](https://arxiv.org/abs/2302.05442)). The remedy is a norm on each query
 # and each key (Henry et al. 2020, [arXiv:2010.04245](https://arxiv.org/abs/2010.04245)): **QK-norm**. Take RMSNorm, as
 # Qwen3 does. Then every query and every key has the length $\sqrt d$ (times learned weights), and the score
@@ -187,6 +192,7 @@ def score(m, n, norm_first):
     return (vectors[0] * vectors[1]).sum()
 
 
+# %%
 for order, first in (("norm, then rotation", True), ("rotation, then norm", False)):
     same = torch.allclose(score(3, 0, first), score(13, 10, first), atol=1e-4)
     print(f"{order}: the same score at the same distance: {same}")
@@ -430,6 +436,7 @@ def riddle(rng, length=24):
     return "".join(text[: length + 1]), {here: there for here, there in answers.items() if here < length}
 
 
+# %%
 example, answers = riddle(random.Random(0))
 print(example)
 print([f"{example[here]} at {here}: {example[there]}" for here, there in answers.items()])
@@ -448,10 +455,8 @@ def batch(rng, size):
 
 
 # %%
-config = ModelConfig(
-    vocab_size=len(ALPHABET), hidden_size=64, n_layers=2, n_heads=4, n_kv_heads=2, intermediate_size=128,
-    rope_theta=100.0, initializer_range=0.1,
-)  # fmt: skip
+shape = {"hidden_size": 64, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "intermediate_size": 128}
+config = ModelConfig(vocab_size=len(ALPHABET), **shape, rope_theta=100.0, initializer_range=0.1)
 
 
 def trained(seed):
@@ -535,30 +540,18 @@ plt.show()
 
 
 # %%
-def picture(layer, head, number):
-    """The map of one head on one text, drawn at twice the size at which it is shown."""
-    text, answers, maps = solved(number)
+def map_of(layer, head, text):
+    """The map of one head on one text."""
+    letters, answers, maps = solved(text)
     figure, axis = plt.subplots(figsize=(5.4, 5.4))
-    plot_attention(maps[layer, head], text, answers, ax=axis)
-    axis.set_title(f"layer {layer}, head {head}, text {number}")
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=180)
-    plt.close(figure)
-    return file.getvalue()
-
-
-# %%
-def redraw(change=None):
-    image.value = picture(*(slider.value for slider in sliders))
+    plot_attention(maps[layer, head], letters, answers, ax=axis)
+    axis.set_title(f"layer {layer}, head {head}, text {text}")
+    return figure
 
 
 largest = {"layer": 1, "head": 3, "text": 50}
-sliders = [widgets.IntSlider(0, 0, most, description=name) for name, most in largest.items()]
-image = widgets.Image(format="png", layout=widgets.Layout(width="100%", max_width="486px", height="auto"))
-for slider in sliders:
-    slider.observe(redraw, names="value")
-redraw()
-widgets.VBox([*sliders, image])
+sliders = {name: widgets.IntSlider(0, 0, most, description=name) for name, most in largest.items()}
+interactive_figure(map_of, sliders, max_width=486)
 
 # %% [markdown]
 # ### Looking is not needing
@@ -888,10 +881,10 @@ plt.show()
 #   group, and with it falls the time that attention takes in decoding.
 #
 # **In the library:** `minillm_lib/model/attention.py`, and `minillm_lib/model/kv_cache.py`.
-# **Next:** [10 · SwiGLU](10_swiglu.ipynb), the other half of a transformer's block.
+# **Next:** [10 · SwiGLU](10_swiglu.ipynb), the other half of a Transformer's block.
 #
 # **To read on.** Vaswani et al. 2017; Tsai et al. 2019, "Transformer Dissection",
 # [arXiv:1908.11775](https://arxiv.org/abs/1908.11775), for attention as a kernel; Olsson et al. 2022 for heads that work
 # together across layers; Dao et al. 2022 for the fused kernel; Wortsman et al. 2023, "Small-scale proxies for large-scale
 # Transformer training instabilities", [arXiv:2309.14322](https://arxiv.org/abs/2309.14322), for what QK-norm does to the
-# learning rates that a transformer tolerates.
+# learning rates that a Transformer tolerates.

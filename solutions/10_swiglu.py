@@ -8,7 +8,7 @@
 # %% [markdown]
 # # 10 · SwiGLU: the layer with most of the parameters
 #
-# **What you build.** The feed-forward layer of a transformer, twice: the classic one with GELU, and the gated one of
+# **What you build.** The feed-forward layer of a Transformer, twice: the classic one with GELU, and the gated one of
 # Llama, Qwen and our own model. And a census that shows where 25,829,888 parameters live.
 #
 # **What you need.** [06 · From counts to gradients](06_counts_to_gradients.ipynb), which introduces PyTorch and
@@ -16,10 +16,7 @@
 #
 # **How long.** About an hour to work through. All cells together run in under 20 seconds on two CPU cores.
 #
-# > **中文提要** 注意力在位置之间搬运信息，前馈层则对每个位置单独计算，而且占了模型三分之二的参数。本节先说明为什么需要激活函数，
-# > 推导 GELU 和 SiLU 及其导数；再引入“门”：SwiGLU 对一个投影施加 SiLU，再与另一个逐元素相乘，两个门控单元就能精确算出乘积。
-# > 为了与经典前馈层参数量相等，隐藏宽度取经典宽度的三分之二。最后在参数量相等、学习率各自调好、多个随机种子的条件下比较两者：
-# > 哪一个更好取决于要学的函数，门控并非处处占优。
+# > **中文提要** 注意力在位置之间搬运信息，前馈层则对每个位置单独计算，而且占了模型三分之二的参数。本节先说明为什么需要激活函数，推导 GELU 和 SiLU 及其导数；再引入“门”：SwiGLU 对一个投影施加 SiLU，再与另一个逐元素相乘，两个门控单元就能精确算出乘积。为了与经典前馈层参数量相等，隐藏宽度取经典宽度的三分之二。最后在参数量相等、学习率各自调好、多个随机种子的条件下比较两者：哪一个更好取决于要学的函数，门控并非处处占优。
 
 # %%
 import matplotlib.pyplot as plt
@@ -31,14 +28,14 @@ from torch.nn import functional
 from minillm_lib import MiniLLM, ModelConfig, check, course
 from minillm_lib.model import GELUFeedForward, SwiGLU
 from minillm_lib.viz import BLUE, GREEN, INK, ORANGE, PALE
-from minillm_lib.viz.decoder_diagrams import plot_feed_forward_layers
+from minillm_lib.viz.decoder_diagrams import plot_census, plot_feed_forward_layers
 
 course.setup()
 
 # %% [markdown]
 # ## 1 · What a feed-forward layer does
 #
-# A transformer block has two parts. Attention moves information *between* positions. The feed-forward layer then works
+# A Transformer block has two parts. Attention moves information *between* positions. The feed-forward layer then works
 # at each position *alone*: the vector $x$ of $d$ numbers is widened to $h$ numbers, each of these goes through a
 # function $\varphi$, and the result is narrowed to $d$ numbers again:
 #
@@ -86,7 +83,7 @@ torch.allclose(linear_only, x @ (down @ up).T, atol=1e-4)
 # %% [markdown]
 # ## 2 · From ReLU to GELU and SiLU
 #
-# The first transformer used $\operatorname{ReLU}(z) = \max(z, 0)$: pass what is positive, stop the rest. Read it as a
+# The first Transformer used $\operatorname{ReLU}(z) = \max(z, 0)$: pass what is positive, stop the rest. Read it as a
 # decision, $z$ times either 1 or 0. Hendrycks and Gimpel (2016, [arXiv:1606.08415](https://arxiv.org/abs/1606.08415))
 # made the decision a soft one. Pass $z$ if a number drawn from the standard normal distribution is below $z$. *On
 # average* a share $\Phi(z) = P(Z \le z)$ of it then passes:
@@ -184,7 +181,7 @@ print(
 # In (1) one projection of $x$ does two jobs: it decides *whether* a unit speaks and *how much* it says. Dauphin et al.
 # (2017, [arXiv:1612.08083](https://arxiv.org/abs/1612.08083)) split the jobs between two projections and multiplied
 # them: the *gated linear unit*, $\sigma(W_{\text{gate}}x) \odot W_{\text{up}}x$. Shazeer (2020,
-# [arXiv:2002.05202](https://arxiv.org/abs/2002.05202)) put such units into the feed-forward layer of a transformer and
+# [arXiv:2002.05202](https://arxiv.org/abs/2002.05202)) put such units into the feed-forward layer of a Transformer and
 # tried other functions in the gate. With SiLU (Swish) it is called **SwiGLU**:
 #
 # $$\operatorname{SwiGLU}(x) = W_{\text{down}}\big(\operatorname{SiLU}(W_{\text{gate}}\,x) \odot W_{\text{up}}\,x\big).
@@ -333,6 +330,7 @@ def census(preset):
     return counts
 
 
+# %%
 counts = census("26m")
 for part, count in counts.items():
     print(f"{part:12} {count:11,}   {count / sum(counts.values()):6.2%}")
@@ -344,21 +342,7 @@ print(f"{'together':12} {sum(counts.values()):11,}")
 
 # %%
 presets = ("nano", "tiny", "26m", "26m-classic", "104m")
-figure, axis = plt.subplots(figsize=(8, 2.8))
-left = [0.0] * len(presets)
-for part, colour in zip(counts, (PALE, BLUE, ORANGE, GREEN), strict=True):
-    shares = [100 * census(preset)[part] / sum(census(preset).values()) for preset in presets]
-    bars = axis.barh(presets, shares, left=left, color=colour, label=part)
-    if part != "norms":
-        ink = "white" if colour == BLUE else INK
-        axis.bar_label(
-            bars, [f"{share:.0f}%" for share in shares], label_type="center", fontsize=9, color=ink
-        )
-    left = [start + share for start, share in zip(left, shares, strict=True)]
-axis.set(xlabel="share of the parameters (%)", ylabel="preset", xlim=(0, 100))
-axis.invert_yaxis()
-figure.legend(*axis.get_legend_handles_labels(), ncols=4, loc="outside upper center")
-plt.show()
+plot_census({preset: census(preset) for preset in presets})
 
 # %% [markdown]
 # **What to see.** In `26m` and `104m` the feed-forward layers hold two thirds of everything or more, and attention,
@@ -460,8 +444,8 @@ errors = pd.DataFrame(rows)
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 3.2))
-sns.stripplot(errors, x="kind", y="error", hue="layer", dodge=True, jitter=False, size=6, alpha=0.7,
-              palette=[ORANGE, BLUE, GREEN], ax=axis)  # fmt: skip
+dots = {"palette": [ORANGE, BLUE, GREEN], "size": 6, "alpha": 0.7, "dodge": True, "jitter": False}
+sns.stripplot(errors, x="kind", y="error", hue="layer", **dots, ax=axis)
 axis.set(yscale="log", xlabel="kind of function", ylabel="test error (share of variance)")
 sns.move_legend(axis, "lower right", title=None)
 plt.show()
@@ -494,7 +478,7 @@ for kind, worse, better, factor in (
 # SwiGLU in nothing but the gate, which ends at 1. And it does well on the switches.
 #
 # **What this says of language models: little.** The three kinds were made up, and no one knows which a language model
-# needs. Shazeer (2020) trained transformers of equal size with each layer, and there the gated layers, GEGLU and SwiGLU
+# needs. Shazeer (2020) trained Transformers of equal size with each layer, and there the gated layers, GEGLU and SwiGLU
 # ahead of plain GLU, predicted held-out text better. He closes: "We offer no explanation as to why these architectures
 # seem to work; we attribute their success, as all else, to divine benevolence." Our experiment shows why one should
 # not expect a law: which layer is better depends on what is to be learned.
@@ -511,7 +495,7 @@ gate = torch.tensor([-8.0, -2.0, 0.0, 2.0, 8.0])
 up = torch.full_like(gate, 3.0).requires_grad_()
 reaches_up = torch.autograd.grad((functional.silu(gate) * up).sum(), up)[0]
 for a, by_up in zip(gate.tolist(), reaches_up.tolist(), strict=True):
-    print(f"a {a:4.0f}   gradient by b {by_up:6.2f}")
+    print(f"a {a:4.0f}   gradient with respect to b {by_up:6.2f}")
 
 # %% [markdown]
 # A shut gate is shut both ways: what does not pass forwards is not taught backwards. An open gate amplifies the
@@ -525,7 +509,7 @@ for a, by_up in zip(gate.tolist(), reaches_up.tolist(), strict=True):
 
 # %%
 def swiglu_backward(grad, gate, up):
-    """The gradients of the loss by gate and by up, as a tuple, given the one by silu(gate) * up."""
+    """The gradients of the loss with respect to gate and up, given the one with respect to silu(gate) * up."""
     ### BEGIN SOLUTION
     share = torch.sigmoid(gate)
     slope_of_gate = share * (1 + gate * (1 - share))

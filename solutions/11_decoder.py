@@ -18,10 +18,7 @@
 #
 # **How long.** About 75 minutes to work through. All cells together run in under 20 seconds on two CPU cores.
 #
-# > **中文提要** 本节用你在前四节写的函数组装出完整的解码器：词嵌入、若干个预归一化（pre-norm）块、末端的归一化层、与词嵌入共享权重的
-# > 输出层。我们先看残差流为什么要留一条不受归一化影响的直通路径，以及写入残差流的矩阵的初始值为什么要随深度缩小、缩小多少；
-# > 然后写出整个解码器的前向计算，并检验它不会看到后面的词元；再写出下一个词元的损失，逐一数清 26M 模型的 25,829,888 个参数。
-# > 最后验证：同一组权重在自己写的模型、`minillm_lib` 和 Hugging Face 的 Llama 里给出相同的 logits。
+# > **中文提要** 本节用你在前四节写的函数组装出完整的解码器：词嵌入、若干个预归一化（pre-norm）块、末端的归一化层、与词嵌入共享权重的输出层。我们先看残差流为什么要留一条不受归一化影响的直通路径，以及写入残差流的矩阵的初始值为什么要随深度缩小、缩小多少；然后写出整个解码器的前向计算，并检验它不会看到后面的词元；再写出下一个词元的损失，逐一数清 26M 模型的 25,829,888 个参数。最后验证：同一组权重在自己写的模型、`minillm_lib` 和 Hugging Face 的 Llama 里给出相同的 logits。
 
 # %%
 import os
@@ -83,7 +80,7 @@ check.block_forward(block_forward)
 # %% [markdown]
 # ### Why the norm stands where it stands
 #
-# The first transformer (Vaswani et al. 2017, [arXiv:1706.03762](https://arxiv.org/abs/1706.03762)) had the norm *after*
+# The first Transformer (Vaswani et al. 2017, [arXiv:1706.03762](https://arxiv.org/abs/1706.03762)) had the norm *after*
 # the addition, on the stream: $x \leftarrow \operatorname{norm}(x + f(x))$. That is **post-norm**; (1) is **pre-norm**.
 # Compare how a gradient comes back through a block. Differentiating,
 #
@@ -125,7 +122,7 @@ def through(block, x, order):
 
 # %%
 def through_depth(order, seed, rule=None, depth=48, size=64):
-    """The root mean square of the stream, and of the gradient by it, before each block and after the last."""
+    """Root mean squares of the stream and of the gradient with respect to it, before each block and at the end."""
     generator = torch.Generator().manual_seed(seed)
     config = ModelConfig(hidden_size=size, n_heads=4, n_kv_heads=2, intermediate_size=192)
     streams = [torch.randn(4, 32, size, generator=generator).requires_grad_()]
@@ -163,7 +160,7 @@ print("pre-norm below 50, post-norm above 100, without additions above a million
 # and in the gradient.
 #
 # Xiong et al. (2020, [arXiv:2002.04745](https://arxiv.org/abs/2002.04745)) made this precise, and found that a
-# pre-norm transformer trains without the slow start of the learning rate that post-norm needs.
+# pre-norm Transformer trains without the slow start of the learning rate that post-norm needs.
 #
 # ### Where to begin
 #
@@ -225,7 +222,7 @@ for name, colour, runs in (
 ):
     for axis, what in zip(axes, range(2), strict=True):
         axis.plot(torch.tensor(runs)[:, what].T, color=colour, linewidth=1.2, label=[name, "_", "_"])
-for axis, title in zip(axes, ("stream", "gradient by the stream"), strict=True):
+for axis, title in zip(axes, ("stream", "gradient with respect to the stream"), strict=True):
     axis.set(xlabel="blocks below", ylabel="size (rms)", title=title, ylim=(0, None))
 axes[0].legend()
 plt.show()
@@ -260,6 +257,7 @@ class Norm(nn.Module):
         return pieces.rms_norm(x, self.weight, self.eps)
 
 
+# %%
 class FeedForward(nn.Module):
     def __init__(self, config):
         super().__init__()
@@ -380,6 +378,7 @@ def with_large_weights(model):
     return model.eval()
 
 
+# %%
 library = with_large_weights(MiniLLM.from_preset("tiny"))
 mine = Decoder(library.config)
 print(mine.load_state_dict(library.state_dict()))
@@ -606,14 +605,21 @@ from transformers.utils.logging import disable_progress_bar
 
 disable_progress_bar()
 config = library.config
-theirs = LlamaForCausalLM(
-    LlamaConfig(
-        vocab_size=config.vocab_size, hidden_size=config.hidden_size, num_hidden_layers=config.n_layers,
-        num_attention_heads=config.n_heads, num_key_value_heads=config.n_kv_heads, head_dim=config.head_dim,
-        intermediate_size=config.intermediate_size, max_position_embeddings=config.max_seq_len,
-        rms_norm_eps=config.norm_eps, tie_word_embeddings=True,
-    )
-).eval()  # fmt: skip
+llama = LlamaConfig(
+    vocab_size=config.vocab_size,
+    hidden_size=config.hidden_size,
+    num_hidden_layers=config.n_layers,
+    num_attention_heads=config.n_heads,
+    num_key_value_heads=config.n_kv_heads,
+    head_dim=config.head_dim,
+    intermediate_size=config.intermediate_size,
+    max_position_embeddings=config.max_seq_len,
+    rms_norm_eps=config.norm_eps,
+    tie_word_embeddings=True,
+)
+
+# %%
+theirs = LlamaForCausalLM(llama).eval()
 print(f"{sum(p.numel() for p in theirs.parameters()):,} parameters, as many as ours: {config.n_parameters:,}")
 
 # %% [markdown]

@@ -17,11 +17,7 @@
 #
 # **How long.** About two and a half hours to work through. All cells together run in under 30 seconds on two CPU cores.
 #
-# > **中文提要** 本节写出完整的训练循环，用它训练你在第 11 节组装的解码器。先算损失：未经训练时，损失应接近 ln V；再推导 AdamW
-# > （动量、二阶矩、偏差校正、解耦的权重衰减），说明权重衰减在单轮训练中主要决定有效学习率；接着介绍 Muon：用 Newton–Schulz
-# > 迭代把矩阵的动量近似正交化。然后是带预热的余弦学习率、按标签总数平均的梯度累积、梯度裁剪，由你写成一个训练步，每一步的损失都与
-# > `minillm_lib.pretrain` 一致。再看 bf16 与 fp16 各自丢失什么，以及损失缩放。最后故意埋下八个错误，逐一观察它们的损失曲线，
-# > 并从八条新的曲线中认出错误。注意：有些错误的曲线“好得不真实”。
+# > **中文提要** 本节写出完整的训练循环，用它训练你在第 11 节组装的解码器。先算损失：未经训练时，损失应接近 ln V；再推导 AdamW（动量、二阶矩、偏差校正、解耦的权重衰减），说明权重衰减在单轮训练中主要决定有效学习率；接着介绍 Muon：用 Newton–Schulz 迭代把矩阵的动量近似正交化。然后是带预热的余弦学习率、按标签总数平均的梯度累积、梯度裁剪，由你写成一个训练步，每一步的损失都与 `minillm_lib.pretrain` 一致。再看 bf16 与 fp16 各自丢失什么，以及损失缩放。最后故意埋下八个错误，逐一观察它们的损失曲线，并从八条新的曲线中认出错误。注意：有些错误的曲线“好得不真实”。
 
 # %%
 import json
@@ -61,16 +57,20 @@ pieces
 
 # %%
 folder = tempfile.TemporaryDirectory()
-config = PretrainConfig.model_validate({
-    "run": f"{folder.name}/run",
-    "output": f"{folder.name}/model.pt",
-    "model": {"vocab_size": 600, "hidden_size": 48, "n_layers": 2, "n_heads": 4, "intermediate_size": 144,
-              "max_seq_len": 32, "initializer_range": 0.05},
-    "data": {"corpora": [{"name": "grammar", "options": {"n": 1500, "language": "en"}}], "vocab_size": 600,
-             "folder": f"{folder.name}/data"},
-    "train": {"steps": 20, "batch_size": 16, "lr": 0.02, "warmup_steps": 12, "precision": "float32"},
-    "evaluation": {"max_tokens": 3000},
-})  # fmt: skip
+shape = {"hidden_size": 48, "n_layers": 2, "n_heads": 4, "intermediate_size": 144, "max_seq_len": 32}
+abstracts = {"name": "grammar", "options": {"n": 1500, "language": "en"}}
+config = PretrainConfig.model_validate(
+    {
+        "run": f"{folder.name}/run",
+        "output": f"{folder.name}/model.pt",
+        "model": {"vocab_size": 600, **shape, "initializer_range": 0.05},
+        "data": {"corpora": [abstracts], "vocab_size": 600, "folder": f"{folder.name}/data"},
+        "train": {"steps": 20, "batch_size": 16, "lr": 0.02, "warmup_steps": 12, "precision": "float32"},
+        "evaluation": {"max_tokens": 3000},
+    }
+)
+
+# %%
 data = prepare_pretraining_data(config.data, progress=False)
 sequences, held_out = data.windows("train", 32), data.windows("validation", 32)[:96]
 print(f"{len(data.train):,} documents, {len(sequences):,} sequences of {sequences.seq_len} tokens")
@@ -688,14 +688,14 @@ assert bigram < healthy["held_out"] < bigram + 0.6
 print("held-out text and the last batches within 0.3 nats:", gap < 0.3)
 
 # %%
-figure, axis = plt.subplots(figsize=(7, 3))
+figure, axis = plt.subplots(figsize=(8, 3))
 axis.plot(losses, color=BLUE, label="each batch")
 axis.plot(N_STEPS, healthy["held_out"], "o", color=PURPLE, label="held-out text, at the end")
 for height, name in ((math.log(600), "ln V"), (bigram, "bigram"), (floor, "entropy of the grammar")):
     axis.axhline(height, color=INK, linestyle=":", linewidth=1)
-    axis.text(101, height + 0.08, name, ha="right", fontsize=9)
-axis.set(xlabel="step", ylabel="loss (nats per token)", ylim=(0, 7))
-axis.legend(loc="upper center")
+    axis.text(106, height, name, va="center", fontsize=9)
+axis.set(xlabel="step", ylabel="loss (nats per token)", xlim=(-5, 105), ylim=(0, 7))
+axis.legend(loc="upper center", bbox_to_anchor=(0.5, 0.88))
 plt.show()
 
 # %% [markdown]

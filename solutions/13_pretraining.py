@@ -19,12 +19,7 @@
 # **How long.** About 90 minutes to work through, with six exercises. All cells together run in less than 30 seconds on two
 # CPU cores; the first time, collecting and tokenizing the text takes some seconds more.
 #
-# > **中文提要** 本节做一次真正的预训练：语料是本机所装 NumPy 与 scikit-learn 的文档，模型只有 16 万参数。开始之前先算账：读多少词元、几个轮次、
-# > 多少次浮点运算（每个权重每个词元约 6 次，再加注意力）、利用率（MFU）多少、要几小时，以及权重、梯度和优化器状态各占多少字节；再用几次短跑选学习率。
-# > 训练中观察实时曲线：损失从 ln V 出发，先降到一元模型之下，再向二元模型靠近。之后学习读曲线：损失随数据量按幂律下降，减去下限 E 后，
-# > 在双对数坐标下才是直线；而 E 未知时要一同拟合，短的曲线定不下它。最后让几种大小的模型比赛：读同样多的词元，大模型更好；
-# > 花同样的计算量，起初小模型领先，由等算力曲线可读出每个预算下的最佳大小。课程的 2600 万参数模型每个参数只读了 0.48 个词元，
-# > 按 Chinchilla 的比例还差约 40 倍。
+# > **中文提要** 本节做一次真正的预训练：语料是本机所装 NumPy 与 scikit-learn 的文档，模型只有 16 万参数。开始之前先算账：读多少词元、几个轮次、多少次浮点运算（每个权重每个词元约 6 次，再加注意力）、利用率（MFU）多少、要几小时，以及权重、梯度和优化器状态各占多少字节；再用几次短跑选学习率。训练中观察实时曲线：损失从 ln V 出发，先降到一元模型之下，再向二元模型靠近。之后学习读曲线：损失随数据量按幂律下降，减去下限 E 后，在双对数坐标下才是直线；而 E 未知时要一同拟合，短的曲线定不下它。最后让几种大小的模型比赛：读同样多的词元，大模型更好；花同样的计算量，起初小模型领先，由等算力曲线可读出每个预算下的最佳大小。课程的 2600 万参数模型每个参数只读了 0.48 个词元，按 Chinchilla 的比例还差约 40 倍。
 
 # %%
 import html
@@ -99,8 +94,10 @@ data = prepare_pretraining_data(config.data)
 
 # %%
 n_tokens = len(data.train.tokens)
-print(f"about {n_tokens / 1e6:.0f} million tokens to train on;"
-      f" a model of {config.model.n_parameters:,} parameters")  # fmt: skip
+print(
+    f"about {n_tokens / 1e6:.0f} million tokens to train on;"
+    f" a model of {config.model.n_parameters:,} parameters"
+)
 
 # %% [markdown]
 # ## 2 · Working out a run
@@ -193,8 +190,11 @@ with FlopCounterMode(display=False) as counter:
 shape = config.model
 per_token = check.training_flops.function(n_weights, shape.n_layers, shape.n_heads, shape.head_dim, 128, 1)
 print("PyTorch counts 6ND:", counter.get_total_flops() == 6 * n_weights * tokens.numel())
-print(f"with attention, {per_token / (6 * n_weights) - 1:.0%} more;",
-      "the library counts the same:", per_token == shape.flops_per_token(128))  # fmt: skip
+print(
+    f"with attention, {per_token / (6 * n_weights) - 1:.0%} more;",
+    "the library counts the same:",
+    per_token == shape.flops_per_token(128),
+)
 
 # %% [markdown]
 # For larger models the share of attention is smaller at equal length, since $N$ grows with the square of the width and
@@ -204,8 +204,10 @@ print(f"with attention, {per_token / (6 * n_weights) - 1:.0%} more;",
 for name in ("nano", "tiny", "26m", "104m"):
     preset = ModelConfig.from_preset(name)
     shares = [1 - preset.flops_per_token(0) / preset.flops_per_token(length) for length in (128, 512, 2048)]
-    print(f"{name:5} {preset.flops_per_token(512) / 1e6:7.1f} million operations per token; attention"
-          f" {shares[0]:4.0%}, {shares[1]:4.0%}, {shares[2]:4.0%} in sequences of 128, 512, 2,048")  # fmt: skip
+    print(
+        f"{name:5} {preset.flops_per_token(512) / 1e6:7.1f} million operations per token; attention"
+        f" {shares[0]:4.0%}, {shares[1]:4.0%}, {shares[2]:4.0%} in sequences of 128, 512, 2,048"
+    )
 
 # %% [markdown]
 # ### Time and memory
@@ -522,8 +524,8 @@ N_TRAIN = n_rows - 128  # the last ones are held out
 def race_of(width, seed):
     """(parameters, operations per token, tokens read, held-out losses) of a model of this width."""
     torch.manual_seed(seed)
-    model = MiniLLM(ModelConfig(vocab_size=400, hidden_size=width, n_layers=2, n_heads=2, intermediate_size=3 * width,
-                                max_seq_len=T, initializer_range=0.05))  # fmt: skip
+    shape = {"hidden_size": width, "n_layers": 2, "n_heads": 2, "intermediate_size": 3 * width}
+    model = MiniLLM(ModelConfig(vocab_size=400, **shape, max_seq_len=T, initializer_range=0.05))
     cost, points = model.config.flops_per_token(T), []
     n_steps = int(BUDGET / (cost * BATCH * T)) + 1
     looks = set(np.geomspace(4, n_steps - 1, 14).astype(int).tolist())
@@ -545,8 +547,10 @@ plot_race(race)
 
 # %%
 after_equal_tokens = [np.interp(10_000, tokens, losses) for _, _, tokens, losses in race]
-print("after 10,000 tokens the larger is better up to width 32, with both seeds:",
-      all(a > b > c for a, b, c in (after_equal_tokens[:3], after_equal_tokens[4:7])))  # fmt: skip
+print(
+    "after 10,000 tokens the larger is better up to width 32, with both seeds:",
+    all(a > b > c for a, b, c in (after_equal_tokens[:3], after_equal_tokens[4:7])),
+)
 
 # %% [markdown]
 # **What to see.** *Left*, by tokens: from each token the larger model learns more (each size has two lines, its seeds). If
@@ -608,8 +612,11 @@ check.compute_optimal(compute_optimal)
 # parameters read 1.4 trillion tokens, 20 per parameter:
 
 # %%
-for source, law in {"Hoffmann et al.": (406.4, 410.7, 0.34, 0.28),
-                    "Besiroglu et al.": (482.01, 2085.43, 0.3478, 0.3658)}.items():  # fmt: skip
+laws = {
+    "Hoffmann et al.": (406.4, 410.7, 0.34, 0.28),
+    "Besiroglu et al.": (482.01, 2085.43, 0.3478, 0.3658),
+}
+for source, law in laws.items():
     n, d = check.compute_optimal.function(5.76e23, *law)
     print(f"{source:17} {n / 1e9:4.0f} billion parameters, {d / n:4.0f} tokens for each")
 print(

@@ -18,13 +18,9 @@
 # **How long.** About two hours to work through, with seven exercises. All cells together run in under 30 seconds on two CPU
 # cores.
 #
-# > **中文提要** 模型只给出下一个词元的分布；如何据此生成文字，取决于解码方法。本节先写出抽样与各种采样规则：贪心、温度、top-k、top-p、min-p
-# > 与重复惩罚，用滑块观察它们如何改变分布，并用熵说明为什么贪心会重复。然后自己实现 KV 缓存：结果与不用缓存完全相同，
-# > 总计算量不再随长度的平方增长。把两者合在一起，就是带缓存的 `generate()`：同一个种子下，它写出的文字与库里的逐个词元相同。
-# > 最后处理长度不同的一批提示（左侧填充），并做一个流式聊天小部件。解码为什么受内存带宽限制、怎样更快，见下一节 16。
+# > **中文提要** 模型只给出下一个词元的分布；如何据此生成文字，取决于解码方法。本节先写出抽样与各种采样规则：贪心、温度、top-k、top-p、min-p 与重复惩罚，用滑块观察它们如何改变分布，并用熵说明为什么贪心会重复。然后自己实现 KV 缓存：结果与不用缓存完全相同，总计算量不再随长度的平方增长。把两者合在一起，就是带缓存的 `generate()`：同一个种子下，它写出的文字与库里的逐个词元相同。最后处理长度不同的一批提示（左侧填充），并做一个流式聊天小部件。解码为什么受内存带宽限制、怎样更快，见下一节 16。
 
 # %%
-import io
 import time
 from functools import partial
 
@@ -38,7 +34,16 @@ from minillm_lib.course import milliseconds
 from minillm_lib.generation import ChatSession, SamplingConfig, sampling
 from minillm_lib.model import attend, rotate
 from minillm_lib.training import batch_loss, encode_conversations, fit, pack_conversations, rows_of_step
-from minillm_lib.viz import BLUE, GREEN, ORANGE, PALE, ChatWidget, plot_next_token, plot_sampling_rules
+from minillm_lib.viz import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PALE,
+    ChatWidget,
+    interactive_figure,
+    plot_next_token,
+    plot_sampling_rules,
+)
 
 course.setup()
 
@@ -283,25 +288,14 @@ CONTROLS = {
 }
 
 
-def distribution_picture(prompt, **options):
-    """The distribution after a prompt, before and after the rules, as PNG bytes."""
-    logits, buffer = next_logits(prompt), io.BytesIO()
+def distribution_after(prompt, **options):
+    """The distribution after a prompt, before and after the rules."""
+    logits = next_logits(prompt)
     axis = plot_next_token(logits.softmax(dim=-1)[0], reshaped(logits, **options), tokenizer.vocabulary, n=16)
-    axis.figure.savefig(buffer, format="png", dpi=160)
-    return buffer.getvalue()
+    return axis.figure
 
 
-# %%
-def redraw(change=None):
-    image.value = distribution_picture(**{name: control.value for name, control in CONTROLS.items()})
-
-
-image = widgets.Image(format="png", layout=widgets.Layout(width="100%", max_width="640px", height="auto"))
-for control in CONTROLS.values():
-    control.style.description_width = "100px"
-    control.observe(redraw, names="value")
-redraw()
-widgets.VBox([*CONTROLS.values(), image])
+interactive_figure(distribution_after, CONTROLS, max_width=640)
 
 # %% [markdown]
 # **What to see.** Outlined is what the model says, blue what is drawn from.
@@ -331,6 +325,7 @@ def written_with(seed=0, **options):
     return torch.tensor([begun + result.ids for begun, result in zip(beginnings, results, strict=True)])
 
 
+# %%
 def log_p_of(ids, temperature=1.0):
     """Log-distributions (batch, N_NEW, vocab) before each added token, and the log-probability of that token."""
     log_p = (model(ids[:, :-1])[:, N_GIVEN - 1 :] / temperature).log_softmax(dim=-1)
@@ -402,7 +397,7 @@ for n, circle in circles.items():
 print("seeing 1 back:", tokenizer.decode(circles[1] * 3), "…")
 
 # %% [markdown]
-# A transformer sees everything back to the beginning of its context, and the argument grants it circles of astronomical
+# A Transformer sees everything back to the beginning of its context, and the argument grants it circles of astronomical
 # length. In practice they come soon, because repetition feeds itself: attention finds the earlier copy and copies what
 # followed there, the more confidently the more copies there are (Holtzman et al., figure 4; Xu et al. 2022,
 # [arXiv:2206.02369](https://arxiv.org/abs/2206.02369)). How often does our model use four tokens that it has used before:

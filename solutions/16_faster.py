@@ -19,11 +19,7 @@
 # **How long.** About an hour and a half to work through, with four exercises. All cells together run in under 30 seconds on
 # two CPU cores. Times are measured on your machine: where one follows a `~`, yours will differ.
 #
-# > **中文提要** 逐个词元解码的速度受内存带宽限制：每生成一个词元，都要把全部权重读一遍。本节先测量内存带宽与峰值算力，
-# > 由“每字节做几次运算”（算术强度）推出一次前向计算的时间下限，并与实测对照。由此得到三条加速途径：一是少读字节，把权重矩阵逐行量化为 8 位整数；
-# > 二是少读缓存，用分组查询共享键值头，并重新测量“内存 −40 %，推理快 1.3–1.6 倍”的说法，说明它何时成立；
-# > 三是一次读取换来多个词元，即投机解码：由小模型起草、大模型一次验证。你将推导接受规则，写出并完整运行投机解码，
-# > 再用卡方检验确认它不改变文字的分布。同时展示库中编译的快速路径。
+# > **中文提要** 逐个词元解码的速度受内存带宽限制：每生成一个词元，都要把全部权重读一遍。本节先测量内存带宽与峰值算力，由“每字节做几次运算”（算术强度）推出一次前向计算的时间下限，并与实测对照。由此得到三条加速途径：一是少读字节，把权重矩阵逐行量化为 8 位整数；二是少读缓存，用分组查询共享键值头，并重新测量“内存 −40 %，推理快 1.3–1.6 倍”的说法，说明它何时成立；三是一次读取换来多个词元，即投机解码：由小模型起草、大模型一次验证。你将推导接受规则，写出并完整运行投机解码，再用卡方检验确认它不改变文字的分布。同时展示库中编译的快速路径。
 
 # %% tags=["nbval-ignore-output"]
 import copy
@@ -130,7 +126,9 @@ check.least_pass_time(least_pass_time)
 
 # %%
 shape = model.config
-n_weights = shape.n_parameters - shape.vocab_size * shape.hidden_size  # without the embedding
+n_weights = (
+    shape.n_parameters - shape.vocab_size * shape.hidden_size
+)  # without the embedding: hidden_states has no output head
 beta = bandwidth(n_weights * 4 // 2**20)
 least = [1000 * check.least_pass_time.function(n_weights, 4, n, beta, peak) for n in at_once]
 print(f"balanced at ~{peak / beta:.0f} operations per byte, that is at ~{2 * peak / beta:.0f} tokens at once")
@@ -213,6 +211,7 @@ ids = tokenizer.encode("\n\n".join(map(inspect.getdoc, functions)))[:257]
 ids = torch.tensor([[tokenizer.eos_id, *ids]])
 
 
+# %%
 def perplexity(model):
     return model.loss(ids[:, :-1], ids[:, 1:]).exp().item()
 
@@ -280,15 +279,15 @@ for name, each, fast, n_bytes in (
     ("fast path, 8 bits", small, True, 1),
 ):
     took.append(ms_per_token(each, fast))
-    reading = 1000 * n_weights * n_bytes / bandwidth(n_weights * n_bytes // 2**20)
+    reading = 1000 * shape.n_parameters * n_bytes / bandwidth(shape.n_parameters * n_bytes // 2**20)
     print(f"{name:20} ~{took[-1]:.1f} ms per token, of which reading ~{reading:.1f}")
 print("the fast path writes the same text:", written_by(model, False, 34) == written_by(model, True, 34))
 print("it is at least 1.5 times as fast:", took[0] > 1.5 * took[1])
 print("and with 8 bits at least twice as fast:", took[0] > 2 * took[2])
 
 # %% [markdown]
-# The last column is the time of reading alone (the weights of the blocks, seven eighths of all), below which no program
-# comes. Where a time lies well above it, something else takes longer, computing or the start of many calls, and still
+# The last column is the time of reading alone, below which no program comes. All weights are read now: to score the next token,
+# the output head reads the whole embedding, with which it is tied. Where a time lies well above it, something else takes longer, computing or the start of many calls, and still
 # fewer bytes would not help. On a quiet machine with two threads, `python benchmarks/decoder.py` has compared them with
 # Hugging Face's decoder, and left its record in the repository:
 
@@ -393,6 +392,7 @@ def wide_numbers_kept(config):
     return len(kept), len(kept) * config.intermediate_size
 
 
+# %%
 for name, each in (("SwiGLU", big), ("GELU", classic)):
     n_tensors, n_numbers = wide_numbers_kept(each)
     print(f"{name:6} {n_tensors} × {each.intermediate_size} = {n_numbers:,} numbers per token and layer")
@@ -599,6 +599,7 @@ def cut(text, temperature, n):
     return torch.zeros_like(p).scatter(0, likeliest.indices, likeliest.values / likeliest.values.sum())
 
 
+# %%
 def target_of_test(text, guesses):
     return torch.stack([cut((*text, *guesses[:n]), 2.0, 3) for n in range(len(guesses) + 1)])
 

@@ -20,11 +20,7 @@
 # **How long.** About 90 minutes to work through, with four exercises. All cells together run in about 30 seconds on two CPU
 # cores.
 #
-# > **中文提要** 本节在同一份语料、同一种分词上比较 LDA、n 元模型和 Transformer：先用熵与主题都已知的语法，再用真实的文档（以所属软件包为标签）。
-# > 作为语言模型，词序比主题重要得多：LDA 只比一元模型略好，Transformer 接近熵的下限；打乱测试文本的词序，LDA 不受影响，Transformer 则比一无所知还差。
-# > 若从一开始就用打乱的文本训练，Transformer 便成了主题模型：损失与 LDA 相近，而且在每个位置都能读出主题。
-# > 作为文档的描述，LDA 不用标注就得到可读的主题；Transformer 的隐藏状态里也有主题，但要用探针才能读出，而且多在下一个词需要它时才读得出。
-# > 探针只说明“读得出”，不说明“用到了”：为此做两个干预实验，切断上文，或把上文中的主题词换成另一主题的词，看预测如何改变。结论：两者回答的是不同的问题。
+# > **中文提要** 本节在同一份语料、同一种分词上比较 LDA、n 元模型和 Transformer：先用熵与主题都已知的语法，再用真实的文档（以所属软件包为标签）。作为语言模型，词序比主题重要得多：LDA 只比一元模型略好，Transformer 接近熵的下限；打乱测试文本的词序，LDA 不受影响，Transformer 则比一无所知还差。若从一开始就用打乱的文本训练，Transformer 便成了主题模型：损失与 LDA 相近，而且在每个位置都能读出主题。作为文档的描述，LDA 不用标注就得到可读的主题；Transformer 的隐藏状态里也有主题，但要用探针才能读出，而且多在下一个词需要它时才读得出。探针只说明“读得出”，不说明“用到了”：为此做两个干预实验，切断上文，或把上文中的主题词换成另一主题的词，看预测如何改变。结论：两者回答的是不同的问题。
 
 # %%
 import re
@@ -91,6 +87,7 @@ def counts_of(texts, n_words):
     return sparse.csr_matrix((ones, (of_document, np.concatenate(texts))), shape=(len(texts), n_words))
 
 
+# %%
 def fitted_lda(texts, n_words, n_topics):
     lda = GibbsLDA(
         n_topics, n_sweeps=150, beta=0.01, n_chains=1, random_state=0
@@ -169,8 +166,10 @@ losses = all_losses(model, lda, train_words, test_words, V)
 floor = -sum(document.meta["log_probability"] for document in documents[2000:]) / sum(map(len, test_words))
 print("from worst to best:", sorted(losses, key=losses.get, reverse=True)[:4], "…")
 print("LDA gains less than a nat on the unigram:             ", losses["unigram"] - losses["LDA"] < 1)
-print("the bigram gains at least three times as much:        ",
-      losses["unigram"] - losses["bigram"] > 3 * (losses["unigram"] - losses["LDA"]))  # fmt: skip
+print(
+    "the bigram gains at least three times as much:        ",
+    losses["unigram"] - losses["bigram"] > 3 * (losses["unigram"] - losses["LDA"]),
+)
 print("the Transformer is within 0.5 of the floor:           ", losses["Transformer"] - floor < 0.5)
 plot_losses_by_model(losses, floor=floor)
 
@@ -196,8 +195,10 @@ def shuffled(texts):
 
 
 test_shuffled = shuffled(test_words)
-print("LDA changes by less than 0.05 nats:             ",
-      abs(lda_loss(lda, test_shuffled, V) - losses["LDA"]) < 0.05)  # fmt: skip
+print(
+    "LDA changes by less than 0.05 nats:             ",
+    abs(lda_loss(lda, test_shuffled, V) - losses["LDA"]) < 0.05,
+)
 print(
     "the Transformer is now worse than the unigram:  ",
     transformer_loss(model, test_shuffled) > losses["unigram"],
@@ -213,8 +214,10 @@ print("and even worse than knowing nothing (ln V):     ", transformer_loss(model
 bag_model = trained_on(shuffled(train_words), V, 100, lr=0.04)
 bag_loss = transformer_loss(bag_model, test_shuffled)
 print("trained and tested on shuffled words, within 0.1 of LDA:", abs(bag_loss - losses["LDA"]) < 0.1)
-print("and as good on ordered text:                            ",
-      abs(transformer_loss(bag_model, test_words) - bag_loss) < 0.05)  # fmt: skip
+print(
+    "and as good on ordered text:                            ",
+    abs(transformer_loss(bag_model, test_words) - bag_loss) < 0.05,
+)
 
 # %% [markdown]
 # So the Transformer *can* be a topic model. Where order says nothing, it learns, by predicting the next word and nothing
@@ -281,7 +284,7 @@ print("true topic and strongest LDA topic: above 0.85:", check.normalised_inform
 mixed_up = np.zeros((K, K))
 np.add.at(mixed_up, (rng.permutation(test_topics), theta.argmax(axis=1)), 1)
 print(
-    "with the documents mixed up: below 0.4:         ", check.normalised_information.function(mixed_up) < 0.4
+    "with the documents mixed up: below 0.15:        ", check.normalised_information.function(mixed_up) < 0.15
 )
 
 # %% [markdown]
@@ -434,8 +437,10 @@ for origin in ("trained on ordered text", "not trained"):
         known = before(is_kind, states[origin][0], labelled, labels)
         new = before(is_kind, states[origin][1], read, test_topics)
         read_off[kind, origin] = probe(*known, *new)
-trained, untrained = ({kind: read_off[kind, origin] for kind in ("topic", "common")}
-                      for origin in ("trained on ordered text", "not trained"))  # fmt: skip
+trained, untrained = (
+    {kind: read_off[kind, origin] for kind in ("topic", "common")}
+    for origin in ("trained on ordered text", "not trained")
+)
 print("trained: read off far more often before topic words:", trained["topic"] > trained["common"] + 0.15)
 print("not trained: more often, too:                       ", untrained["topic"] > untrained["common"] + 0.05)
 
@@ -465,6 +470,7 @@ def loss_of_words(model, inputs, labels, segments=None):
     return torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none").numpy()
 
 
+# %%
 inputs, next_words = padded(read)
 segments = torch.ones_like(inputs)
 segments[:, CUT:] = 2
@@ -539,14 +545,22 @@ def mass(ids, topic_of_document):
 ids = {"as written": inputs, "exchanged": torch.from_numpy(exchanged)}
 of_old = {name: mass(each, test_topics) for name, each in ids.items()}
 of_new = {name: mass(each, other_topics) for name, each in ids.items()}
-print("the document's own topic loses more than a third of its probability:",
-      of_old["exchanged"] < of_old["as written"] * 2 / 3)  # fmt: skip
-print("the topic of the new words gains at least twofold:                  ",
-      of_new["exchanged"] > 2 * of_new["as written"])  # fmt: skip
+print(
+    "the document's own topic loses more than a third of its probability:",
+    of_old["exchanged"] < of_old["as written"] * 2 / 3,
+)
+print(
+    "the topic of the new words gains at least twofold:                  ",
+    of_new["exchanged"] > 2 * of_new["as written"],
+)
+print(
+    "but stays below half of what the own topic had:                     ",
+    of_new["exchanged"] < of_old["as written"] / 2,
+)
 
 # %% [markdown]
-# The prediction follows the words that were put in, though not all the way, for all other words of the document were left
-# as they are. So that is how the knowledge of a document's topic works here: it stands
+# The prediction follows the words that were put in, though not all the way (the new topic gets less than half of what the
+# own one had), for all other words of the document were left as they are. So that is how the knowledge of a document's topic works here: it stands
 # in the words that were read, and attention looks it up when it is wanted. What a probe reads off a state is the
 # result of such a look-up. A bag has its contents always at hand; a Transformer has them in its context.
 #
@@ -577,8 +591,10 @@ real_lda = fitted_lda(real_train, N, 2 * len(PACKAGES))
 real_model = trained_on(real_train, N, 80)
 real_losses = all_losses(real_model, real_lda, real_train, real_test, N)
 print("LDA gains less than half a nat on the unigram:", 0 < real_losses["unigram"] - real_losses["LDA"] < 0.5)
-print("the bigram gains at least three times as much:",
-      real_losses["unigram"] - real_losses["bigram"] > 3 * (real_losses["unigram"] - real_losses["LDA"]))  # fmt: skip
+print(
+    "the bigram gains at least three times as much:",
+    real_losses["unigram"] - real_losses["bigram"] > 3 * (real_losses["unigram"] - real_losses["LDA"]),
+)
 print("the 5-gram is ahead of this Transformer:      ", real_losses["5-gram"] < real_losses["Transformer"])
 plot_losses_by_model(real_losses)
 
@@ -624,14 +640,24 @@ accuracy = {
     name: [np.mean([classified(description, n, draw) for draw in range(3)]) for n in numbers]
     for name, description in described.items()
 }
+
+# %%
 print(
     "with 30 labels θ is ahead of the plain counts:  ",
     accuracy["LDA's θ"][0] > accuracy["word counts"][0] + 0.05,
 )
-print("with 300 labels the states: training has added: ",
-      accuracy["mean state"][-1] > accuracy["mean state, not trained"][-1] + 0.03)  # fmt: skip
-plot_lines(numbers, accuracy, xlabel="labelled documents", ylabel="package told rightly",
-           line=(1 / len(PACKAGES), "guessing"), log=True)  # fmt: skip
+print(
+    "with 300 labels the states: training has added: ",
+    accuracy["mean state"][-1] > accuracy["mean state, not trained"][-1] + 0.03,
+)
+plot_lines(
+    numbers,
+    accuracy,
+    xlabel="labelled documents",
+    ylabel="package told rightly",
+    line=(1 / len(PACKAGES), "guessing"),
+    log=True,
+)
 
 # %% [markdown]
 # **What to see.** With few labels LDA's $\theta$ is the best description: twelve numbers that have learned from 1,500

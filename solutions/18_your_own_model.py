@@ -20,10 +20,7 @@
 # than a minute of processor time. The same cells train on your own text overnight on a laptop, or in about an hour on
 # one GPU.
 #
-# > **中文提要** 本节用你自己的文字，从头训练一个属于你的模型：读入文件夹、清洗、划出不泄漏的留出集（近似重复的文档必须在同一边）、训练分词器、
-# > 按词元数选模型大小、用 `plan` 估算时间、短跑几次选学习率，然后正式训练：中途打断再恢复，结果应逐位相同；用 `doctor` 体检；
-# > 再用五十个自己的问答做监督微调，同时重放一部分原文以防遗忘；最后评测、对话、导出。没有自己的文字也能做：`FOLDER = None` 时使用约 1 MB 的样本。
-# > 评分只看模型的表现：留出文本上的每字节比特数要低于二元模型，回答要能自己结束，自己的问题要答对。
+# > **中文提要** 本节用你自己的文字，从头训练一个属于你的模型：读入文件夹、清洗、划出不泄漏的留出集（近似重复的文档必须在同一边）、训练分词器、按词元数选模型大小、用 `plan` 估算时间、短跑几次选学习率，然后正式训练：中途打断再恢复，结果应逐位相同；用 `doctor` 体检；再用五十个自己的问答做监督微调，同时重放一部分原文以防遗忘；最后评测、对话、导出。没有自己的文字也能做：`FOLDER = None` 时使用约 1 MB 的样本。评分只看模型的表现：留出文本上的每字节比特数要低于二元模型，回答要能自己结束，自己的问题要答对。
 
 # %%
 FOLDER = None  # the folder of your text, such as "~/notes"; None takes the sample
@@ -80,7 +77,7 @@ course.setup(threads=1 if FOLDER is None else None)
 #
 # | | configuration | budget |
 # | --- | --- | --- |
-# | the sample | `configs/own/sample.yaml` | $3 \cdot 10^{11}$ operations, some ten seconds of one core |
+# | the sample | `configs/own/sample.yaml` | $3 \cdot 10^{11}$ operations, ten to twenty seconds of one core |
 # | your text, no GPU | `configs/own/laptop.yaml` | 8 hours |
 # | your text, a GPU | `configs/own/gpu.yaml` | 1 hour |
 
@@ -104,8 +101,16 @@ print(f"{len(documents):,} documents, {n_bytes / 1e6:.1f} MB")
 # the test of the language, for your notes may be in any, and that of repetition, to which tables look suspicious.
 
 # %%
-steps = ("encoding", "control characters", "Unicode", "boilerplate", "blank lines", "length",
-         "exact duplicates", "near duplicates")  # fmt: skip
+steps = (
+    "encoding",
+    "control characters",
+    "Unicode",
+    "boilerplate",
+    "blank lines",
+    "length",
+    "exact duplicates",
+    "near duplicates",
+)
 cleaning = CleaningPipeline(steps, n_jobs=1)
 documents = list(cleaning.clean(documents))
 print("something was removed:", cleaning.report.documents_kept < cleaning.report.documents_read)
@@ -318,6 +323,7 @@ def short_run(rate, seed, n_steps):
     return run.evaluations[-1]["loss"]
 
 
+# %%
 rates = [factor * config.train.optimizer.lr for factor in (0.25, 1, 4)]
 losses = [[short_run(rate, seed, max(n_steps // 50, 25)) for seed in (0, 1)] for rate in rates]
 
@@ -457,8 +463,10 @@ questions = own_questions(CONVERSATIONS)
 taught = [Conversation.of(words, each.answer) for each in questions for words in each.phrasings]
 encoded, encoding = encode_conversations(taught, tokenizer, config.seq_len)
 answers = pack_conversations(encoded, config.seq_len, tokenizer.pad_id)
-print(f"{len(questions)} answers, {len(taught)} conversations to train on,"
-      f" {sum(len(each.held_out) for each in questions)} wordings held out")  # fmt: skip
+print(
+    f"{len(questions)} answers, {len(taught)} conversations to train on,"
+    f" {sum(len(each.held_out) for each in questions)} wordings held out"
+)
 print("all of them fit into a row:", encoding.n_dropped == encoding.n_truncated == 0)
 
 # %% [markdown]
@@ -482,6 +490,7 @@ def loss_with_replay(step):
     return total / (own.n_labels + text.n_labels)
 
 
+# %%
 sft_losses = fit(chat, loss_with_replay, max(20 * len(answers) // 8, 20), lr=rate / 2, warmup_steps=5)
 chat.chat_defaults = chat.chat_defaults.replace(fresh=True)  # it was taught no second question
 CHAT = WORK / "chat"
@@ -566,7 +575,7 @@ print("for transformers:", sorted(path.name for path in CHAT.iterdir() if path.s
 #
 # | | text | model | time |
 # | --- | --- | --- | --- |
-# | the sample | 1 MB | 115,008 parameters | some ten seconds of one core for the run (measured) |
+# | the sample | 1 MB | 115,008 parameters | ten to twenty seconds of one core for the run (measured) |
 # | `configs/own/laptop.yaml` | 8 MB, 13 epochs | 26 M | 3.1 hours on two cores with bfloat16 instructions (computed from the speed of `results/26m`); about 8 hours at 180 GFLOP/s (computed) |
 # | `configs/own/gpu.yaml` | 25 MB, 16 epochs | 104 M | 1.0 hours on an RTX 3090, 0.4 on an RTX 4090 (computed by `plan`) |
 # | `configs/minimind/pretrain.yaml` | 1.2 GB of MiniMind's texts | 26 M | 0.8 hours on an RTX 3090 (computed by `plan`) |
