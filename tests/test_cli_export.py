@@ -8,7 +8,7 @@ from foreign_models import save_qwen3, save_tokenizer
 from typer.testing import CliRunner
 
 from minillm_lib.cli.main import app
-from minillm_lib.model.checkpoint import load_checkpoint
+from minillm_lib.model.checkpoint import CheckpointError, load_checkpoint
 
 
 def export(*arguments):
@@ -52,3 +52,27 @@ def test_a_gguf_file_of_a_qwen3(tmp_path):
     result = export(tmp_path / "model.gguf", "--ckpt", folder)
     assert result.exit_code == 0, result.output
     assert (tmp_path / "model.gguf").read_bytes()[:4] == b"GGUF"
+
+
+def test_the_name_of_a_file_of_tensors_is_refused_and_what_is_replaced_is_said(tmp_path):
+    folder = save_qwen3(tmp_path / "qwen")
+    refused = export(tmp_path / "out.safetensors", "--ckpt", folder)
+    assert refused.exit_code != 0
+    assert "give a directory" in str(refused.exception)
+    assert not (tmp_path / "out.safetensors").exists()
+    first, second = (export(tmp_path / "out", "--ckpt", folder) for _ in range(2))
+    assert "in place of" not in first.output
+    assert "in place of what was there" in second.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.gguf", b"GGUF\x03\x00\x00\x00", "a GGUF file, which is for llama.cpp"),
+        ("pretrain.yaml", "# 模型\nrun: runs/x\n".encode() * 40, "a text file; a checkpoint is a directory"),
+    ],
+)
+def test_another_kind_of_file_is_not_called_damaged(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(tmp_path / name)

@@ -300,7 +300,7 @@ def test_messages_of_a_pipe_are_answered_line_by_line(talkative, tmp_path):
     model = MiniLLM.load_from_checkpoint(talkative, dtype=torch.float32)
     answer = model.chat("a boat?", max_new_tokens=7, fast=False)
     assert result.stdout == f"{answer}\n{answer}\n"
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "there is no command /nonsense" in result.stderr
     assert "not fine-tuned" in result.stderr
     assert "\x1b" not in result.stderr

@@ -191,3 +191,11 @@ def test_a_truncated_array_is_an_error(tmp_path):
     (tmp_path / "cut.json").write_text(json.dumps([ALPACA, SHAREGPT])[:-9], "utf-8")
     with pytest.raises(ReadError, match=r"cut\.json\[1\]: malformed JSON"):
         list(read_conversations(tmp_path / "cut.json"))
+
+
+def test_columns_that_are_no_part_of_a_conversation_are_named(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("question,answer,note\nWhat?,This.,x\nWhy?,So.,y\n", encoding="utf-8")
+    report = ConversationReport()
+    assert len(list(read_conversations(path, report=report))) == 2
+    assert "keys or columns that are no part of a conversation: note (2)" in report.notes

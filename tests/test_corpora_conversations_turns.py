@@ -41,12 +41,12 @@ def read(tmp_path, turns, **options):
         (
             [(S, "s"), (S, "t"), (U, "q"), (A, "a")],
             [(S, "s\n\nt"), (U, "q"), (A, "a")],
-            "1 turn joined to the one",
+            "1 turn joined to what",
         ),
         (
             [(U, "q"), (U, "r"), (A, "a"), (A, "b")],
             [(U, "q\n\nr"), (A, "a\n\nb")],
-            "2 turns joined to the one",
+            "2 turns joined to what",
         ),
         ([(U, "q"), (A, " "), (A, "b")], [(U, "q"), (A, "b")], "1 empty turn left out next to another"),
         (

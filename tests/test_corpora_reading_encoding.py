@@ -90,7 +90,7 @@ def test_much_that_does_not_decode_as_was_stated_is_an_error(tmp_path):
     for number in range(10):
         (tmp_path / f"{number}.txt").write_bytes(TEXTS["zh"].encode("gbk"))
     with pytest.raises(
-        ReadError, match=r"(?s)10 wrong encoding.*0\.txt:1: wrong encoding \(byte 0xBD is not valid utf-8"
+        ReadError, match=r"(?s)wrong encoding \(10\).*0\.txt:1: wrong encoding \(byte 0xBD is not valid utf-8"
     ):
         list(read_files(tmp_path, encoding="utf-8"))
     (tmp_path / "a.txt").write_bytes(TEXTS["zh"].encode("utf-16-be"))

@@ -128,7 +128,7 @@ def test_what_is_said_is_done_and_noted(tmp_path):
         found[unit] = [
             document.text for document in read_files(tmp_path / "t.txt", documents=unit, report=report)
         ]
-        assert report.notes == [f"each {unit} is a document, as was said ({tmp_path / 't.txt'})"]
+        assert report.notes == [f"each {unit} is a document ({tmp_path / 't.txt'})"]
     assert found == {
         "file": ["one\ntwo\n\nthree"],
         "paragraph": ["one\ntwo", "three"],

@@ -5,8 +5,9 @@ import threading
 
 import pytest
 from chat_page import CHAT, EXAMPLES, PHONE, QUESTION, answers, ask, expected, finished, pages, refuse, user
-from served_model import CONTEXT, eventually, running
+from served_model import CONTEXT, eventually, running, tiny_model
 
+from minillm_lib.model.metadata import ChatDefaults
 from minillm_lib.serving.batch import Batch
 
 
@@ -52,6 +53,17 @@ def test_a_conversation_of_two_turns(visit, served):
     assert "limit of 12 tokens" in page.locator(".turn .note").first.text_content()
     assert page.locator("#spoken").text_content().endswith(page.locator(".reply").last.text_content())
     assert page.locator(".figures").first.text_content().startswith("12 tokens")
+
+
+def test_an_answer_of_which_the_model_is_not_sure_is_marked(visit, monkeypatch):
+    for threshold, n_marks in ((0.0, 0), (1.0, 1)):
+        monkeypatch.setattr(tiny_model(), "chat_defaults", ChatDefaults(not_sure_below=threshold))
+        page = visit()
+        ask(page)
+        finished(page)
+        assert page.locator(".turn .note", has_text="Not sure").count() == n_marks
+        page.locator("#language").click()
+        assert page.locator(".turn .note", has_text="不确定").count() == n_marks
 
 
 def test_an_example_is_asked_by_a_click(visit):

@@ -82,7 +82,9 @@ def test_a_body_is_not_read_beyond_its_limit(declared):
             head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n{length}\r\n\r\n"
             connection.sendall(head.encode())
             if not declared:
-                for _ in range(4):  # no more than is read: the rest would make the system reset the connection
+                for _ in range(
+                    4
+                ):  # no more than is read: the rest would make the system reset the connection
                     connection.sendall(b"100\r\n" + b"x" * 256 + b"\r\n")
             answer = connection.recv(4096)
             assert b" 413 " in answer

@@ -461,7 +461,7 @@ def test_what_was_read_and_changed_is_said_without_a_warning(tmp_path, tokenizer
         "format: 5 messages",
         "5 empty system turns left out",
         "5 turns with reasoning, which is left out (reasoning: drop)",
-        "1 record (16.67%) could not be used: 1 malformed JSON",
+        "1 record (16.67%) could not be used: malformed JSON (1)",
     ):
         assert line in data.summary
     assert not recwarn.list

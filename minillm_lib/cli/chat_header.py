@@ -10,8 +10,8 @@ from minillm_lib.io.repository import REPOSITORY
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.quantization import is_quantized
 
-EXAMPLES = ("lda-what", "kv-cache-what", "sampling-temperature")
-"""Questions of the course's FAQ to begin with."""
+EXAMPLES = ("lda-transformer-differences", "kv-cache-what", "sampling-temperature")
+"""Questions of the course's FAQ to begin with, which the included model is sure of."""
 
 
 def header(model: MiniLLM, *, fresh: bool) -> Iterator[str]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 model_app = typer.Typer()
 
+_FILES_OF_TENSORS = (".safetensors", ".bin", ".onnx")
 _SAMPLING = "Sampling"
 _Temperature = Annotated[
     float, typer.Option(min=0, help="0 always takes the likeliest token.", rich_help_panel=_SAMPLING)
@@ -41,13 +42,19 @@ _TopK = Annotated[
 _TopP = Annotated[
     float,
     typer.Option(
-        help="Draw among the likeliest tokens of this total probability.", rich_help_panel=_SAMPLING
+        min=0,
+        max=1,
+        help="Draw among the likeliest tokens of this total probability.",
+        rich_help_panel=_SAMPLING,
     ),
 ]
 _MinP = Annotated[
     float,
     typer.Option(
-        help="Draw among tokens at least this share as likely as the likeliest.", rich_help_panel=_SAMPLING
+        min=0,
+        max=1,
+        help="Draw among tokens at least this share as likely as the likeliest.",
+        rich_help_panel=_SAMPLING,
     ),
 ]
 _RepetitionPenalty = Annotated[
@@ -130,7 +137,7 @@ def chat(
     else:
         terminal_chat.read_lines(sys.stdin)
     if terminal_chat.n_refused:
-        raise typer.Exit(1)
+        raise typer.Exit(2)
 
 
 def _at_the_keyboard(terminal_chat: TerminalChat, *, keeps_history: bool) -> None:
@@ -209,7 +216,12 @@ def export(
 
     from minillm_lib.model.decoder import MiniLLM
 
-    ckpt = ckpt or own_or_shipped("chat")
+    if output.suffix in _FILES_OF_TENSORS:
+        raise ValueError(
+            f"{output} is the name of a file of tensors; give a directory, for the weights, the configuration and the "
+            "tokenizer, or a name that ends in .gguf"
+        )
+    ckpt, is_there = ckpt or own_or_shipped("chat"), output.exists()
     load = partial(
         MiniLLM.load_from_checkpoint,
         ckpt,
@@ -232,7 +244,8 @@ def export(
         types = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
         model = load(dtype=None if dtype is None else types[dtype])
         (model if dtype is None else model.dequantized()).save(output)
-    console.print(styled("written: ", (output, "bold")), soft_wrap=True)
+    before = ", in place of what was there" if is_there else ""
+    console.print(styled("written: ", (output, "bold"), before), soft_wrap=True)
 
 
 def _overrides(given: Sequence[str]) -> dict[str, Any]:

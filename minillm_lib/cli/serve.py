@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 serve_app = typer.Typer()
 
 _SHIPPED_NAME = "minillm-26m-chat"
-_EXAMPLES = ("attention-what", "lda-what", "tok-what")
+EXAMPLES = ("attention-what", "lda-transformer-differences", "tok-what")
 
 
 @serve_app.command()
@@ -79,7 +79,7 @@ def serve(
     is_shipped = is_course_model(model)
     service = Service(
         name=name or (_SHIPPED_NAME if is_shipped else path.resolve().stem),
-        examples=course_examples(_EXAMPLES) if is_shipped else {},
+        examples=course_examples(EXAMPLES) if is_shipped else {},
         api_key=api_key,
     )
     _warn_of_a_base_model(model)

@@ -105,7 +105,9 @@ class TerminalChat:
         except ValueError as error:
             self._refuse(str(error))
         else:
-            if doubt := self.session.doubt:
+            if not self.session.messages[-1]["content"].strip():
+                self._say("(the model ended at once, without an answer)")
+            elif doubt := self.session.doubt:
                 self._say(doubt)
         finally:
             for notice in noticed:

@@ -289,7 +289,7 @@ class _Reader:
     def _unit_of_many(self, path: Path) -> DocumentUnit:
         """Return what a document is, as far as it does not depend on the text."""
         if self.documents != "auto":
-            self.report.note(f"each {self.documents} is a document, as was said", path)
+            self.report.note(f"each {self.documents} is a document", path)
             self.report.unit = None if self.documents == "row" else self.documents
             return self.documents
         if self.text_unit is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,7 +65,32 @@ def place_of(path: Path) -> Path:
     if path.is_dir():
         return path
     check_file(path)
+    if path.suffix not in (*SINGLE_FILE_SUFFIXES, ".safetensors", ".bin"):
+        _check_kind(path)
     return path.parent if path.name in WEIGHTS and is_there(path.parent / "config.json") else path
+
+
+def _check_kind(path: Path) -> None:
+    """Check that a file of an unusual name is not plainly something else.
+
+    Raises
+    ------
+    CheckpointError
+        If it is a GGUF file or a text.
+    """
+    with path.open("rb") as file:
+        beginning = file.read(256)
+    if beginning.startswith(b"GGUF"):
+        raise CheckpointError(
+            f"{path}: a GGUF file, which is for llama.cpp; give the directory or the .pt file that it was written from"
+        )
+    if path.name.endswith(".index.json") or not beginning or b"\0" in beginning:
+        return
+    with suppress(UnicodeDecodeError):
+        codecs.getincrementaldecoder("utf-8")().decode(beginning)  # a character may be cut at the end
+        raise CheckpointError(
+            f"{path}: a text file; a checkpoint is a directory with config.json and the tensors, or a .pt or .pth file"
+        )
 
 
 def read(path: Path, *, verify: bool = True) -> Stored:

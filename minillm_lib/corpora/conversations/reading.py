@@ -146,5 +146,5 @@ class _Reader:
         except ConversationError as error:
             return Fault(place, "malformed conversation", str(error))
         unread = Counter(key for message in parsed.messages for key in message.unread)
-        self.report.count(place, parsed.format, +changes, unread)
+        self.report.count(place, parsed.format, +changes, unread, list(parsed.meta))
         return conversation

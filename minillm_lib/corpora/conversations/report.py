@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -24,6 +24,8 @@ class ConversationReport(ReadReport):
         How often what was joined, cut, left out or written as text.
     unread
         Keys of turns that are not read, and in how many turns.
+    beside
+        Keys or columns of records that are no part of the conversation, and in how many records.
     """
 
     thing: ClassVar[str] = "conversation"
@@ -32,14 +34,21 @@ class ConversationReport(ReadReport):
     formats: Counter[str] = field(default_factory=Counter)
     changes: Counter[Change] = field(default_factory=Counter)
     unread: Counter[str] = field(default_factory=Counter)
+    beside: Counter[str] = field(default_factory=Counter)
     _first: dict[Change, str] = field(default_factory=dict, repr=False)
 
     def count(
-        self, place: str, format: str, changes: Mapping[Change, int], unread: Mapping[str, int]
+        self,
+        place: str,
+        format: str,
+        changes: Mapping[Change, int],
+        unread: Mapping[str, int],
+        beside: Iterable[str],
     ) -> None:
         """Count a conversation that is read, with what was changed in it."""
         self.formats[format] += 1
         self.unread.update(unread)
+        self.beside.update(beside)
         self.changes.update(changes)
         for change in changes:
             self._first.setdefault(change, place)
@@ -53,9 +62,11 @@ class ConversationReport(ReadReport):
             for change, n in self.changes.most_common()
         ]
         unread = ", ".join(f"{key} ({n:,})" for key, n in self.unread.most_common())
+        beside = ", ".join(f"{key} ({n:,})" for key, n in self.beside.most_common())
         return [
             *([f"format: {formats}"] if formats else []),
             *super().notes,
             *changed,
             *([f"keys of turns that are not read: {unread}"] if unread else []),
+            *([f"keys or columns that are no part of a conversation: {beside}"] if beside else []),
         ]

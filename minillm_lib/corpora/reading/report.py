@@ -187,6 +187,11 @@ class ReadReport:
         """
         few = _TOLERATED_ANYWAY if max_faulty_share > 0 and 2 * self.n_faulty < self.n_records else 0
         if self.n_faulty > max(max_faulty_share * self.n_records, few):
+            if 2 * self.n_faulty > self.n_records:
+                raise ReadError(
+                    f"{self.n_faulty:,} of {self.n_records:,} records could not be used, so this is probably not what "
+                    f"it was read as; what is wrong with the first of them stands below\n{self}"
+                )
             raise ReadError(
                 f"more than {max_faulty_share:.2%} of the records are broken; to skip more of them, raise "
                 f"{self.share_option}, a share from 0 to 1\n{self}"
@@ -200,7 +205,7 @@ class ReadReport:
         files = number_of(self.files, "file") + f" ({endings})" * bool(endings)
         lines = [f"{number_of(self.documents, self.thing)} from {files}", *self.notes]
         if self.n_faulty:
-            kinds = ", ".join(f"{number:,} {kind}" for kind, number in self.by_kind.most_common())
+            kinds = ", ".join(f"{kind} ({number:,})" for kind, number in self.by_kind.most_common())
             records = f"{number_of(self.n_faulty, 'record')} ({self.faulty_share:.2%})"
             lines.append(f"{records} could not be used: {kinds}")
             lines += [f"  {fault}" for fault in self.faults]
