@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from book_pages import BOOK
 from book_site import notebooks, reference
-from book_site.extension import join_lines, table_of_notebooks, titles
+from book_site.extension import join_lines, saying_what_is_english, table_of_notebooks, titles
 from book_site.search_words import SearchBilingual, search_words
 from build import outside_links, sources
 from docutils import nodes
@@ -165,6 +165,35 @@ def test_both_languages_have_the_same_pages():
     assert links[0] == links[1]
     for readme in ("README.md", "README.zh-CN.md"):
         assert table_of_notebooks(ROOT / readme).count("\n") == 20
+
+
+def test_every_meaning_of_the_glossary_is_in_chinese_in_the_chinese_edition():
+    """Where one has been changed, book/locale/zh_CN/LC_MESSAGES/course/GLOSSARY.po needs the new words."""
+    catalogue = (BOOK / "locale" / "zh_CN" / "LC_MESSAGES" / "course" / "GLOSSARY.po").read_text(
+        encoding="utf-8"
+    )
+    said = dict(re.findall(r'^msgid "(.+)"\nmsgstr "(.+)"$', catalogue, re.MULTILINE))
+    glossary = (ROOT / "course" / "GLOSSARY.md").read_text(encoding="utf-8")
+    meanings = re.findall(r"^\| [^|]+ \| [^|]+ \| ([^|]+) \| \[\d\d\]", glossary, re.MULTILINE)
+    assert len(meanings) > 150
+    missing = [each for each in meanings if not re.search(r"[\u4e00-\u9fff]", said.get(each, ""))]
+    assert not missing
+
+
+def test_a_page_of_the_chinese_edition_says_that_it_is_english():
+    words = notebooks.WORDS["zh"]
+    for name, page in reference.pages(ROOT).items():
+        said = saying_what_is_english(name.removesuffix(".rst"), page)
+        assert said.count(words["docstrings"]) == 1, name
+        assert said.index("=\n") < said.index(words["docstrings"]) < said.index("=\n") + 40, name
+    for name, path in sources("zh").items():
+        if name.endswith(".md"):
+            text = path.read_text(encoding="utf-8")
+            prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+            in_chinese = len(re.findall(r"[\u4e00-\u9fff]", prose)) > 200
+            assert (
+                words["untranslated"] in saying_what_is_english(name.removesuffix(".md"), text)
+            ) != in_chinese, name
 
 
 def test_the_sampler_of_the_first_page_finds_the_bars(browser, tmp_path):

@@ -26,6 +26,10 @@ _CHINESE = "[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
 _LANGUAGE_LINE = re.compile(r"^\*?\[(?:中文|中文说明|English)\]\([^)]*\.md\)\*?\n\n", re.MULTILINE)
 
 
+# Documents without a Chinese version; notebooks, too, say that they have none.
+_ONLY_ENGLISH = {"CHANGELOG", "CONTRIBUTING", "SECURITY", "results/26m/README", "results/26m/samples"}
+
+
 def _notebook_files() -> list[Path]:
     return sorted((ROOT / "course").glob("[0-9]*.ipynb"))
 
@@ -88,6 +92,8 @@ def _prepare_notebook(app: Sphinx, docname: str, content: list[str]) -> None:
     if docname == "index":
         readme = ROOT / ("README.zh-CN.md" if _is_chinese(app) else "README.md")
         content[0] = content[0].replace("<!-- table of notebooks -->", table_of_notebooks(readme))
+    if _is_chinese(app):
+        content[0] = saying_what_is_english(docname, content[0])
     folder, _, name = docname.rpartition("/")
     course: Course = app.book_course  # type: ignore[attr-defined]
     if folder != "course" or name not in course.notebooks:
@@ -101,6 +107,18 @@ def _prepare_notebook(app: Sphinx, docname: str, content: list[str]) -> None:
         repository=app.config.book_repository,
     )
     content[0] = json.dumps(page)
+
+
+def saying_what_is_english(docname: str, source: str) -> str:
+    """Return a page of the Chinese edition with a note under its title if its text is English."""
+    words = notebooks.WORDS["zh"]
+    if docname.startswith("reference/"):
+        return re.sub(
+            r"^=+\n", rf"\g<0>\n.. note:: {words['docstrings']}\n", source, count=1, flags=re.MULTILINE
+        )
+    if docname in _ONLY_ENGLISH:
+        return re.sub(r"^# .+\n", rf"\g<0>\n:::{{note}}\n{words['untranslated']}\n:::\n", source, count=1)
+    return source
 
 
 def _role(place: reference.Place) -> str:

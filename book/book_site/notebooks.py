@@ -33,6 +33,7 @@ WORDS = {
         "still": "In the notebook, this can be moved; here it stands as it was when the page was made.",
         "figure": "Figure of the section “{section}”",
         "untranslated": "",
+        "docstrings": "",
     },
     "zh": {
         "hint": "提示 {n}（共 {total} 条）",
@@ -43,6 +44,7 @@ WORDS = {
         "still": "在 notebook 里可以拖动操作；这里显示的是生成本页时的状态。",
         "figure": "“{section}”一节的图",
         "untranslated": "本页正文暂无中文版，下面是英文原文。",
+        "docstrings": "各名称的说明取自代码中的文档字符串，只有英文。",
     },
 }
 
