@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import typing
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from book_pages import BOOK
 from book_site import notebooks, reference
@@ -16,6 +19,8 @@ from book_site.search_words import SearchBilingual, search_words
 from build import outside_links, sources
 from docutils import nodes
 from docutils.utils import new_document
+from numpy.typing import ArrayLike, NDArray
+from sphinx.util.typing import stringify_annotation
 
 from minillm_lib.checks import check
 from minillm_lib.checks.registry import COURSE
@@ -194,6 +199,21 @@ def test_a_page_of_the_chinese_edition_says_that_it_is_english():
             assert (
                 words["untranslated"] in saying_what_is_english(name.removesuffix(".md"), text)
             ) != in_chinese, name
+
+
+def test_types_are_written_as_in_the_source():
+    def example(x: Sequence[ArrayLike] | None, y: NDArray[np.floating]) -> NDArray[np.int64]: ...
+
+    def written(kind, mode):
+        return reference.with_short_types(stringify_annotation(kind, mode))
+
+    kinds = typing.get_type_hints(example)
+    assert [written(kind, "smart") for kind in kinds.values()] == [
+        "~collections.abc.Sequence[ArrayLike] | None",
+        "NDArray[floating]",
+        "NDArray[int64]",
+    ]
+    assert written(kinds["y"], "fully-qualified-except-typing") == "NDArray[floating]"
 
 
 def test_the_sampler_of_the_first_page_finds_the_bars(browser, tmp_path):

@@ -133,6 +133,20 @@ def _separate_attributes(app: Sphinx, what: str, name: str, obj: Any, options: A
     lines[:] = reference.separated(lines)
 
 
+def _shorten_types(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    """Name NumPy's types in a signature as its source does."""
+    short = reference.with_short_types
+    return signature and short(signature), returned and short(returned)
+
+
+def _shorten_types_of_attributes(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
+    lines[:] = [reference.with_short_types(line) for line in lines]
+
+
 def _say_where_it_is_built(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
@@ -243,7 +257,9 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", _read_course)
     app.connect("source-read", _prepare_notebook)
     app.connect("autodoc-process-docstring", _separate_attributes, priority=100)  # before napoleon
+    app.connect("autodoc-process-docstring", _shorten_types_of_attributes, priority=800)  # after it
     app.connect("autodoc-process-docstring", _say_where_it_is_built, priority=900)
+    app.connect("autodoc-process-signature", _shorten_types)
     app.connect("missing-reference", _resolve_alias)
     app.connect("doctree-read", _finish_page)
     app.connect("build-finished", _copy_mathjax)

@@ -14,9 +14,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import ArrayLike
+from sphinx.util.typing import stringify_annotation
+
 from book_site.notebooks import Section
 
 PACKAGE = "minillm_lib"
+
+# As autodoc writes them in signatures and under "Attributes", where "~" stands before what is cut to its last name.
+_ARRAY_LIKE = re.compile(
+    "|".join(
+        re.escape(stringify_annotation(ArrayLike, mode))
+        for mode in ("smart", "fully-qualified-except-typing")
+    )
+)
+_NDARRAY = re.compile(
+    r"~?(?:numpy\.)?ndarray\[tuple\[~?(?:typing\.)?(?:Any|int), \.\.\.\], ~?(?:numpy\.)?dtype\[~?(?:numpy\.)?(\w+)\]\]"
+)
 
 
 @dataclass(frozen=True)
@@ -155,7 +169,8 @@ def _directive(entry: Entry) -> list[str]:
     value = value_of(entry)
     if inspect.isclass(value) and not isinstance(value, types.GenericAlias):
         kind = "autoexception" if issubclass(value, BaseException) else "autoclass"
-        return [f".. {kind}:: {entry.path}", "   :members:", "   :show-inheritance:", ""]
+        bases = [] if value.__bases__ == (object,) else ["   :show-inheritance:"]
+        return [f".. {kind}:: {entry.path}", "   :members:", *bases, ""]
     if inspect.isroutine(value):
         return [f".. autofunction:: {entry.path}", ""]
     said = (
@@ -221,6 +236,11 @@ def separated(lines: Sequence[str]) -> list[str]:
         for name in names:
             found += [name, *said]
     return found
+
+
+def with_short_types(text: str) -> str:
+    """Return a text in which NumPy's types have the names that the source gives them, not what these stand for."""
+    return _NDARRAY.sub(r"NDArray[\1]", _ARRAY_LIKE.sub("ArrayLike", text)).replace("._csr.", ".")
 
 
 def _heading(text: str, mark: str) -> list[str]:
