@@ -66,6 +66,7 @@ html_theme = "furo"
 html_title = project
 html_static_path = [str(HERE / "static")]
 html_css_files = ["book.css"]
+html_js_files = [("scrolling.js", {"defer": "defer"})]
 html_copy_source = False
 html_domain_indices = False  # "All modules" of the reference says more
 html_show_sphinx = False

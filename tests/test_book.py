@@ -14,7 +14,13 @@ import numpy as np
 import pytest
 from book_pages import BOOK
 from book_site import notebooks, reference
-from book_site.extension import join_lines, saying_what_is_english, table_of_notebooks, titles
+from book_site.extension import (
+    join_lines,
+    mended,
+    saying_what_is_english,
+    table_of_notebooks,
+    titles,
+)
 from book_site.search_words import SearchBilingual, search_words
 from build import outside_links, sources
 from docutils import nodes
@@ -201,6 +207,21 @@ def test_a_page_of_the_chinese_edition_says_that_it_is_english():
             ) != in_chinese, name
 
 
+def test_an_empty_header_becomes_a_cell():
+    table = '<thead><tr><th class="head"><p></p></th><th class="head"><p>x</p></th><th></th></tr></thead>'
+    wanted = '<thead><tr><td></td><th class="head"><p>x</p></th><td></td></tr></thead>'
+    assert mended(table) == wanted
+
+
+def test_the_parameters_of_a_signature_are_a_list():
+    inner = "<dl>\n<dd><em>x</em>,</dd>\n<dd><em>y</em>,</dd>\n</dl>"
+    kept = '<dl class="simple"><dt>x</dt><dd>y</dd></dl><dl><dt>x</dt><dd>y</dd></dl>'
+    wanted = (
+        '<dl role="list">\n<dd role="listitem"><em>x</em>,</dd>\n<dd role="listitem"><em>y</em>,</dd>\n</dl>'
+    )
+    assert mended(f"<dt>f({inner})</dt>{kept}") == f"<dt>f({wanted})</dt>{kept}"
+
+
 def test_types_are_written_as_in_the_source():
     def example(x: Sequence[ArrayLike] | None, y: NDArray[np.floating]) -> NDArray[np.int64]: ...
 
@@ -214,6 +235,28 @@ def test_types_are_written_as_in_the_source():
         "NDArray[int64]",
     ]
     assert written(kinds["y"], "fully-qualified-except-typing") == "NDArray[floating]"
+
+
+def test_what_scrolls_can_be_reached_with_the_keyboard_and_only_that(browser, tmp_path):
+    page = tmp_path / "page.html"
+    script = (BOOK / "static" / "scrolling.js").read_text(encoding="utf-8")
+    long, short = "x" * 300, "x"
+    page.write_text(
+        f"<html lang='zh-CN'><style>pre {{ overflow: auto; width: 200px }}</style><script>{script}</script>"
+        f"<article><pre>{long}</pre><pre>{short}</pre><div class=cell_output><pre>{long}</pre></div></article>"
+    )
+    opened = browser.new_page()
+    opened.goto(page.as_uri())
+    opened.wait_for_selector("pre[tabindex]")
+    boxes = opened.locator("pre")
+    names = ["代码，可左右滚动", None, "输出，可左右滚动"]
+    assert [boxes.nth(i).get_attribute("aria-label") for i in range(3)] == names
+    assert boxes.nth(0).evaluate("box => box.classList.contains('more')")
+    boxes.nth(0).evaluate("box => { box.scrollLeft = 1e6; box.id = 'moved' }")
+    opened.wait_for_selector("#moved:not(.more)")
+    boxes.nth(2).evaluate("box => { box.style.width = '5000px'; box.id = 'wide' }")
+    opened.wait_for_selector("#wide:not([tabindex])")
+    opened.close()
 
 
 def test_the_sampler_of_the_first_page_finds_the_bars(browser, tmp_path):

@@ -102,10 +102,39 @@ def test_a_page_asks_for_nothing_outside_and_does_not_overflow(browser, site, na
         assert opened.requests_to_outside == []
         assert opened.errors == []
         assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert opened.page.evaluate(
+            "[...document.querySelectorAll('.content')].every((each) => each.scrollWidth <= each.clientWidth)"
+        )
         hidden = opened.page.evaluate(
             "[...document.images].filter((each) => each.complete && !each.naturalWidth).map((each) => each.src)"
         )
         assert hidden == []
+
+
+@pytest.mark.parametrize("name", ["course/00_welcome.html", "course/04_tokenizer.html", "README.html"])
+def test_on_a_narrow_screen_what_is_wide_scrolls_and_can_be_reached(browser, site, name):
+    with visit(browser, site / name, width=390) as opened:
+        opened.page.wait_for_selector("pre[tabindex]")
+        opened.page.wait_for_selector(".picture[tabindex]")
+        widths = opened.page.evaluate(
+            "[...document.querySelectorAll('article img')].map((each) => [each.naturalWidth, each.clientWidth])"
+        )
+        assert all(shown >= min(natural / 2, 600) for natural, shown in widths)
+        sizes = opened.page.evaluate(
+            "[1, 2, 3].map((n) => parseFloat(getComputedStyle(document.querySelector(`h${n}`)).fontSize))"
+        )
+        assert sizes == sorted(sizes, reverse=True)
+
+
+def test_a_line_of_code_fits_on_a_wide_screen(browser, site):
+    with visit(browser, site / "course/04_tokenizer.html", width=1440) as opened:
+        opened.page.wait_for_load_state("load")
+        wide = opened.page.evaluate(
+            "[...document.querySelectorAll('.cell_input pre')]"
+            ".filter((each) => each.scrollWidth > each.clientWidth + 1)"
+            ".map((each) => Math.max(...each.textContent.split('\\n').map((line) => line.length)))"
+        )
+        assert all(length > 105 for length in wide)
 
 
 def files_of(path, tags, attribute):
@@ -215,8 +244,9 @@ def test_the_switch_leads_to_the_same_page_in_the_other_language(browser, site):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", SAMPLE)
-def test_axe_finds_no_fault_of_contrast_names_or_landmarks(browser, site, name, scheme):
-    context = browser.new_context(color_scheme=scheme)
+@pytest.mark.parametrize("width", [390, 1440])
+def test_axe_finds_no_fault_of_contrast_names_or_landmarks(browser, site, name, scheme, width):
+    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
     page = context.new_page()
     page.goto((site / name).as_uri())
     rules = [
@@ -229,6 +259,10 @@ def test_axe_finds_no_fault_of_contrast_names_or_landmarks(browser, site, name, 
         "landmark-one-main",
         "landmark-unique",
         "aria-required-attr",
+        "empty-table-header",
+        "scrollable-region-focusable",
+        "definition-list",
+        "dlitem",
     ]
     result = Axe().run(page, options={"runOnly": {"type": "rule", "values": rules}})
     context.close()

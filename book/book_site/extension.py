@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import imagesize
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.util.fileutil import copy_asset
@@ -25,6 +26,8 @@ _CHINESE = "[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
 # The link to a page's other language, which every page of the book has in its margin.
 _LANGUAGE_LINE = re.compile(r"^\*?\[(?:中文|中文说明|English)\]\([^)]*\.md\)\*?\n\n", re.MULTILINE)
 
+
+_SMALL_ENOUGH = 640  # a figure's width in pixels: on a telephone, half of it is shown, and can be read
 
 # Documents without a Chinese version; notebooks, too, say that they have none.
 _ONLY_ENGLISH = {"CHANGELOG", "CONTRIBUTING", "SECURITY", "results/26m/README", "results/26m/samples"}
@@ -205,6 +208,9 @@ def _finish_page(app: Sphinx, doctree: nodes.document) -> None:
             )
             literal.replace_self(reference_to)
             reference_to += literal
+    if app.env.docname == "course/GLOSSARY":
+        for table in doctree.findall(nodes.table):
+            table["classes"].append("glossary")
     join_lines(doctree)
 
 
@@ -240,6 +246,40 @@ def _wrap_exercise(section: nodes.section) -> None:
     section[1 : last + 1] = [box]
 
 
+def _box_pictures(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Give each figure a box of its own; on a narrow screen, one that could not be read if it fitted scrolls in it."""
+    for image in list(doctree.findall(nodes.image)):
+        parent, path = image.parent, Path(app.srcdir, image["uri"])
+        classes = ["picture", "wide"] if imagesize.get(path)[0] > _SMALL_ENOUGH else ["picture"]
+        if isinstance(parent, nodes.paragraph) and len(parent) == 1:
+            parent["classes"] += classes
+        elif "cell_output" in parent.get("classes", []):
+            box = nodes.container("", classes=classes)
+            image.replace_self(box)
+            box += image
+
+
+def _mend_page(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    if body := context.get("body"):
+        context["body"] = mended(body)
+
+
+def mended(page: str) -> str:
+    """Return HTML without what a screen reader stumbles over.
+
+    An empty header cell of a table becomes an ordinary cell; the parameters of a signature, which Sphinx writes as
+    definitions without terms, become a list.
+    """
+    page = re.sub(r"<th(?=[\s>])[^>]*>\s*(?:<p>\s*</p>)?\s*</th>", "<td></td>", page)
+    return re.sub(r"<dl>\s*(?:<dd>(?:(?!<d[dlt]\b).)*</dd>\s*)+</dl>", _as_list, page, flags=re.DOTALL)
+
+
+def _as_list(match: re.Match[str]) -> str:
+    return match[0].replace("<dl>", '<dl role="list">').replace("<dd>", '<dd role="listitem">')
+
+
 def _copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
     """Copy the one file of MathJax that is loaded, and its fonts."""
     if exception is not None or app.builder.format != "html":
@@ -262,5 +302,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-signature", _shorten_types)
     app.connect("missing-reference", _resolve_alias)
     app.connect("doctree-read", _finish_page)
+    app.connect("doctree-resolved", _box_pictures)
+    app.connect("html-page-context", _mend_page)
     app.connect("build-finished", _copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
