@@ -15,6 +15,7 @@ import pytest
 from book_pages import BOOK
 from book_site import notebooks, reference
 from book_site.extension import (
+    as_in_a_notebook,
     join_lines,
     mended,
     saying_what_is_english,
@@ -102,6 +103,22 @@ def test_the_opening_leads_to_each_exercise_and_outputs_lead_to_pages():
     assert "08_rope.ipynb" not in outputs
 
 
+def test_the_picture_of_a_widget_is_as_wide_as_in_the_notebook():
+    cells = prepared(NOTEBOOKS[9])["cells"]
+    said = [
+        output["metadata"] for cell in cells for output in cell.get("outputs", []) if output.get("metadata")
+    ]
+    assert {"image/png": {"width": "486px"}} in said
+
+
+def test_a_formula_of_two_lines_is_not_taken_for_a_list():
+    text = "# 01 · X\n\nSo $a = b\n+ c$:\n\n- d $d$.\n- e $f$\n\n$$\na\n- b\n$$"
+    page = {"cells": [{"cell_type": "markdown", "metadata": {}, "source": text}], "metadata": {}}
+    assert "So $a = b + c$:\n\n- d $d$.\n- e $f$\n\n$$\na\n- b\n$$" in notebooks.text_of(
+        notebooks.prepared(page, "01_x", {})["cells"][0]
+    )
+
+
 def test_outside_links_are_listed_with_their_pages(tmp_path):
     (tmp_path / "zh").mkdir()
     (tmp_path / "index.html").write_text(
@@ -120,6 +137,15 @@ def test_chinese_lines_are_joined():
     document += [paragraph, nodes.literal_block("", "一\n二")]
     join_lines(document)
     assert document.astext() == "x\n一行，二行三行四行\nx\n\n一\n二"
+
+
+def test_an_equation_with_rows_may_have_a_number():
+    rows = r"\begin{pmatrix}a\\b\end{pmatrix} \tag{3}"
+    for text, wanted in ((rows, rf"\[{rows}\]"), ("x", "x")):
+        equation = nodes.math_block("", text)
+        as_in_a_notebook(equation)
+        assert equation.astext() == wanted
+        assert equation.get("no-wrap", False) == (wanted != text)
 
 
 def test_an_alternative_text_ends_with_a_sentence():
@@ -213,12 +239,10 @@ def test_an_empty_header_becomes_a_cell():
     assert mended(table) == wanted
 
 
-def test_the_parameters_of_a_signature_are_a_list():
+def test_the_parameters_of_a_signature_are_lines():
     inner = "<dl>\n<dd><em>x</em>,</dd>\n<dd><em>y</em>,</dd>\n</dl>"
     kept = '<dl class="simple"><dt>x</dt><dd>y</dd></dl><dl><dt>x</dt><dd>y</dd></dl>'
-    wanted = (
-        '<dl role="list">\n<dd role="listitem"><em>x</em>,</dd>\n<dd role="listitem"><em>y</em>,</dd>\n</dl>'
-    )
+    wanted = '<div class="parameters">\n<div><em>x</em>,</div>\n<div><em>y</em>,</div>\n</div>'
     assert mended(f"<dt>f({inner})</dt>{kept}") == f"<dt>f({wanted})</dt>{kept}"
 
 
@@ -234,6 +258,11 @@ def test_types_are_written_as_in_the_source():
         "NDArray[floating]",
         "NDArray[int64]",
     ]
+    size = "a: Annotated[int, ~annotated_types.Gt(gt=0), ~annotated_types.Lt(lt=9)] = 1"
+    union = (
+        "b: ~typing.Annotated[X | Y[int], FieldInfo(annotation=NoneType, required=True)] | None = <factory>"
+    )
+    assert reference.with_short_types(f"({size}, {union})") == "(a: int = 1, b: X | Y[int] | None = ...)"
     assert written(kinds["y"], "fully-qualified-except-typing") == "NDArray[floating]"
 
 
@@ -256,6 +285,28 @@ def test_what_scrolls_can_be_reached_with_the_keyboard_and_only_that(browser, tm
     opened.wait_for_selector("#moved:not(.more)")
     boxes.nth(2).evaluate("box => { box.style.width = '5000px'; box.id = 'wide' }")
     opened.wait_for_selector("#wide:not([tabindex])")
+    opened.close()
+
+
+def test_an_equation_in_a_line_scrolls_if_it_is_longer_than_the_line(browser, tmp_path):
+    page = tmp_path / "page.html"
+    script = (BOOK / "static" / "scrolling.js").read_text(encoding="utf-8")
+    style = (BOOK / "static" / "book.css").read_text(encoding="utf-8")
+    spans = "".join(
+        f"<span class=math><mjx-math style='display: inline-block; width: {width}px'>x</mjx-math></span>, "
+        for width in (500, 50)
+    )
+    page.write_text(
+        f"<style>{style}</style><script>{script}</script><article><p style='width: 200px'>{spans}</p></article>"
+    )
+    opened = browser.new_page()
+    opened.goto(page.as_uri())
+    opened.wait_for_selector("span.long[tabindex]")
+    assert opened.evaluate("[...document.querySelectorAll('.math')].map((each) => each.className)") == [
+        "math long more",
+        "math",
+    ]
+    assert opened.locator("p").evaluate("p => p.scrollWidth <= p.clientWidth")
     opened.close()
 
 

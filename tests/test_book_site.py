@@ -111,6 +111,26 @@ def test_a_page_asks_for_nothing_outside_and_does_not_overflow(browser, site, na
         assert hidden == []
 
 
+def test_no_formula_is_left_as_tex(pages):
+    for path, page in ((path, page) for path, page in pages.items() if path.parent.name == "course"):
+        for text in page.find("article").find_all(string=re.compile(r"\\[a-z]+[{ ]|\$[^$]*\\")):
+            assert text.find_parent(["code", "pre", "script"]) or text.find_parent(class_="math"), path.name
+
+
+def test_no_equation_is_an_error(browser, site, pages):
+    opened = browser.new_page()
+    for path, page in pages.items():
+        if page.find(class_="math") and "zh" not in path.relative_to(site).parts:
+            opened.goto(path.as_uri())
+            opened.wait_for_selector("mjx-container", timeout=60_000)
+            opened.evaluate("MathJax.startup.promise")
+            errors = opened.evaluate(
+                "[...document.querySelectorAll('[data-mjx-error]')].map((each) => each.dataset.mjxError)"
+            )
+            assert not errors, path.name
+    opened.close()
+
+
 @pytest.mark.parametrize("name", ["course/00_welcome.html", "course/04_tokenizer.html", "README.html"])
 def test_on_a_narrow_screen_what_is_wide_scrolls_and_can_be_reached(browser, site, name):
     with visit(browser, site / name, width=390) as opened:

@@ -132,8 +132,19 @@ def _role(place: reference.Place) -> str:
 
 
 def _separate_attributes(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Give each of several attributes its own entry: napoleon takes "alpha_, beta_" for a name with a type."""
-    lines[:] = reference.separated(lines)
+    """Give each of several attributes its own entry: napoleon takes "alpha_, beta_" for a name with a type.
+
+    In what is said of one attribute, it takes all up to a colon for its type, but not if that comes in a later line.
+    """
+    lines[:] = [*(["..", ""] if what in ("attribute", "property") else []), *reference.separated(lines)]
+
+
+def _says_nothing(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out what Python and Pydantic add to a class: "Alias for field number 0", and the settings of validation."""
+    added = name == "model_config" or (getattr(obj, "__doc__", None) or "").startswith(
+        "Alias for field number"
+    )
+    return True if added else None
 
 
 def _shorten_types(
@@ -208,10 +219,19 @@ def _finish_page(app: Sphinx, doctree: nodes.document) -> None:
             )
             literal.replace_self(reference_to)
             reference_to += literal
+    for equation in doctree.findall(nodes.math_block):
+        as_in_a_notebook(equation)
     if app.env.docname == "course/GLOSSARY":
         for table in doctree.findall(nodes.table):
             table["classes"].append("glossary")
     join_lines(doctree)
+
+
+def as_in_a_notebook(equation: nodes.math_block) -> None:
+    """Show an equation with rows as it is: Sphinx puts it into an environment in which it may not have a number."""
+    if r"\\" in equation.astext() and not (equation.get("no-wrap") or equation.get("nowrap")):
+        equation["no-wrap"] = True
+        equation[:] = [nodes.Text(rf"\[{equation.astext()}\]")]
 
 
 def join_lines(doctree: nodes.document) -> None:
@@ -250,7 +270,8 @@ def _box_pictures(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Give each figure a box of its own; on a narrow screen, one that could not be read if it fitted scrolls in it."""
     for image in list(doctree.findall(nodes.image)):
         parent, path = image.parent, Path(app.srcdir, image["uri"])
-        classes = ["picture", "wide"] if imagesize.get(path)[0] > _SMALL_ENOUGH else ["picture"]
+        width = int(image.get("width", "").removesuffix("px") or imagesize.get(path)[0])
+        classes = ["picture", "wide"] if width > _SMALL_ENOUGH else ["picture"]
         if isinstance(parent, nodes.paragraph) and len(parent) == 1:
             parent["classes"] += classes
         elif "cell_output" in parent.get("classes", []):
@@ -269,15 +290,17 @@ def _mend_page(
 def mended(page: str) -> str:
     """Return HTML without what a screen reader stumbles over.
 
-    An empty header cell of a table becomes an ordinary cell; the parameters of a signature, which Sphinx writes as
-    definitions without terms, become a list.
+    An empty header cell of a table becomes an ordinary cell; the parameters of a signature are definitions
+    without terms as Sphinx writes them, and become lines.
     """
     page = re.sub(r"<th(?=[\s>])[^>]*>\s*(?:<p>\s*</p>)?\s*</th>", "<td></td>", page)
-    return re.sub(r"<dl>\s*(?:<dd>(?:(?!<d[dlt]\b).)*</dd>\s*)+</dl>", _as_list, page, flags=re.DOTALL)
+    return re.sub(
+        r"<dl>\s*(?:<dd>(?:(?!<d[dlt]\b).)*</dd>\s*)+</dl>", _without_definitions, page, flags=re.DOTALL
+    )
 
 
-def _as_list(match: re.Match[str]) -> str:
-    return match[0].replace("<dl>", '<dl role="list">').replace("<dd>", '<dd role="listitem">')
+def _without_definitions(match: re.Match[str]) -> str:
+    return re.sub(r"(</?)d[ld]>", r"\1div>", match[0]).replace("<div>", '<div class="parameters">', 1)
 
 
 def _copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
@@ -299,6 +322,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", _separate_attributes, priority=100)  # before napoleon
     app.connect("autodoc-process-docstring", _shorten_types_of_attributes, priority=800)  # after it
     app.connect("autodoc-process-docstring", _say_where_it_is_built, priority=900)
+    app.connect("autodoc-skip-member", _says_nothing)
     app.connect("autodoc-process-signature", _shorten_types)
     app.connect("missing-reference", _resolve_alias)
     app.connect("doctree-read", _finish_page)

@@ -19,6 +19,8 @@ CHECK = re.compile(r"^check\.(\w+)\(", re.MULTILINE)
 WHAT_TO_SEE = re.compile(r"\*\*What to see\.\*\*\s+(.+?)(?:\n\n|\Z)", re.DOTALL)
 SUMMARY = re.compile(r"^> \*\*中文提要\*\*\s*(.+?)(?:\n\n|\Z)", re.DOTALL | re.MULTILINE)
 LIBRARY = re.compile(r"\*\*In the library:\*\*(.+?)(?:\*\*Next:|\n\n|\Z)", re.DOTALL)
+# A formula in a line of text: whole for Jupyter, while Markdown begins a list where its second line begins with "+".
+_FORMULA = re.compile(r"(?<![\\$])\$(?![\s$])[^$`]+(?<!\s)\$(?!\$)")
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 _WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 _LONGEST_ALT = 300
@@ -203,7 +205,10 @@ def _widget(reference: str, state: Mapping[str, Any]) -> list[dict[str, Any]]:
     if kind == "ImageModel":
         buffers = {tuple(buffer["path"]): buffer["data"] for buffer in model.get("buffers", [])}
         data = buffers.get(("value",), "")
-        return [_output("image/png", data)] if base64.b64decode(data) else []
+        layout = state.get(str(values.get("layout")).removeprefix("IPY_MODEL_"), {}).get("state", {})
+        width = layout.get("max_width")  # a picture may have twice the pixels that it is shown with
+        shown_as = {"image/png": {"width": width}} if width else {}
+        return [_output("image/png", data) | {"metadata": shown_as}] if base64.b64decode(data) else []
     if kind in ("HTMLModel", "LabelModel"):
         return [_output("text/html", values["value"])] if values["value"] else []
     if "children" in values:
@@ -330,7 +335,8 @@ def prepared(
     for cell in cells:
         shown.append(cell)
         if cell["cell_type"] == "markdown":
-            cell["source"] = HEADING.sub(lambda heading: f"({next(labels)})=\n{heading[0]}", text_of(cell))
+            text = _FORMULA.sub(lambda formula: formula[0].replace("\n", " "), text_of(cell))
+            cell["source"] = HEADING.sub(lambda heading: f"({next(labels)})=\n{heading[0]}", text)
         elif "check" in cell["metadata"].get("tags", []):
             for exercise in CHECK.findall(text_of(cell)):
                 if hints.get(exercise):

@@ -28,6 +28,12 @@ _ARRAY_LIKE = re.compile(
         for mode in ("smart", "fully-qualified-except-typing")
     )
 )
+# A type with what Pydantic is told about it, and a call, each with parentheses in parentheses.
+_INNER = r"\((?:[^()]|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))*\)"
+_ANNOTATED = re.compile(
+    rf"~?(?:typing\.)?Annotated\[((?:[^\[\],]|\[[^\[\]]*\])+)(?:, ~?[\w.]+{_INNER})+\]", re.DOTALL
+)
+_LONG_DEFAULT = re.compile(rf"(?<== )(\w+)(?=.{{40}}){_INNER}", re.DOTALL)
 _NDARRAY = re.compile(
     r"~?(?:numpy\.)?ndarray\[tuple\[~?(?:typing\.)?(?:Any|int), \.\.\.\], ~?(?:numpy\.)?dtype\[~?(?:numpy\.)?(\w+)\]\]"
 )
@@ -239,7 +245,12 @@ def separated(lines: Sequence[str]) -> list[str]:
 
 
 def with_short_types(text: str) -> str:
-    """Return a text in which NumPy's types have the names that the source gives them, not what these stand for."""
+    """Return a text in which types have the names that the source gives them, not what these stand for.
+
+    A default that is no expression becomes "...": with it, no type of the signature would be a link.
+    """
+    text = re.sub(r"<(?:factory|function \w+)>", "...", _ANNOTATED.sub(r"\1", text))
+    text = _LONG_DEFAULT.sub(lambda call: f"{call[1]}(...)" if len(call[0]) > 40 else call[0], text)
     return _NDARRAY.sub(r"NDArray[\1]", _ARRAY_LIKE.sub("ArrayLike", text)).replace("._csr.", ".")
 
 
