@@ -36,8 +36,8 @@ from minillm_lib.training import fit
 from minillm_lib.viz import (
     BLUE,
     GREEN,
+    INK,
     ORANGE,
-    PALE,
     interactive_figure,
     plot_attention,
     plot_removals,
@@ -79,7 +79,7 @@ points = torch.rand(30) * 6
 measured = points.sin() + 0.2 * torch.randn(30)
 new = torch.linspace(0, 6, 200)
 figure, axis = plt.subplots(figsize=(7, 3))
-axis.plot(points, measured, "o", color=PALE, label="measured")
+axis.plot(points, measured, "o", color=INK, alpha=0.6, label="measured")
 for width, colour in ((0.05, ORANGE), (0.4, BLUE), (5.0, GREEN)):
     axis.plot(new, kernel_average(new, points, measured, width), color=colour, label=f"b = {width}")
 axis.set(xlabel="point", ylabel="value", ylim=(-2.2, 1.8))

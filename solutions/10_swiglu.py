@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from minillm_lib import MiniLLM, ModelConfig, check, course
 from minillm_lib.model import GELUFeedForward, SwiGLU
-from minillm_lib.viz import BLUE, GREEN, INK, ORANGE, PALE
+from minillm_lib.viz import BLUE, GREEN, INK, ORANGE
 from minillm_lib.viz.decoder_diagrams import plot_census, plot_feed_forward_layers
 
 course.setup()
@@ -150,7 +150,7 @@ def slope(function, z):
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.2))
-curves = {"ReLU": (torch.relu, PALE), "GELU": (functional.gelu, ORANGE), "SiLU": (functional.silu, BLUE)}
+curves = {"ReLU": (torch.relu, INK), "GELU": (functional.gelu, ORANGE), "SiLU": (functional.silu, BLUE)}
 for name, (function, colour) in curves.items():
     axes[0].plot(z, function(z), color=colour, label=name)
     axes[1].plot(z, slope(function, z), color=colour)

@@ -252,7 +252,7 @@ def test_without_a_checkpoint_the_users_own_is_taken(minillm, checkpoint, tmp_pa
     ("options", "message"),
     [
         (["--ckpt", "nowhere"], "nowhere"),
-        (["--top-p", "2"], "top_p is 2.0: Input should be less than or equal to 1"),
+        (["--top-p", "2"], "'--top-p': Input should be less than or equal to 1"),
         (["--device", "cuda:7"], "--device 'cuda:7' is not available here"),
         (["--device", "tpu9"], "--device 'tpu9' is not available here"),
     ],

@@ -15,11 +15,11 @@ with optional_imports("report", "to draw figures"):
     from matplotlib.figure import Figure
 
 FloatArray = npt.NDArray[np.float64]
-_COLOURS = (BLUE, ORANGE, PALE, GREEN, PURPLE)
+_COLOURS = (BLUE, ORANGE, INK, GREEN, PURPLE)
 _OF_NAME = {
     **dict.fromkeys(("LDA", "LDA's θ"), GREEN),
     **dict.fromkeys(("Transformer", "mean state"), BLUE),
-    **dict.fromkeys(("not trained", "mean state, not trained"), PALE),
+    **dict.fromkeys(("not trained", "mean state, not trained"), INK),
     "word counts": PURPLE,
 }
 
