@@ -263,6 +263,9 @@ def test_types_are_written_as_in_the_source():
         "b: ~typing.Annotated[X | Y[int], FieldInfo(annotation=NoneType, required=True)] | None = <factory>"
     )
     assert reference.with_short_types(f"({size}, {union})") == "(a: int = 1, b: X | Y[int] | None = ...)"
+    inner = "Annotated[str, MinLen(min_length=1)]"
+    outer = f"~typing.Annotated[tuple[{inner}, ...], ~x.BeforeValidator(func=~y.<lambda>, z=U)]"
+    assert reference.with_short_types(f"(stop: {outer} = ())") == "(stop: tuple[str, ...] = ())"
     assert written(kinds["y"], "fully-qualified-except-typing") == "NDArray[floating]"
 
 

@@ -117,6 +117,15 @@ def test_no_formula_is_left_as_tex(pages):
             assert text.find_parent(["code", "pre", "script"]) or text.find_parent(class_="math"), path.name
 
 
+def test_no_signature_spells_out_how_a_value_is_checked(pages):
+    for path, page in ((path, page) for path, page in pages.items() if path.parent.name == "reference"):
+        for signature in page.find_all(class_="sig"):
+            assert not re.search(r"Annotated|Validator|<\w+>", signature.get_text()), (
+                path.name,
+                signature.get("id"),
+            )
+
+
 def test_no_equation_is_an_error(browser, site, pages):
     opened = browser.new_page()
     for path, page in pages.items():

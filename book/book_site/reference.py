@@ -249,7 +249,9 @@ def with_short_types(text: str) -> str:
 
     A default that is no expression becomes "...": with it, no type of the signature would be a link.
     """
-    text = re.sub(r"<(?:factory|function \w+)>", "...", _ANNOTATED.sub(r"\1", text))
+    while (bare := _ANNOTATED.sub(r"\1", text)) != text:  # one within another
+        text = bare
+    text = re.sub(r"<(?:factory|function \w+)>", "...", text)
     text = _LONG_DEFAULT.sub(lambda call: f"{call[1]}(...)" if len(call[0]) > 40 else call[0], text)
     return _NDARRAY.sub(r"NDArray[\1]", _ARRAY_LIKE.sub("ArrayLike", text)).replace("._csr.", ".")
 

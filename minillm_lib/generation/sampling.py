@@ -11,19 +11,10 @@ from math import inf
 from typing import Annotated
 
 import torch
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt
+from pydantic import BeforeValidator, Field, PositiveInt, field_validator
 from torch import Tensor
 
 from minillm_lib.model.config import StrictConfig
-
-
-def _zero_or_not_tiny(temperature: float) -> float:
-    if temperature == 0 or temperature >= 1e-6:
-        return temperature
-    raise ValueError(
-        "a temperature below 1e-6 would overflow; write 0 to take the likeliest token every time"
-    )
-
 
 StopStrings = Annotated[
     tuple[Annotated[str, Field(min_length=1)], ...],
@@ -40,7 +31,7 @@ class SamplingConfig(StrictConfig):
         A ``ValueError`` that names the key, the value and what is allowed.
     """
 
-    temperature: Annotated[float, Field(ge=0), AfterValidator(_zero_or_not_tiny)] = 0.8
+    temperature: float = Field(default=0.8, ge=0)
     """Above 1 flattens the distribution, below 1 sharpens it; 0 always takes the likeliest token (greedy)."""
     top_k: PositiveInt | None = None
     """Draw among this many likeliest tokens; null keeps all. See :func:`keep_top_k`."""
@@ -56,6 +47,15 @@ class SamplingConfig(StrictConfig):
     """Strings that end the text where one appears; the text does not contain it."""
     seed: int | None = Field(default=None, ge=0)
     """Row i of a batch draws from its own generator, seeded with seed + i; null seeds at random."""
+
+    @field_validator("temperature")
+    @classmethod
+    def _zero_or_not_tiny(cls, temperature: float) -> float:
+        if temperature == 0 or temperature >= 1e-6:
+            return temperature
+        raise ValueError(
+            "a temperature below 1e-6 would overflow; write 0 to take the likeliest token every time"
+        )
 
 
 def apply_temperature(logits: Tensor, temperature: float) -> Tensor:

@@ -171,7 +171,7 @@ class ModelConfig(StrictConfig):
     """Rotary positions, or learned absolute ones."""
     rope_theta: float = Field(default=10_000.0, gt=1)
     """Base of the rotary frequencies."""
-    rope_scaling: Annotated[RopeScaling, Field(discriminator="rope_type")] | None = None
+    rope_scaling: RopeScaling | None = Field(default=None, discriminator="rope_type")
     """For a longer context than the model was trained on: linear, dynamic, yarn or llama3, each with a factor."""
 
     norm: Literal["rms", "layer"] = "rms"

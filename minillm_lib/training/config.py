@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, field_validator, model_validator
 
 from minillm_lib.io.wording import shown
 from minillm_lib.model.config import PRESETS, ModelConfig, StrictConfig
@@ -309,18 +309,6 @@ class LogConfig(StrictConfig):
     """Log to Weights & Biases, to the project of this name."""
 
 
-def _named_model(value: Any) -> Any:
-    """Turn ``{"preset": "tiny", "qk_norm": true}`` into the keys of a model."""
-    if isinstance(value, str):
-        value = {"preset": value}
-    if isinstance(value, Mapping) and "preset" in value:
-        name, overrides = value["preset"], {key: value[key] for key in value if key != "preset"}
-        if not isinstance(name, str) or name not in PRESETS:
-            raise ValueError(f"unknown preset {shown(name)}; the presets are {', '.join(PRESETS)}")
-        return {**PRESETS[name], **overrides}
-    return value
-
-
 class RunConfig(StrictConfig):
     """What pretraining and fine-tuning have in common."""
 
@@ -358,11 +346,24 @@ class PretrainConfig(RunConfig):
     """The model to train further, with its tokenizer. The keys of model must describe its shape; what changes no
     weight, such as max_seq_len and rope_scaling, may differ. The optimizer starts again, so the learning rate should
     warm up again, to a peak below that of the first run."""
-    model: Annotated[ModelConfig, BeforeValidator(_named_model)] = ModelConfig()
+    model: ModelConfig = ModelConfig()
     """The shape of the model; model.preset names one of those of minillm doctor. Without vocab_size, the model has as
     many ids as the tokenizer."""
     data: DataConfig = DataConfig()
     """The text, and its tokenizer."""
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _named_model(cls, value: Any) -> Any:
+        """Turn ``{"preset": "tiny", "qk_norm": true}`` into the keys of a model."""
+        if isinstance(value, str):
+            value = {"preset": value}
+        if isinstance(value, Mapping) and "preset" in value:
+            name, overrides = value["preset"], {key: value[key] for key in value if key != "preset"}
+            if not isinstance(name, str) or name not in PRESETS:
+                raise ValueError(f"unknown preset {shown(name)}; the presets are {', '.join(PRESETS)}")
+            return {**PRESETS[name], **overrides}
+        return value
 
     @property
     def stage(self) -> Literal["pretrain", "sft"]:
