@@ -91,7 +91,10 @@ def _read_course(app: Sphinx) -> None:
 def _prepare_notebook(app: Sphinx, docname: str, content: list[str]) -> None:
     """Replace a notebook's source by its prepared form."""
     content[0] = _LANGUAGE_LINE.sub("", content[0])
-    content[0] = content[0].replace("](book/pages/", "](").replace(".zh-CN.md)", ".md)")
+    content[0] = re.sub(r"(?<=\]\()((?:\.\./)*)book/pages/", r"\1", content[0])
+    content[0] = re.sub(r"\.zh-CN\.md(?=[)#])", ".md", content[0])
+    if (ROOT / "book" / "pages" / f"{docname}.md").exists():  # they are the book's root
+        content[0] = content[0].replace("](../../", "](")
     if docname == "index":
         readme = ROOT / ("README.zh-CN.md" if _is_chinese(app) else "README.md")
         content[0] = content[0].replace("<!-- table of notebooks -->", table_of_notebooks(readme))
