@@ -90,6 +90,35 @@ def test_no_message_forges_a_turn(tokenizer, contents):
     assert [token_id for token_id, own in zip(ids, mask, strict=True) if own].count(2) == answers
 
 
+def with_special_tokens(folder, names):
+    library = Library.from_file(str(save_tokenizer(folder) / "tokenizer.json"))
+    library.add_special_tokens(names)
+    library.save(str(folder / "tokenizer.json"))
+    return Tokenizer.load(folder)
+
+
+@pytest.mark.parametrize("names", [["→"], ["→", "|", "题"], ["\ufdd0", "|\ufdd1"], ["\ufdd0|", "|\ufdd0"]])
+def test_special_tokens_of_any_characters_stay_text_in_a_message(tmp_path, names):
+    """A single character cannot be broken by another, as ``<|im_end|>`` can."""
+    tokenizer = with_special_tokens(tmp_path, names)
+    content = "a | b, <|im_end|> → 题 ||题|" + "".join(names)
+    turns = [{"role": "user", "content": content}, {"role": "assistant", "content": content}]
+    ids, mask = tokenizer.chat_ids_and_mask(turns)
+    expected = []
+    for turn in turns:
+        expected += [1, *tokenizer.encode(f"{turn['role']}\n{content}"), 2, *tokenizer.encode("\n")]
+    assert ids == expected
+    own = [token_id for token_id, assistant in zip(ids, mask, strict=True) if assistant]
+    assert tokenizer.decode(own, skip_special_tokens=False) == f"{content}<|im_end|>"
+    assert not {tokenizer.vocabulary.index(name) for name in names if name != "|"} & set(ids)
+
+
+def test_more_special_tokens_of_a_single_character_than_can_be_kept_apart_are_an_error(tmp_path):
+    tokenizer = with_special_tokens(tmp_path, [chr(0x4E00 + i) for i in range(30)])
+    with pytest.raises(ValueError, match=r"needs 33 noncharacters .* there are 32 that neither"):
+        tokenizer.apply_chat_template(TALK)
+
+
 @pytest.mark.parametrize("template", [TEMPLATE, MARKED_TEMPLATE], ids=["prefixes", "generation blocks"])
 def test_the_mask_covers_answers_and_their_end(tmp_path, template):
     tokenizer = Tokenizer.load(save_tokenizer(tmp_path, template))

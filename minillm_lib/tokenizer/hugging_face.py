@@ -173,6 +173,16 @@ class HuggingFaceTokenizer(Tokenizer):
         return re.compile("|".join(map(re.escape, names)) or "(?!)")
 
     @cached_property
+    def _single_characters(self) -> list[str]:
+        """The names of special tokens that are a single character."""
+        return sorted(name for name in map(self._name, self._special) if len(name) == 1)
+
+    @cached_property
+    def _spare_characters(self) -> list[str]:
+        """Characters that neither texts nor the names of special tokens contain."""
+        return [character for character in _NONCHARACTERS if character not in self._special_names.pattern]
+
+    @cached_property
     def _template(self) -> ChatTemplate:
         if self._template_source is None:
             raise ValueError(
@@ -349,8 +359,8 @@ class HuggingFaceTokenizer(Tokenizer):
 class _Conversation:
     """Messages on their way to ids, in which no text can become a special token.
 
-    A special token's name in a message is broken by a character that texts do not contain, so that only the template
-    writes such names. Before the text is encoded, the character is taken out again.
+    A special token's name in a message is broken by a character that texts do not contain, or replaced by one if it is
+    a single character, so that only the template writes such names. Before the text is encoded, this is undone.
     """
 
     def __init__(self, tokenizer: HuggingFaceTokenizer, messages: Sequence[Mapping[str, Any]]) -> None:
@@ -362,11 +372,16 @@ class _Conversation:
             for text in strings_in(message):
                 utf8(text, f"messages[{i}]")
         used = set().union(*map(set, strings_in(messages)))
-        free = [character for character in _NONCHARACTERS if character not in used]
-        if len(free) < 3:
-            raise ValueError("the messages contain nearly all noncharacters from U+FDD0 on; leave some out")
+        free = [character for character in tokenizer._spare_characters if character not in used]
+        n_needed = 3 + len(tokenizer._single_characters)
+        if len(free) < n_needed:
+            raise ValueError(
+                f"a conversation needs {n_needed} noncharacters (U+FDD0 to U+FDEF) for itself, and there are "
+                f"{len(free)} that neither its messages nor the special tokens contain"
+            )
         self._breaker, *marks = free[:3]
         self._marks = (marks[0], marks[1])
+        self._stand_ins = dict(zip(tokenizer._single_characters, free[3:], strict=False))
         self._tokenizer = tokenizer
         self._broken = False
         self._messages = [self._safe(message) for message in messages]
@@ -374,10 +389,14 @@ class _Conversation:
     def _safe(self, message: Mapping[str, Any]) -> dict[str, Any]:
         names = self._tokenizer._special_names
 
+        def broken(match: re.Match[str]) -> str:
+            name = match[0]
+            return self._stand_ins.get(name) or name[0] + self._breaker + name[1:]
+
         def break_names(text: str) -> str:
             while names.search(text):
                 self._broken = True
-                text = names.sub(lambda match: match[0][:1] + self._breaker + match[0][1:], text)
+                text = names.sub(broken, text)
             return text
 
         return {key: with_strings(value, break_names) for key, value in message.items()}
@@ -421,6 +440,7 @@ class _Conversation:
         if not self._broken:
             encoding = tokenizer._for_templates.encode(text, add_special_tokens=False)
             return encoding.ids, tokenizer._starts(encoding, text)
+        originals = {ord(stand_in): name for name, stand_in in self._stand_ins.items()}
         ids: list[int] = []
         starts: list[int] = []
         place = 0
@@ -429,7 +449,7 @@ class _Conversation:
                 ids.append(tokenizer._id_of(part))
                 starts.append(place)
             elif part:
-                plain = part.replace(self._breaker, "")
+                plain = part.replace(self._breaker, "").translate(originals)
                 encoding = tokenizer._library.encode(plain, add_special_tokens=False)
                 where = [i for i, character in enumerate(part) if character != self._breaker]
                 ids += encoding.ids
