@@ -12,6 +12,7 @@ from tokenizers import Tokenizer as Library, decoders, models, normalizers, pre_
 from transformers import AutoTokenizer
 
 from minillm_lib.tokenizer import HuggingFaceTokenizer, Tokenizer
+from minillm_lib.tokenizer.hugging_face_files import model_kind
 
 PIECES = [" ", "\n", "  a", "topic", "模型", "🌹", "'ll", "123", "<think>", "<|", "\ufdd0", *SPECIAL]
 TEXT = st.lists(st.sampled_from(PIECES) | st.text(st.characters(exclude_categories=["Cs"]), max_size=4)).map(
@@ -206,6 +207,35 @@ def test_the_hash_is_that_of_the_vocabulary_however_it_is_written(tmp_path, toke
     assert HuggingFaceTokenizer(files).sha256 == tokenizer.sha256
     content["model"]["merges"].reverse()
     assert HuggingFaceTokenizer({"tokenizer.json": json.dumps(content).encode()}).sha256 != tokenizer.sha256
+
+
+def untyped(tokenizer):
+    """The files of a tokenizer as GPT-2's old one is: without the type of its model, and merges as strings."""
+    content = json.loads(tokenizer.files()["tokenizer.json"])
+    del content["model"]["type"]
+    content["model"]["merges"] = [" ".join(pair) for pair in content["model"]["merges"]]
+    return tokenizer.files() | {"tokenizer.json": json.dumps(content).encode()}
+
+
+def test_a_model_without_its_type_is_told_by_its_keys(tokenizer):
+    old = HuggingFaceTokenizer(untyped(tokenizer))
+    assert old.encode("a topic, 主题 🌹") == tokenizer.encode("a topic, 主题 🌹")
+    assert (old.model_type, old.sha256) == ("bpe", tokenizer.sha256)
+    assert old.byte_level_bpe() == tokenizer.byte_level_bpe()
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        ({"type": "WordLevel", "merges": []}, "WordLevel"),
+        ({"vocab": [["a", -1.0]], "unk_id": 0}, "Unigram"),
+        ({"vocab": {"a": 0}, "unk_token": "a", "max_input_chars_per_word": 100}, "WordPiece"),
+        ({"vocab": {"a": 0}, "merges": []}, "BPE"),
+        ({"vocab": {"a": 0}, "unk_token": "a"}, None),
+    ],
+)
+def test_the_kind_of_a_model_is_its_type_or_what_its_keys_tell(model, kind):
+    assert model_kind(model) == kind
 
 
 def test_the_vocabulary_can_be_read(tokenizer):

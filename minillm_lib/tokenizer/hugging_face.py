@@ -29,6 +29,7 @@ from minillm_lib.tokenizer.hugging_face_files import (
     json_object,
     kinds,
     merges,
+    model_kind,
     readable,
     refuse_unsupported,
     template_source,
@@ -202,7 +203,7 @@ class HuggingFaceTokenizer(Tokenizer):
         # Only this: what else is in the file, another program may write in another way.
         model = self._json["model"]
         added = [(token["id"], token["content"]) for token in self._json.get("added_tokens") or ()]
-        content = [model["type"], model["vocab"], list(merges(model)), sorted(added)]
+        content = [model_kind(model), model["vocab"], list(merges(model)), sorted(added)]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @cached_property
@@ -214,7 +215,7 @@ class HuggingFaceTokenizer(Tokenizer):
 
     @property
     def model_type(self) -> str:  # noqa: D102
-        return str(self._json["model"]["type"]).lower()
+        return str(model_kind(self._json["model"])).lower()
 
     @property
     def chat_template(self) -> str | None:  # noqa: D102
@@ -312,10 +313,9 @@ class HuggingFaceTokenizer(Tokenizer):
             If the tokenizer is not byte-level BPE, or its words are not those of one pattern.
         """
         model = self._json["model"]
-        if model["type"] != "BPE" or "ByteLevel" not in kinds(self._json):
-            raise ValueError(
-                f"its tokenizer is {model['type']} without bytes as characters, not byte-level BPE"
-            )
+        kind = model_kind(model)
+        if kind != "BPE" or "ByteLevel" not in kinds(self._json):
+            raise ValueError(f"its tokenizer is {kind} without bytes as characters, not byte-level BPE")
         return ByteLevelBPE(
             tuple(self._library.id_to_token(token_id) or "" for token_id in range(self.vocab_size)),
             tuple(merges(model)),

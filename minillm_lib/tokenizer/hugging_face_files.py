@@ -70,6 +70,20 @@ def kinds(value: Any) -> set[str]:
     return set().union(*map(kinds, value)) if isinstance(value, list) else set()
 
 
+def model_kind(model: Mapping[str, Any]) -> Any:
+    """Return the ``type`` of a tokenizer's model; without one, as in GPT-2's old file, its keys tell.
+
+    ``None`` if they do not.
+    """
+    if "type" in model:
+        return model["type"]
+    if isinstance(model.get("vocab"), list):
+        return "Unigram"
+    if "max_input_chars_per_word" in model:
+        return "WordPiece"
+    return "BPE" if "merges" in model else None
+
+
 def merges(model: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the merges of a model; a pair was one string in older versions of the format."""
     for pair in model.get("merges") or ():
@@ -99,7 +113,7 @@ def refuse_unsupported(content: Mapping[str, Any]) -> None:
         If it is not; the message names what it is.
     """
     model = content.get("model")
-    kind = model.get("type") if isinstance(model, dict) else None
+    kind = model_kind(model) if isinstance(model, dict) else None
     if kind not in ("BPE", "Unigram"):
         raise ValueError(f"{JSON_FILE} has model.type {kind!r}; only 'BPE' and 'Unigram' can be read")
     byte_fallback = content["model"].get("byte_fallback")
