@@ -343,6 +343,44 @@ def test_words_without_a_name_in_llama_cpp_are_refused(tmp_path):
         export_gguf(MiniLLM.load_from_checkpoint(folder), tmp_path / "model.gguf")
 
 
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("normalizer", {"type": "NFC"}, None),
+        ("normalizer", {"type": "Sequence", "normalizers": [{"type": "NFC"}]}, None),
+        ("normalizer", {"type": "Lowercase"}, "changes a text before it splits it, by Lowercase"),
+        (
+            "normalizer",
+            {"type": "Sequence", "normalizers": [{"type": "NFKC"}, {"type": "NFC"}, {"type": "Lowercase"}]},
+            "by Lowercase, NFKC",
+        ),
+        (
+            "normalizer",
+            {"type": "Replace", "pattern": {"String": "a"}, "content": "b"},
+            "changes a text before it splits it, by Replace",
+        ),
+        ("dropout", 0.1, r"does more than merge pairs: it has dropout=0\.1"),
+        ("end_of_word_suffix", "</w>", "it has end_of_word_suffix='</w>'"),
+        ("ignore_merges", True, "has ignore_merges, which is not known there with the words of qwen2"),
+    ],
+)
+def test_what_llama_cpp_does_not_do_to_a_text_is_refused(tmp_path, part, value, message):
+    folder = save_qwen3(tmp_path / "model")
+    file = folder / "tokenizer.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    (content if part in content else content["model"])[part] = value
+    file.write_text(json.dumps(content), encoding="utf-8")
+    model, path = MiniLLM.load_from_checkpoint(folder), tmp_path / "model.gguf"
+    if message is None:
+        assert export_gguf(model, path).exists()
+    else:
+        with pytest.raises(
+            ValueError, match=f"llama.cpp does not support this model: its tokenizer .*{message}"
+        ):
+            export_gguf(model, path)
+        assert not path.exists()
+
+
 def full_disk_while(writing, path):
     """Check that a failing write of a GGUF file names it and leaves nothing else."""
     with pytest.raises(WriteError, match=rf"^{path} could not be written: the disk is full"):

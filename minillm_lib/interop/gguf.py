@@ -64,8 +64,10 @@ def export_gguf(model: MiniLLM, path: str | os.PathLike[str], *, dtype: DType = 
     """Write a model and its tokenizer as one GGUF file that llama.cpp runs.
 
     llama.cpp gives the same tokens for any text without the character U+2581, which is a space there, and renders
-    conversations with the same template. A model with query–key norm is written as Qwen3, any other model as Llama.
-    Rows of the embedding and the head beyond the tokenizer's ids are left out, as llama.cpp would draw them.
+    conversations with the same template. It does not compose characters, so a text that is not in NFC may get other
+    tokens there if the tokenizer composes them, as Qwen's does. A model with query–key norm is written as Qwen3, any
+    other model as Llama. Rows of the embedding and the head beyond the tokenizer's ids are left out, as llama.cpp would
+    draw them.
 
     Parameters
     ----------
@@ -85,8 +87,8 @@ def export_gguf(model: MiniLLM, path: str | os.PathLike[str], *, dtype: DType = 
     ValueError
         If ``dtype`` is unknown, if the model has no tokenizer or fewer ids than the tokenizer, or if llama.cpp does not
         support the model, such as one with a unigram tokenizer, with another model's tokenizer that is not byte-level
-        BPE or splits words by a pattern without a name there, with dynamic RoPE scaling, or with blocks other than a
-        Llama's.
+        BPE, changes texts by more than NFC or splits words by a pattern without a name there, with dynamic RoPE
+        scaling, or with blocks other than a Llama's.
     WriteError
         If the file cannot be written, such as on a full disk; the message names it.
     """
@@ -208,11 +210,15 @@ def _obstacle_in_tokenizer(tokenizer: Tokenizer) -> str | None:
     """Return why llama.cpp cannot have this tokenizer, or ``None`` if it can."""
     if isinstance(tokenizer, HuggingFaceTokenizer):
         try:
-            pattern = tokenizer.byte_level_bpe().word_pattern
+            model = tokenizer.byte_level_bpe()
         except ValueError as error:
             return str(error)
-        known = pattern in _PRE_TOKENIZERS
-        return None if known else f"its tokenizer splits words by a pattern without a name there, {pattern!r}"
+        name = _PRE_TOKENIZERS.get(model.word_pattern)
+        if name is None:
+            return f"its tokenizer splits words by a pattern without a name there, {model.word_pattern!r}"
+        if model.ignore_merges and name != "llama-bpe":
+            return f"its tokenizer has ignore_merges, which is not known there with the words of {name}"
+        return None
     if tokenizer.model_type != "bpe":
         return "its tokenizer is unigram, which has no byte fallback in llama.cpp"
     return None

@@ -31,6 +31,7 @@ from minillm_lib.tokenizer.hugging_face_files import (
     merges,
     model_kind,
     readable,
+    refuse_more_than_merging,
     refuse_unsupported,
     template_source,
     token_content,
@@ -310,18 +311,21 @@ class HuggingFaceTokenizer(Tokenizer):
         Raises
         ------
         ValueError
-            If the tokenizer is not byte-level BPE, or its words are not those of one pattern.
+            If the tokenizer is not byte-level BPE, its words are not those of one pattern, or more than words and
+            merges decides the ids of a text in NFC, such as a normaliser that makes letters small.
         """
         model = self._json["model"]
         kind = model_kind(model)
         if kind != "BPE" or "ByteLevel" not in kinds(self._json):
             raise ValueError(f"its tokenizer is {kind} without bytes as characters, not byte-level BPE")
+        refuse_more_than_merging(self._json)
         return ByteLevelBPE(
             tuple(self._library.id_to_token(token_id) or "" for token_id in range(self.vocab_size)),
             tuple(merges(model)),
             frozenset(token["id"] for token in self._json.get("added_tokens") or ()),
             self._special,
             word_pattern(self._json.get("pre_tokenizer")),
+            bool(model.get("ignore_merges")),
         )
 
     def files(self) -> dict[str, bytes]:  # noqa: D102

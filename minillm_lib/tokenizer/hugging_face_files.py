@@ -24,7 +24,7 @@ GPT2_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(
 
 @dataclass(frozen=True)
 class ByteLevelBPE:
-    """A byte-level BPE vocabulary as its files hold it, for other programs.
+    """A byte-level BPE vocabulary as its files hold it, for other programs; it gives the ids of texts in NFC.
 
     Attributes
     ----------
@@ -36,6 +36,8 @@ class ByteLevelBPE:
         Ids that are recognised as a whole in any text, and those among them that are not text.
     word_pattern
         The regular expression of the words within which pairs are merged; :data:`GPT2_WORDS` if it is GPT-2's own.
+    ignore_merges
+        Whether a word that is a piece is taken whole, whatever the merges make of it.
     """
 
     pieces: tuple[str, ...]
@@ -43,6 +45,7 @@ class ByteLevelBPE:
     added_ids: frozenset[int]
     special_ids: frozenset[int]
     word_pattern: str
+    ignore_merges: bool
 
 
 def json_object(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
@@ -102,6 +105,21 @@ def word_pattern(pre_tokenizer: Any) -> str:
         if len(patterns) == 1 and patterns[0]:
             return str(patterns[0])
     raise ValueError("its tokenizer does not split a text into words by a single pattern")
+
+
+def refuse_more_than_merging(content: Mapping[str, Any]) -> None:
+    """Check that the ids of a text in NFC follow from its words and the merges alone.
+
+    Raises
+    ------
+    ValueError
+        If they do not; the message names what else there is.
+    """
+    if changes := kinds(content.get("normalizer")) - {"NFC", "Sequence"}:
+        raise ValueError(f"its tokenizer changes a text before it splits it, by {', '.join(sorted(changes))}")
+    keys = ("dropout", "continuing_subword_prefix", "end_of_word_suffix")
+    if given := [f"{key}={shown(content['model'][key])}" for key in keys if content["model"].get(key)]:
+        raise ValueError(f"its tokenizer does more than merge pairs: it has {', '.join(given)}")
 
 
 def refuse_unsupported(content: Mapping[str, Any]) -> None:
