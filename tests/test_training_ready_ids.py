@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from foreign_models import save_tokenizer
 from quick_runs import quick_pretraining, write_documents
 
 from minillm_lib.tokenizer import Tokenizer
@@ -76,6 +77,21 @@ def test_each_row_of_a_matrix_is_a_document_without_the_padding_at_its_end(token
     assert any(f"{n_padding:,} of padding" in note for note in found.notes)
 
 
+def test_where_ends_serve_as_padding_one_stays(tmp_path):
+    """Without a token for padding, as in GPT-2 and Llama, rows are padded with the end of a text."""
+    folder = save_tokenizer(tmp_path / "tokenizer", words=None)
+    (folder / "tokenizer_config.json").unlink()
+    tokenizer = Tokenizer.load(folder)
+    assert tokenizer.pad_id == tokenizer.eos_id == 0
+    rows = np.array([[5, 6, 0, 0], [5, 6, 7, 0], [5, 6, 7, 8], [5, 0, 6, 0], [0, 0, 0, 0]])
+    path = written(tmp_path / "rows.npy", rows, "<u2")
+    found = pack_ready_ids(
+        [path], tmp_path / "packed", tokenizer=folder, validation=path, progress=False
+    ).train
+    documents = [found.document(i).tolist() for i in range(len(found))]
+    assert documents == [[5, 6, 0], [5, 6, 7, 0], [5, 6, 7, 8], [5, 0, 6, 0]]
+
+
 def test_a_text_without_ends_is_one_document_whose_end_is_held_out(tokenizer, encoded, tmp_path):
     ids = encoded[encoded != tokenizer.eos_id]
     path = written(tmp_path / "ids.bin", ids, "<u2")
@@ -85,13 +101,54 @@ def test_a_text_without_ends_is_one_document_whose_end_is_held_out(tokenizer, en
     assert len(found.validation.tokens) == round(0.05 * len(ids))
 
 
-def test_the_header_of_llm_c_is_passed_over(encoded, tmp_path):
+@pytest.mark.parametrize(("magic", "dtype"), [(20240520, "uint16"), (20240801, "uint32")])
+def test_the_header_of_llm_c_is_passed_over_and_states_the_type(encoded, tmp_path, magic, dtype):
     header = np.zeros(256, dtype="<i4")
-    header[:3] = 20240520, 1, len(encoded)
+    header[:3] = magic, 1, len(encoded)
     path = tmp_path / "ids.bin"
-    path.write_bytes(header.tobytes() + encoded.astype("<u2").tobytes())
+    path.write_bytes(header.tobytes() + encoded.astype(dtype).tobytes())
     found = pack_ready_ids([path], tmp_path / "packed", tokenizer=tmp_path / "tokenizer", progress=False)
-    assert len(found.train.tokens) + len(found.validation.tokens) == len(encoded)
+    assert np.concatenate([found.train.tokens, found.validation.tokens]).tolist() == encoded.tolist()
+    assert (
+        f"{path}: its header of 1,024 bytes, of llm.c, is passed over; by it, the ids are {dtype}"
+        in found.notes
+    )
+
+
+@pytest.mark.parametrize("vocab_size", [320, 65_536, 100_000])
+@pytest.mark.parametrize(
+    ("held", "read", "option"),
+    [
+        ("<u4", {}, "--dtype uint32"),
+        ("<i4", {}, "--dtype uint32"),
+        ("<i8", {}, "--dtype int64"),
+        (">u4", {}, "--dtype uint32 --big-endian"),
+        (">i8", {"big_endian": True}, "--dtype int64 --big-endian"),
+        ("<i8", {"dtype": "uint32"}, "--dtype int64"),
+        ("<i8", {"dtype": "int32"}, "--dtype int64"),
+    ],
+)
+def test_wide_ids_are_not_read_as_several_narrow_ones(tmp_path, held, read, option, vocab_size):
+    """Each id would be followed by zeros, and both are of the vocabulary."""
+    ids = np.random.default_rng(0).integers(0, vocab_size, 5000)
+    path = tmp_path / "ids.bin"
+    path.write_bytes(
+        bytes(256) + b"\xff" * 16 + ids.astype(held).tobytes()
+    )  # behind a header of another program
+    with pytest.raises(IdsError, match=f"seems to hold {option.split()[1]}, not .*; {option} says so"):
+        pack_ready_ids([path], tmp_path / "packed", vocab_size=vocab_size, progress=False, **read)
+    assert not (tmp_path / "packed").exists()
+
+
+@pytest.mark.parametrize("name", ["ids.bin", "ids.npy"])
+def test_a_type_that_cannot_hold_the_vocabulary_is_refused(tmp_path, name):
+    path = written(tmp_path / name, np.arange(65_536), "<u2")
+    assert (
+        pack_ready_ids([path], tmp_path / "packed", vocab_size=65_536, progress=False).train.vocab_size
+        == 65_536
+    )
+    with pytest.raises(IdsError, match=r"uint16 cannot hold the 65,537 ids of the vocabulary.*--dtype"):
+        pack_ready_ids([path], tmp_path / "other", vocab_size=65_537, progress=False)
 
 
 def test_a_run_on_packed_ids_is_the_run_on_their_texts(tmp_path):
@@ -121,7 +178,7 @@ def test_a_run_on_packed_ids_is_the_run_on_their_texts(tmp_path):
         (np.array([5.5, 2.0]), "ids.npy", {"kind": "<f8"}, "holds float64 .* must hold integers"),
         (np.zeros((2, 2, 2)), "ids.npy", {}, r"of shape \(2, 2, 2\)"),
         (np.array([]), "ids.bin", {}, "holds no ids"),
-        (np.array([7]), "ids.bin", {"kind": "<u1"}, "1 bytes, which is no multiple of 2"),
+        (np.array([7]), "ids.bin", {"kind": "<u1"}, "1 byte, which is no multiple of 2"),
     ],
 )  # fmt: skip
 def test_ids_that_cannot_be_right_are_named(encoded, tmp_path, ids, name, options, message):

@@ -10,11 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from minillm_lib.io.wording import number_of
 from minillm_lib.tokenizer import Tokenizer
 from minillm_lib.training.token_file import TokenFile, pack_ids
 
-_LLM_C_MAGIC, _LLM_C_HEADER = 20240520, 256 * 4  # of Karpathy's llm.c: 256 int32 before the ids
+# Karpathy's llm.c writes 256 int32 before the ids; the first tells their type.
+_LLM_C_HEADER = 256 * 4
+_LLM_C_TYPES: dict[int, np.dtype[Any]] = {20240520: np.dtype("<u2"), 20240801: np.dtype("<u4")}
 _RAW_TYPES = ("uint16", "uint32", "int32", "int64")
+_NEARLY_ALL = 0.99
 _HELD_OUT = 0.05
 _CHUNK = 1 << 22
 
@@ -55,8 +59,9 @@ def pack_ready_ids(
     """Pack files of token ids for training, with the tokenizer that encoded them.
 
     A ``.npy`` file holds integers, ``(n_tokens,)``, or ``(n_documents, seq)`` with a document per row. Any other file
-    is raw: one id after the other, as nanoGPT writes them. Nothing is added or changed, but padding at the end of rows
-    is left out. A document ends after each ``eos_id``.
+    is raw: one id after the other, as nanoGPT writes them, or behind a header of llm.c, which states their type.
+    Nothing is added or changed, but padding at the end of rows is left out; where rows are padded with ``eos_id``, the
+    first one stays. A document ends after each ``eos_id``.
 
     Parameters
     ----------
@@ -71,14 +76,14 @@ def pack_ready_ids(
     validation
         A file with held-out text; by default, the last 5 % of the documents are held out, or of a single one its end.
     dtype, big_endian
-        The type of the ids in raw files.
+        The type of the ids in raw files without a header.
     eos_id
         The id that ends a document; the tokenizer's by default.
 
     Raises
     ------
     IdsError
-        If a file is no such file, or an id is not of the vocabulary.
+        If a file is no such file, its ids are of another type, or an id is not of the vocabulary.
     """
     own = None if tokenizer is None else _loaded(tokenizer)
     if (own is None) == (vocab_size is None):
@@ -198,19 +203,45 @@ class _Reader:
             ids = self._raw(path)
         if not ids.size:
             raise IdsError(f"{path} holds no ids")
+        if np.iinfo(ids.dtype).max < self.vocab_size - 1:
+            raise IdsError(
+                f"{path}: {ids.dtype.name} cannot hold the {self.vocab_size:,} ids of the vocabulary: if a raw file "
+                "holds another type, --dtype says so; otherwise the larger ids were lost when it was written"
+            )
         return ids
 
     def _raw(self, path: Path) -> np.ndarray:
         size, start, kind = path.stat().st_size, 0, self.raw_type
-        if size >= _LLM_C_HEADER and np.fromfile(path, "<i4", 1)[0] == _LLM_C_MAGIC:
-            start, kind = _LLM_C_HEADER, np.dtype("<u2")
-            self.notes.append(f"{path}: its header of {start} bytes, of llm.c, is passed over")
+        stated = _LLM_C_TYPES.get(int(np.fromfile(path, "<i4", 1)[0])) if size >= _LLM_C_HEADER else None
+        if stated is not None:
+            start, kind = _LLM_C_HEADER, stated
+            self.notes.append(
+                f"{path}: its header of {start:,} bytes, of llm.c, is passed over; by it, the ids are {kind.name}"
+            )
         if (size - start) % kind.itemsize:
             raise IdsError(
-                f"{path} has {size:,} bytes, which is no multiple of {kind.itemsize}: it does not hold {kind.name}; "
-                "--dtype states another type"
+                f"{path} has {number_of(size, 'byte')}, which is no multiple of {kind.itemsize}: it does not hold "
+                f"{kind.name}; --dtype states another type"
             )
-        return np.memmap(path, kind, "r", start) if size > start else np.empty(0, kind)
+        ids: np.ndarray = np.memmap(path, kind, "r", start) if size > start else np.empty(0, kind)
+        if stated is None:
+            self._check_width(path, ids)
+        return ids
+
+    def _check_width(self, path: Path, ids: np.ndarray) -> None:
+        """Check that an id is not read as several, which may all be of the vocabulary: itself and zeros."""
+        beginning = ids[:_CHUNK].tobytes()
+        for code in ("<i8", ">i8", "<u4", ">u4"):
+            wide = np.dtype(code)
+            if wide.itemsize <= ids.itemsize:
+                continue
+            read = np.frombuffer(beginning, wide, len(beginning) // wide.itemsize)
+            if len(read) and ((read >= 0) & (read < self.vocab_size)).mean() >= _NEARLY_ALL:
+                options = f"--dtype {wide.name}" + " --big-endian" * code.startswith(">")
+                raise IdsError(
+                    f"{path} seems to hold {wide.name}, not {ids.dtype.name}: as {wide.name}, nearly all of its values "
+                    f"are ids of the vocabulary; {options} says so, and a .npy file leaves no doubt"
+                )
 
     def _check(self, path: Path, ids: np.ndarray) -> None:
         for start in range(0, len(ids), _CHUNK):
@@ -230,9 +261,10 @@ class _Reader:
         return "they are of another tokenizer, or of another type (--dtype)"
 
     def _length(self, row: np.ndarray) -> int:
-        """Return the length of a row without the padding at its end."""
+        """Return the length of a row without the padding at its end, whose first id may be the text's own end."""
         tokens = np.flatnonzero(row != self.pad_id)
-        return int(tokens[-1]) + 1 if len(tokens) else 0
+        has_end = self.pad_id == self.eos_id
+        return min(int(tokens[-1]) + 1 + has_end, len(row)) if len(tokens) else 0
 
 
 def _hold_out(parts: list[_Documents], notes: list[str]) -> list[_Documents]:
