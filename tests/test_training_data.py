@@ -362,6 +362,26 @@ def test_rewordings_take_the_place_of_the_questions_and_answers_are_broken_off(t
         torch.testing.assert_close(rows[[0]].labels, whole.held_out[name][[0]].labels)
 
 
+@pytest.mark.parametrize(
+    ("n_longer", "said"),
+    [(0, None), (1, "1 conversation"), (3, "3 conversations")],
+)
+def test_conversations_that_cannot_be_reworded_are_counted(tmp_path, tokenizer, n_longer, said):
+    path = write_conversations(tmp_path / "a.jsonl", n=20)
+    question, answer = ({"role": role, "content": role} for role in ("user", "assistant"))
+    longer = [[{"role": "system", "content": "be brief"}, question, answer], [question, answer] * 2]
+    with path.open("a", encoding="utf-8") as file:
+        for i in range(n_longer):
+            file.write(json.dumps({"conversations": longer[i % 2], "n": i}) + "\n")
+    source = {"path": path, "rewordings": 2, "held_out": 0.0}
+    faq = {"name": "course-faq", "most": 2}
+    summary = prepare_conversations(sources(source, faq), tokenizer, 512).summary
+    (line,) = (each for each in summary.splitlines() if "rewordings" in each)
+    assert "replaced by 40 rewordings" in line
+    ending = "rewordings" if said is None else f"; left out: {said} of more than one question and one answer"
+    assert line.endswith(ending)
+
+
 def test_rewordings_without_questions_to_reword_are_named(tmp_path, tokenizer):
     path = tmp_path / "a.jsonl"
     turns = [{"role": role, "content": role} for role in ("user", "assistant") * 2]

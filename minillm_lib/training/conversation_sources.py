@@ -83,8 +83,13 @@ def divided_source(source: ConversationsConfig, fits: Callable[[Conversation], b
         raise DataError(f"{name_of(source)}, options {source.options}: {error}") from error
     line = f"{name_of(source)}: {found}"
     if source.rewordings:
+        n = len(found.train)
         found.train = _reworded(found.train, source)
         line += f"; the questions are replaced by {number_of(len(found.train), 'rewording')}"
+        if left_out := n - len(found.train) // source.rewordings:
+            line += (
+                f"; left out: {number_of(left_out, 'conversation')} of more than one question and one answer"
+            )
     found.lines.append(line + (f"; repeated {source.repeat} times" if source.repeat > 1 else ""))
     return found
 
