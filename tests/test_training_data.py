@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 from filelock import FileLock
+from foreign_models import save_tokenizer
 from quick_runs import write_conversations, write_documents
 
 from minillm_lib.corpora.registry import load_corpus
@@ -198,6 +199,43 @@ def test_a_tokenizer_of_ones_own_is_used_wherever_it_comes_from(documents, tmp_p
     assert len({each.train.path for each in data}) == 1, "one tokenizer, one packing"
     unused = recipe(documents, tokenizer=paths[0], vocab_size=999, tokenizer_megabytes=3)
     assert prepared(unused).train.path == data[0].train.path
+
+
+def foreign_tokenizer(folder, **config):
+    """A tokenizer of others whose model expects a token before every text, unless the configuration says otherwise."""
+    save_tokenizer(folder)
+    path = folder / "tokenizer_config.json"
+    own = {"bos_token": "<|im_start|>", "add_bos_token": True, **config}
+    path.write_text(json.dumps(json.loads(path.read_text()) | own), encoding="utf-8")
+    return folder
+
+
+def test_documents_begin_and_end_as_the_texts_that_a_model_is_given(documents, tmp_path):
+    folder = foreign_tokenizer(tmp_path / "begun")
+    data = prepared(recipe(documents, vocab_size=None, tokenizer=folder))
+    texts = [document.text for document in load_corpus("files", split="train", paths=documents)]
+    for i, text in enumerate(texts):
+        given = data.tokenizer.encode(text, add_bos=data.tokenizer.begins_with_bos)
+        assert given[0] == data.tokenizer.bos_id == 1
+        assert data.train.document(i).tolist() == [*given, data.tokenizer.eos_id]
+
+
+def test_tokenizers_that_differ_in_what_is_around_a_text_share_no_token_files(documents, tmp_path):
+    configs = {
+        "begun": {},
+        "not begun": {"add_bos_token": False},
+        "another beginning": {"bos_token": "<|endoftext|>"},
+        "another end": {"eos_token": "<|endoftext|>"},
+    }
+    data = [
+        prepared(recipe(documents, vocab_size=None, tokenizer=foreign_tokenizer(tmp_path / name, **config)))
+        for name, config in configs.items()
+    ]
+    assert len({each.tokenizer.sha256 for each in data}) == 1
+    around = [(int(each.train.document(0)[0]), int(each.train.document(0)[-1])) for each in data]
+    assert around[0] == (1, 2)
+    assert around[1] == (int(data[0].train.document(0)[1]), 2)
+    assert around[2:] == [(0, 2), (1, 0)]
 
 
 def test_a_tokenizer_that_is_not_there_is_named(documents, tmp_path):

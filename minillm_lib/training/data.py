@@ -80,7 +80,8 @@ class PretrainingData:
 def prepare_pretraining_data(config: DataConfig, *, progress: bool = True) -> PretrainingData:
     """Train the tokenizer and pack the corpora, unless this has been done already.
 
-    All text is read to check that it is still what was packed; for the docstrings this takes about a second.
+    All text is read to check that it is still what was packed; for the docstrings this takes about a second. Each
+    document ends with ``eos_id``, and begins with ``bos_id`` if the tokenizer's model expects that.
 
     Parameters
     ----------
@@ -182,7 +183,9 @@ def folder_of(config: DataConfig) -> Path:
     for corpus in recipe["corpora"]:
         corpus["options"].pop("progress", None)  # whether bars are shown
     if config.tokenizer is not None:
-        recipe["tokenizer"] = given_tokenizer(config.tokenizer).sha256
+        tokenizer = given_tokenizer(config.tokenizer)
+        recipe["tokenizer"] = tokenizer.sha256
+        recipe["around"] = [tokenizer.bos_id if tokenizer.begins_with_bos else None, tokenizer.eos_id]
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     names = "-".join(corpus.name for corpus in config.corpora)
     return config.folder / f"{names[:80]}-{digest[:10]}"
@@ -209,8 +212,9 @@ def _alone(folder: Path, progress: bool) -> Iterator[None]:
 
 
 def _pack(config: DataConfig, split: Split, tokenizer: Tokenizer, folder: Path, progress: bool) -> None:
+    path, bos = _token_path(folder, split), tokenizer.begins_with_bos
     try:
-        pack(documents_of(config, split), tokenizer, _token_path(folder, split), progress=progress)
+        pack(documents_of(config, split), tokenizer, path, add_bos=bos, progress=progress)
     except ValueError as error:
         raise DataError(f"the {split} split of {names_of(config)}: {error}") from error
 
