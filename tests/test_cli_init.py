@@ -86,6 +86,20 @@ def test_what_it_prints_leads_from_text_to_answers(
     assert list(elsewhere.iterdir()) == []
 
 
+@pytest.mark.parametrize("opening", ["--- title: x", "- milk", "-1 degree", "'s morning"])
+def test_the_command_that_it_prints_takes_whatever_a_text_begins_with(minillm, tmp_path, quick, opening):
+    path = tmp_path / "notes.txt"
+    path.write_text("\n\n".join(f"{opening} and {thing} number {i}." for i in range(300) for thing in THINGS))
+    begun = minillm("init", tmp_path / "own", "--text", path)
+    assert begun.returncode == 0, begun.stderr
+    (command,) = (line for line in begun.stdout.splitlines() if line.startswith("  minillm generate"))
+    result = minillm(*shlex.split(command)[1:])
+    assert "no such option" not in result.stderr.lower()
+    assert "there is nothing here" in result.stderr, (
+        "the arguments are understood, and nothing is trained yet"
+    )
+
+
 def test_the_files_are_sized_to_the_text_and_explain_each_choice(
     minillm, tmp_path, text, conversations, quick
 ):

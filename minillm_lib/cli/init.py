@@ -212,7 +212,8 @@ def _announce(folder: Path, text: TextFacts, talk: TalkFacts | None, choice: Cho
     say(f"  minillm plan --config {here}/pretrain.yaml        # what it takes")
     say(f"  minillm pretrain --config {here}/pretrain.yaml")
     prompt = text.openings[0] if text.openings else "The"
-    say(f"  minillm generate {shlex.quote(prompt)} --ckpt {here}/base")
+    end_of_options = "-- " * prompt.startswith("-")
+    say(f"  minillm generate --ckpt {here}/base {end_of_options}{shlex.quote(prompt)}")
     if talk is None:
         say(f"  (write conversations to {own}, one per line; sft.yaml shows how)")
     say(f"  minillm sft --config {here}/sft.yaml")
