@@ -9,8 +9,10 @@ import torch
 from filelock import FileLock
 from foreign_models import save_tokenizer
 from quick_runs import write_conversations, write_documents
+from safetensors.torch import load_file
 
 from minillm_lib.corpora.registry import load_corpus
+from minillm_lib.model.checkpoint import CheckpointError, load_checkpoint
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.tokenizer import Tokenizer
 from minillm_lib.training import corpus_text as text_module, data as data_module
@@ -236,6 +238,23 @@ def test_tokenizers_that_differ_in_what_is_around_a_text_share_no_token_files(do
     assert around[0] == (1, 2)
     assert around[1] == (int(data[0].train.document(0)[1]), 2)
     assert around[2:] == [(0, 2), (1, 0)]
+
+
+def test_the_tokenizer_of_a_checkpoint_is_found_wherever_the_checkpoint_is(tmp_path):
+    own = Tokenizer.train(["a rose is a rose is a rose"] * 9, vocab_size=310)
+    model = MiniLLM.from_preset("nano", vocab_size=310)
+    model.save(tmp_path / "folder", own)
+    weights = tmp_path / "folder" / "model.safetensors"
+    assert given_tokenizer(weights) == load_checkpoint(weights).tokenizer == own
+    torch.save(load_file(weights), tmp_path / "folder" / "pytorch_model.bin")
+    weights.unlink()
+    assert given_tokenizer(tmp_path / "folder" / "pytorch_model.bin") == own
+    (tmp_path / "folder").rename(tmp_path / ".folder.previous")  # as an interrupted replacement leaves it
+    assert (
+        given_tokenizer(tmp_path / "folder") == load_checkpoint(tmp_path / "folder", verify=False).tokenizer
+    )
+    with pytest.raises(CheckpointError, match=r"nowhere.model\.safetensors: there is nothing here"):
+        given_tokenizer(tmp_path / "nowhere" / "model.safetensors")
 
 
 def test_a_tokenizer_that_is_not_there_is_named(documents, tmp_path):

@@ -199,6 +199,9 @@ def test_the_model_that_a_run_starts_from_is_not_written_over(tmp_path, pretrain
     config = quick_sft(tmp_path, pretrained / "model.pt", conversations)
     config = config.replace(output=pretrained / "sub" / ".." / "model.pt")
     assert_refused(sft, config, "is also the ckpt that the run starts from; give a different output")
+    weights = quick_sft(tmp_path, tmp_path / "folder" / "model.safetensors", conversations)
+    weights = weights.replace(output=tmp_path / "folder")
+    assert_refused(sft, weights, "is also the ckpt that the run starts from; give a different output")
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from minillm_lib.model.minimind import is_minimind
 from minillm_lib.model.stored_values import CheckpointError, check_file, mapping_of_values, read_json
 from minillm_lib.model.torch_files import torch_load
 from minillm_lib.model.weights import (
+    FILE_SUFFIXES,
     SINGLE_FILE_SUFFIXES,
     WEIGHTS,
     named_tensors,
@@ -65,7 +66,7 @@ def place_of(path: Path) -> Path:
     if path.is_dir():
         return path
     check_file(path)
-    if path.suffix not in (*SINGLE_FILE_SUFFIXES, ".safetensors", ".bin"):
+    if path.suffix not in FILE_SUFFIXES:
         _check_kind(path)
     return path.parent if path.name in WEIGHTS and is_there(path.parent / "config.json") else path
 

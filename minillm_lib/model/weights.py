@@ -29,6 +29,7 @@ from minillm_lib.model.stored_values import (
 from minillm_lib.model.torch_files import torch_load as torch_load
 
 SINGLE_FILE_SUFFIXES = (".pt", ".pth")
+FILE_SUFFIXES = (*SINGLE_FILE_SUFFIXES, ".safetensors", ".bin")
 WEIGHTS = (
     "model.safetensors",
     "model.safetensors.index.json",

@@ -12,8 +12,11 @@ from typing import Literal
 from minillm_lib.corpora.document import PART, Document, place_of
 from minillm_lib.corpora.reading.report import ReadReport
 from minillm_lib.corpora.registry import load_corpus, load_files
+from minillm_lib.io.atomic_folder import present_or_previous
 from minillm_lib.io.wording import number_of
-from minillm_lib.model.checkpoint import SINGLE_FILE_SUFFIXES, load_checkpoint
+from minillm_lib.model.checkpoint import load_checkpoint
+from minillm_lib.model.stored import place_of as place_of_checkpoint
+from minillm_lib.model.weights import FILE_SUFFIXES, WEIGHTS
 from minillm_lib.tokenizer import Tokenizer
 from minillm_lib.training.config import VOCAB_SIZE, CorpusConfig, DataConfig
 
@@ -135,20 +138,23 @@ def _in_words(corpus: CorpusConfig, own: dict[Split, SplitCounts], report: ReadR
 
 
 def given_tokenizer(path: Path) -> Tokenizer:
-    """Load the tokenizer of a file, of a folder that holds one, or of a checkpoint.
+    """Load the tokenizer of a file, of a folder that holds one, or of a checkpoint as ``load_checkpoint`` takes it.
 
     Raises
     ------
     ValueError
         If there is no tokenizer.
     """
-    if path.suffix in SINGLE_FILE_SUFFIXES:
-        tokenizer = load_checkpoint(path).tokenizer
+    place = present_or_previous(path)
+    if place.name in WEIGHTS and place.is_file():
+        place = place_of_checkpoint(place)
+    if place.suffix in FILE_SUFFIXES and not place.is_dir():
+        tokenizer = load_checkpoint(place).tokenizer
         if tokenizer is None:
             raise DataError(f"data.tokenizer={path}: this checkpoint holds no tokenizer")
         return tokenizer
     try:
-        return Tokenizer.load(path)
+        return Tokenizer.load(place)
     except FileNotFoundError as error:
         raise DataError(f"data.tokenizer={path}: {error}") from None
 

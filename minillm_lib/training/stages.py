@@ -18,6 +18,7 @@ from minillm_lib.io.wording import number_of
 from minillm_lib.model.attention import GroupedQueryAttention
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.model.weights import WEIGHTS
 from minillm_lib.tokenizer import Tokenizer
 from minillm_lib.training.config import VOCAB_SIZE, PretrainConfig, RunConfig, SFTConfig, check_seq_len
 from minillm_lib.training.corpus_text import planned_tokenizer
@@ -270,7 +271,10 @@ def _as_config(
 
 
 def _check_ckpt_is_kept(config: PretrainConfig | SFTConfig) -> None:
-    if config.ckpt is not None and is_same_path(config.ckpt, config.output):
+    if config.ckpt is None:
+        return
+    place = config.ckpt.parent if config.ckpt.name in WEIGHTS else config.ckpt
+    if is_same_path(place, config.output):
         raise RunError(
             f"output={config.output} is also the ckpt that the run starts from; give a different output"
         )
