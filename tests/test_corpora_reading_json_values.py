@@ -188,3 +188,107 @@ def test_objects_under_names_of_their_own_are_records_if_they_share_a_text(tmp_p
     assert [document.text for document in documents] == ["this is text 0", "this is text 1", "this is text 2"]
     assert documents[1].meta == {"year": 2000}
     assert rows_within({"user": {"name": "Bob B"}, "post": {"body": "a text"}}) is None
+
+
+TWICE = '{"text": "lost", "text": "kept"}'
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        (f'{{"text": "one"}}\n{TWICE}\n{{"text": "two"}}\n', ":2"),
+        (f'{TWICE}\n{{"text": "one"}}\n{{"text": "two"}}\n', ":1"),
+        (f'[{{"text": "one"}}, {TWICE},\n{{"text": "two"}}]', "[1]"),
+        (f'{{\n"text": "one"}}\n{TWICE}\n{{"text": "two"}}', ":3"),
+    ],
+)
+def test_a_key_that_occurs_twice_costs_its_record_only(tmp_path, content, place):
+    report = ReadReport()
+    with pytest.warns(UserWarning, match="the key 'text' occurs twice in one object"):
+        documents = read(tmp_path, "t.json", content, report=report)
+    assert [document.text for document in documents] == ["one", "two"]
+    assert [fault.place for fault in report.faults] == [f"{tmp_path / 't.json'}{place}"]
+
+
+YEARS = [2001, 2002, 2003, 2004, 2005]
+
+
+@pytest.mark.parametrize("columns", [
+    {"text": TEXTS, "year": YEARS},
+    {"year": YEARS, "text": [TEXTS[0], None, *TEXTS[2:]]},
+    {"title": list("abcde"), "text": TEXTS, "year": YEARS},
+    {"text": TEXTS, "year": YEARS, "more": [{"a": 1}] * 5},
+    {"rows": {"text": TEXTS, "year": YEARS}},
+    {"text": TEXTS[:1], "year": YEARS[:1]},
+])  # fmt: skip
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_object_of_columns_is_a_table(tmp_path, columns, indent):
+    """What ``DataFrame.to_dict("list")`` and ``Dataset.to_dict()`` give."""
+    report = ReadReport()
+    found = read(tmp_path, "t.json", json.dumps(columns, indent=indent), report=report)
+    own = columns.get("rows", columns)
+    wanted = [(text, year) for text, year in zip(own["text"], own["year"], strict=True) if text]
+    assert [(document.text, document.meta["year"]) for document in found] == wanted
+    assert "lists of one length was read as a table of " + ", ".join(map(repr, own)) in str(report)
+
+
+def test_lists_that_are_no_columns_are_no_table():
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    assert rows_within({"messages": turns, "tags": ["a", "b"]}) is None
+    assert rows_within({"a": ["one", "two"], "b": ["three"]}) is None
+    assert rows_within({"author": "A", "tags": ["a", "b"], "lines": ["one two", "three"]}) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "unread"),
+    [
+        ({"title": "Book", "chapters": RECORDS}, "under 'chapters'; not read beside it: 'title'"),
+        ({"title": "Book", "chapters": TEXTS, "n": 5}, "under 'chapters'; not read beside it: 'title', 'n'"),
+        (
+            {"status": "ok", "response": {"docs": RECORDS, "total": 0}},
+            "'docs'; not read beside it: 'total'; the records are those under 'response'; not read beside it: 'status'",
+        ),
+        ({"data": RECORDS, "errors": [], "next": None}, ""),
+    ],
+)
+def test_what_stands_beside_the_records_is_named(tmp_path, content, unread):
+    report = ReadReport()
+    assert [each.text for each in read(tmp_path, "t.json", json.dumps(content), report=report)] == TEXTS
+    assert unread in str(report)
+    assert ("not read beside" in str(report)) == bool(unread)
+
+
+@pytest.mark.parametrize(
+    ("columns", "data", "reason"),
+    [
+        ([{"name": "id"}, {"name": "text"}], [[1, "one"]], "whose columns are not different names"),
+        (["text", "text"], [["one", "two"]], "whose columns are not different names"),
+        (["text"], [1, 2], r"data\[0\] is of type int where 1 column must be"),
+        (["id", "text"], [[1, "one"], [2, "two", "more"]], r"data\[1\] is 3 cells where 2 columns must be"),
+        (["id", "text"], [[1, "one"], [2]], r"data\[1\] is 1 cell where 2 columns must be"),
+    ],
+)
+def test_columns_and_data_that_are_no_table_are_refused(tmp_path, columns, data, reason):
+    with pytest.raises(ReadError, match=reason):
+        read(tmp_path, "t.json", json.dumps({"columns": columns, "data": data}))
+    records = [{"id": 1, "text": "one"}]
+    assert read(tmp_path, "t.json", json.dumps({"columns": ["id", "text"], "data": records}))[0].text == "one"
+
+
+@pytest.mark.parametrize("between", ["", "\n", "\n\n \ufeff"])
+@pytest.mark.parametrize("indent", [None, 1])
+def test_arrays_that_were_appended_are_read_to_the_end(tmp_path, between, indent):
+    batches = [RECORDS[:2], [], RECORDS[2:]]
+    content = between.join("[\n" + json.dumps(batch, indent=indent)[1:] for batch in batches)
+    documents = read(tmp_path, "t.json", content)
+    assert [document.text for document in documents] == TEXTS
+    assert documents[4].source.endswith("t.json[4]")
+
+
+@pytest.mark.parametrize("rest", ['{"text": "more"}', "]", "\x1a", ",[]"])
+def test_what_follows_an_array_is_a_fault(tmp_path, rest):
+    with pytest.warns(
+        UserWarning, match=r"t\.json: malformed JSON \(.* follows the array; what follows is not"
+    ):
+        documents = read(tmp_path, "t.json", json.dumps(RECORDS, indent=1) + "\n" + rest)
+    assert [document.text for document in documents] == TEXTS

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from minillm_lib.io import json_text
-from minillm_lib.io.json_text import DEEPEST, decode_json, parse_json
+from minillm_lib.io.json_text import DEEPEST, RepeatedKeyError, decode_json, parse_json
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":'])
@@ -40,3 +40,14 @@ def test_more_values_than_memory_is_for_are_refused_before_they_are_made(monkeyp
     assert parse_json(b"[" + b"1," * 98 + b"1]") == [1] * 99
     with pytest.raises(ValueError, match="more than 100 values"):
         parse_json(b"[" + b"1," * 100 + b"1]")
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": 1, "b": 2, "a": 3}', '[{"b": {"a": 1, "a": 1}}]', '{"\\u0061": null, "a": {}}']
+)
+def test_a_key_that_occurs_twice_is_refused_and_the_end_is_known(text):
+    for parse in (parse_json, lambda text: decode_json(text + " [1]", 0)):
+        with pytest.raises(RepeatedKeyError, match=r"^the key 'a' occurs twice in one object$") as caught:
+            parse(text)
+        assert caught.value.end == len(text)
+    assert parse_json('[{"a": 1}, {"a": {"a": 2}}]') == [{"a": 1}, {"a": {"a": 2}}]

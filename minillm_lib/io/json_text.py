@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from minillm_lib.io.wording import shown
 
 DEEPEST = 100
 """How deep arrays and objects may be nested; data that people use have fewer than ten levels."""
@@ -15,21 +18,35 @@ MOST_VALUES = 10_000_000
 """How many values a text may have that is parsed as a whole: an empty list of two bytes takes 60 in memory."""
 
 
+class RepeatedKeyError(ValueError):
+    """A key occurs twice in one object, so that one of its values would be lost; ``end`` is the place behind the text.
+
+    What stands there is JSON otherwise, so what follows can be read.
+    """
+
+    def __init__(self, key: str, end: int) -> None:
+        super().__init__(f"the key {shown(key)} occurs twice in one object")
+        self.end = end
+
+
 def parse_json(text: str | bytes) -> Any:
     """Return the value of a JSON text.
 
     Raises
     ------
     ValueError
-        If it is no JSON (``json.JSONDecodeError``), nested too deeply, has too many values, or an integer with more
-        digits than Python reads.
+        If it is no JSON (``json.JSONDecodeError``), nested too deeply, has too many values, an integer with more digits
+        than Python reads, or a key twice in one object (:class:`RepeatedKeyError`).
     """
     marks = (",", "[", "{") if isinstance(text, str) else (b",", b"[", b"{")
     n_commas, *n_open = (text.count(mark) for mark in marks)  # type: ignore[arg-type]
     if n_commas + sum(n_open) > MOST_VALUES:
         raise ValueError(f"more than {MOST_VALUES:,} values in one JSON text")
+    repeated: list[str] = []
     with _in_words():
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_noting(repeated))
+    if repeated:
+        raise RepeatedKeyError(repeated[0], len(text))
     if sum(n_open) > DEEPEST:
         check_depth(value)
     return value
@@ -43,11 +60,27 @@ def decode_json(text: str, start: int) -> tuple[Any, int]:
     ValueError
         As for :func:`parse_json`.
     """
+    repeated: list[str] = []
     with _in_words():
-        value, end = json.JSONDecoder().raw_decode(text, start)
+        value, end = json.JSONDecoder(object_pairs_hook=_noting(repeated)).raw_decode(text, start)
+    if repeated:
+        raise RepeatedKeyError(repeated[0], end)
     if text.count("[", start, end) + text.count("{", start, end) > DEEPEST:
         check_depth(value)
     return value, end
+
+
+def _noting(repeated: list[str]) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
+    """Return what makes an object of its pairs, and notes a key that occurs twice; to raise would lose the end."""
+
+    def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            ((key, _),) = Counter(key for key, _ in pairs).most_common(1)
+            repeated.append(key)
+        return values
+
+    return object_of
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from minillm_lib.corpora.reading.content import inner_ending
 from minillm_lib.corpora.reading.records import (
@@ -18,8 +18,9 @@ from minillm_lib.corpora.reading.records import (
     read_records,
     too_long,
 )
-from minillm_lib.corpora.reading.report import Fault, Unusable, shown
-from minillm_lib.io.json_text import decode_json, parse_json as as_json
+from minillm_lib.corpora.reading.report import Fault, ReadReport, Unusable, shown
+from minillm_lib.io.json_text import RepeatedKeyError, decode_json, parse_json as as_json
+from minillm_lib.io.wording import number_of
 
 Layout = Literal["lines", "array", "whole"]
 _LINES_ENDINGS = (".jsonl", ".ndjson", ".jsonlines", ".ldjson")
@@ -35,30 +36,31 @@ def read_json(
     encoding: str,
     limit: int = MAX_RECORD_BYTES,
     *,
-    replaced: Counter[str] | None = None,
+    report: ReadReport,
 ) -> Iterator[tuple[str, Any] | Fault]:
     """Yield the place and the value of each record of a JSON file, whatever its ending says of its layout.
 
     - **JSON lines**: the value on each line, with file and line for its place.
-    - **An array**: its items, with file and index for their place. It is never held in memory; a broken item ends it.
+    - **An array**, or several one after the other: their items, with file and index for their place. They are never
+      held in memory; a broken item ends them.
     - **Anything else** (an object over several lines, or several of them): the records that an object holds, such as
       ``{"data": [{…}, {…}]}`` and what pandas writes, or the object itself. It is read as a whole.
 
     Raises
     ------
     Unusable
-        If a value that has to be read as a whole takes more than 128 MB or holds more than two million others, or there
-        are several lists in it.
+        If a value that has to be read as a whole takes more than 128 MB or holds more than two million others, or if
+        there are several lists in it, or a table whose rows do not fit its columns.
     """
     peeked = read_records(path, "\n", encoding, limit, replaced=Counter())
     layout = _layout(path, encoding, next(peeked, None), next(peeked, None))
     del peeked  # and the megabytes that it holds
     if layout == "lines":
-        yield from parse_json(read_records(path, "\n", encoding, limit, replaced=replaced))
+        yield from parse_json(read_records(path, "\n", encoding, limit, replaced=report.replaced_bytes))
     elif layout == "array":
-        yield from _array_items(path, encoding, limit, replaced)
+        yield from _array_items(path, encoding, limit, report)
     else:
-        yield from _whole(path, encoding, limit, replaced)
+        yield from _whole(path, encoding, limit, report)
 
 
 def is_json_lines(beginning: bytes) -> bool:
@@ -90,6 +92,8 @@ def _layout(path: Path, encoding: str, first: Record | Fault | None, second: Rec
 def _is_json(text: str) -> bool:
     try:
         as_json(text)
+    except RepeatedKeyError:
+        return True
     except ValueError:
         return False
     return True
@@ -139,11 +143,14 @@ class _Buffer:
                 return self.text[self.at : self.at + 1]
 
     def value(self) -> Any:
-        """Take a value."""
+        """Take a value; one that is refused for a repeated key is taken too."""
         self.next_character()
         while True:
             try:
                 value, end = decode_json(self.text, self.at)
+            except RepeatedKeyError as error:
+                self.at = error.end
+                raise
             except JSONDecodeError as error:
                 is_cut = error.pos >= len(self.text) - 10 or error.msg.startswith("Unterminated")
                 if not is_cut or not self.more():
@@ -155,45 +162,47 @@ class _Buffer:
 
 
 def _array_items(
-    path: Path, encoding: str, limit: int, replaced: Counter[str] | None
+    path: Path, encoding: str, limit: int, report: ReadReport
 ) -> Iterator[tuple[str, Any] | Fault]:
-    name = shown(path)
-    buffer = _Buffer(decoded_chunks(path, encoding, replaced), limit)
-    buffer.next_character()
-    buffer.at += 1
-    index = 0
-    if buffer.next_character() == "]":
-        return
-    while True:
-        place = f"{name}[{index}]"
-        try:
-            value = buffer.value()
+    """Yield the items of an array, and of those that follow it, as where batches were appended to a file."""
+    name, index = shown(path), 0
+    buffer = _Buffer(decoded_chunks(path, encoding, report.replaced_bytes), limit)
+    following = buffer.next_character()
+    try:
+        while following == "[":
+            buffer.at += 1
+            is_open = buffer.next_character() != "]"
+            buffer.at += not is_open
+            while is_open:
+                place = f"{name}[{index}]"
+                try:
+                    item: tuple[str, Any] | Fault = place, buffer.value()
+                except RepeatedKeyError as error:
+                    item = Fault(place, "malformed JSON", str(error))
+                yield item
+                following = buffer.next_character()
+                if following not in (",", "]"):
+                    seen = f"{following!r} follows" if following else "the file ends"
+                    yield Fault(place, "malformed JSON", f"{seen} where , or ] must be")
+                    return
+                buffer.at += 1
+                index += 1
+                is_open = following == ","
             following = buffer.next_character()
-        except OverflowError:
-            yield too_long(place, limit)
-            return
-        except Unusable as reason:
-            yield Fault(place, "damaged file", str(reason))
-            return
-        except ValueError as error:
-            yield Fault(place, "malformed JSON", f"{error}; what follows is not read")
-            return
-        yield place, value
-        if following == "]":
-            return
-        if following != ",":
-            seen = f"{following!r} follows" if following else "the file ends"
-            yield Fault(place, "malformed JSON", f"{seen} where , or ] must be")
-            return
-        buffer.at += 1
-        index += 1
+    except OverflowError:
+        yield too_long(f"{name}[{index}]", limit)
+    except Unusable as reason:
+        yield Fault(f"{name}[{index}]", "damaged file", str(reason))
+    except ValueError as error:
+        yield Fault(f"{name}[{index}]", "malformed JSON", f"{error}; what follows is not read")
+    else:
+        if following:
+            yield Fault(name, "malformed JSON", f"{following!r} follows the array; what follows is not read")
 
 
-def _whole(
-    path: Path, encoding: str, limit: int, replaced: Counter[str] | None
-) -> Iterator[tuple[str, Any] | Fault]:
+def _whole(path: Path, encoding: str, limit: int, report: ReadReport) -> Iterator[tuple[str, Any] | Fault]:
     name, pieces, n = shown(path), [], 0
-    for piece in decoded_chunks(path, encoding, replaced):
+    for piece in decoded_chunks(path, encoding, report.replaced_bytes):
         pieces.append(piece)
         n += sys.getsizeof(piece)  # of which a character may take four bytes
         if n > _MAX_WHOLE_BYTES:
@@ -211,9 +220,11 @@ def _whole(
     except ValueError:
         yield from _following(name, text)
         return
-    rows = rows_within(value)
-    if rows is not None:
-        yield from ((f"{name}[{index}]", row) for index, row in enumerate(rows))
+    within = rows_within(value)
+    if within is not None:
+        if within.note:
+            report.note(within.note, path)
+        yield from ((f"{name}[{index}]", row) for index, row in enumerate(within.rows))
     elif len(text) > limit:
         yield too_long(name, limit)
     else:
@@ -226,51 +237,108 @@ def _following(name: str, text: str) -> Iterator[tuple[str, Any] | Fault]:
     while buffer.next_character():
         line = 1 + text.count("\n", 0, buffer.at)
         try:
-            yield f"{name}:{line}", buffer.value()
+            value = buffer.value()
         except ValueError as error:
             yield Fault(f"{name}:{line}", "malformed JSON", str(error))
-            return
+            if not isinstance(error, RepeatedKeyError):
+                return
+        else:
+            yield f"{name}:{line}", value
 
 
-def rows_within(value: Any, depth: int = 0) -> Sequence[Any] | None:
+class Within(NamedTuple):
+    """The records that an object holds, and what is to be said of how they were found."""
+
+    rows: Sequence[Any]
+    note: str = ""
+
+
+def rows_within(value: Any, depth: int = 0) -> Within | None:
     """Return the records that an object holds; None if the object is a record itself.
 
     These are the one list of objects or texts in it, at most three levels deep, the columns or rows of a data frame
-    as pandas writes it, or objects with names of their own, ``{"a": {"text": …}, "b": {"text": …}}``.
+    as pandas and Hugging Face's ``datasets`` write it, or objects with names of their own,
+    ``{"a": {"text": …}, "b": {"text": …}}``.
 
     Raises
     ------
     Unusable
-        If it has several lists of objects.
+        If it has several lists of objects, or ``columns`` and ``data`` that are no table.
 
-    >>> rows_within({"version": 1, "data": [{"text": "a"}, {"text": "b"}]})
+    >>> rows_within({"version": 1, "data": [{"text": "a"}, {"text": "b"}]}).rows
     [{'text': 'a'}, {'text': 'b'}]
     """
     if isinstance(value, list):
-        return value
+        return Within(value)
     if not isinstance(value, dict) or not value or _has_long_text(value):
         return None
     if isinstance(value.get("text"), str):
         return None
-    if isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):
-        return [dict(zip(map(str, value["columns"]), row, strict=False)) for row in value["data"]]
-    if (rows := _of_frame(value)) is not None:
-        return rows
+    if (rows := _of_split(value)) is not None or (rows := _of_frame(value)) is not None:
+        return Within(rows)
     lists = {key: own for key, own in value.items() if isinstance(own, list) and own}
+    if any(isinstance(own[0], dict) and own[0].keys() & _OF_A_TURN for own in lists.values()):
+        return None  # a conversation
+    if (rows := _of_columns(value)) is not None:
+        return Within(rows, f"an object of lists of one length was read as a table of {_listed(value)}")
     for kind in (dict, str):
         fitting = [key for key, own in lists.items() if all(isinstance(item, kind) for item in own)]
-        if any(
-            isinstance(item, dict) and item.keys() & _OF_A_TURN for key in fitting for item in lists[key][:1]
-        ):
-            return None  # a conversation
         if len(fitting) > 1 and kind is dict:
-            raise Unusable(
-                f"an object with several lists, {', '.join(map(repr, fitting))}; save one of them alone"
-            )
+            raise Unusable(f"an object with several lists, {_listed(fitting)}; save one of them alone")
         if len(fitting) == 1 and not (kind is str and _is_record(value)):
-            return lists[fitting[0]]
-    inside = [own for own in value.values() if isinstance(own, dict)]
-    return rows_within(inside[0], depth + 1) if len(inside) == 1 and not lists and depth < _DEPTH else None
+            return Within(lists[fitting[0]], _beside(value, fitting[0]))
+    inside = [key for key, own in value.items() if isinstance(own, dict)]
+    if len(inside) != 1 or lists or depth >= _DEPTH:
+        return None
+    found = rows_within(value[inside[0]], depth + 1)
+    return found and found._replace(note="; ".join(filter(None, (found.note, _beside(value, inside[0])))))
+
+
+def _beside(value: Mapping[str, Any], key: str) -> str:
+    """Say which keys beside the one that holds the records are not read; empty if none of them has a value."""
+    others = [name for name, own in value.items() if name != key and own not in (None, "", [], {})]
+    return f"the records are those under {key!r}; not read beside it: {_listed(others)}" if others else ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names))
+
+
+def _of_split(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the rows of a table of names and rows, as pandas writes it with ``orient="split"``; None if it is none."""
+    columns, rows = value.get("columns"), value.get("data")
+    if not isinstance(columns, list) or not isinstance(rows, list):
+        return None
+    if rows and all(isinstance(row, dict) for row in rows):  # records, beside which there are columns
+        return None
+    names = [str(name) for name in columns if isinstance(name, str | int)]
+    if len(set(names)) < len(columns):
+        raise Unusable(
+            "an object with 'columns' and 'data', whose columns are not different names; save it as records"
+        )
+    for number, row in enumerate(rows):
+        if not isinstance(row, list) or len(row) != len(columns):
+            found = number_of(len(row), "cell") if isinstance(row, list) else f"of type {type(row).__name__}"
+            raise Unusable(
+                f"an object with 'columns' and 'data', of which data[{number}] is {found} where "
+                f"{number_of(len(columns), 'column')} must be; save it as records"
+            )
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _of_columns(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the rows of an object of columns: several lists of one length, one of them of texts or of lists."""
+    columns = list(value.values())
+    if len(columns) < 2 or not all(isinstance(own, list) for own in columns):
+        return None
+    if len(set(map(len, columns))) > 1 or not any(map(_may_be_texts, columns)):
+        return None
+    return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _may_be_texts(column: Sequence[Any]) -> bool:
+    filled = [item for item in column if item is not None]
+    return bool(filled) and all(isinstance(item, str | list) for item in filled)
 
 
 def _has_long_text(value: Mapping[str, Any]) -> bool:

@@ -48,7 +48,7 @@ def rows_of(
     if kind == "sheets":
         return read_sheets(path, text_key, report)
     if kind == "json":
-        return read_json(path, encodings.of(path), limit, replaced=report.replaced_bytes)
+        return read_json(path, encodings.of(path), limit, report=report)
     if kind == "delimited":
         return _delimited(path, encodings.of(path), limit, text_key, report)
     return None
