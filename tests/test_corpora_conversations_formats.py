@@ -194,3 +194,116 @@ def test_folders_globs_and_several_paths_are_read_and_what_is_no_conversation_is
         assert len(list(read_conversations(tmp_path))) == 2
     assert len(list(read_conversations(tmp_path / "*.jsonl"))) == 2
     assert len(list(read_conversations([tmp_path / "b.jsonl", tmp_path / "a.jsonl"]))) == 2
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"question": QUESTION.content, "answer": [ANSWER.content, "A model of topics."]},
+        {"question": [QUESTION.content, "LDA?"], "answer": ANSWER.content},
+        {"question": QUESTION.content, "answer": [" ", ANSWER.content]},
+        {"frage": [QUESTION.content, "LDA?"], "antwort": ANSWER.content},
+        {"prompt": QUESTION.content, "chosen": [ANSWER.content, "A."], "rejected": "No."},
+    ],
+    ids=str,
+)
+def test_of_several_answers_or_questions_the_first_is_read_and_that_is_said(tmp_path, record):
+    options = {"question_key": "frage", "answer_key": "antwort"} if "frage" in record else {}
+    turns, report = read(tmp_path / "a.jsonl", record, preferences="chosen", **options)
+    assert turns == [(QUESTION, ANSWER)]
+    assert "1 turn with alternative texts, of which the first is read (first:" in str(report)
+
+
+def test_alternatives_in_the_history_are_alternatives_too(tmp_path):
+    history = [[QUESTION.content, [ANSWER.content, "Topics."]]]
+    turns, report = read(tmp_path / "a.jsonl", {"instruction": "q", "output": "a", "history": history})
+    assert turns[0][:2] == (QUESTION, ANSWER)
+    assert "1 turn with alternative texts" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (["one", "two"], "one\ntwo"),
+        (["one"], "one"),
+        ([{"type": "text", "text": "one"}, {"type": "text", "text": "two"}], "onetwo"),
+        ([{"type": "text", "text": "one"}, "two"], "one\ntwo"),
+    ],
+)
+def test_texts_in_the_content_of_a_turn_are_lines_and_parts_are_pieces(tmp_path, content, text):
+    messages = [OPENAI[0], {"role": "assistant", "content": content}]
+    turns, report = read(tmp_path / "a.jsonl", {"messages": messages})
+    assert turns == [(QUESTION, Turn("assistant", text))]
+    assert ("1 turn with a list of texts, read as lines" in str(report)) == ("\n" in text)
+
+
+def test_passages_are_lines_beside_a_question(tmp_path):
+    record = {"question": "What?", "context": ["A passage.", "Another."], "answer": "So."}
+    turns, report = read(tmp_path / "a.jsonl", record)
+    assert turns[0][0].content == "What?\n\nA passage.\nAnother."
+    assert "1 turn with a list of texts, read as lines" in str(report)
+
+
+EMPTY = dict.fromkeys(("messages", "instruction", "output", "prompt", "completion", "chosen", "rejected"))
+
+
+@pytest.mark.parametrize("nothing", [None, "", [], " \n"], ids=repr)
+@pytest.mark.parametrize(
+    ("record", "format"),
+    [
+        ({"messages": OPENAI}, "messages"),
+        ({"instruction": QUESTION.content, "output": ANSWER.content}, "alpaca"),
+        ({"prompt": QUESTION.content, "completion": ANSWER.content}, "pairs"),
+        ({"prompt": QUESTION.content, "chosen": ANSWER.content, "rejected": "No."}, "preferences"),
+        ({"chosen": OPENAI, "rejected": OPENAI}, "preferences"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "record",
+)
+def test_keys_without_a_value_hide_no_others(tmp_path, record, format, nothing):
+    """As where tables of several formats were joined, and each record has the keys of all."""
+    joined = dict.fromkeys(EMPTY, nothing) | record
+    turns, report = read(tmp_path / "a.jsonl", joined, preferences="chosen")
+    assert turns == [(QUESTION, ANSWER)]
+    assert report.formats == {format: 1}
+    assert not report.beside
+
+
+@pytest.mark.parametrize("nothing", [None, "", []], ids=repr)
+def test_parts_without_a_value_hide_no_others(tmp_path, nothing):
+    mixed = [{"role": "user", "from": nothing, "content": nothing, "text": QUESTION.content}, SHAREGPT[1]]
+    assert read(tmp_path / "a.jsonl", {"messages": mixed})[0] == [(QUESTION, ANSWER)]
+    pair = {"question": QUESTION.content, "answer": ANSWER.content}
+    prompts = {"system": nothing, "system_prompt": SYSTEM.content, **pair}
+    assert read(tmp_path / "a.jsonl", prompts)[0] == [(SYSTEM, QUESTION, ANSWER)]
+    tools = {"tools": nothing, "functions": [{"name": "f"}], **pair}
+    assert '{"name": "f"}' in read(tmp_path / "a.jsonl", tools)[0][0][0].content
+    contexts = {"input": nothing, "context": "A passage.", **pair}
+    assert read(tmp_path / "a.jsonl", contexts)[0][0][0].content == f"{QUESTION.content}\n\nA passage."
+    in_two_cases = {"Question": QUESTION.content, "question": nothing, "answer": ANSWER.content}
+    assert read(tmp_path / "a.jsonl", in_two_cases)[0] == [(QUESTION, ANSWER)]
+
+
+def test_a_second_system_prompt_or_context_is_named(tmp_path):
+    record = {
+        "system": "A",
+        "system_prompt": "B",
+        "question": "q",
+        "input": "c",
+        "context": "d",
+        "answer": "a",
+    }
+    _, report = read(tmp_path / "a.jsonl", record)
+    assert report.beside == {"system_prompt": 1, "context": 1}
+
+
+def test_a_record_without_any_value_is_an_empty_conversation(tmp_path):
+    _, report = read(tmp_path / "a.jsonl", {"question": "q", "answer": "a"}, EMPTY)
+    assert (report.n_empty, report.n_faulty) == (1, 0)
+
+
+def test_a_key_that_occurs_twice_is_a_fault_also_in_a_cell(tmp_path):
+    twice = json.dumps(OPENAI).replace('"content"', '"content": "lost", "content"', 1)
+    with (tmp_path / "a.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["messages"], [json.dumps(OPENAI)], [json.dumps(OPENAI)], [twice]])
+    with pytest.warns(UserWarning, match=r"'messages' is a list as JSON, but the key 'content' occurs twice"):
+        assert len(list(read_conversations(tmp_path / "a.csv"))) == 2

@@ -292,3 +292,9 @@ def test_what_follows_an_array_is_a_fault(tmp_path, rest):
     ):
         documents = read(tmp_path, "t.json", json.dumps(RECORDS, indent=1) + "\n" + rest)
     assert [document.text for document in documents] == TEXTS
+
+
+def test_a_text_column_without_texts_hides_no_other(tmp_path):
+    records = [{"text": None, "messages": None, "body": f"the body of number {n}"} for n in range(3)]
+    documents = read(tmp_path, "t.json", json.dumps(records))
+    assert [document.text for document in documents] == [record["body"] for record in records]

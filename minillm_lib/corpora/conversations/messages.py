@@ -27,6 +27,7 @@ from minillm_lib.corpora.reading.rows import is_absent, plain
 from minillm_lib.io.json_text import parse_json
 
 Role = Literal["system", "user", "assistant", "tool"]
+Listed = Literal["alternatives", "lines"]
 _CALLING = ("function_call", "tool_call")
 _NAMES_OF_ROLES: Mapping[str, Role] = {
     **dict.fromkeys(("system", "developer"), "system"),
@@ -58,6 +59,8 @@ class Message:
         The definitions of the tools that a system message offers, each as JSON.
     unread
         Keys with a value that says nothing to a model of texts, such as the identifier of a call.
+    listed
+        How lists of several plain texts were read: as alternatives, of which only the first is, or as lines.
     """
 
     role: Role
@@ -66,6 +69,7 @@ class Message:
     calls: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    listed: tuple[Listed, ...] = ()
 
     @property
     def text(self) -> str:
@@ -120,11 +124,10 @@ def message_of(value: Any, where: str) -> Message:
     if not isinstance(value, Mapping):
         raise ConversationError(f"{where} is of type {type(value).__name__}; it must be an object")
     filled = {str(key): own for key, own in value.items() if not is_nothing(own)}
-    role_key = next((key for key in ROLE_KEYS if key in filled), None)
-    content_key = next((key for key in _CONTENT_KEYS if key in value), None)
-    reasoning_key = next((key for key in _REASONING_KEYS if key in filled), None)
-    call_key = next((key for key in _CALL_KEYS if key in filled), None)
-    tool_key = next((key for key in _TOOL_KEYS if key in filled), None)
+    role_key, reasoning_key, call_key, tool_key = (
+        first_said(filled, keys) for keys in (ROLE_KEYS, _REASONING_KEYS, _CALL_KEYS, _TOOL_KEYS)
+    )
+    content_key = first_said(value, _CONTENT_KEYS)
     if role_key is None or (content_key is None and call_key is None):
         needed = f"{' or '.join(map(repr, ROLE_KEYS))} and {' or '.join(map(repr, _CONTENT_KEYS))}"
         raise ConversationError(f"{where} has the keys {sorted(map(str, value))}; it needs {needed}")
@@ -145,6 +148,7 @@ def message_of(value: Any, where: str) -> Message:
         calls,
         tools_of(filled[tool_key], where) if tool_key else (),
         tuple(key for key in filled if key not in read),
+        (*listed_in(filled.get(content_key or "")), *listed_in(filled.get(reasoning_key or ""))),
     )
 
 
@@ -153,8 +157,27 @@ def is_nothing(value: Any) -> bool:
     return is_absent(value) or (isinstance(value, str | list | tuple | dict) and not value)
 
 
+def is_blank(value: Any) -> bool:
+    """Whether a value says nothing: absent, empty, or nothing but white space."""
+    return is_nothing(value) or (isinstance(value, str) and not value.strip())
+
+
+def first_said(values: Mapping[Any, Any], keys: Sequence[str]) -> str | None:
+    """Return the first of some keys whose value says something, or else the first that there is."""
+    present = [key for key in keys if key in values]
+    return next((key for key in present if not is_blank(values[key])), next(iter(present), None))
+
+
+def listed_in(value: Any) -> tuple[Listed, ...]:
+    """Return what :attr:`Message.listed` says of a text whose parts stand in a list: plain texts are lines."""
+    are_texts = isinstance(value, list | tuple) and len(value) > 1 and all(map(_is_text_part, value))
+    return ("lines",) if are_texts and any(isinstance(part, str) for part in value) else ()
+
+
 def text_of(value: Any, where: str, *, any_value: bool = False) -> str:
     """Return the text that a value is: a string, a number, nothing, or a list of text parts.
+
+    Parts such as ``{"type": "text", "text": "…"}`` are one text in pieces; plain texts in a list are lines.
 
     Parameters
     ----------
@@ -171,7 +194,8 @@ def text_of(value: Any, where: str, *, any_value: bool = False) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, list | tuple) and all(map(_is_text_part, value)):
-        return "".join(part if isinstance(part, str) else text_of(part["text"], where) for part in value)
+        texts = (part if isinstance(part, str) else part["text"] for part in value)
+        return ("\n" if listed_in(value) else "").join(texts)
     if any_value:
         return as_json(value)
     if isinstance(value, list | tuple):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from minillm_lib.corpora.conversations.conversation import Conversation, ConversationError
+from minillm_lib.corpora.conversations.messages import is_blank
 from minillm_lib.corpora.conversations.records import Format, Preferences, RecordReader
 from minillm_lib.corpora.conversations.report import ConversationReport
 from minillm_lib.corpora.conversations.turns import (
@@ -146,5 +147,6 @@ class _Reader:
         except ConversationError as error:
             return Fault(place, "malformed conversation", str(error))
         unread = Counter(key for message in parsed.messages for key in message.unread)
-        self.report.count(place, parsed.format, +changes, unread, list(parsed.meta))
+        beside = [key for key, value in parsed.meta.items() if not is_blank(value)]
+        self.report.count(place, parsed.format, +changes, unread, beside)
         return conversation

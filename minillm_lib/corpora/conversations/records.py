@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from minillm_lib.corpora.conversations.conversation import ConversationError
 from minillm_lib.corpora.conversations.messages import (
     Message,
+    first_said,
+    is_blank,
     is_message,
-    is_nothing,
+    listed_in,
     message_of,
     text_of,
     tools_of,
 )
-from minillm_lib.corpora.reading.rows import is_absent
-from minillm_lib.io.json_text import parse_json
+from minillm_lib.io.json_text import RepeatedKeyError, parse_json
 
 Format = Literal["auto", "messages", "conversations", "sharegpt", "alpaca", "pairs", "preferences"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -75,7 +76,7 @@ class RecordReader:
         ConversationError
             If it is of no format that is known, or not of the one that is asked for.
         """
-        if isinstance(record, list | tuple) and record and all(map(is_message, record)):
+        if _are_messages(record):
             record = {"messages": record}
         if not isinstance(record, Mapping):
             raise ConversationError(f"the record is of type {type(record).__name__}; it must be an object")
@@ -91,20 +92,26 @@ class RecordReader:
             if missing:
                 raise ConversationError(f"the record has no {missing[0]!r}; its keys are {fields.names}")
             return "pairs", [
-                *_said(fields.take(self.question_key), "user", self.question_key),
-                *_said(fields.take(self.answer_key), "assistant", self.answer_key),
+                *_said(fields.take(self.question_key), "user", repr(self.question_key)),
+                *_said(fields.take(self.answer_key), "assistant", repr(self.answer_key)),
             ]
-        if fields.has(_CHOSEN) and fields.has(_REJECTED):
+        key = fields.first(_LISTS)
+        question = fields.first(_QUESTIONS) or fields.first(_CONTEXTS)
+        answer = fields.first(_ANSWERS)
+        # A key without a value, as where tables of several formats were joined, decides only if nothing else does.
+        is_pair = question is not None and answer is not None
+        is_other = is_pair or (key is not None and fields.says(key))
+        if fields.says(_CHOSEN, _REJECTED) or (
+            fields.has(_CHOSEN) and fields.has(_REJECTED) and not is_other
+        ):
             return "preferences", self._chosen(fields)
-        if key := fields.first(_LISTS):
+        if key is not None and (fields.says(key) or not is_pair):
             turns = _list_of_turns(fields.take(key), key)
             is_sharegpt = bool(turns) and isinstance(turns[0], Mapping) and "from" in turns[0]
             format: Format = (
                 "sharegpt" if is_sharegpt else "conversations" if key == "conversations" else "messages"
             )
             return format, _read_turns(turns)
-        question = fields.first(_QUESTIONS) or fields.first(_CONTEXTS)
-        answer = fields.first(_ANSWERS)
         if question is None or answer is None:
             found = f"{question or answer!r} but no {'answer' if question else 'question'}; "
             raise ConversationError(
@@ -113,7 +120,7 @@ class RecordReader:
                 "'completion', 'question' and 'answer' (question_key and answer_key name others)"
             )
         kind: Format = "alpaca" if question == "instruction" else "pairs"
-        return kind, [*_question(fields, question), *_said(fields.take(answer), "assistant", answer)]
+        return kind, [*_question(fields, question), *_said(fields.take(answer), "assistant", repr(answer))]
 
     def _chosen(self, fields: _Fields) -> list[Message]:
         if self.preferences == "refuse":
@@ -123,9 +130,9 @@ class RecordReader:
             )
         chosen = fields.take(_CHOSEN)
         fields.take(_REJECTED)
-        answer = _said([chosen] if is_message(chosen) else chosen, "assistant", _CHOSEN)
+        answer = _said([chosen] if is_message(chosen) else chosen, "assistant", repr(_CHOSEN))
         asked: list[Message] = []
-        if key := fields.first(_LISTS):
+        if (key := fields.first(_LISTS)) and fields.says(key):
             asked = _read_turns(_list_of_turns(fields.take(key), key))
         elif key := fields.first(_QUESTIONS):
             asked = _question(fields, key)
@@ -139,7 +146,10 @@ class _Fields:
 
     def __init__(self, record: Mapping[Any, Any]) -> None:
         self._record = {str(key): value for key, value in record.items()}
-        self._keys = {key.strip().casefold(): key for key in self._record}
+        in_order = sorted(self._record, key=lambda key: not is_blank(self._record[key]))
+        self._keys = {
+            key.strip().casefold(): key for key in in_order
+        }  # of two alike, one that says something
         self._taken: set[str] = set()
 
     @property
@@ -152,10 +162,14 @@ class _Fields:
     def has(self, name: str) -> bool:
         return name.strip().casefold() in self._keys
 
-    def first(self, names: Sequence[str]) -> str | None:
-        """Return the first of some names that has a value, or else the first that there is."""
-        present = [name for name in names if self.has(name)]
-        return next((name for name in present if not is_absent(self._value(name))), next(iter(present), None))
+    def says(self, *names: str) -> bool:
+        """Whether each of some names has a value that says something."""
+        return not any(is_blank(self.get(name)) for name in names)
+
+    def first(self, names: Iterable[str]) -> str | None:
+        """Return the first of some names whose value says something, or else the first that there is."""
+        found = {name: self._value(name) for name in names if self.has(name)}
+        return first_said(found, list(found))
 
     def _value(self, name: str) -> Any:
         return self._record[self._keys[name.strip().casefold()]]
@@ -166,11 +180,13 @@ class _Fields:
 
     def system(self) -> Iterator[Message]:
         """Take what the record itself says of the system turn: its text, and definitions of tools."""
-        text, tools = (self.get(self.first(names) or "") for names in (_SYSTEMS, _TOOLS))
+        text_key, tools_key = self.first(_SYSTEMS), self.first(_TOOLS)
+        text, tools = (self.get(key or "") for key in (text_key, tools_key))
         has_text = isinstance(text, str)
         has_tools = isinstance(tools, list | tuple) or str(tools).lstrip().startswith(("[", "{"))
-        for names, are_read in ((_SYSTEMS, has_text), (_TOOLS, has_tools)):
-            self._taken |= {self._keys[name] for name in names if are_read and self.has(name)}
+        for key, is_read in ((text_key, has_text), (tools_key, has_tools)):
+            if key is not None and is_read:
+                self.take(key)
         message = Message(
             "system",
             text_of(text, "the system turn") if has_text else "",
@@ -185,26 +201,35 @@ class _Fields:
 
 def _question(fields: _Fields, key: str) -> list[Message]:
     """Return what comes before the answer: earlier turns, and the question with its input after an empty line."""
-    earlier = []
-    if not is_nothing(fields.get(_HISTORY)):
+    earlier: list[Message] = []
+    if fields.says(_HISTORY):
         for index, pair in enumerate(_list_of_turns(fields.take(_HISTORY), _HISTORY)):
+            place = f"{_HISTORY}[{index}]"
             if not isinstance(pair, list | tuple) or len(pair) != 2:
-                raise ConversationError(f"{_HISTORY}[{index}] is no pair of a question and an answer")
-            question, answer = (text_of(text, f"{_HISTORY}[{index}]") for text in pair)
-            earlier += [Message("user", question), Message("assistant", answer)]
+                raise ConversationError(f"{place} is no pair of a question and an answer")
+            earlier += [*_said(pair[0], "user", place), *_said(pair[1], "assistant", place)]
     asked = fields.take(key)
-    context = next((name for name in _CONTEXTS if name != key and fields.has(name)), None)
-    if context is None or not isinstance(asked, str | None):
-        return [*earlier, *_said(asked, "user", key)]
-    parts = (text_of(asked, repr(key)), text_of(fields.take(context), repr(context)))
-    return [*earlier, Message("user", "\n\n".join(part for part in parts if part.strip()))]
+    messages = _said(asked, "user", repr(key))
+    context = fields.first(name for name in _CONTEXTS if name != key)
+    if context is None or _are_messages(asked):
+        return [*earlier, *messages]
+    (question,), passage = messages, fields.take(context)
+    parts = (question.content, text_of(passage, repr(context)))
+    text = "\n\n".join(part for part in parts if part.strip())
+    return [*earlier, replace(question, content=text, listed=(*question.listed, *listed_in(passage)))]
 
 
-def _said(value: Any, role: Literal["user", "assistant"], key: str) -> list[Message]:
-    """Return the messages under a key: a text of one role, or a list of messages."""
-    if isinstance(value, list | tuple) and value and all(map(is_message, value)):
+def _said(value: Any, role: Literal["user", "assistant"], where: str) -> list[Message]:
+    """Return the messages that a value is: a list of them, or a text of one role; of several texts, the first."""
+    if _are_messages(value):
         return _read_turns(value)
-    return [Message(role, text_of(value, repr(key)))]
+    if isinstance(value, list | tuple) and len(value) > 1 and all(isinstance(text, str) for text in value):
+        return [Message(role, next(filter(str.strip, value), ""), listed=("alternatives",))]
+    return [Message(role, text_of(value, where), listed=listed_in(value))]
+
+
+def _are_messages(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(map(is_message, value))
 
 
 def _read_turns(turns: Sequence[Any]) -> list[Message]:
@@ -227,6 +252,8 @@ def _list_of_turns(value: Any, key: str) -> Sequence[Any]:
 def _parsed(text: str, key: str) -> Any:
     try:
         return parse_json(text)
+    except RepeatedKeyError as error:  # which Python would read, and lose a value
+        raise ConversationError(f"{key!r} is a list as JSON, but {error}") from None
     except ValueError as error:
         if len(text) > _LONGEST_OF_PYTHON:
             raise ConversationError(

@@ -40,6 +40,8 @@ TOOLS_DROPPED = Change("tool definition", "left out (tools: drop)")
 REASONING_DROPPED = Change("turn", "with reasoning, which is left out (reasoning: drop)")
 JOINED = Change("turn", "joined to what came before, of the same role")
 EMPTY_TURN = Change("empty turn", "left out next to another of the same role")
+ALTERNATIVES = Change("turn", "with alternative texts, of which the first is read")
+LINES = Change("turn", "with a list of texts, read as lines")
 NO_QUESTION = Change("conversation", "begun by the assistant: read from the first question on")
 _DROPPED = (SYSTEM_DROPPED, TOOL_TURNS_DROPPED, CALLS_DROPPED, TOOLS_DROPPED, REASONING_DROPPED)
 CUT = Change("conversation", "cut before an empty question or answer")
@@ -140,6 +142,8 @@ def _without_unwanted(message: Message, choices: Choices, changes: Counter[Chang
     changes[TOOLS if keeps_tools else TOOLS_DROPPED] += len(message.tools)
     changes[CALLS if keeps_tools else CALLS_DROPPED] += len(message.calls)
     changes[TOOL_TURNS if keeps_tools else TOOL_TURNS_DROPPED] += message.role == "tool"
+    changes[ALTERNATIVES] += message.listed.count("alternatives")
+    changes[LINES] += message.listed.count("lines")
     has_reasoning = bool(message.reasoning.strip())
     changes[REASONING if choices.reasoning == "text" else REASONING_DROPPED] += has_reasoning
     if not keeps_tools:

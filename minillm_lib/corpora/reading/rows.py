@@ -87,15 +87,18 @@ class RowReader:
             if records and not any(_has(record, self.text_key) for record in records):
                 raise Unusable(f"no {what} {self.text_key!r}; its {what}s are {_listed(texts)}")
             return self.text_key
-        own = next((key for key in texts if key.casefold() == _TEXT), None)
-        if own is not None or not records or any(_has_conversation(record) for record in records):
-            return own or _TEXT
+        named = [key for key in texts if key.casefold() == _TEXT]
+        filled = next((key for key in named if any(map(str.strip, texts[key]))), None)
+        if filled is not None or not records or any(map(_conversation_key, records)):
+            return filled or next(iter(named), _TEXT)
         if known := next((key for key in self._guessed if key in texts), None):
             self._note(known, path, what)
             return known
         lengths = {key: _mean_length(found, len(records)) for key, found in texts.items()}
         best, *others = sorted(lengths, key=lambda key: -lengths[key]) or [""]
         if not lengths.get(best):
+            if named:
+                return named[0]
             raise Unusable(f"no {what} with text; its {what}s are {_listed(texts)}")
         is_close = bool(others) and lengths[others[0]] > _CLOSE * lengths[best]
         self._guessed.append(best)
@@ -169,7 +172,7 @@ def _document(value: Any, key: str, place: str) -> Document | Fault:
     if not isinstance(value, dict):
         return Fault(place, "no object", f"it is JSON of type {type(value).__name__}")
     if not _has(value, key):
-        name = next((name for name in _CONVERSATIONS if name in value), None)
+        name = _conversation_key(value)
         if name is None:
             return Fault(place, "missing key", f"no {key!r}; its keys are {sorted(map(str, value))}")
         if not _is_conversation(value[name]):
@@ -185,8 +188,8 @@ def _document(value: Any, key: str, place: str) -> Document | Fault:
     return Document(without_half_surrogates(own), place, meta_of(rest))
 
 
-def _has_conversation(record: Mapping[str, Any]) -> bool:
-    return any(name in record for name in _CONVERSATIONS)
+def _conversation_key(record: Mapping[str, Any]) -> str | None:
+    return next((name for name in _CONVERSATIONS if record.get(name)), None)
 
 
 def _is_conversation(turns: Any) -> bool:
