@@ -407,3 +407,49 @@ def test_a_stated_encoding_in_which_a_file_is_not_is_refused(tmp_path):
         ReadError, match=r"(?s)no document.*not utf-16 \(.*state another encoding: .*plain\.txt"
     ):
         texts(write(tmp_path, "plain.txt", "A topic model.\n"), encoding="utf-16")
+
+
+@pytest.mark.parametrize(
+    ("marked", "kept"),
+    [
+        ("```pip install x``` installs it\n\nprose\n\n```\ncode\n```\nend", "prose end"),
+        ("one\n   ```\ncode\n    ```\nprose\n```\ncode\n```\nend", "one prose end"),
+        ("- item\n\n      ```sh\n      code\n      ```\n\nprose", "item prose"),
+        ("````md\n```\ncode\n```\n````\nprose", "prose"),
+        ("~~~\ncode\n```\ncode\n~~~\nprose", "prose"),
+        ("```\ncode\n```\nprose\n```\nnever closed", "prose ``` never closed"),
+        ("```\n``` no end of it\ncode\n```\nprose", "prose"),
+        ("---\n\nprose below a line\n\n---\nmore", "--- prose below a line --- more"),
+        ("---\ntitle: code\n---\nprose", "prose"),
+    ],
+)
+def test_only_what_is_code_is_left_out_of_markdown(marked: str, kept: str) -> None:
+    words = strip_markdown(marked).split()
+    assert [word for word in words if word not in ("pip", "install", "x", "installs", "it")] == kept.split()
+    assert ("installs" in words) == ("installs" in marked)
+
+
+@given(
+    st.lists(st.sampled_from(["```", "   ```", "    ```", "~~~~", "```x", "`` ` ``", "word", ""]), max_size=9)
+)
+def test_no_text_outside_of_two_fences_is_lost(lines: list[str]) -> None:
+    """Between the first fence and the last anything may be code, but nothing is before or behind them."""
+    fences = [number for number, line in enumerate(lines) if line.strip().startswith(("```", "~~~"))]
+    first, last = (fences[0], fences[-1]) if fences else (len(lines), -1)
+    found = strip_markdown("\n".join(lines)).split("\n") if lines else []
+    for number, line in enumerate(lines):
+        if line == "word" and (number < first or number > last):
+            assert found[number] == "word"
+
+
+def test_code_blocks_that_are_left_out_of_markdown_are_said_once(tmp_path):
+    for name, content in (("a", "```\nx\n```\nprose"), ("b", "---\nt: x\n---\nprose"), ("c", "prose ``` x")):
+        write(tmp_path, f"{name}.md", content)
+    for path, n in ((tmp_path, 2), (tmp_path / "a.md", 1), (tmp_path / "c.md", 0)):
+        report = ReadReport()
+        texts(path, strip_markup=True, report=report)
+        said = [
+            note for note in report.notes if "code blocks and front matter of Markdown were left out" in note
+        ]
+        assert len(said) == bool(n)
+        assert not n or said[0].count(".md") == n

@@ -317,7 +317,7 @@ def test_a_pdf_whose_content_unpacks_to_far_more_is_refused(tmp_path, little_for
 
 
 def test_marks_of_markdown_that_are_never_closed_are_refused(little_for_parsers):
-    assert strip_untrusted("a **bold** word") == "a bold word"
+    assert strip_untrusted("a **bold** word") == ("a bold word", 0)
     with pytest.raises(Unusable, match="more than 1 s"):
         strip_untrusted("*a " * 100_000)
 
@@ -356,4 +356,4 @@ def test_a_process_that_waits_in_another_folder_reads_the_right_file(tmp_path, m
 def test_infinite_limits_are_none(monkeypatch):
     monkeypatch.setenv("MINILLM_MAX_SECONDS", "inf")
     monkeypatch.setenv("MINILLM_MAX_UNPACKED_BYTES", "inf")
-    assert strip_untrusted("a **bold** word") == "a bold word"
+    assert strip_untrusted("a **bold** word") == ("a bold word", 0)

@@ -271,7 +271,8 @@ class _Reader:
             meta = {"title": self._title(path)} if self.separator is None else {}
             for item in self._records(path, self.separator, encoding):
                 if isinstance(item, Record):
-                    text = strip_untrusted(item.text) if is_marked_up else with_unicode_line_ends(item.text)
+                    strip = partial(self._stripped, path) if is_marked_up else with_unicode_line_ends
+                    text = strip(item.text)
                     item = Record(item.place, text)
                     self._doubt_a_whole_file(path, text)
                 yield item if isinstance(item, Fault) else Document(item.text.strip(), item.place, meta)
@@ -336,7 +337,7 @@ class _Reader:
             if isinstance(item, Fault):
                 yield item
                 continue
-            lines = strip_untrusted(item.text).split("\n")
+            lines = self._stripped(path, item.text).split("\n")
             yield from (Record(f"{shown(path)}:{number}", line) for number, line in enumerate(lines, start=1))
 
     def _records(
@@ -344,6 +345,12 @@ class _Reader:
     ) -> Iterator[Record | Fault]:
         replaced = self.report.replaced_bytes
         return read_records(path, separator, encoding, self.limit, keep_blank=keep_blank, replaced=replaced)
+
+    def _stripped(self, path: Path, text: str) -> str:
+        stripped, n_blocks = strip_untrusted(text)
+        if n_blocks:
+            self.report.note("code blocks and front matter of Markdown were left out", path)
+        return stripped
 
 
 def _stem(path: Path) -> str:
