@@ -250,3 +250,20 @@ def test_rows_of_many_lengths_under_names_are_a_doubt(tmp_path):
     table = "id,text,note\n" + "".join(f"{n},a text of the table{',good' * (n % 2)}\n" for n in range(9))
     with pytest.warns(UserWarning, match="rows would have different numbers of cells"):
         read(tmp_path, "t.csv", table)
+
+
+@pytest.mark.parametrize("row", [3, 300])
+def test_cells_right_of_the_columns_of_a_sheet_are_counted(tmp_path, row):
+    pytest.importorskip("python_calamine")
+    rows = [["ID", "text"], *([number, f"the text of number {number}"] for number in range(400))]
+    rows[row - 1] += ["a remark", None, "and another"]
+    if row == 300:
+        with pytest.warns(
+            UserWarning,
+            match=r"not read: 2 cells right of the columns, the first in row 300 \(.*t\.xlsx\[Sheet\]\)",
+        ):
+            texts, _, _ = read(tmp_path, "t.xlsx", workbook(rows))
+    else:  # the columns are as many as the first rows have cells
+        texts, _, report = read(tmp_path, "t.xlsx", workbook(rows), text_key="text")
+        assert "right of the columns" not in str(report)
+    assert len(texts) == 400

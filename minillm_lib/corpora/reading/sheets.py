@@ -18,6 +18,7 @@ from minillm_lib.corpora.reading.report import Fault, ReadReport, Unusable, show
 from minillm_lib.corpora.reading.rows import is_absent, whole_number
 from minillm_lib.corpora.reading.sheet_size import check_excel_sheet, check_open_document
 from minillm_lib.io.optional import needed
+from minillm_lib.io.wording import number_of
 
 _BLOCK = 1 << 20
 _LOOKED_AT = 50
@@ -57,15 +58,15 @@ def read_sheets(
     for kind, what, place in parsed(partial(_workbook, shown(path), text_key), path, "python_calamine"):
         if kind == "rows":
             yield from what
-        elif kind == "note":
-            report.note(what, place)
+        elif kind in ("note", "doubt"):
+            report.note(what, place, doubtful=kind == "doubt")
         else:
             report.pass_over(place, what)
 
 
 def _workbook(
     file: str, text_key: str | None, source: Path | bytes
-) -> Iterator[tuple[Literal["rows", "note", "passed over"], Any, str]]:
+) -> Iterator[tuple[Literal["rows", "note", "doubt", "passed over"], Any, str]]:
     """Yield the rows of a workbook, and what is to be said of its sheets."""
     calamine = needed("python_calamine", "files", "to read workbooks")
     columns: tuple[str, ...] | None = None
@@ -92,9 +93,13 @@ def _workbook(
                     continue
                 columns = columns or dialect.names
                 yield "note", f"{dialect}", place
-                rows = _rows(cells, start, dialect, place)
+                unnamed: list[int] = []
+                rows = _rows(cells, start, dialect, place, unnamed)
                 while some := list(islice(rows, _ROWS)):
                     yield "rows", some, place
+                if unnamed:
+                    beyond = f"{number_of(len(unnamed), 'cell')} right of the columns"
+                    yield "doubt", f"not read: {beyond}, the first in row {unnamed[0]}", place
     except calamine.PasswordError as error:
         raise Unusable("encrypted with a password") from error
     except (calamine.CalamineError, OSError, ValueError) as error:
@@ -178,13 +183,16 @@ def _table(cells: Sequence[Sequence[Any]], text_key: str | None) -> tuple[int, D
 
 
 def _rows(
-    cells: Sequence[Sequence[Any]], start: int, dialect: Dialect, place: str
+    cells: Sequence[Sequence[Any]], start: int, dialect: Dialect, place: str, unnamed: list[int]
 ) -> Iterator[tuple[str, dict[str, Any]] | Fault]:
+    """Yield the rows of a table with their places; add to ``unnamed`` the row of each cell right of its columns."""
+    width = len(dialect.names)
     for number, row in enumerate(cells[start:], start=start + 1):
         if (number == start + 1 and dialect.has_header) or all(map(_is_blank, row)):
             continue
         values = [None if _is_blank(cell) else whole_number(cell) for cell in row]
-        yield f"{place}:{number}", dict(zip(dialect.names, values, strict=False))
+        unnamed += [number for cell in values[width:] if cell is not None]
+        yield f"{place}:{number}", dict(zip(dialect.names, values[:width], strict=False))
 
 
 def _is_blank(cell: Any) -> bool:
