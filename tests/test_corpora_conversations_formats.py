@@ -307,3 +307,31 @@ def test_a_key_that_occurs_twice_is_a_fault_also_in_a_cell(tmp_path):
         csv.writer(file).writerows([["messages"], [json.dumps(OPENAI)], [json.dumps(OPENAI)], [twice]])
     with pytest.warns(UserWarning, match=r"'messages' is a list as JSON, but the key 'content' occurs twice"):
         assert len(list(read_conversations(tmp_path / "a.csv"))) == 2
+
+
+@pytest.mark.parametrize("content", [json.dumps([{"messages": OPENAI}]), json.dumps({"data": []}, indent=1)])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_json_of_another_ending_is_to_be_renamed(tmp_path, content, encoding):
+    (tmp_path / "a.txt").write_bytes(content.encode(encoding))
+    with pytest.raises(ReadError, match=r"it begins as JSON does, .* rename it to \.json"):
+        list(read_conversations(tmp_path / "a.txt"))
+
+
+def test_a_folder_of_save_to_disk_is_named_for_what_it_is(tmp_path):
+    for folder in ("train", "test"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "data-00000-of-00001.arrow").write_bytes(b"\xff\xff\xff\xff\0\0")
+        (tmp_path / folder / "state.json").write_text('{"_data_files": [{"filename": "data.arrow"}]}')
+        (tmp_path / folder / "dataset_info.json").write_text('{"citation": "", "features": {}}')
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    with pytest.raises(
+        ReadError,
+        match=r"(?s)5 \.json, about the Arrow files beside it.*2 \.arrow, an Arrow file.*to_parquet",
+    ) as caught:
+        list(read_conversations(tmp_path))
+    assert "could not be used" not in str(caught.value)
+    read(tmp_path / "a.jsonl", {"messages": OPENAI})
+    (tmp_path / "a.jsonl").rename(tmp_path / "state.json")
+    for arrow in tmp_path.glob("*/*.arrow"):
+        arrow.unlink()
+    assert len(list(read_conversations(tmp_path / "state.json"))) == 1, "a file of one's own by that name"

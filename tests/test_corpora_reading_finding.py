@@ -138,3 +138,22 @@ def test_a_file_of_code_is_read_if_it_is_named(tmp_path):
     assert [document.text for document in read_files(tmp_path / "a.js")] == ["var x"]
     with pytest.raises(ReadError, match="code of web pages"):
         list(read_files(tmp_path))
+
+
+def test_data_in_formats_of_programs_is_named_and_what_describes_it_is_no_text(tmp_path):
+    fill(
+        tmp_path,
+        {"a.txt": "a", "data/data-00000-of-00001.arrow": b"\xff\xff\0", "data/state.json": '{"a": "b c"}'},
+    )
+    fill(
+        tmp_path,
+        {"b.pkl": b"\x80\x04", "c.npy": b"\x93NUMPY\0", "d.feather": b"ARROW1\0", "own/state.json": '"x"'},
+    )
+    report = ReadReport()
+    with pytest.warns(UserWarning, match="5 files passed over"):
+        assert [document.text for document in read_files(tmp_path, report=report)] == ["a", "x"]
+    found = reasons(report, tmp_path)
+    assert found["data/state.json"] == "about the Arrow files beside it"
+    assert "saves it as .parquet" in found["data/data-00000-of-00001.arrow"]
+    assert "values of Python" in found["b.pkl"]
+    assert found["b.pkl"] == found["c.npy"]

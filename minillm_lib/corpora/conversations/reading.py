@@ -23,7 +23,7 @@ from minillm_lib.corpora.conversations.turns import (
 from minillm_lib.corpora.reading.content import first_bytes
 from minillm_lib.corpora.reading.encoding import Encodings, check_encoding
 from minillm_lib.corpora.reading.finding import Paths, find_files, read_each
-from minillm_lib.corpora.reading.kinds import kind_of, may_be_plain_text
+from minillm_lib.corpora.reading.kinds import kind_of, looks_like_json, may_be_plain_text
 from minillm_lib.corpora.reading.records import MAX_RECORD_BYTES
 from minillm_lib.corpora.reading.report import Fault, Unusable, without_faults
 from minillm_lib.corpora.reading.rows import Row, plain
@@ -129,6 +129,10 @@ class _Reader:
         kind = table_kind(path, beginning, kind_of(path, beginning), self.report)
         rows = rows_of(path, kind, self.encodings, MAX_RECORD_BYTES, self.records.question_key, self.report)
         if rows is None:
+            if looks_like_json(beginning):
+                raise Unusable(
+                    "it begins as JSON does, but is not called so; if it is JSON, rename it to .json"
+                )
             raise Unusable("no table and no JSON, so there are no conversations in it")
         is_typed = kind == "parquet"
         for row in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -50,6 +51,13 @@ _UNREAD = {
     **dict.fromkeys(
         (".xml", ".xsl", ".xsd", ".rss"), "XML, whose words and markup mean different things in each file"
     ),
+    **dict.fromkeys(
+        (".arrow", ".feather"), "an Arrow file, which is not read; Dataset.to_parquet saves it as .parquet"
+    ),
+    **dict.fromkeys(
+        (".pkl", ".pickle", ".npy", ".npz"),
+        "values of Python, which are not read; save them as .parquet or .jsonl",
+    ),
     ".ipynb": "a notebook, which is not read; save it as .html or .md",
 }
 _TEXT_ENDINGS = (
@@ -66,6 +74,7 @@ _TEXT_ENDINGS = (
     ".parquet",
     ".xls",
 )
+_BESIDE_ARROW = ("dataset_dict.json", "dataset_info.json", "state.json")  # of Dataset.save_to_disk
 _IS_TEXT_ANYWAY = (".doc", ".xls")  # names that programs of old gave to web pages and to tables of text
 _ZIP, _OLE, _PARQUET, _PDF = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"PAR1", b"%PDF-"
 
@@ -100,6 +109,8 @@ def kind_of(path: Path, beginning: bytes, *, is_named: bool = False) -> Kind:
     Unusable
         If it is of a kind that is not read, or not of the kind that its name promises.
     """
+    if path.name in _BESIDE_ARROW and any(_arrow_files(path.parent)):
+        raise Unusable("about the Arrow files beside it")
     ending = inner_ending(path)
     if ending == ".parquet":
         return "parquet"
@@ -111,7 +122,7 @@ def kind_of(path: Path, beginning: bytes, *, is_named: bool = False) -> Kind:
     is_text = b"\0" not in beginning
     if ending in _UNREAD and not (is_text and (is_named or ending in _IS_TEXT_ANYWAY)):
         raise Unusable(_UNREAD[ending])
-    start = beginning[:1000].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").lower()  # UTF-16 too
+    start = _start(beginning).lower()
     if start.startswith(b"{\\rtf"):
         raise Unusable(_UNREAD[".rtf"])
     if ending in _BY_ENDING:
@@ -119,6 +130,22 @@ def kind_of(path: Path, beginning: bytes, *, is_named: bool = False) -> Kind:
     if start.startswith((b"<!doctype html", b"<html")):
         return "html"
     return "delimited" if ending == ".xls" else "text"
+
+
+def looks_like_json(beginning: bytes) -> bool:
+    """Whether a file begins as an array or an object does; so do other texts."""
+    return _start(beginning).startswith((b"[", b"{"))
+
+
+def _start(beginning: bytes) -> bytes:
+    """Return the first characters of a text, without a byte order mark and white space; of UTF-16 too."""
+    return beginning[:1000].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")
+
+
+def _arrow_files(folder: Path) -> Iterator[Path]:
+    """Yield the Arrow files of a data set, in its folder or in one for each split."""
+    yield from folder.glob("*.arrow")
+    yield from folder.glob("*/*.arrow")
 
 
 def _by_first_bytes(path: Path, beginning: bytes, ending: str) -> Kind | None:
