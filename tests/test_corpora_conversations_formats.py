@@ -309,6 +309,15 @@ def test_a_key_that_occurs_twice_is_a_fault_also_in_a_cell(tmp_path):
         assert len(list(read_conversations(tmp_path / "a.csv"))) == 2
 
 
+def test_a_record_that_is_too_long_names_an_option_that_helps(tmp_path):
+    records = [{"question": "q" * n, "answer": "a"} for n in (9, 900, 9, 9)]
+    with pytest.warns(UserWarning, match="more than 500 bytes; raise max_record_bytes"):
+        assert len(read(tmp_path / "a.jsonl", *records, max_record_bytes=500)[0]) == 3
+    assert len(read(tmp_path / "a.jsonl", *records, max_record_bytes=5000)[0]) == 4
+    with pytest.raises(ValueError, match="max_record_bytes is 0; allowed is a number from 1"):
+        read(tmp_path / "a.jsonl", max_record_bytes=0)
+
+
 @pytest.mark.parametrize("content", [json.dumps([{"messages": OPENAI}]), json.dumps({"data": []}, indent=1)])
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_json_of_another_ending_is_to_be_renamed(tmp_path, content, encoding):

@@ -29,6 +29,7 @@ from minillm_lib.corpora.reading.pdf import pdf_pages
 from minillm_lib.corpora.reading.records import (
     MAX_RECORD_BYTES,
     Record,
+    check_limit,
     read_records,
     too_long,
     with_unicode_line_ends,
@@ -146,8 +147,7 @@ def read_files(
     if separator is not None:
         separator = _WRITTEN_OUT.sub(lambda found: _ESCAPES[found[1]], separator)
         separator = separator.replace("\r\n", "\n").replace("\r", "\n")
-    if max_record_bytes < 1:
-        raise ValueError(f"max_record_bytes is {max_record_bytes}; allowed is a number from 1")
+    check_limit(max_record_bytes)
     report = ReadReport() if report is None else report
     is_named = not isinstance(paths, str | os.PathLike) or not Path(paths).is_dir()
     files = find_files(paths, report)

@@ -24,7 +24,7 @@ from minillm_lib.corpora.reading.content import first_bytes
 from minillm_lib.corpora.reading.encoding import Encodings, check_encoding
 from minillm_lib.corpora.reading.finding import Paths, find_files, read_each
 from minillm_lib.corpora.reading.kinds import kind_of, looks_like_json, may_be_plain_text
-from minillm_lib.corpora.reading.records import MAX_RECORD_BYTES
+from minillm_lib.corpora.reading.records import MAX_RECORD_BYTES, check_limit
 from minillm_lib.corpora.reading.report import Fault, Unusable, without_faults
 from minillm_lib.corpora.reading.rows import Row, plain
 from minillm_lib.corpora.reading.tables import rows_of, table_kind
@@ -41,6 +41,7 @@ def read_conversations(
     question_key: str | None = None,
     answer_key: str | None = None,
     encoding: str | None = None,
+    max_record_bytes: int = MAX_RECORD_BYTES,
     max_faulty_share: float = 0.01,
     report: ConversationReport | None = None,
 ) -> Iterator[Conversation]:
@@ -80,6 +81,8 @@ def read_conversations(
         Columns or keys that hold a question and its answer, under other names than usual.
     encoding
         Any encoding that Python knows. None to recognise it, which is said.
+    max_record_bytes
+        Longest line or row that is read; a longer one is an invalid record, and is not held in memory.
     max_faulty_share
         Share of records, 0 to 1, that may be invalid; up to it, a warning names them. Three are allowed in any case, as
         long as most are good; with 0, none. The share is checked from one hundred records on, and at the end. Records
@@ -107,10 +110,11 @@ def read_conversations(
             raise ValueError(f"{name} is {value!r}; allowed are {allowed}")
     records = RecordReader(format, preferences, question_key, answer_key)
     check_encoding(encoding)
+    check_limit(max_record_bytes)
     report = ConversationReport() if report is None else report
     files = find_files(paths, report)
     encodings = Encodings(encoding, report, list(filter(may_be_plain_text, files)))
-    reader = _Reader(records, Choices(system, tools, reasoning), encodings, report)
+    reader = _Reader(records, Choices(system, tools, reasoning), encodings, max_record_bytes, report)
     return without_faults(read_each(files, reader.read, report), report, max_faulty_share)
 
 
@@ -121,13 +125,14 @@ class _Reader:
     records: RecordReader
     choices: Choices
     encodings: Encodings
+    limit: int
     report: ConversationReport
 
     def read(self, path: Path) -> Iterator[Conversation | Fault]:
         """Yield the conversations of a file."""
         beginning = first_bytes(path)
         kind = table_kind(path, beginning, kind_of(path, beginning), self.report)
-        rows = rows_of(path, kind, self.encodings, MAX_RECORD_BYTES, self.records.question_key, self.report)
+        rows = rows_of(path, kind, self.encodings, self.limit, self.records.question_key, self.report)
         if rows is None:
             if looks_like_json(beginning):
                 raise Unusable(

@@ -79,6 +79,18 @@ def read_records(
                 yield item
 
 
+def check_limit(max_record_bytes: int) -> None:
+    """Check the most bytes that a record may have.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    if max_record_bytes < 1:
+        raise ValueError(f"max_record_bytes is {max_record_bytes}; allowed is a number from 1")
+
+
 def too_long(place: str, limit: int) -> Fault:
     """Return the fault of a record that is longer than is read."""
     return Fault(place, "record too long", f"more than {limit:,} bytes; raise max_record_bytes")
