@@ -110,3 +110,23 @@ def test_the_report_of_a_run_shows_an_evaluation(minillm, tmp_path, where):
     assert kept.returncode == 0, kept.stderr
     assert Evaluation.load(tmp_path / "kept" / "eval.json").rows() == some_results().rows()
     assert "| course-quiz | English | acc |" in (tmp_path / "kept" / "table.md").read_text(encoding="utf-8")
+
+
+def test_texts_are_read_as_the_options_say(minillm, checkpoints, tmp_path):
+    lines = ['{"body": "käse und brot"}', '{"body": "ein tag"}', "broken", "broken", "broken"]
+    (tmp_path / "t.jsonl").write_bytes("\n".join(lines).encode("utf-16-le"))
+    options = (
+        "--text",
+        tmp_path / "t.jsonl",
+        "--documents",
+        "row",
+        "--text-key",
+        "body",
+        "--encoding",
+        "utf-16-le",
+    )
+    result = minillm("eval", "--ckpt", checkpoints[0], *options)
+    assert result.returncode == 2
+    result = minillm("eval", "--ckpt", checkpoints[0], *options, "--max-faulty", "0.6")
+    assert result.returncode == 0, result.stderr
+    assert "perplexity" in result.stdout

@@ -174,3 +174,73 @@ def test_chinese_gets_a_vocabulary_that_holds_its_characters(minillm, tmp_path, 
     result = minillm("init", tmp_path / "own", "--text", text)
     assert result.returncode == 0, result.stderr
     assert load_config(PretrainConfig, tmp_path / "own" / "pretrain.yaml").data.vocab_size > 264 + 850
+
+
+def test_options_of_reading_are_given_written_and_used(minillm, tmp_path, text, conversations, quick):
+    table = tmp_path / "days.csv"
+    days = text.read_text().split("\n\n")
+    rows = [
+        f"{number};{day};a note that is much longer than the day's own text: {day}"
+        for number, day in enumerate(days)
+    ]
+    table.write_text("\n".join(["id;day;note", *rows]), encoding="utf-16-le")
+    talk = tmp_path / "talk.csv"
+    pairs = [json.loads(line) for line in conversations.read_text().splitlines()]
+    talk.write_text("\n".join(["frage;antwort", *(f"{pair['question']};{pair['answer']}" for pair in pairs)]))
+    result = minillm(
+        "init", tmp_path / "own", "--text", table, "--option", "text_key=day", "--option", "encoding=utf-16-le",
+        "--option", "max_faulty_share=0.5", "--conversations", talk,
+        "--conversations-option", "question_key=frage", "--conversations-option", "answer_key=antwort",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    options = load_config(PretrainConfig, tmp_path / "own" / "pretrain.yaml").data.corpora[0].options
+    assert options == {
+        "paths": str(table),
+        "text_key": "day",
+        "encoding": "utf-16-le",
+        "max_faulty_share": 0.5,
+    }
+    written = (tmp_path / "own" / "pretrain.yaml").read_text()
+    assert "# documents:" in written
+    assert "# text_key:" not in written
+    second = load_config(SFTConfig, tmp_path / "own" / "sft.yaml")
+    assert second.data.conversations[0].options == {"question_key": "frage", "answer_key": "antwort"}
+    assert second.evaluation.prompts[0].startswith("What of ")
+    assert (
+        load_config(PretrainConfig, tmp_path / "own" / "pretrain.yaml")
+        .evaluation.prompts[0]
+        .startswith("Day ")
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--option=text_key", "--option 'text_key': give a name and a value, such as text_key=body"),
+        (
+            "--option=paths=x.txt",
+            "files has no option 'paths'; allowed options: documents, text_key, separator",
+        ),
+        ("--option=max_faulty_share=many", "files: max_faulty_share is 'many'"),
+        (
+            "--conversations-option=frage=x",
+            "a file of conversations has no option 'frage'; allowed options: format",
+        ),
+        ("--conversations-option=tools=json", "a file of conversations: tools is 'json'"),
+    ],
+)
+def test_options_of_reading_are_checked_before_anything_is_read(minillm, tmp_path, option, message):
+    result = minillm("init", tmp_path / "own", "--text", tmp_path / "nowhere.txt", option)
+    assert message in result.stderr
+    assert result.returncode == 2
+
+
+def test_what_init_says_of_a_text_names_the_options_that_it_has(minillm, tmp_path, quick):
+    table = tmp_path / "t.csv"
+    table.write_text("".join(f"{n},a long text of number {n},another long text of {n}\n" for n in range(900)))
+    with pytest.warns(UserWarning, match="the option text_key of the corpus names another"):
+        minillm("init", tmp_path / "own", "--text", table)
+    table.write_text("id,text\n" + "1,2,3,4\n" * 900)
+    result = minillm("init", tmp_path / "new", "--text", table)
+    assert result.returncode == 2
+    assert "--max-faulty" not in result.stderr

@@ -454,3 +454,21 @@ def test_json_lines_go_by_either_name(minillm, tmp_path, monkeypatch):
     for option in (["--jsonl"], ["--text"], []):
         done = minillm("lda", *option, "papers.jsonl", "-k", "2", "--sweeps", "10", "--duplicates", "keep")
         assert "12 documents from 1 file (1 .jsonl)" in done.stdout
+
+
+def test_what_is_said_of_the_documents_names_the_options_of_the_command(minillm, tmp_path):
+    rows = [f"{n};{text};{text}" for n, text in enumerate(texts(20))]
+    (tmp_path / "t.csv").write_text("\n".join(["id;one;other", *rows]), encoding="utf-8")
+    result = minillm("lda", "t.csv", *QUICK, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    said = " ".join(result.stdout.split())
+    assert "--text-key names another" in said
+    assert "--documents (file, to join them) says otherwise" in said
+    (tmp_path / "t.jsonl").write_text(
+        "".join(f'{{"text": "{text}"}}\n' for text in texts(8)) + "broken\n" * 5
+    )
+    result = minillm("lda", "t.jsonl", *QUICK, cwd=tmp_path)
+    assert result.returncode == 2
+    assert "raise --max-faulty, a share from 0 to 1" in result.stderr
+    result = minillm("lda", "t.jsonl", *QUICK, "--max-record-bytes", "3", "--max-faulty", "1", cwd=tmp_path)
+    assert "more than 3 bytes; raise max_record_bytes" in result.stderr

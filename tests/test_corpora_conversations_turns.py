@@ -160,7 +160,7 @@ def test_a_few_broken_records_are_tolerated_and_more_name_the_option(tmp_path):
     with pytest.warns(UserWarning, match=r"3 records \(10\.00%\) could not be used(.|\n)*a\.jsonl:28"):
         assert len(list(read_conversations(tmp_path / "a.jsonl"))) == 27
     (tmp_path / "a.jsonl").write_text("\n".join([good] * 27 + [bad] * 4), "utf-8")
-    with pytest.raises(ReadError, match=r"raise max_faulty_share \(in a configuration(.|\n)*a\.jsonl:28"):
+    with pytest.raises(ReadError, match=r"raise max_faulty_share, a share from 0(.|\n)*a\.jsonl:28"):
         list(read_conversations(tmp_path / "a.jsonl"))
     with pytest.warns(UserWarning, match="4 records"):
         assert len(list(read_conversations(tmp_path / "a.jsonl", max_faulty_share=0.2))) == 27

@@ -121,7 +121,7 @@ def test_every_kind_of_fault_is_counted_and_named_by_file_and_line(tmp_path):
 def test_faults_are_tolerated_up_to_the_set_share(tmp_path):
     (tmp_path / "t.jsonl").write_text(good_lines(950) + "broken\n" * 10)
     with pytest.raises(
-        ReadError, match=r"(?s)more than 1\.00% .*raise max_faulty_share \(--max-faulty .*t\.jsonl:951: "
+        ReadError, match=r"(?s)more than 1\.00% .*raise max_faulty_share, a share .*t\.jsonl:951: "
     ):
         texts(tmp_path)
     with pytest.warns(UserWarning, match=r"10 records \(1\.04%\)"):

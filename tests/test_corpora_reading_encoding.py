@@ -43,7 +43,7 @@ def test_a_sentence_shows_its_encoding(tmp_path, language, encoding):
     (document,) = read_files(tmp_path / "t.txt", report=report)
     assert document.text == TEXTS[language]
     assert report.notes[0].startswith("the encoding was recognised as ")
-    assert "encoding= or --encoding states another" in report.notes[0]
+    assert "; encoding states another" in report.notes[0]
 
 
 @pytest.mark.parametrize(

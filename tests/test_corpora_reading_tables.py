@@ -37,7 +37,7 @@ def test_a_table_is_read_whatever_its_delimiter_line_ends_and_encoding(tmp_path,
     assert texts == ["主题模型, 很好; 是|的", '他说 "好"', "第三\n行"]
     assert meta == [{"title": "一", "year": "2001"}, {"title": "二", "year": "2002.0"}, {"title": "三"}]
     assert "the first line names them" in str(report)
-    assert 'each row was taken for a document; documents="file" joins them' in str(report)
+    assert "each row was taken for a document; documents (file, to join them) says otherwise" in str(report)
 
 
 def test_a_table_without_names_says_so(tmp_path):
@@ -62,7 +62,7 @@ def test_the_column_of_the_longest_texts_is_taken_and_said(tmp_path):
     texts, meta, report = read(tmp_path, "t.csv", "url,body,kind\n" + row * 3)
     assert texts == ["the text of it"] * 3
     assert meta[0] == {"address": "http://example.org/a/long/address/that/says/nothing", "kind": "short"}
-    assert "the text is that of column 'body', which has the longest texts; text_key= or --text-key" in str(
+    assert "the text is that of column 'body', which has the longest texts; text_key names another" in str(
         report
     )
     with pytest.warns(UserWarning, match="column 'question'.*but 'answer' has long ones too"):

@@ -103,7 +103,7 @@ def test_one_empty_line_does_not_make_two_documents_of_three_hundred(tmp_path, e
     assert [document.text for document in documents] == [each for each in text.split("\n") if each]
     (note,) = report.notes
     assert note.startswith(
-        "each line was taken for a document, as empty lines leave only 1 gap among 300 lines; documents="
+        "each line was taken for a document, as empty lines leave only 1 gap among 300 lines; documents (file,"
     )
     assert note in str(report)
 
@@ -111,7 +111,8 @@ def test_one_empty_line_does_not_make_two_documents_of_three_hundred(tmp_path, e
 def test_what_is_doubtful_is_a_warning(tmp_path):
     (tmp_path / "t.txt").write_text(LINES["20% empty"])
     with pytest.warns(
-        UserWarning, match=r'each line was taken for a document.*documents="file", "paragraph" or "line"'
+        UserWarning,
+        match=r"each line was taken for a document.*documents \(file, paragraph or line\) says otherwise",
     ):
         assert len(list(read_files(tmp_path / "t.txt"))) == 300
     for name in ("a", "b"):
@@ -154,7 +155,7 @@ def test_several_files_are_one_document_each_and_a_single_one_is_divided(tmp_pat
     report = ReadReport()
     with pytest.warns(UserWarning, match="an image"):
         assert [document.text for document in read_files(tmp_path, report=report)] == ["one\ntwo", "three"]
-    assert report.notes[0].startswith("each file of text was taken for one document; documents=")
+    assert report.notes[0].startswith("each file of text was taken for one document; documents (file,")
     assert report.notes[0].endswith(f"(2 files: {tmp_path / 'a.txt'}, {tmp_path / 'b.txt'})")
 
 

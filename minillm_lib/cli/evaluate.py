@@ -22,7 +22,15 @@ from minillm_lib.cli.options import (
     say,
     show_warnings_plainly,
 )
-from minillm_lib.cli.reading_options import Reading
+from minillm_lib.cli.reading_options import (
+    DOCUMENTS_PANEL,
+    Encoding,
+    MaxFaulty,
+    MaxRecordBytes,
+    Reading,
+    TextKey,
+    open_documents,
+)
 from minillm_lib.corpora.reading.units import DocumentUnit
 from minillm_lib.io.terminal import styled
 
@@ -32,7 +40,6 @@ if TYPE_CHECKING:
 eval_app = typer.Typer()
 
 _LINE = re.compile(r":\d+$")
-_TEXTS = "Your own texts"
 _EXPLAINED = {
     "acc": "the likeliest answer is the right one",
     "acc_bytes": "the same, by log probability per byte, so that short answers have no advantage",
@@ -70,19 +77,19 @@ def evaluate(
             help="A file, a folder or a glob: perplexity and bits per byte; may be given several times.",
             metavar="PATH",
             show_default=False,
-            rich_help_panel=_TEXTS,
+            rich_help_panel=DOCUMENTS_PANEL,
         ),
     ] = None,
     documents: Annotated[
         DocumentUnit,
-        typer.Option(help="What a text is; each one starts without context.", rich_help_panel=_TEXTS),
-    ] = "file",
-    text_key: Annotated[
-        str | None,
         typer.Option(
-            help="The column or key that holds the text.", show_default=False, rich_help_panel=_TEXTS
+            help="What a text is; each one starts without context.", rich_help_panel=DOCUMENTS_PANEL
         ),
-    ] = None,
+    ] = "file",
+    text_key: TextKey = None,
+    encoding: Encoding = None,
+    max_faulty: MaxFaulty = 0.01,
+    max_record_bytes: MaxRecordBytes = None,
     stride: Annotated[
         int | None,
         typer.Option(
@@ -90,7 +97,7 @@ def evaluate(
             help="Tokens that are predicted per window; by default half of the model's context, so that all but the "
             "first tokens have at least the other half before them.",
             show_default=False,
-            rich_help_panel=_TEXTS,
+            rich_help_panel=DOCUMENTS_PANEL,
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="The most questions per task.")] = None,
@@ -130,7 +137,18 @@ def evaluate(
     from minillm_lib.evaluation.running import evaluate as run
 
     show_warnings_plainly()
-    read = _read(text, documents, text_key) if text else {}
+    read: dict[str, list[str]] = {}
+    if text:
+        reading = open_documents(
+            text,
+            unit=documents,
+            text_key=text_key,
+            encoding=encoding,
+            max_faulty=max_faulty,
+            max_record_bytes=max_record_bytes,
+            strip_markup=False,
+        )
+        read = _texts_of(reading)
     result = run(
         ckpt or [own_or_shipped("chat")],
         names or ([] if read else [QUIZ]),
@@ -164,20 +182,14 @@ def _list(patterns: Sequence[str]) -> None:
         notes.print(f"{len(found):,} tasks and groups of the harness match {pattern!r}")
 
 
-def _read(paths: Sequence[str], documents: DocumentUnit, text_key: str | None) -> dict[str, list[str]]:
+def _texts_of(reading: Reading) -> dict[str, list[str]]:
     """Return the texts of files as they are: Markdown keeps its markup.
 
     The key is the name of the file, or its path where several files have that name.
     """
-    from minillm_lib.corpora.files import ReadReport, read_files
-
-    report = ReadReport()
-    found = read_files(
-        paths[0] if len(paths) == 1 else list(paths), documents=documents, text_key=text_key, report=report
-    )
     texts: dict[Path, list[str]] = {}
-    with Reading(found, report).said_at_the_end(notes):
-        for each in found:
+    with reading.said_at_the_end(notes):
+        for each in reading.documents:
             texts.setdefault(Path(_LINE.sub("", each.source)), []).append(each.text)
     named = Counter(path.name for path in texts)
     return {path.name if named[path.name] == 1 else str(path): own for path, own in texts.items()}

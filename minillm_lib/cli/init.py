@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minillm_lib.cli.options import console, say, show_warnings_plainly
+from minillm_lib.cli.options import console, parse_options, say, show_warnings_plainly
 from minillm_lib.io.atomic_write import write_atomically
 from minillm_lib.io.wording import duration, number_of
 
@@ -40,10 +40,7 @@ data:
     - name: files
       options:
         paths: {paths} # files, folders or globs: text, Markdown, HTML, PDF, Word, CSV, JSON …
-        # documents: file | paragraph | line   what one document is; guessed and said if it is not given
-        # separator: "<|endoftext|>"           where one document ends and the next begins, instead
-        # text_key: text                       the column or key of the text, in tables and JSON
-        # encoding: gb18030                    recognised and said if it is not given
+{text_options}
   # About 5 % of the documents are held out to judge the model. Few documents are cut, and their ends held out.
   vocab_size: {vocab_size} # pieces of the tokenizer; leave it out for 6,400, or as many as the text yields
   # tokenizer: {folder}/tokenizer   one that you have trained with minillm tokenizer train, instead
@@ -64,6 +61,12 @@ evaluation: # the best model on the held-out text is the one that is kept
 checkpoint:
   every: {every}
 """
+_TEXT_OPTIONS = {
+    "documents": "# documents: file | paragraph | line   what one document is; guessed and said if it is not given",
+    "separator": '# separator: "<|endoftext|>"           where one document ends and the next begins, instead',
+    "text_key": "# text_key: text                       the column or key of the text, in tables and JSON",
+    "encoding": "# encoding: gb18030                    recognised and said if it is not given",
+}
 _SFT = """\
 # Teaches the model to answer: minillm sft --config {file}
 # {n_conversations}
@@ -80,6 +83,7 @@ data:
       # most: 1000       take at most so many
       # repeat: 2        read each so many times per epoch
       # rewordings: 4    replace each question by so many noisy rewordings of it
+{conversation_options}
     # - name: course-faq # the questions and answers of the course: a source by name
 
 train:
@@ -112,13 +116,39 @@ def init(
         str | None,
         typer.Option(help="Your conversations: a file of JSON lines, JSON, CSV or Parquet."),
     ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="How the text is read, such as text_key=body or encoding=gb18030: an option of the corpus files, "
+            "which minillm data list names; may be given several times.",
+            metavar="NAME=VALUE",
+            show_default=False,
+        ),
+    ] = None,
+    conversations_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="How the conversations are read, such as question_key=Frage or preferences=chosen; may be given "
+            "several times.",
+            metavar="NAME=VALUE",
+            show_default=False,
+        ),
+    ] = None,
     hours: Annotated[float, typer.Option(min=0.01, help="How long training may take, in hours.")] = 1.0,
 ) -> None:
     """Write pretrain.yaml and sft.yaml for your own text, sized to it and to this machine.
 
     The text is read, and a few training steps are timed (about a minute). Nothing that exists is overwritten.
     """
-    from minillm_lib.training.own_text import absolute, check_new, choose, measure_conversations, measure_text
+    from minillm_lib.training.own_text import (
+        absolute,
+        check_new,
+        choose,
+        conversation_options,
+        measure_conversations,
+        measure_text,
+        text_options,
+    )
 
     show_warnings_plainly()
     files = folder / "pretrain.yaml", folder / "sft.yaml"
@@ -128,17 +158,26 @@ def init(
             "give --text, a file, a folder or a glob with your text; it may be given several times"
         )
     paths = [absolute(each) for each in text]
+    of_text = text_options(parse_options(option, example="text_key=body", lists=False))
+    given = parse_options(conversations_option, "--conversations-option", "question_key=Frage", lists=False)
+    of_talk = conversation_options(given)
     with console.status("reading the text, and timing some steps …"):
-        facts = measure_text(paths)
+        facts = measure_text(paths, of_text)
         talk = (
-            None if conversations is None else measure_conversations(absolute(conversations), facts.tokenizer)
+            None
+            if conversations is None
+            else measure_conversations(absolute(conversations), of_talk, facts.tokenizer)
         )
         choice = choose(facts, talk, hours)
     for line in facts.lines:
         say(line)
     own = absolute(conversations) if conversations else f"{absolute(str(folder))}/conversations.jsonl"
     folder.mkdir(parents=True, exist_ok=True)
-    values = _values(folder, paths, own, facts, talk, choice, hours)
+    values = {
+        **_values(folder, paths, own, facts, talk, choice, hours),
+        "text_options": _options_of_text(of_text),
+        "conversation_options": _options_of_conversations(of_talk),
+    }
     for path, template in zip(files, (_PRETRAIN, _SFT), strict=True):
         write_atomically(path, template.format(file=path, **values).encode())
     _announce(folder, facts, talk, choice, own)
@@ -189,6 +228,18 @@ def _values(
         "sft_every": max(choice.sft_steps // 5, 1),
         "questions": _yaml(list(talk.questions) if talk else []),
     }
+
+
+def _options_of_text(given: Mapping[str, object]) -> str:
+    lines = [f"{name}: {_yaml(value)}" for name, value in given.items()]
+    lines += [line for name, line in _TEXT_OPTIONS.items() if name not in given]
+    return "\n".join(" " * 8 + line for line in lines)
+
+
+def _options_of_conversations(given: Mapping[str, object]) -> str:
+    if given:
+        return f"      options: {_yaml(dict(given))}"
+    return "      # options: {question_key: Frage, answer_key: Antwort}   how the file is read, where that is not usual"
 
 
 def _yaml(value: object) -> str:

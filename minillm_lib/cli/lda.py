@@ -22,6 +22,7 @@ from minillm_lib.cli.reading_options import (
     DOCUMENTS_PANEL,
     Encoding,
     MaxFaulty,
+    MaxRecordBytes,
     Paths,
     Reading,
     Text,
@@ -62,6 +63,7 @@ def lda(
     text_key: TextKey = None,
     encoding: Encoding = None,
     max_faulty: MaxFaulty = 0.01,
+    max_record_bytes: MaxRecordBytes = None,
     language: options.Language = "auto",
     repairs: options.Repairs = "all",
     stop_words: options.StopWords = "default",
@@ -147,7 +149,12 @@ def lda(
             duplicates=duplicates,
         )
         reading = open_documents(
-            own, unit=documents, text_key=text_key, encoding=encoding, max_faulty=max_faulty
+            own,
+            unit=documents,
+            text_key=text_key,
+            encoding=encoding,
+            max_faulty=max_faulty,
+            max_record_bytes=max_record_bytes,
         )
         bag = _own_documents(reading, cleaning, snippets)
     else:

@@ -87,10 +87,17 @@ def show_warnings_plainly() -> None:
     warnings.formatwarning = lambda message, *_, **__: f"warning: {printable(message)}\n"
 
 
-def parse_options(options: Sequence[str] | None) -> dict[str, str | list[str]]:
+def parse_options(
+    options: Sequence[str] | None, flag: str = "--option", example: str = "years=2017", *, lists: bool = True
+) -> dict[str, str | list[str]]:
     """Turn ``["years=2017,2018", "hub=modelscope"]`` into keyword arguments.
 
-    A value with commas, or a name that is given twice, becomes a list.
+    A name that is given twice becomes a list, and, if there may be ``lists``, so does a value with commas.
+
+    Parameters
+    ----------
+    flag, example
+        The option of the command, and what may follow it, for the error.
 
     Raises
     ------
@@ -101,8 +108,8 @@ def parse_options(options: Sequence[str] | None) -> dict[str, str | list[str]]:
     for option in options or []:
         name, equals, value = option.partition("=")
         if not (name and equals):
-            raise ValueError(f"--option {option!r}: give a name and a value, such as years=2017")
-        values.setdefault(name, []).extend(value.split(","))
+            raise ValueError(f"{flag} {option!r}: give a name and a value, such as {example}")
+        values.setdefault(name, []).extend(value.split(",") if lists else [value])
     return {name: own if len(own) > 1 else own[0] for name, own in values.items()}
 
 

@@ -1,4 +1,4 @@
-"""The options that say how a user's documents are read; ``minillm lda`` and ``minillm topics apply`` share them."""
+"""The options that say how documents are read; ``minillm lda``, ``topics apply`` and ``eval`` share them."""
 
 from __future__ import annotations
 
@@ -79,6 +79,23 @@ MaxFaulty = Annotated[
 ]
 
 
+MaxRecordBytes = Annotated[
+    int | None,
+    _documents(
+        "The longest record that is read, in bytes; a longer one is broken. By default 16 MiB.",
+        min=1,
+        metavar="BYTES",
+        show_default=False,
+    ),
+]
+_FLAGS = {
+    "documents": "--documents",
+    "text_key": "--text-key",
+    "encoding": "--encoding",
+    "max_faulty_share": "--max-faulty",
+}
+
+
 @dataclass
 class Reading:
     """A user's documents as a stream, and the report that is complete once they have been read.
@@ -136,7 +153,9 @@ def open_documents(
     text_key: str | None,
     encoding: str | None,
     max_faulty: float,
+    max_record_bytes: int | None,
     text_unit: TextUnit | None = None,
+    strip_markup: bool = True,
 ) -> Reading:
     """Check the options, and return the documents of some paths as a stream.
 
@@ -146,15 +165,17 @@ def open_documents(
         As :func:`~minillm_lib.corpora.files.read_files` does at its call.
     """
     from minillm_lib.corpora.files import ReadReport, read_files
+    from minillm_lib.corpora.reading.records import MAX_RECORD_BYTES
 
-    report = ReadReport()
+    report = ReadReport(spelling=_FLAGS.__getitem__)
     documents = read_files(
         paths[0] if len(paths) == 1 else list(paths),
         documents=unit,
         text_unit=text_unit,
         text_key=text_key,
         encoding=encoding,
-        strip_markup=True,
+        strip_markup=strip_markup,
+        max_record_bytes=max_record_bytes or MAX_RECORD_BYTES,
         max_faulty_share=max_faulty,
         report=report,
     )

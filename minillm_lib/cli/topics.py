@@ -21,6 +21,7 @@ from minillm_lib.cli.options import (
 from minillm_lib.cli.reading_options import (
     Encoding,
     MaxFaulty,
+    MaxRecordBytes,
     Paths,
     Text,
     TextKey,
@@ -55,6 +56,7 @@ def apply(
     text_key: TextKey = None,
     encoding: Encoding = None,
     max_faulty: MaxFaulty = 0.01,
+    max_record_bytes: MaxRecordBytes = None,
     output: Annotated[
         str,
         typer.Option(
@@ -87,6 +89,7 @@ def apply(
         text_key=text_key,
         encoding=encoding,
         max_faulty=max_faulty,
+        max_record_bytes=max_record_bytes,
     )
     with reading.said_at_the_end(notes):
         columns = loaded.apply_to_columns(reading.documents, progress=True)

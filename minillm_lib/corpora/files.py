@@ -50,7 +50,6 @@ from minillm_lib.corpora.reading.word import word_text
 
 __all__ = ["DocumentUnit", "Fault", "ReadError", "ReadReport", "read_files", "strip_markdown"]
 
-_OTHERWISE = 'documents="file", "paragraph" or "line" (--documents) says otherwise'
 _TABLES = ("delimited", "sheets", "parquet", "json")
 _RECORD = {"column": "row", "key": "record"}
 _FEW_DOCUMENTS = 10
@@ -213,7 +212,8 @@ class _Reader:
         found = self.rows.documents(path, rows, what)
         if self.documents == "file":
             return self._joined(path, found)
-        self.report.note(f'each {_RECORD[what]} was taken for a document; documents="file" joins them', path)
+        joined = f"{self.report.spelling('documents')} (file, to join them)"
+        self.report.note(f"each {_RECORD[what]} was taken for a document; {joined} says otherwise", path)
         return found
 
     def _joined(self, path: Path, found: Iterable[Document | Fault]) -> Iterator[Document | Fault]:
@@ -255,7 +255,7 @@ class _Reader:
         elif unit == "line":
             records = [Record(record.place, line) for record in records for line in record.text.split("\n")]
         else:
-            self.report.note(f"each {what} was taken for a document; {_OTHERWISE}", path)
+            self.report.note(f"each {what} was taken for a document; {self._otherwise}", path)
             self.report.unit = "paragraph"
             records = [Record(record.place, re.sub(r"\n\s*\n", "\n", record.text)) for record in records]
         is_whole = len(records) == 1
@@ -282,7 +282,7 @@ class _Reader:
         if unit == "auto":
             guess = guess_unit(line.text for line in read_lines(Counter()) if isinstance(line, Record))
             unit = self.report.unit = guess.unit
-            sentence = f"each {unit} was taken for a document, as {guess.reason}; {_OTHERWISE}"
+            sentence = f"each {unit} was taken for a document, as {guess.reason}; {self._otherwise}"
             self.report.note(sentence, path, doubtful=guess.is_doubtful)
         for item in grouped(read_lines(self.report.replaced_bytes), unit == "paragraph", self.limit):
             yield item if isinstance(item, Fault) else Document(item.text.strip(), item.place)
@@ -298,7 +298,7 @@ class _Reader:
             self.report.unit = self.text_unit
             return self.text_unit
         if self.n_readable > 1:
-            self.report.note(f"each file of text was taken for one document; {_OTHERWISE}", path)
+            self.report.note(f"each file of text was taken for one document; {self._otherwise}", path)
             self.report.unit = "file"
             return "file"
         return "auto"
@@ -306,8 +306,14 @@ class _Reader:
     def _doubt_a_whole_file(self, path: Path, text: str) -> None:
         """Say that a few long files may hold many documents."""
         if self.documents == "auto" and self.n_readable < _FEW_DOCUMENTS and text.count("\n") > _MANY_LINES:
-            sentence = f"a text of more than {_MANY_LINES} lines was taken for one document; {_OTHERWISE}"
+            sentence = (
+                f"a text of more than {_MANY_LINES} lines was taken for one document; {self._otherwise}"
+            )
             self.report.note(sentence, path, doubtful=True)
+
+    @property
+    def _otherwise(self) -> str:
+        return f"{self.report.spelling('documents')} (file, paragraph or line) says otherwise"
 
     @cached_property
     def n_readable(self) -> int:
@@ -340,17 +346,17 @@ class _Reader:
             lines = self._stripped(path, item.text).split("\n")
             yield from (Record(f"{shown(path)}:{number}", line) for number, line in enumerate(lines, start=1))
 
-    def _records(
-        self, path: Path, separator: str | None, encoding: str, *, keep_blank: bool = False
-    ) -> Iterator[Record | Fault]:
-        replaced = self.report.replaced_bytes
-        return read_records(path, separator, encoding, self.limit, keep_blank=keep_blank, replaced=replaced)
-
     def _stripped(self, path: Path, text: str) -> str:
         stripped, n_blocks = strip_untrusted(text)
         if n_blocks:
             self.report.note("code blocks and front matter of Markdown were left out", path)
         return stripped
+
+    def _records(
+        self, path: Path, separator: str | None, encoding: str, *, keep_blank: bool = False
+    ) -> Iterator[Record | Fault]:
+        replaced = self.report.replaced_bytes
+        return read_records(path, separator, encoding, self.limit, keep_blank=keep_blank, replaced=replaced)
 
 
 def _stem(path: Path) -> str:

@@ -137,20 +137,35 @@ def find_corpus(name: str) -> Corpus:
 
 
 def _checked(corpus: Corpus, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert the given options, except those that are None, to the types that the corpus needs."""
     types = {**corpus.options, **(_DOWNLOADING if corpus.needs_network else {})}
+    return checked_options(corpus.name, types, options)
+
+
+def checked_options(of: str, types: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert the given options, except those that are None, to their types.
+
+    Parameters
+    ----------
+    of
+        What has the options, for the error.
+
+    Raises
+    ------
+    ValueError
+        For an unknown option, or a value that its type does not allow.
+    """
     checked = {}
     for name, value in options.items():
         if name not in types:
             allowed = ", ".join(types) or "none"
-            raise ValueError(f"{corpus.name} has no option {name!r}; allowed options: {allowed}")
+            raise ValueError(f"{of} has no option {name!r}; allowed options: {allowed}")
         if value is None:
             continue
         try:
             checked[name] = TypeAdapter(types[name]).validate_python(value)
         except ValidationError as error:
             wanted = reason(refusals(error)[0])
-            raise ValueError(f"{corpus.name}: {name} is {value!r}; {wanted[0].lower()}{wanted[1:]}") from None
+            raise ValueError(f"{of}: {name} is {value!r}; {wanted[0].lower()}{wanted[1:]}") from None
     return checked
 
 
@@ -242,12 +257,16 @@ def _fetch_hub(name: str) -> Callable[..., str]:
     return fetch
 
 
-def _load_files(split: str, *, paths: Any = None, **options: Any) -> Iterable[Document]:
-    from minillm_lib.corpora.files import read_files
+def _load_files(
+    split: str, *, paths: Any = None, report: ReadReport | None = None, **options: Any
+) -> Iterable[Document]:
+    from minillm_lib.corpora.files import ReadReport, read_files
 
     if paths is None:
         raise ValueError("the corpus 'files' needs the option paths: a file, a folder, a glob, or several")
-    return _of_split(read_files(paths, **options), split)
+    report = ReadReport() if report is None else report
+    report.spelling = "the option {} of the corpus".format
+    return _of_split(read_files(paths, report=report, **options), split)
 
 
 def _venue_corpus(name: str, title: str, size: str, venue: str | None = None) -> Corpus:

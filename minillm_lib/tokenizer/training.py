@@ -95,7 +95,7 @@ def _vocab_size_problem(message: str) -> str | None:
         return f"this corpus yields at most {most}; lower it, or give more text"
     if least := re.search(r"required_chars\. \d+ vs (\d+)", message):
         needs = f"special tokens, bytes and this corpus's characters alone take {least[1]}"
-        return f"{needs}; raise it, or lower character_coverage"
+        return f"{needs}; raise it, or lower character_coverage, an option of minillm tokenizer train"
     return None
 
 

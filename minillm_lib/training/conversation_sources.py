@@ -18,6 +18,7 @@ from minillm_lib.io.wording import number_of
 from minillm_lib.training.config import ConversationsConfig
 from minillm_lib.training.corpus_text import DataError
 
+OPTION = "the option {} of the source"
 _MOST_HELD_OUT = 1000
 _OF_THE_COURSE: Mapping[str, Callable[..., list[Conversation]]] = {
     "course-faq": load_course_faq,
@@ -105,7 +106,7 @@ def _reworded(conversations: list[Conversation], source: ConversationsConfig) ->
 
 
 def _of_files(source: ConversationsConfig, fits: Callable[[Conversation], bool]) -> Division:
-    report = ConversationReport()
+    report = ConversationReport(spelling=OPTION.format)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the report, which is among the lines
         if source.name is not None:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any, get_type_hints
 
-from minillm_lib.corpora.conversations import read_conversations
-from minillm_lib.corpora.registry import load_corpus
+from minillm_lib.corpora.conversations import ConversationReport, read_conversations
+from minillm_lib.corpora.registry import checked_options, find_corpus, load_corpus
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.devices import best_device, matmul_flops
 from minillm_lib.tokenizer import Tokenizer
 from minillm_lib.training.config import VOCAB_SIZE, DataConfig, PretrainConfig
+from minillm_lib.training.conversation_sources import OPTION
 from minillm_lib.training.corpus_text import DataError, survey
 from minillm_lib.training.planning import plan
 from minillm_lib.training.precision import Precision
@@ -34,6 +36,31 @@ _MOST_TOKENS_PER_STEP = 8192
 _STEPS_PER_EPOCH = 30
 _SHARE_OF_PRETRAINING = 0.75
 _SFT_EPOCHS = 15
+
+
+def text_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options of the corpus ``files`` besides the paths, each with its type.
+
+    Raises
+    ------
+    ValueError
+        For an unknown option, or a value that it does not allow.
+    """
+    types = {name: kind for name, kind in find_corpus("files").options.items() if name != "paths"}
+    return checked_options("files", types, given)
+
+
+def conversation_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options of :func:`~minillm_lib.corpora.conversations.reading.read_conversations`, each with its type.
+
+    Raises
+    ------
+    ValueError
+        For an unknown option, or a value that it does not allow.
+    """
+    hints = get_type_hints(read_conversations)
+    types = {name: kind for name, kind in hints.items() if name not in ("paths", "report", "return")}
+    return checked_options("a file of conversations", types, given)
 
 
 @dataclass(frozen=True)
@@ -60,15 +87,20 @@ class TextFacts:
     tokenizer: Tokenizer
 
 
-def measure_text(paths: Sequence[str]) -> TextFacts:
+def measure_text(paths: Sequence[str], how: Mapping[str, Any]) -> TextFacts:
     """Read a text, and train a tokenizer on up to two megabytes of it.
+
+    Parameters
+    ----------
+    how
+        Options of :func:`~minillm_lib.corpora.files.read_files`.
 
     Raises
     ------
     ValueError
         If there is no text, or too little to hold some out.
     """
-    options = {"paths": list(paths)}
+    options = {"paths": list(paths), **how}
     found = survey(DataConfig.model_validate({"corpora": [{"name": "files", "options": options}]}))
     sample, n_bytes = list[str](), 0
     for document in load_corpus("files", split="train", **options):
@@ -120,8 +152,13 @@ class TalkFacts:
     questions: tuple[str, ...]
 
 
-def measure_conversations(path: str, tokenizer: Tokenizer) -> TalkFacts:
+def measure_conversations(path: str, how: Mapping[str, Any], tokenizer: Tokenizer) -> TalkFacts:
     """Read a file of conversations.
+
+    Parameters
+    ----------
+    how
+        Options of :func:`~minillm_lib.corpora.conversations.reading.read_conversations`.
 
     Raises
     ------
@@ -129,7 +166,7 @@ def measure_conversations(path: str, tokenizer: Tokenizer) -> TalkFacts:
         If there is none, or the file cannot be read.
     """
     lengths, questions = list[int](), list[str]()
-    for conversation in read_conversations(path):
+    for conversation in read_conversations(path, report=ConversationReport(spelling=OPTION.format), **how):
         lengths.append(len(tokenizer.chat_ids_and_mask(conversation.messages)[0]))
         question = next(each["content"] for each in conversation.messages if each["role"] == "user")
         if len(questions) < 2 and "\n" not in question:

@@ -30,7 +30,6 @@ class ConversationReport(ReadReport):
 
     thing: ClassVar[str] = "conversation"
     lacking: ClassVar[str] = "a question or an answer"
-    share_option: ClassVar[str] = "max_faulty_share (in a configuration, one of the source's options)"
     formats: Counter[str] = field(default_factory=Counter)
     changes: Counter[Change] = field(default_factory=Counter)
     unread: Counter[str] = field(default_factory=Counter)

@@ -231,7 +231,7 @@ class Encodings:
         sentence = f"the encoding was recognised as {guess.name}"
         if guess.rival:
             sentence = f"the encoding was taken for {guess.name}, but may be {guess.rival}"
-        sentence += "; encoding= or --encoding states another"
+        sentence += f"; {self.report.spelling('encoding')} states another"
         self.report.note(sentence, path, doubtful=guess.is_doubtful)
         return guess.name
 

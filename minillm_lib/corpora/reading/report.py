@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple, TypeVar
@@ -101,11 +101,13 @@ class ReadReport:
         By file, how many bytes were wrong in the encoding and became U+FFFD.
     unit
         What a document is in the texts: ``"file"``, ``"paragraph"`` or ``"line"``; None if there were none but tables.
+    spelling
+        Takes the name of an option of the reader, and returns how it is called where it is given, such as the option of
+        a command.
     """
 
     thing: ClassVar[str] = "document"
     lacking: ClassVar[str] = "text"
-    share_option: ClassVar[str] = "max_faulty_share (--max-faulty on the command line)"
     files: int = 0
     documents: int = 0
     by_ending: Counter[str] = field(default_factory=Counter)
@@ -116,6 +118,7 @@ class ReadReport:
     empty_files: list[str] = field(default_factory=list)
     replaced_bytes: Counter[str] = field(default_factory=Counter)
     unit: TextUnit | None = None
+    spelling: Callable[[str], str] = field(default=str, repr=False)
     _empty: list[str] = field(default_factory=list, repr=False)
     _notes: dict[str, _Note] = field(default_factory=dict, repr=False)
 
@@ -194,7 +197,7 @@ class ReadReport:
                 )
             raise ReadError(
                 f"more than {max_faulty_share:.2%} of the records are broken; to skip more of them, raise "
-                f"{self.share_option}, a share from 0 to 1\n{self}"
+                f"{self.spelling('max_faulty_share')}, a share from 0 to 1\n{self}"
             )
 
     def __str__(self) -> str:

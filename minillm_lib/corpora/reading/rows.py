@@ -113,7 +113,8 @@ class RowReader:
         sentence = f"the text is that of {what} {key!r}, which has the longest texts"
         if other is not None:
             sentence += f", but {other!r} has long ones too"
-        self.report.note(f"{sentence}; text_key= or --text-key names another", path, doubtful=doubtful)
+        named = self.report.spelling("text_key")
+        self.report.note(f"{sentence}; {named} names another", path, doubtful=doubtful)
 
 
 def _listed(texts: Mapping[str, Any]) -> str:
