@@ -232,8 +232,9 @@ def test_an_object_of_columns_is_a_table(tmp_path, columns, indent):
     assert "lists of one length was read as a table of " + ", ".join(map(repr, own)) in str(report)
 
 
-def test_lists_that_are_no_columns_are_no_table():
+def test_columns_of_conversations_are_a_table_and_a_conversation_is_none():
     turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    assert rows_within({"messages": [turns, turns]}).rows == [{"messages": turns}] * 2
     assert rows_within({"messages": turns, "tags": ["a", "b"]}) is None
     assert rows_within({"a": ["one", "two"], "b": ["three"]}) is None
     assert rows_within({"author": "A", "tags": ["a", "b"], "lines": ["one two", "three"]}) is None

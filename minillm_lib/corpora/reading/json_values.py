@@ -327,18 +327,22 @@ def _of_split(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
 
 
 def _of_columns(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """Return the rows of an object of columns: several lists of one length, one of them of texts or of lists."""
+    """Return the rows of an object of columns: lists of one length, one of them of texts or of lists.
+
+    A single list of texts is no table, but a single list of lists is: conversations.
+    """
     columns = list(value.values())
-    if len(columns) < 2 or not all(isinstance(own, list) for own in columns):
+    if not all(isinstance(own, list) for own in columns) or len(set(map(len, columns))) > 1:
         return None
-    if len(set(map(len, columns))) > 1 or not any(map(_may_be_texts, columns)):
+    kinds = (str, list) if len(columns) > 1 else (list,)
+    if not any(_holds(column, kinds) for column in columns):
         return None
     return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _may_be_texts(column: Sequence[Any]) -> bool:
+def _holds(column: Sequence[Any], kinds: tuple[type, ...]) -> bool:
     filled = [item for item in column if item is not None]
-    return bool(filled) and all(isinstance(item, str | list) for item in filled)
+    return bool(filled) and all(isinstance(item, kinds) for item in filled)
 
 
 def _has_long_text(value: Mapping[str, Any]) -> bool:
