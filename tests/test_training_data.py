@@ -468,6 +468,18 @@ def test_conversations_that_cannot_be_used_are_named(tmp_path, tokenizer, source
         prepare_conversations(sources({"path": path, **source}), tokenizer, seq_len)
 
 
+def test_too_many_broken_conversations_name_the_option_of_their_source(tmp_path, tokenizer):
+    path = write_conversations(tmp_path / "a.jsonl")
+    with path.open("a", encoding="utf-8") as file:
+        file.write("broken\n" * 5)
+    with pytest.raises(
+        ValueError, match="raise the option max_faulty_share of the source, a share from 0 to 1"
+    ):
+        prepare_conversations(sources({"path": path, "held_out": 0.3}), tokenizer, 64)
+    options = {"max_faulty_share": 0.1}
+    prepare_conversations(sources({"path": path, "held_out": 0.3, "options": options}), tokenizer, 64)
+
+
 def n_conversations(rows):
     return int(rows[:].segment_ids.amax(dim=1).sum())
 

@@ -66,8 +66,9 @@ def read_conversations(
 
     What does not fit :class:`Conversation` is made to, and counted: adjacent turns of one role are joined, an assistant
     that speaks first is passed over until the first question, a last question without answer is left out, and a
-    conversation is cut before an empty question or answer. Other keys of a record become ``meta``. ``source`` is the
-    file with the line, row or index.
+    conversation is cut before an empty question or answer. Of several answers, ``["14 December 1972", "1972"]``, or
+    questions, the first is read; several texts as the content of a message are its lines. Other keys of a record
+    become ``meta``. ``source`` is the file with the line, row or index.
 
     Parameters
     ----------
