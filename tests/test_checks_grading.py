@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import nbformat
 import psutil
@@ -16,6 +17,7 @@ from grading_cases import CHECKS, RIGHT, SETUP, STUBS, assignment_in, notebook, 
 from minillm_lib.checks import grade_notebook, notebook_run
 from minillm_lib.checks.grading import Grader
 from minillm_lib.checks.limits import Limits
+from minillm_lib.checks.registry import COURSE
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +36,15 @@ def grade(tmp_path, grader):
 
 
 @pytest.mark.slow
-def test_the_solutions_of_a_course_notebook_get_all_points_and_its_stubs_none():
-    solved = grade_notebook(ROOT / "solutions" / "01_corpus.ipynb")
-    assert (solved.points, solved.max_points, solved.problem) == (7, 7, "")
+@pytest.mark.parametrize("name", COURSE)
+def test_the_solutions_of_a_course_notebook_get_all_points(name):
+    solved = grade_notebook(ROOT / "solutions" / f"{name}.ipynb")
+    assert set(statuses(solved).values()) == {"passed"}, solved
+    assert solved.problem == ""
+
+
+@pytest.mark.slow
+def test_the_stubs_of_a_course_notebook_get_no_points():
     handed_out = grade_notebook(ROOT / "course" / "01_corpus.ipynb")
     assert handed_out.points == 0
     assert set(statuses(handed_out).values()) == {"not attempted"}
@@ -293,3 +301,52 @@ def test_the_metadata_of_a_submission_is_not_trusted(tmp_path):
         json.dumps({"cells": [], "metadata": {"minillm": {"notebook": ["odd"]}}}), encoding="utf-8"
     )
     assert "is not a notebook of the course" in grade_notebook(path).problem
+
+
+def test_a_notebook_goes_on_with_the_learners_answer_if_it_passed_and_with_the_right_one_otherwise(grade):
+    wrong, goes_on = "def double(x):\n    return 5 * x", "used = check.double.function"
+    triple = "def triple(x):\n    return used(x) + x"
+    for first, whose in ((RIGHT["double"], "yours"), (wrong, "the library's")):
+        shown = f"assert check.double.whose == {whose!r}\nfound = True"
+        report = grade(first, CHECKS["double"], goes_on, shown, triple, "found", CHECKS["triple"])
+        assert statuses(report)["triple"] == "passed", report
+
+
+def test_the_right_answer_is_not_there_before_an_answer_has_its_marks(grade):
+    report = grade("def double(x):\n    return check.double.function(x)", RIGHT["triple"])
+    assert statuses(report) == {"double": "failed", "triple": "passed"}
+    assert "check.double has not been judged yet" in report.results[0].message
+    early = "try:\n    right = check.double.reference\nexcept Exception:\n    right = lambda x: 0"
+    report = grade(early, "def double(x):\n    return right(x)", RIGHT["triple"])
+    assert statuses(report) == {"double": "failed", "triple": "passed"}
+
+
+def test_another_notebooks_answer_goes_on_as_the_librarys(grade):
+    uses = 'import numpy as np\nused = check.jaccard.function\nassert check.jaccard.whose == "the library\'s"'
+    report = grade(uses, "def double(x):\n    return 2 * x * int(used({1}, {1}))", RIGHT["triple"])
+    assert statuses(report) == {"double": "passed", "triple": "passed"}, report
+
+
+def test_a_notebook_of_the_course_finds_the_configurations_beside_its_folder(tmp_path):
+    source = "from pathlib import Path\nis_there = Path('../configs/own/sample.yaml').exists()"
+    answer = "def word_share(word, text):\n    words = text.lower().split()\n"
+    answer += "    return is_there * words.count(word.lower()) / max(1, len(words))"
+    report = grade_notebook(notebook(tmp_path / "00_welcome.ipynb", SETUP, source, answer))
+    assert statuses(report) == {"word_share": "passed"}, report
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files take no blocks there")
+def test_a_submission_that_fills_the_disk_with_many_files_is_stopped(tmp_path):
+    writes = "for n in range(10_000):\n    open(f'{n}.bin', 'wb').write(bytes(2**18))"
+    with Grader(**assignment_in(tmp_path), limits=Limits(time=60, disk=20)) as grader:
+        report = grader.grade(notebook(tmp_path / "s.ipynb", SETUP, RIGHT["double"], writes, RIGHT["triple"]))
+    assert report.problem == "stopped at more than 20 MiB of files"
+    assert statuses(report) == {"double": "passed", "triple": "failed"}
+
+
+def test_no_thread_stays_behind_a_submission(tmp_path, grade):
+    grade(RIGHT["double"], RIGHT["triple"])
+    before = threading.active_count()
+    for _ in range(2):
+        grade(RIGHT["double"], RIGHT["triple"])
+    assert threading.active_count() <= before

@@ -8,7 +8,7 @@ import pytest
 from minillm_lib.checks import Exercise, check
 from minillm_lib.checks.assignment import Assignment, ExercisesFileError, load_exercises
 from minillm_lib.checks.declaration import check_declaration, declaration_problems
-from minillm_lib.checks.self_check import examine_exercise
+from minillm_lib.checks.self_check import examine_exercise, examine_exercises
 
 
 class Declared:
@@ -200,3 +200,56 @@ def test_a_wrong_must_hold_beside_a_reference_is_told_to_the_instructor():
     assert error.endswith(
         "must_hold returned 3; it must return what is wrong with the result, in words, or None"
     )
+
+
+SHARING = """
+import torch
+from torch import nn
+
+from minillm_lib.checks import Exercise, check
+
+
+class Net(nn.Module):
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+
+
+def step(model, optimizer, x):
+    loss = (x @ model.weight).square().mean()
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss.item()
+
+
+def use(answer, model, x):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    return [answer(model, optimizer, x) for _ in range(2)], model.weight.detach()
+
+
+def inputs(rng):
+    return Net(torch.from_numpy(rng.normal(size=(3, 2)))), torch.from_numpy(rng.normal(size=(5, 3)))
+
+
+check.register(Exercise(name="step", reference=step, use=use, inputs=inputs, use_in_submission=THERE))
+"""
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_reference_has_to_pass_where_it_is_graded(there, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(SHARING.replace("THERE", str(there)), encoding="utf-8")
+    (found,) = examine_exercises(load_exercises(path), path)
+    assert (found.errors == []) == there
+    assert all("say `use_in_submission=True`" in error for error in found.errors)
+
+
+def test_a_use_that_needs_the_right_answer_does_not_leave_the_grader(tmp_path):
+    path = tmp_path / "mine.py"
+    source = SHARING.replace("[answer(model", "step(model, optimizer, x), [answer(model").replace(
+        "THERE", "True"
+    )
+    path.write_text(source, encoding="utf-8")
+    (found,) = examine_exercises(load_exercises(path), path)
+    assert "it uses 'step', which stays with the grader" in "".join(found.errors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import struct
@@ -115,8 +116,9 @@ class PatientChannel(Channel):
     def __init__(self, reader: BinaryIO, writer: BinaryIO, keeper: Keeper) -> None:
         super().__init__(reader, writer, keeper)
         self._arrived: queue.Queue[bytes | ChannelError] = queue.Queue(maxsize=1)
-        self._leaving: queue.Queue[bytes] = queue.Queue()
+        self._leaving: queue.Queue[bytes | None] = queue.Queue()
         self._left: queue.Queue[ChannelError | None] = queue.Queue()
+        self._is_closed = False
         for work in (self._listen, self._speak):
             threading.Thread(target=work, daemon=True).start()
 
@@ -157,18 +159,25 @@ class PatientChannel(Channel):
             raise arrived
         return self.decoded(arrived)
 
+    def close(self) -> None:
+        """Send nothing more; what waits to be received is dropped, so that no thread waits for a reader."""
+        self._leaving.put(None)
+        self._is_closed = True
+        with contextlib.suppress(queue.Empty):
+            self._arrived.get_nowait()
+
     def _speak(self) -> None:
         error: ChannelError | None = None
-        while error is None:
+        while error is None and (content := self._leaving.get()) is not None:
             try:
-                self._write(self._leaving.get())
+                self._write(content)
             except ChannelError as failure:
                 error = failure
             self._left.put(error)
 
     def _listen(self) -> None:
         try:
-            while True:
+            while not self._is_closed:
                 self._arrived.put(self.receive_bytes())
         except ChannelError as error:
             self._arrived.put(error)

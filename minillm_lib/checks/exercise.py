@@ -86,6 +86,10 @@ class Exercise:
     use
         Uses an answer that is not a plain function of the inputs: ``use(answer, *inputs)`` returns the value to
         compare. For a class, it creates an object and calls it.
+    use_in_submission
+        Whether ``minillm grade`` runs ``use`` in the process of the submission, and not in the grader's. It has to
+        where ``use`` and the answer share what cannot be sent back and forth, as tensors with gradients, optimizers, or
+        an object that both change. Then ``use`` may not need the right answer.
     may_change
         Names of inputs that the answer may change in place. Random generators and modules may always be changed.
     compare
@@ -109,6 +113,7 @@ class Exercise:
     atol: float = 1e-6
     time_limit: float = 10.0
     use: Callable[..., Any] = call
+    use_in_submission: bool = False
     may_change: Sequence[str] = ()
     compare: Callable[[Any, Any], str | None] | None = None
 
@@ -140,7 +145,7 @@ class Exercise:
         self._memory["passed"] = answer if verdict.status == "passed" else None
         function = self.function
         result = CheckResult(self.name, verdict.status, verdict.message, self.points, function=function)
-        if self._in_course and progress_file.record(self.name, verdict.status) and result.passed:
+        if self.in_course and progress_file.record(self.name, verdict.status) and result.passed:
             kept_answers.keep(self.name, answer)
         if os.environ.get("NBGRADER_EXECUTION") and not result.passed:
             raise CheckFailedError(repr(result))
@@ -163,7 +168,7 @@ class Exercise:
 
     def _passed(self) -> Any:
         if "passed" not in self._memory:
-            answer = kept_answers.kept(self.name, self.answer or self.name) if self._in_course else None
+            answer = kept_answers.kept(self.name, self.answer or self.name) if self.in_course else None
             passed = answer is not None and self._judge(answer).status == "passed"
             self._memory["passed"] = answer if passed else None
         return self._memory["passed"]
@@ -204,13 +209,26 @@ class Exercise:
             )
         return Hint(self.name, self.hints[given - 1], given, len(self.hints))
 
-    def mark(self, *, where: str, in_course: bool = False) -> Exercise:
-        """Note how learners reach this exercise, such as ``check.rms_norm``, for messages; return the exercise."""
-        self._memory.update({"where": where, "in course": in_course})
+    def mark(
+        self,
+        *,
+        where: str,
+        in_course: bool = False,
+        through: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
+    ) -> Exercise:
+        """Note how learners reach this exercise, for messages, and what ``use`` is called through; return the exercise.
+
+        Parameters
+        ----------
+        where
+            Such as ``check.rms_norm``.
+        """
+        self._memory.update({"where": where, "in course": in_course, "through": through})
         return self
 
     @property
-    def _in_course(self) -> bool:
+    def in_course(self) -> bool:
+        """Whether it belongs to the course, and was not registered by somebody."""
         return bool(self._memory.get("in course"))
 
     def draw_cases(self) -> list[Inputs]:
@@ -255,6 +273,13 @@ class Exercise:
                 "instructor.",
             )
 
+    @property
+    def secrets(self) -> list[Callable[..., Any]]:
+        """What knows the right answer, or is part of it."""
+        functions = (self.reference, self.variant, self.must_hold, *self.misconceptions)
+        values = (value for _, value in self.slips)
+        return [one for one in (*functions, *values) if callable(one)]
+
     def task(self) -> Task:
         """Return what is to be judged, with the hidden inputs."""
         return Task(
@@ -262,7 +287,7 @@ class Exercise:
             cases=self._cases(),
             names=self._parameters,
             reference=self.reference,
-            use=self.use,
+            use=self.use if self._memory.get("through") is None else self._memory["through"](self.use),
             may_change=self.may_change,
             differ=differ(self.compare, self.rtol, self.atol),
             must_hold=self.must_hold,

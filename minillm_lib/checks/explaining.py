@@ -66,7 +66,8 @@ def nothing_returned(answer: Any, name: str) -> str:
 def _returns(answer: Any) -> list[ast.Return] | None:
     """Return the ``return`` statements of a function, without those of functions inside it; None without a source."""
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(answer))).body[0]
+        source = getattr(answer, "__source__", None) or inspect.getsource(answer)
+        tree = ast.parse(textwrap.dedent(source)).body[0]
     except Exception:  # built in, run remotely, or part of a larger statement
         return None
     if not isinstance(tree, ast.FunctionDef):

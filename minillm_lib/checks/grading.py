@@ -33,6 +33,7 @@ from minillm_lib.checks.seeding import hidden_inputs_from
 from minillm_lib.checks.submission import read_notebook
 from minillm_lib.checks.submission_process import NotStartedError, Starter
 from minillm_lib.checks.work_clock import WorkClock, longest
+from minillm_lib.io.repository import REPOSITORY
 
 
 def grade_notebook(
@@ -162,7 +163,9 @@ class Grader:
         clock, modules = WorkClock(), modules_of(notebook)
         run = NotebookRun(notebook, assignment, self.limits)
         while True:
-            with own_folder() as folder:
+            with own_folder() as home:
+                folder = home / "course"
+                folder.mkdir()
                 self._fill(folder, path)
                 assert self._starter is not None
                 with self._starter.session(folder, self.limits, clock, modules) as session:
@@ -178,6 +181,10 @@ class Grader:
         return run.marks(ended), ended or run.lost
 
     def _fill(self, folder: Path, path: Path) -> None:
+        if (
+            self.assignment is None and (REPOSITORY / "configs").is_dir()
+        ):  # beside the course, where it expects them
+            shutil.copytree(REPOSITORY / "configs", folder.parent / "configs")
         with open(folder / "notebook.ipynb", "wb") as copy, open(path, "rb") as file:
             shutil.copyfileobj(file, copy)
         for name in self._stand_ins:

@@ -1,11 +1,14 @@
-"""Limits on a submission: time, and memory and number of all processes that it starts."""
+"""Limits on a submission: time and files, and memory and number of all processes that it starts."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -29,6 +32,8 @@ class Limits:
         MiB of resident memory for its process and all that it starts.
     file_size
         MiB for each file that it writes.
+    disk
+        MiB for all files in its folder together.
     processes
         Number of processes that it may have at a time.
 
@@ -42,10 +47,11 @@ class Limits:
     cell_time: float = 120.0
     memory: float = 4096.0
     file_size: float = 1024.0
+    disk: float = 4096.0
     processes: int = 64
 
     def __post_init__(self) -> None:
-        for name in ("time", "cell_time", "memory", "file_size", "processes"):
+        for name in ("time", "cell_time", "memory", "file_size", "disk", "processes"):
             if not getattr(self, name) > 0:
                 words = name.replace("_", " ")
                 raise ValueError(f"the {words} limit is {getattr(self, name):g}; it must be greater than 0")
@@ -62,10 +68,13 @@ class Watch:
         All processes that were seen.
     """
 
-    def __init__(self, above: int, limits: Limits, clock: WorkClock, end: Callable[[], None]) -> None:
+    def __init__(
+        self, above: int, folder: Path, limits: Limits, clock: WorkClock, end: Callable[[], None]
+    ) -> None:
         self.problem = ""
         self.seen: set[Any] = set()
         self._above, self._limits, self._clock, self._end = above, limits, clock, end
+        self._folder, self._look_again = folder, 0.0
         clock.follow(self._family)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -98,7 +107,20 @@ class Watch:
             return f"stopped at more than {limits.processes} processes"
         if sum(map(_resident_bytes, family)) > limits.memory * 2**20:
             return f"stopped at more than {limits.memory:g} MiB of memory"
+        if self._disk_bytes() > limits.disk * 2**20:
+            return f"stopped at more than {limits.disk:g} MiB of files"
         return ""
+
+    def _disk_bytes(self) -> int:
+        """Return what the files of the submission take; 0 between two looks, which take a twentieth of the time."""
+        start = time.monotonic()
+        if start < self._look_again:
+            return 0
+        total = sum(
+            _bytes_on_disk(Path(root, name)) for root, _, names in os.walk(self._folder) for name in names
+        )
+        self._look_again = start + max(0.5, 20 * (time.monotonic() - start))
+        return total
 
     def _family(self) -> tuple[float, bool | None]:
         """Return the processor time of all processes below, also of those that have ended, and if they want more."""
@@ -118,6 +140,15 @@ def processes_below(pid: int) -> list[Any]:
         return list(psutil.Process(pid).children(recursive=True))
     except psutil.Error:
         return []
+
+
+def _bytes_on_disk(path: Path) -> int:
+    """Return the bytes that a file takes; 0 if it has just gone."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return 0
+    return getattr(found, "st_blocks", -(-found.st_size // 512)) * 512
 
 
 def _resident_bytes(process: Any) -> int:

@@ -66,11 +66,16 @@ class Observed:
     def equal(self, one: Outcome, other: Outcome) -> bool:
         """Return whether two outcomes are the same: equal values, or errors of one type or of a special case of it."""
         if one.error is not None or other.error is not None:
-            kinds_of_error = {type(one.error), type(other.error)}
-            if kinds_of_error & {type(None), Exception, BaseException}:
+            names = {type(each.error).__name__ for each in (one, other)}
+            if names & {"NoneType", "Exception", "BaseException"}:
                 return False
-            return isinstance(one.error, type(other.error)) or isinstance(other.error, type(one.error))
+            return any(names <= _kinds_of(each.error) for each in (one, other))
         return self.differ(one.value, other.value) is None
+
+
+def _kinds_of(error: BaseException | None) -> set[str]:
+    """Return the names of an error's class and its bases; of one from another process, also those it had there."""
+    return {kind.__name__ for kind in type(error).__mro__} | getattr(error, "kinds", set())
 
 
 def recognise(observed: Observed, mistakes: Sequence[Mistake]) -> str | None:

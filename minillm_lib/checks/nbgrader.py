@@ -252,7 +252,7 @@ def _examine(path: Path, changed: int) -> None:
     """Examine the instructor's exercises once, so that an error in them does not become the students' zeros."""
     wrong = [
         f"{found.exercise}: {error}"
-        for found in examine_exercises(load_exercises(path))
+        for found in examine_exercises(load_exercises(path), path)
         for error in found.errors
     ]
     if wrong:

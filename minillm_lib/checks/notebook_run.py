@@ -9,11 +9,13 @@ from functools import cached_property
 from typing import Any
 
 from minillm_lib.checks.assignment import Assignment
+from minillm_lib.checks.by_value import ByValue
 from minillm_lib.checks.exercise import Exercise
 from minillm_lib.checks.grade_report import Mark
 from minillm_lib.checks.guarded import TimeLimitError, call_with_time_limit
 from minillm_lib.checks.limits import Limits
-from minillm_lib.checks.remote_answer import SessionEndedError, answer_of
+from minillm_lib.checks.registry import check
+from minillm_lib.checks.remote_answer import SessionEndedError, answer_of, used_there
 from minillm_lib.checks.result import CheckResult, Status
 from minillm_lib.checks.submission import answers_in, code_cells, defines, plan
 from minillm_lib.checks.submission_process import Session
@@ -61,6 +63,7 @@ class NotebookRun:
         problems: dict[int, str] = {}
         self.checking = None
         try:
+            session.conversation.request("begin", _GRACE_SECONDS, of_grader=_Pieces(self, again))
             steps = plan(dict(self.notebook), self._answers)
             final = max((index for index, (kind, _) in enumerate(steps) if kind == "check"), default=-1)
             for index, (kind, content) in enumerate(steps):
@@ -104,25 +107,11 @@ class NotebookRun:
             again[name] = value
 
     def _judge(self, session: Session, name: str, value: Any) -> None:
-        exercise = self._exercise(name)
         self.checking = name
-        session.conversation.begin_check(exercise.time_limit)
-        # The limit is the conversation's, which knows how long the submission was kept waiting.
-        exercise = replace(exercise, time_limit=longest(exercise.time_limit + _GRACE_SECONDS))
-        exercise = exercise.mark(where=f"check.{name}")
-        try:
-            result = call_with_time_limit(lambda: exercise(value), exercise.time_limit + _SECONDS_TO_JUDGE)
-        except TimeLimitError:
-            result = CheckResult(name, "not checked", "Judging what the answer returns took too long.", 0)
-        if session.conversation.ended:
-            raise SessionEndedError
-        status, message, points = result.status, result.message, result.points
-        if session.conversation.fault:
-            status, message, points = "not checked", session.conversation.fault, 0
-            session.conversation.fault = ""
-        self._note(name, status, message, points)
-        if status == "not checked":
-            self.lost = f"`{name}` could not be checked: {message}"
+        result = judged(session, self._exercise(name), value)
+        self._note(name, result.status, result.message, result.points)
+        if result.status == "not checked":
+            self.lost = f"`{name}` could not be checked: {result.message}"
         session.conversation.settle()
         self.checking = None
 
@@ -162,6 +151,55 @@ class NotebookRun:
 
     def _exercise(self, name: str) -> Exercise:
         return next(exercise for exercise in self.assignment.exercises if exercise.name == name)
+
+
+def judged(session: Session, exercise: Exercise, answer: Any) -> CheckResult:
+    """Judge an answer that is in the process of a session.
+
+    Raises
+    ------
+    SessionEndedError
+        If the process ends meanwhile.
+    """
+    name, conversation = exercise.name, session.conversation
+    conversation.begin_check(exercise.time_limit)
+    # The limit is the conversation's, which knows how long the submission was kept waiting.
+    exercise = replace(exercise, time_limit=longest(exercise.time_limit + _GRACE_SECONDS))
+    session.keeper.secrets = exercise.secrets
+    through = used_there if exercise.use_in_submission else None
+    exercise = exercise.mark(where=f"check.{name}", through=through)
+    try:
+        result = call_with_time_limit(lambda: exercise(answer), exercise.time_limit + _SECONDS_TO_JUDGE)
+    except TimeLimitError:
+        result = CheckResult(name, "not checked", "Judging what the answer returns took too long.", 0)
+    if conversation.ended:
+        raise SessionEndedError
+    if conversation.fault:
+        result = CheckResult(name, "not checked", conversation.fault, 0)
+        conversation.fault = ""
+    return result
+
+
+class _Pieces:
+    """What the notebook asks for when it goes on with an answer, or with the library's in its place."""
+
+    def __init__(self, run: NotebookRun, again: Mapping[str, Any]) -> None:
+        self._run, self._again = run, again
+
+    def passed(self, name: str) -> str | None:
+        """Return the name of the learner's answer, if it has passed."""
+        mark = self._run.found.get(name)
+        return self._run._answers[name] if mark is not None and mark.passed else None
+
+    def reference(self, name: str) -> Any:
+        """Return the right answer to an exercise that has its marks, or belongs to another notebook of the course."""
+        of_notebook = {exercise.name for exercise in self._run.assignment.exercises}
+        if name in of_notebook and (name not in self._run.found or name in self._again):
+            raise ValueError(f"check.{name} has not been judged yet")
+        exercise = getattr(check, name)
+        if exercise.reference is None:
+            raise ValueError(f"check.{name} has no right answer of its own")
+        return ByValue(exercise.reference) if exercise.in_course else exercise.reference
 
 
 def modules_of(notebook: dict[str, Any]) -> list[str]:

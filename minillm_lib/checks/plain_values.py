@@ -119,6 +119,7 @@ class Encoder:
         return None
 
     def _tensor(self, torch: Any, tensor: Any) -> Any:
+        takes_gradient = [True] if tensor.is_leaf and tensor.requires_grad else []
         tensor = tensor.detach().as_subclass(torch.Tensor)
         name, shape = str(tensor.dtype).removeprefix("torch."), list(tensor.shape)
         if tensor.is_meta:
@@ -128,7 +129,7 @@ class Encoder:
         is_sparse = tensor.layout != torch.strided
         dense = (tensor.to_dense() if is_sparse else tensor).cpu().resolve_conj().resolve_neg()
         raw = dense.reshape(-1).contiguous().view(torch.uint8).numpy().tobytes() if dense.numel() else b""
-        return ["xs" if is_sparse else "x", name, shape, self._buffer(raw)]
+        return ["xs" if is_sparse else "x", name, shape, self._buffer(raw), *takes_gradient]
 
     def _container(self, value: Any, depth: int) -> Any:
         if isinstance(value, list | tuple | set | frozenset):
@@ -236,7 +237,9 @@ class Decoder:
             return array if kind == "a" else array[()]
         return self._tensor(kind, *parts)
 
-    def _tensor(self, kind: str, name: str, shape: list[int], index: int = 0) -> Any:
+    def _tensor(
+        self, kind: str, name: str, shape: list[int], index: int = 0, takes_gradient: bool = False
+    ) -> Any:
         import torch
 
         dtype = getattr(torch, name)
@@ -247,7 +250,8 @@ class Decoder:
         raw = bytearray(self._buffers[index])
         flat = torch.frombuffer(raw, dtype=torch.uint8).view(dtype) if raw else torch.empty(0, dtype=dtype)
         tensor = flat.reshape(_shape(shape))
-        return tensor.to_sparse() if kind == "xs" else tensor
+        tensor = tensor.to_sparse() if kind == "xs" else tensor
+        return tensor.requires_grad_() if takes_gradient is True else tensor
 
 
 def _shape(shape: list[Any]) -> tuple[int, ...]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import inspect
 import linecache
 import pickle
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import CodeType
 from typing import Any
 
 import numpy as np
 
+from minillm_lib.checks.by_value import ByValue, pickled_by_value
 from minillm_lib.checks.channel import NO_MESSAGE, ChannelError, PatientChannel
 from minillm_lib.checks.guarded import TimeLimitError
 from minillm_lib.checks.plain_values import PlainValueError
@@ -57,8 +59,19 @@ class RemoteObject:
 class RemoteFunction(RemoteObject):
     """A function or class of the submission's process."""
 
+    __source__ = ""
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call it there, and return its result; its errors are raised here, and its changes to the inputs made here."""
+        return self._called(args, kwargs)
+
+    def used_by(self, use: Callable[..., Any], inputs: Sequence[Any]) -> Any:
+        """Run ``use(answer, *inputs)`` there, as :meth:`__call__` runs the answer itself."""
+        return self._called(inputs, {}, ByValue((use, list(inputs))))
+
+    def _called(
+        self, args: Sequence[Any], kwargs: dict[str, Any], use_and_inputs: ByValue | None = None
+    ) -> Any:
         conversation = self._conversation
         limit = conversation.seconds_left
         if not limit:
@@ -67,9 +80,10 @@ class RemoteFunction(RemoteObject):
             "call",
             limit + _GRACE_SECONDS,
             object=self,
-            args=list(args),
+            args=list(args) if use_and_inputs is None else [],
             kwargs=list(kwargs.items()),
             limit=limit,
+            use_and_inputs=use_and_inputs,
         )
         try:
             conversation.spend(float(reply.get("used", 0)))
@@ -207,18 +221,27 @@ class Conversation:
 
 
 class GradersObjects:
-    """What stays in the grader when inputs are sent, and what stands for the submission's objects."""
+    """What stays in the grader when inputs are sent, and what stands for the submission's objects.
+
+    Attributes
+    ----------
+    secrets
+        What no object that is sent may hold, as the right answer.
+    """
 
     def __init__(self) -> None:
         self.conversation: Conversation | None = None
+        self.secrets: Sequence[Any] = ()
         self._own: list[Any] = []
 
     def keep(self, value: Any) -> list[Any]:
         """Return what stands for a value that is not copied."""
         if isinstance(value, RemoteObject):
             return ["o", "student's", value._number]
-        if _can_be_rebuilt(value):
-            return ["o", "pickled", base64.b64encode(_pickled(value)).decode()]
+        if isinstance(value, ByValue):
+            return _tree(pickled_by_value(value.value, self.secrets))
+        if (content := _rebuildable(value, self.secrets)) is not None:
+            return _tree(content)
         self._own.append(value)
         return ["o", "grader's", len(self._own) - 1]
 
@@ -240,8 +263,20 @@ def answer_of(reply: dict[str, Any]) -> Any:
     value = reply["value"]
     if isinstance(value, RemoteFunction) and reply.get("parameters") is not None:
         with contextlib.suppress(Exception):  # what is told of the parameters may be anything
-            return type(value)(value._conversation, value._number, reply["parameters"])
+            value = type(value)(value._conversation, value._number, reply["parameters"])
+    if isinstance(value, RemoteFunction) and isinstance(reply.get("source"), str):
+        value.__source__ = reply["source"]
     return value
+
+
+def used_there(use: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what runs ``use`` in the process of the answer, if that is another one."""
+
+    @functools.wraps(use)
+    def used(answer: Callable[..., Any], *inputs: Any) -> Any:
+        return answer.used_by(use, inputs) if isinstance(answer, RemoteFunction) else use(answer, *inputs)
+
+    return used
 
 
 def _named(base: type[RemoteObject], name: str) -> type[RemoteObject]:
@@ -270,31 +305,21 @@ def _signature(parameters: Sequence[Sequence[Any]]) -> inspect.Signature:
     )
 
 
-def _can_be_rebuilt(value: Any) -> bool:
-    """Return whether an input can be made again in the submission's process, without the code of an exercise."""
+def _tree(content: bytes) -> list[Any]:
+    return ["o", "pickled", base64.b64encode(content).decode()]
+
+
+def _rebuildable(value: Any, secrets: Sequence[Any]) -> bytes | None:
+    """Return a random generator or a model as bytes, which are it again in the submission's process; else None."""
     torch = sys.modules.get("torch")
     if isinstance(value, np.random.Generator):
-        return True
-    if torch is None or not isinstance(value, torch.nn.Module):
-        return torch is not None and isinstance(value, torch.Generator)
-    homes = {type(module).__module__ for module in value.modules()}
-    if not all(
-        home.startswith(("torch.", "minillm_lib.")) and ".checks" not in home and "__main__" not in home
-        for home in homes
-    ):
-        return False
-    try:
-        pickle.dumps(value)
-    except Exception:  # a hook that is a lambda, for example
-        return False
-    return True
-
-
-def _pickled(value: Any) -> bytes:
-    torch = sys.modules.get("torch")
+        return pickle.dumps(value)
     if torch is not None and isinstance(value, torch.Generator):
         return pickle.dumps(_TorchGenerator(value.get_state().numpy().tobytes()))
-    return pickle.dumps(value)
+    if torch is not None and isinstance(value, torch.nn.Module):
+        with contextlib.suppress(PlainValueError):  # it stays here, and can be called
+            return pickled_by_value(value, secrets)
+    return None
 
 
 class _TorchGenerator:
@@ -344,7 +369,7 @@ def _made_error(error: dict[str, Any]) -> tuple[BaseException, CodeType | None]:
         str(error["kinds"][0])[:100], (base,), {"__str__": lambda self: text, "__module__": "builtins"}
     )
     made: Any = kind.__new__(kind)  # type: ignore[call-overload]
-    made.args, made.msg = (text,), text
+    made.args, made.msg, made.kinds = (text,), text, {str(name) for name in error["kinds"]}
     if not error["line"]:
         return made, None
     number, line = error["line"]

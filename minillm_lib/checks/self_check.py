@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
+import os
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from minillm_lib.checks.declaration import declaration_problems
 from minillm_lib.checks.exercise import Exercise
 from minillm_lib.checks.judging import what_must_hold
+from minillm_lib.checks.limits import Limits
+from minillm_lib.checks.notebook_run import judged
+from minillm_lib.checks.own_folder import own_folder
+from minillm_lib.checks.remote_answer import SessionEndedError, answer_of
 from minillm_lib.checks.seeding import hidden_inputs_from
+from minillm_lib.checks.submission_process import NotStartedError, Starter
+from minillm_lib.checks.work_clock import WorkClock
 
 SEEDS = (0, 1, 2)
+_SECONDS_TO_LOAD = 60.0
+_NOT_THERE = (
+    "the reference passes here, but not as an answer that is graded, in a process of its own. If `use` and the answer "
+    "share tensors with gradients, optimizers, or an object that both change, say `use_in_submission=True`. It got:"
+)
+_NOT_TRIED = (
+    "whether the references pass where submissions are graded, in a process of their own, was not tried"
+)
 
 
 @dataclass
@@ -36,9 +53,51 @@ class Findings:
     has_reference: bool = True
 
 
-def examine_exercises(exercises: Sequence[Exercise]) -> list[Findings]:
-    """Examine exercises; see :func:`examine_exercise`."""
-    return [examine_exercise(exercise) for exercise in exercises]
+def examine_exercises(exercises: Sequence[Exercise], path: str | os.PathLike[str]) -> list[Findings]:
+    """Examine the exercises of a file: see :func:`examine_exercise`.
+
+    The references also have to pass where submissions are graded: in a process of their own.
+    """
+    findings = [examine_exercise(exercise) for exercise in exercises]
+    sound = {
+        exercise: found
+        for exercise, found in zip(exercises, findings, strict=True)
+        if not found.errors and exercise.reference is not None
+    }
+    if sound:
+        _examine_in_a_process(sound, Path(path).resolve())
+    return findings
+
+
+def _examine_in_a_process(findings: Mapping[Exercise, Findings], path: Path) -> None:
+    """Judge references as answers are judged that are graded, and note what keeps them from passing."""
+    lines = [
+        "import runpy, sys",
+        "from minillm_lib.checks import check",
+        f"sys.path.append({str(path.parent)!r})",
+        f"runpy.run_path({str(path)!r})",
+        *(f"answer_{number} = check.{one.name}.reference" for number, one in enumerate(findings)),
+    ]
+    starter, found = Starter(), next(iter(findings.values()))
+    if importlib.util.find_spec("IPython") is None:
+        found.warnings.append(f"{_NOT_TRIED}, since Jupyter is not installed")
+        return
+    try:
+        with own_folder() as folder, starter.session(folder, Limits(), WorkClock()) as session:
+            talk = session.conversation
+            reply = talk.request("run", _SECONDS_TO_LOAD, source="\n".join(lines), limit=_SECONDS_TO_LOAD)
+            if problem := reply.get("problem"):
+                found.warnings.append(f"{_NOT_TRIED}, since {path.name} {problem} there")
+                return
+            for number, (exercise, found) in enumerate(findings.items()):
+                answer = answer_of(talk.request("look", _SECONDS_TO_LOAD, name=f"answer_{number}"))
+                result = judged(session, exercise, answer)
+                if not result.passed:
+                    found.errors.append(f"{_NOT_THERE} {result.message}")
+    except (SessionEndedError, NotStartedError) as error:
+        found.errors.append(f"{_NOT_THERE} its process ended: {error}")
+    finally:
+        starter.close()
 
 
 def examine_exercise(exercise: Exercise) -> Findings:

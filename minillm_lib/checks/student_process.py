@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import builtins
 import contextlib
+import functools
 import importlib.abc
 import inspect
 import linecache
@@ -36,7 +37,7 @@ _LIBRARIES = (
     "<frozen",
     "<__array_function__",
 )
-_LONGEST_TEXT = 2000
+_LONGEST_TEXT, _LONGEST_SOURCE = 2000, 100_000
 
 
 class GradersObject:
@@ -113,8 +114,20 @@ class _LaterResult:
 class _LaterCheck:
     """``check.NAME`` while a notebook is graded."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, pieces: _Pieces) -> None:
+        self.name, self._pieces = name, pieces
+
+    @property
+    def function(self) -> Any:
+        return self._pieces.function(self.name)
+
+    @property
+    def whose(self) -> str:
+        return self._pieces.whose(self.name)
+
+    @property
+    def reference(self) -> Any:
+        return self._pieces.reference(self.name)
 
     def __call__(self, answer: Any = None, *args: Any, **options: Any) -> _LaterResult:
         return _LaterResult(self.name, answer)
@@ -123,16 +136,38 @@ class _LaterCheck:
         return "There are no hints while a notebook is graded."
 
 
+class _Pieces:
+    """What a notebook goes on with: the learner's answers that have passed, and the library's for the others.
+
+    The grader knows which have passed. It gives the library's, too, but not before an exercise has its marks.
+    """
+
+    def __init__(self) -> None:
+        self.of_grader: Any = None
+        self.looked_up: dict[str, Any] = {}
+
+    def function(self, name: str) -> Any:
+        answer = self.of_grader.passed(name)
+        return self.reference(name) if answer is None else self.looked_up[answer]
+
+    def whose(self, name: str) -> str:
+        return "the library's" if self.of_grader.passed(name) is None else "yours"
+
+    def reference(self, name: str) -> Any:
+        return self.of_grader.reference(name)
+
+
 class _LaterChecks:
     """``check`` while a notebook is graded. Exercises that the notebook itself registers work as always."""
 
-    def __init__(self) -> None:
+    def __init__(self, pieces: _Pieces) -> None:
         self._own: dict[str, Exercise] = {}
+        self._pieces = pieces
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        return self._own.get(name) or _LaterCheck(name)
+        return self._own.get(name) or _LaterCheck(name, self._pieces)
 
     def register(self, *exercises: Exercise) -> None:
         self._own.update((exercise.name, exercise) for exercise in exercises)
@@ -143,11 +178,13 @@ def serve(channel: Channel, folder: str) -> None:
     objects = channel.keeper
     assert isinstance(objects, _Objects)
     objects.channel = channel
-    _hide_answers()
+    pieces = _Pieces()
+    _hide_answers(pieces)
     shell = _shell(folder)
-    verbs: dict[str, Callable[..., dict[str, Any]]] = {
+    verbs: dict[str, Callable[..., dict[str, Any] | None]] = {
         "run": lambda **fields: _run(shell, **fields),
-        "look": lambda name: _look(shell.user_ns, name),
+        "begin": lambda of_grader: vars(pieces).update(of_grader=of_grader),
+        "look": lambda name: _look(shell.user_ns, name, pieces),
         "call": _call,
         "rest": dict,
         "get": lambda object, name: {"value": getattr(object, name)},
@@ -161,7 +198,7 @@ def serve(channel: Channel, folder: str) -> None:
             continue  # the answer to a call that was given up
         number, verb = request.pop("id"), request.pop("do")
         try:
-            reply = verbs[verb](**request)
+            reply = verbs[verb](**request) or {}
         except BaseException as error:
             reply = {"error": _error(error)}
         _send(channel, number, reply)
@@ -184,8 +221,8 @@ def _send(channel: Channel, number: int, reply: dict[str, Any]) -> None:
         channel.send(id=number, unsendable=reason)
 
 
-def _hide_answers() -> None:
-    registry.check = _LaterChecks()  # type: ignore[assignment]
+def _hide_answers(pieces: _Pieces) -> None:
+    registry.check = _LaterChecks(pieces)  # type: ignore[assignment]
     registry.exercises_of = _no_exercises
     for module in (sys.modules.get("minillm_lib"), sys.modules.get("minillm_lib.checks")):
         vars(module).pop("check", None)
@@ -224,10 +261,10 @@ def _run(shell: Any, source: str, limit: float) -> dict[str, Any]:
     return {"problem": f"raised {fields['kinds'][0]}{text}{place}", "is_stub": fields["is_stub"]}
 
 
-def _look(namespace: dict[str, Any], name: str) -> dict[str, Any]:
+def _look(namespace: dict[str, Any], name: str, pieces: _Pieces) -> dict[str, Any]:
     if name not in namespace:
         return {"found": False}
-    value = namespace[name]
+    value = pieces.looked_up[name] = namespace[name]
     try:
         parameters = [
             (one.name, int(one.kind), None if one.default is one.empty else _shown(one.default))
@@ -235,19 +272,30 @@ def _look(namespace: dict[str, Any], name: str) -> dict[str, Any]:
         ]
     except (TypeError, ValueError):
         parameters = None
-    return {"found": True, "value": value, "parameters": parameters}
+    source = None
+    with contextlib.suppress(Exception):
+        source = inspect.getsource(value)[:_LONGEST_SOURCE]
+    return {"found": True, "value": value, "parameters": parameters, "source": source}
 
 
 def _call(
-    object: Any, args: list[Any], kwargs: list[tuple[str, Any]], limit: float, may_change: bool = True
+    object: Any,
+    args: list[Any],
+    kwargs: list[tuple[str, Any]],
+    limit: float,
+    use_and_inputs: tuple[Callable[..., Any], list[Any]] | None = None,
 ) -> dict[str, Any]:
+    called, not_own = object, []
+    if use_and_inputs is not None:
+        use, args = use_and_inputs
+        called, not_own = functools.partial(use, object), [use.__code__.co_filename]
     before, clock = [_fingerprint(argument) for argument in args], WorkClock()
     try:
-        value = call_with_time_limit(lambda: _settled(object(*args, **dict(kwargs))), limit, clock=clock)
+        value = call_with_time_limit(lambda: _settled(called(*args, **dict(kwargs))), limit, clock=clock)
     except TimeLimitError as error:
         return {"late": str(error)}
     except BaseException as error:
-        return {"error": _error(error), "used": clock.seconds}
+        return {"error": _error(error, not_own), "used": clock.seconds}
     changed = [
         (index, _state(argument))
         for index, (argument, old) in enumerate(zip(args, before, strict=True))
@@ -281,15 +329,21 @@ def _state(value: Any) -> Any:
     return value
 
 
-def _error(error: BaseException) -> dict[str, Any]:
-    """Describe an error by plain values: what it is, and the innermost line of the learner's code that it came from."""
+def _error(error: BaseException, not_own: Sequence[str] = ()) -> dict[str, Any]:
+    """Describe an error by plain values: what it is, and the innermost line of the learner's code that it came from.
+
+    Parameters
+    ----------
+    not_own
+        Files whose code is not the learner's, besides libraries.
+    """
     kinds = [kind.__name__ for kind in type(error).__mro__]
     try:
         text = str(error.msg if isinstance(error, SyntaxError) else error).strip()[:_LONGEST_TEXT]
     except BaseException:
         text = "its message cannot be shown"
     places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    own = [place for place in places if not place[0].startswith(_LIBRARIES)]
+    own = [place for place in places if not place[0].startswith(_LIBRARIES) and place[0] not in not_own]
     line = (own[-1][1], linecache.getline(*own[-1])[:500]) if own else None
     is_own = bool(own) and own[-1] == places[-1]
     return {

@@ -39,8 +39,9 @@ class Session:
     """One submission's process."""
 
     def __init__(self, reader: Any, writer: Any, clock: WorkClock) -> None:
-        keeper = GradersObjects()
-        self.conversation = Conversation(PatientChannel(reader, writer, keeper), keeper, clock)
+        self.keeper = GradersObjects()
+        self._channel = PatientChannel(reader, writer, self.keeper)
+        self.conversation = Conversation(self._channel, self.keeper, clock)
         self._files = (reader, writer)
         self.status: int | None = None
         self.watch: Watch | None = None
@@ -66,7 +67,8 @@ class Session:
         return f"its process ended with status {self.status}"
 
     def close(self) -> None:
-        """Close the channel."""
+        """Close the channel, and end its threads."""
+        self._channel.close()
         for file in self._files:
             with contextlib.suppress(OSError, ValueError):
                 file.close()
@@ -125,7 +127,7 @@ class Starter:
         session = self._begin(job, clock)
         assert self._process is not None
         above = self._process.pid if self._forks else os.getpid()
-        session.watch = Watch(above, limits, clock, self._end_now)
+        session.watch = Watch(above, folder, limits, clock, self._end_now)
         try:
             yield session
         finally:

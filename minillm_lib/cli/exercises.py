@@ -40,7 +40,7 @@ def check(
     from minillm_lib.checks.self_check import examine_exercises
 
     own = load_exercises(file)
-    findings = examine_exercises(own)
+    findings = examine_exercises(own, file)
     for found in findings:
         _print(found)
     n_errors = sum(len(found.errors) for found in findings)
@@ -89,7 +89,7 @@ def student(
             f"{target} is there, and was not written by this command: give another name by --output"
         )
     own = load_exercises(file)
-    wrong = [f"{found.exercise}: {error}" for found in examine_exercises(own) for error in found.errors]
+    wrong = [f"{found.exercise}: {error}" for found in examine_exercises(own, file) for error in found.errors]
     if wrong:
         raise ValueError("\n".join([f"{file} would give wrong marks, so nothing was written.", *wrong]))
     made = student_file(file, target.stem)

@@ -197,7 +197,7 @@ def _examine(exercises: Path | None, assignment: Path | None) -> None:
     if assignment is not None:
         used = {one.name for one in read_assignment(assignment).exercises}
         own = [one for one in own if one.name in used]
-    findings = examine_exercises(own)
+    findings = examine_exercises(own, exercises)
     for found in findings:
         for warning in found.warnings:
             notes.print(printable(f"{found.exercise}: {warning}"), markup=False)

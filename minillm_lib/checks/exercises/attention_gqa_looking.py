@@ -125,6 +125,7 @@ def _test(layer: Layer, x: Tensor, /, **slips: Any) -> Any:
 
 LEAKING_POSITIONS = Exercise(
     name="leaking_positions",
+    use_in_submission=True,
     points=2,
     reference=_leaking_positions,
     inputs=_drawn_layer,

@@ -194,6 +194,7 @@ CROSS_ENTROPY = Exercise(
     name="cross_entropy",
     points=2,
     use=_use,
+    use_in_submission=True,
     reference=lambda logits, targets: cross_entropy(logits, targets),
     inputs=_batch,
     edge_cases=_batch_edges,

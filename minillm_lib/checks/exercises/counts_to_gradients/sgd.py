@@ -124,6 +124,7 @@ SGD_STEP = Exercise(
     points=2,
     reference=_sgd_step,
     use=_two_steps,
+    use_in_submission=True,
     inputs=_problem,
     edge_cases=_problem_edges,
     hints=(

@@ -108,6 +108,7 @@ LORA_LINEAR = Exercise(
     points=3,
     reference=_LoRALinear,
     use=_use,
+    use_in_submission=True,
     inputs=_layer,
     edge_cases=_layer_edges,
     atol=1e-5,

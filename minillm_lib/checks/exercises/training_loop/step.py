@@ -191,6 +191,7 @@ TRAINING_STEP = Exercise(
     points=4,
     reference=_step_with(),
     use=_used,
+    use_in_submission=True,
     inputs=_inputs,
     edge_cases=_edges,
     cases=3,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from minillm_lib.checks.exercise import Exercise
@@ -99,10 +99,23 @@ def problem_of_figures(figures: OwnModelFigures) -> str | None:
     return next((message for holds, message in conditions if not holds), None)
 
 
+def _with_whole_paths(own_model: Callable[[], Any]) -> Any:
+    """Return what an answer hands in; the learner's paths begin in the folder of the notebook."""
+    handed_in = own_model()
+    if not isinstance(handed_in, Mapping):
+        return handed_in
+    return {
+        key: os.path.abspath(path) if isinstance(path, str | os.PathLike) else path
+        for key, path in handed_in.items()
+    }
+
+
 OWN_MODEL = Exercise(
     name="own_model",
     points=4,
     must_hold=problem_of,
+    use=_with_whole_paths,
+    use_in_submission=True,
     inputs=lambda rng: (),
     cases=1,
     time_limit=30,
