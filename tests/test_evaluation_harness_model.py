@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from foreign_models import MARKED_TEMPLATE, TEMPLATE, save_qwen3
 from lm_eval.api.instance import Instance
 from served_model import CONTEXT, tiny_model
 
@@ -35,7 +36,7 @@ def by_hand(model: MiniLLM, ids: list[int], n: int) -> tuple[float, bool]:
     """The log probability of the last ``n`` ids, one forward pass for each, and whether all are the likeliest."""
     total, best = 0.0, True
     for end in range(len(ids) - n, len(ids)):
-        logits = model(torch.tensor([ids[:end]]))[0, -1].detach().double()
+        logits = model(torch.tensor([ids[:end]]))[0, -1, : model.n_ids].detach().double()
         total += float(logits.log_softmax(0)[ids[end]])
         best &= int(logits.argmax()) == ids[end]
     return total, best
@@ -207,3 +208,81 @@ def test_the_harness_own_model_gives_the_same(folder):
         found = getattr(adapter(), kind)(requests(kind, *arguments))
         expected = getattr(theirs, kind)(requests(kind, *arguments), disable_tqdm=True)
         assert np.array(found, dtype=float) == pytest.approx(np.array(expected, dtype=float), rel=1e-5)
+
+
+@pytest.mark.parametrize("options", [
+    {"do_sample": True, "temperature": 1.0}, {"do_sample": True, "temperature": 1.0, "max_gen_toks": 500},
+])  # fmt: skip
+def test_answers_drawn_to_one_prompt_differ_and_the_batch_size_changes_none(options):
+    prompts = ["a rose is", "what is", "玫瑰"]
+    asked = [(prompt, {"until": [], "max_gen_toks": 8, **options}) for prompt in prompts for _ in range(4)]
+    found = [adapter(batch_size=n).generate_until(requests("generate_until", *asked)) for n in (1, 2, 3, 12)]
+    assert all(each == found[0] for each in found)
+    for start in range(0, len(asked), 4):
+        assert len(set(found[0][start : start + 4])) == 4
+
+
+def test_each_limited_answer_counts_whatever_the_batch_size():
+    asked = [(prompt, {"until": [], "max_gen_toks": 9000}) for prompt in ("a rose is", "what is", "玫瑰")]
+    for batch_size in (1, 2, 16):
+        lm = adapter(batch_size=batch_size)
+        lm.generate_until(requests("generate_until", *asked))
+        assert lm.counts["limited answers"] == 3
+
+
+QUESTION = [
+    {"role": "user", "content": "what is a rose?"},
+    {"role": "assistant", "content": "a rose<|end|>"},
+    {"role": "user", "content": "is a rose a rose?"},
+]
+
+
+@pytest.fixture(scope="module", params=["own", "others", "others, with marks"])
+def conversing(request, tmp_path_factory):
+    """A model, and the folder from which transformers read its tokenizer."""
+    path = tmp_path_factory.mktemp("model") / "model"
+    if request.param == "own":
+        tiny_model().save(path)
+    else:
+        save_qwen3(path, MARKED_TEMPLATE if "marks" in request.param else TEMPLATE)
+    return MiniLLM.load_from_checkpoint(path), path
+
+
+@pytest.mark.parametrize("begun", ["The answer is", "def rose():\n", "8 "])
+def test_an_answer_that_has_begun_is_not_closed(conversing, begun):
+    """The harness means so, and transformers do so: ``continue_final_message``."""
+    from transformers import AutoTokenizer
+
+    model, folder = conversing
+    lm = HarnessModel(model, progress=False)
+    turns = [*QUESTION, {"role": "assistant", "content": begun}]
+    context = lm.apply_chat_template(turns, add_generation_prompt=False)
+    theirs = AutoTokenizer.from_pretrained(folder)
+    safe = [{**turn, "content": turn["content"].replace("<|end|>", "")} for turn in turns]
+    text = theirs.apply_chat_template(safe, tokenize=False, continue_final_message=True)
+    unforged = lm.apply_chat_template(safe, add_generation_prompt=False)
+    assert lm.tok_encode(unforged) == theirs(text, add_special_tokens=False).input_ids
+    assert lm.tok_encode(context)[-3:] == lm.tok_encode(unforged)[-3:]
+    (written,) = lm.generate_until(requests("generate_until", (context, {"until": [], "max_gen_toks": 4})))
+    assert written == generate(model, [lm.tok_encode(context)], max_new_tokens=4, temperature=0)[0].text
+
+
+@pytest.mark.parametrize(
+    ("begun", "continuation"), [("The answer is", " a rose"), ("8", "8 heads"), ("a ", "rose"), ("a", "a")]
+)
+def test_what_follows_a_begun_answer_has_the_ids_of_the_whole_turn(conversing, begun, continuation):
+    model, _ = conversing
+    lm, tokenizer = HarnessModel(model, progress=False), model.tokenizer
+    assert tokenizer is not None
+    context = lm.apply_chat_template(
+        [*QUESTION, {"role": "assistant", "content": begun}], add_generation_prompt=False
+    )
+    pair = lm._encode_pair(context, continuation)
+    turn = [{"role": "assistant", "content": begun + continuation}]
+    whole = tokenizer.apply_chat_template([*QUESTION, *turn])
+    ids = pair[0] + pair[1]
+    assert ids == whole[: len(ids)]
+    assert whole[len(ids)] == tokenizer.end_of_turn_id
+    assert tokenizer.decode(pair[1]).endswith(continuation)
+    (score,) = lm.loglikelihood(requests("loglikelihood", (context, continuation)))
+    assert score[0] == pytest.approx(by_hand(model, ids, len(pair[1]))[0], abs=1e-3)

@@ -53,7 +53,8 @@ class HarnessModel(TemplateLM):
     ----------
     counts
         How many contexts were cut (``"cut"``), tokens that they lost (``"cut tokens"``), tokens across a border
-        (``"merged"``), and prompts that were cut so that an answer fits (``"cut prompts"``).
+        (``"merged"``), prompts that were cut so that an answer fits (``"cut prompts"``), and answers that may not be as
+        long as their task allows (``"limited answers"``).
 
     Raises
     ------
@@ -70,6 +71,7 @@ class HarnessModel(TemplateLM):
         self.counts = Counter[str]()
         self._device = model.device
         self._chats: dict[str, list[int]] = {}
+        self._begun: dict[str, list[dict[str, str]]] = {}  # conversations whose last turn goes on
 
     @property
     def eot_token_id(self) -> int:
@@ -115,22 +117,44 @@ class HarnessModel(TemplateLM):
     ) -> str:
         """Return a conversation as text, and remember its ids, since no text can hold special tokens.
 
+        Without a generation prompt, a last turn of the assistant is the beginning of an answer, and is not closed: so
+        the harness means it, and so its own models read it.
+
         Raises
         ------
         ValueError
             If the tokenizer has no template, or the turns are not as it allows.
         """
-        ids = self.ids_of.apply_chat_template(chat_history, add_generation_prompt=add_generation_prompt)
+        goes_on = not add_generation_prompt and chat_history[-1]["role"] == "assistant"
+        if goes_on:
+            ids = self._without_end(chat_history)
+        else:
+            ids = self.ids_of.apply_chat_template(chat_history, add_generation_prompt=add_generation_prompt)
         text = self.ids_of.decode(ids, skip_special_tokens=False)
         self._chats[text] = ids
+        if goes_on:
+            self._begun[text] = chat_history
         return text
 
+    def _without_end(self, chat_history: list[dict[str, str]]) -> list[int]:
+        """Return the ids of a conversation up to the end of what its last turn, the assistant's, says."""
+        ids, is_own = self.ids_of.chat_ids_and_mask(chat_history)
+        end = len(ids) - is_own[::-1].index(True)
+        begin = max((i + 1 for i in range(end) if not is_own[i]), default=0)
+        closings = [i for i in range(begin, end) if ids[i] == self.ids_of.end_of_turn_id]
+        return ids[: max(closings, default=end)]
+
     def _encode_pair(self, context: str, continuation: str) -> Pair:
-        if context in self._chats:
+        if context in self._begun:
+            *before, last = self._begun[context]
+            whole, alone = (
+                self._without_end([*before, {**last, "content": said}])
+                for said in (last["content"] + continuation, last["content"].rstrip())
+            )
+        elif context in self._chats:
             return self.tok_encode(context), self.ids_of.encode(continuation)
-        stripped = context.rstrip()
-        text = context + continuation
-        whole, alone = self.tok_encode(text), self.tok_encode(stripped)
+        else:
+            whole, alone = self.tok_encode(context + continuation), self.tok_encode(context.rstrip())
         shared = next((i for i, (a, b) in enumerate(zip(whole, alone, strict=False)) if a != b), len(alone))
         shared = min(shared, len(whole))
         self.counts["merged"] += len(alone) - shared
@@ -240,6 +264,7 @@ class HarnessModel(TemplateLM):
         """Return what the model writes after each prompt.
 
         A prompt that leaves too little room loses its beginning; an answer gets at most half of the context.
+        Answers that are drawn at random have a seed each: those to one prompt differ, and the batch size changes none.
 
         Raises
         ------
@@ -248,13 +273,14 @@ class HarnessModel(TemplateLM):
         """
         prompts = [self.tok_encode(request.args[0]) or [self.prefix_token_id] for request in requests]
         order = sorted(range(len(requests)), key=lambda i: (repr(requests[i].args[1]), -len(prompts[i])))
-        texts = [""] * len(requests)
+        texts, n_done = [""] * len(requests), 0
         with progress_bar(total=len(order), desc="answering", disable=not self.progress, leave=False) as bar:
-            while order:
-                options = requests[order[0]].args[1]  # equal options stand together
-                batch = [i for i in order[: self.batch_size] if requests[i].args[1] == options]
-                order = order[len(batch) :]
-                sampling = self._sampling(options)
+            while n_done < len(order):
+                options = requests[order[n_done]].args[1]  # equal options stand together
+                ahead = order[n_done : n_done + self.batch_size]
+                batch = [i for i in ahead if requests[i].args[1] == options]
+                sampling = self._sampling(options, len(batch)).replace(seed=n_done)
+                n_done += len(batch)
                 room = self.max_length - (sampling.max_new_tokens or 0)
                 kept = [prompts[i][-room:] for i in batch]
                 self.counts["cut prompts"] += sum(len(prompts[i]) > room for i in batch)
@@ -265,13 +291,13 @@ class HarnessModel(TemplateLM):
             self.cache_hook.add_partial("generate_until", request.args, text)
         return texts
 
-    def _sampling(self, options: dict[str, Any]) -> SamplingConfig:
+    def _sampling(self, options: dict[str, Any], n_answers: int) -> SamplingConfig:
         given: dict[str, Any] = dict(normalize_gen_kwargs(options, _MOST_NEW_TOKENS))
         until, n_tokens = given.pop("until"), given.pop("max_gen_toks")
         if not given.pop("do_sample"):
             given["temperature"] = 0.0
         most = max(1, self.max_length // 2)
-        self.counts["limited answers"] += n_tokens > most
+        self.counts["limited answers"] += n_answers * (n_tokens > most)
         known = {key: given.pop(key) for key in ("temperature", "top_k", "top_p", "min_p") if key in given}
         if given:
             names = ", ".join(given)
@@ -279,7 +305,7 @@ class HarnessModel(TemplateLM):
                 f"a task decodes with {names}; this package has temperature, top_k, top_p, min_p"
             )
         stop = tuple(text for text in until if text)
-        return SamplingConfig(**known, stop=stop, max_new_tokens=min(n_tokens, most), seed=0)
+        return SamplingConfig(**known, stop=stop, max_new_tokens=min(n_tokens, most))
 
 
 def rolling_windows(lm: TemplateLM, text: str, stride: int) -> list[Pair]:

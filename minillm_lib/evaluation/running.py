@@ -25,10 +25,10 @@ _PACKAGES = ("torch", "lm-eval", "datasets", "transformers", "tokenizers", "sent
 _SHARES = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match")
 _BOOTSTRAPS = 1000  # samples for the error of a metric that is not a mean
 _COUNTS = {
-    "cut": "{} contexts did not fit and lost their beginning, {} tokens in all",
-    "merged": "{} tokens reach across the border between a question and its answer, and count for the answer",
-    "cut prompts": "{} prompts lost their beginning to leave room for an answer",
-    "limited answers": "{} answers were limited to half of the context, which is less than their tasks allow",
+    "cut": "contexts that did not fit and lost their beginning: {}, and tokens that they lost: {}",
+    "merged": "tokens across the border between a question and its answer, which count for the answer: {}",
+    "cut prompts": "prompts that lost their beginning to leave room for an answer: {}",
+    "limited answers": "answers limited to half of the context, which is less than their tasks allow: {}",
 }
 
 
