@@ -82,6 +82,13 @@ def test_copies_in_the_training_text_are_found_whatever_their_case_and_what_stan
     assert leaked_documents(dirty, held_out, tokenizer) == 2
 
 
+def test_copies_are_found_wherever_they_stand_in_a_long_training_text(texts, tokenizer, tmp_path):
+    held_out = packed(texts[:4], tokenizer, tmp_path / "validation.tokens")
+    train = [str(number) for number in range(41_000)]
+    train[1], train[40_997] = texts[0], texts[1]
+    assert leaked_documents(packed(train, tokenizer, tmp_path / "train.tokens"), held_out, tokenizer) == 2
+
+
 def test_conversations_with_one_answer_are_one_question_whose_last_wording_is_held_out(tmp_path):
     path = tmp_path / "own.jsonl"
     lines = [("A?", "one"), ("B?", "two"), ("A, please?", "one"), ("Tell me A", "one"), ("B again?", "two")]

@@ -33,7 +33,6 @@ from minillm_lib.training.token_file import TokenFile
 
 ENOUGH_WORDINGS = 3
 _ROWS_AT_A_TIME = 8
-_MOST_DOCUMENTS = 20_000
 _LEAKED = 0.7
 
 
@@ -201,8 +200,8 @@ def _ngram_bits(data: PretrainingData) -> float:
 def leaked_documents(train: TokenFile, held_out: TokenFile, tokenizer: Tokenizer) -> int:
     """Count the held-out documents of which the training text holds a copy, or nearly one.
 
-    Two documents are nearly the same if the Jaccard similarity of their runs of five words is at least 0.7; case,
-    spaces and punctuation do not count.
+    All of both are read. Two documents are nearly the same if the Jaccard similarity of their runs of five words is at
+    least 0.7; case, spaces and punctuation do not count.
     """
     found = [shingles(tokenizer.decode(held_out.document(number))) for number in range(len(held_out))]
     where: dict[str, list[int]] = defaultdict(list)
@@ -210,8 +209,8 @@ def leaked_documents(train: TokenFile, held_out: TokenFile, tokenizer: Tokenizer
         for run in own:
             where[run].append(number)
     leaked = set[int]()
-    for index in evenly_spaced(len(train), _MOST_DOCUMENTS):
-        own = shingles(tokenizer.decode(train.document(int(index))))
+    for index in range(len(train)):
+        own = shingles(tokenizer.decode(train.document(index)))
         shared = Counter(number for run in own for number in where.get(run, ()))
         leaked |= {
             number for number, n in shared.items() if n >= _LEAKED * (len(own) + len(found[number]) - n)
