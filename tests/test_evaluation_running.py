@@ -5,11 +5,16 @@ import os
 import socket
 import sys
 
+import datasets
 import pytest
 import torch
+from lm_eval.api.group import Group
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.config.group import AggMetricConfig
+from lm_eval.tasks import TaskManager
 from served_model import CONTEXT, tiny_model
 
-from minillm_lib.evaluation import running
+from minillm_lib.evaluation import running, tasks
 from minillm_lib.evaluation.models import open_model
 from minillm_lib.evaluation.quiz import quiz_questions
 from minillm_lib.evaluation.results import Evaluation
@@ -208,3 +213,115 @@ def test_an_architecture_of_others_is_evaluated(tmp_path):
     assert model.facts["context"] == 64
     assert model.score(("text", "t", "perplexity")).value == pytest.approx(310, rel=0.2)  # it knows nothing
     assert any("lost their beginning" in note for note in model.notes)
+
+
+ROWS = [{"question": f"what is {word}?", "answer": word} for word in ("rose", "model", "topic", "is", "a")]
+
+
+def local_task(name, rows=ROWS, **config):
+    """A task of the harness whose data is here; by default, its answers are written."""
+    data = {"custom_dataset": lambda **_: {"test": datasets.Dataset.from_list(rows)}, "test_split": "test"}
+    words = {"doc_to_text": "{{question}}", "doc_to_target": "{{answer}}", "fewshot_split": "test"}
+    written = {"output_type": "generate_until", "generation_kwargs": {"until": ["\n"], "max_gen_toks": 4}}
+    metrics = {"metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}]}
+    return ConfigurableTask(config={"task": name, **data, **words, **written, **metrics, **config})
+
+
+def choosing(name, right):
+    """A task with choices, in which the answers are right as given, whatever the model says."""
+    rows = [{"question": "a rose is", "answer": int(each), "choices": ["x", "y"]} for each in right]
+    return local_task(
+        name,
+        rows,
+        output_type="multiple_choice",
+        doc_to_choice="{{choices}}",
+        doc_to_target="answer",
+        generation_kwargs=None,
+        metric_list=[{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+        process_results=lambda doc, results: {"acc": float(doc["answer"])},
+    )
+
+
+@pytest.fixture
+def harness_with(monkeypatch):
+    """Give the harness these tasks and groups, by their names, and no others."""
+
+    def give(**items):
+        class Manager:
+            all_tasks = tuple(items)
+
+            def load(self, wanted):
+                return TaskManager(include_defaults=False).load([items.get(each, each) for each in wanted])
+
+        monkeypatch.setattr(tasks, "_task_manager", lambda with_defaults=True: Manager())
+        return list(items)
+
+    return give
+
+
+@pytest.mark.parametrize("right", [[0] * 12, [1] * 12, [1, *[0] * 11], [0, 1] * 6])
+def test_shares_have_intervals_of_shares_in_tasks_and_groups(checkpoints, harness_with, right):
+    """A mean of zeros and ones is a share, whether there are choices or not, and in a group too."""
+    group = Group("both", aggregate_metric_list=[AggMetricConfig(metric="acc", weight_by_size=True)])
+    for each in (choosing("first", right), choosing("second", right[:5])):
+        group.add(each)
+    written = local_task("written", [*ROWS, *ROWS, *ROWS[:2]], process_results=_in_turn(right))
+    (model,) = evaluate(checkpoints[:1], harness_with(both=group, written=written), progress=False).models
+    for task, answers in (("first", right), ("both", right + right[:5])):
+        score = model.score((task, "all", "acc"))
+        assert score.value == pytest.approx(sum(answers) / len(answers))
+        assert (score.low, score.high) == pytest.approx(wilson_interval(sum(answers), len(answers)))
+        assert 0 <= score.low < score.high <= 1
+    score = model.score(("written", "all", "exact_match"))
+    assert score.chance is None
+    assert (score.low, score.high) == pytest.approx(wilson_interval(sum(right), len(right)))
+
+
+def _in_turn(right):
+    given = iter(right)
+    return lambda doc, results: {"exact_match": next(given)}
+
+
+def test_an_unweighted_mean_of_tasks_has_no_interval_beyond_0_and_1(checkpoints, harness_with):
+    config = AggMetricConfig(metric="acc", weight_by_size=False)
+    spread, alike = (Group(name, aggregate_metric_list=[config]) for name in ("spread", "alike"))
+    for group, first, second in ((spread, [1] * 9, [0, 1]), (alike, [1] * 9, [0] * 3)):
+        group.add(choosing(f"{group.name}-1", first))
+        group.add(choosing(f"{group.name}-2", second))
+    (model,) = evaluate(checkpoints[:1], harness_with(spread=spread, alike=alike), progress=False).models
+    score = model.score(("spread", "all", "acc"))
+    assert (score.value, score.high) == (0.75, 1)
+    assert 0 < score.low < 0.75
+    score = model.score(("alike", "all", "acc"))
+    assert (score.value, score.low, score.high) == (0.5, None, None)  # errors of zero say nothing
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "error", "values", "expected"),
+    [
+        ("perplexity", 900.0, 800.0, [-3.0, -9.0], (1, 900 + 1.96 * 800)),
+        ("word_perplexity", 900.0, 800.0, [(-3.0, 2), (-9.0, 1)], (1, 900 + 1.96 * 800)),
+        ("bits_per_byte", 1.0, 2.0, [(-3.0, 2), (-9.0, 1)], (0, 4.92)),
+        ("mcc", 0.9, 0.2, [(0, 1), (1, 1)], (0.508, 1)),
+        ("rouge", 0.9, 0.2, [0.8, 1.0], (0.508, 1)),
+        ("bleu", 90.0, 20.0, [("a", "b"), ("a", "c")], (50.8, 129.2)),
+        ("rouge", 0.5, 0.0, [0.5, 0.5], (None, None)),
+        ("rouge", 0.5, "N/A", [0.5], (None, None)),
+        ("median", 1.0, 0.1, [0, 1, 1], (0.804, 1)),
+    ],
+)
+def test_an_interval_holds_only_values_that_a_metric_can_have(metric, value, error, values, expected):
+    found = running._interval(metric, value, error, values)
+    assert found == (expected if expected[0] is None else pytest.approx(expected, rel=1e-3))
+
+
+def test_the_harness_says_of_which_metrics_more_is_better(checkpoints, harness_with):
+    metrics = [
+        {"metric": name, "aggregation": "mean", "higher_is_better": better}
+        for name, better in (("exact_match", True), ("overlap", True), ("distance", False))
+    ]
+    values = {"exact_match": 1, "overlap": 0.5, "distance": 3.0}
+    task = local_task("judged", metric_list=metrics, process_results=lambda doc, results: values)
+    (model,) = evaluate(checkpoints[:1], harness_with(judged=task), progress=False).models
+    better = {score.metric: score.higher_is_better for score in model.scores}
+    assert better == {"exact_match": True, "overlap": True, "distance": False}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import platform
 import time
@@ -11,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from minillm_lib import __version__
 from minillm_lib.evaluation.models import hashes, open_model
@@ -24,6 +27,11 @@ from minillm_lib.io.optional import installed_version
 _PACKAGES = ("torch", "lm-eval", "datasets", "transformers", "tokenizers", "sentencepiece", "numpy")
 _SHARES = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match")
 _BOOTSTRAPS = 1000  # samples for the error of a metric that is not a mean
+_RANGES = {  # of metrics whose values for single questions do not show it
+    **dict.fromkeys(("perplexity", "word_perplexity", "byte_perplexity"), (1.0, math.inf)),
+    "bits_per_byte": (0.0, math.inf),
+    "mcc": (-1.0, 1.0),
+}
 _COUNTS = {
     "cut": "contexts that did not fit and lost their beginning: {}, and tokens that they lost: {}",
     "merged": "tokens across the border between a question and its answer, which count for the answer: {}",
@@ -174,11 +182,15 @@ def _run(
     )
     quiz = [row for name, rows in found["samples"].items() if name not in others for row in rows]
     scores = _of_quiz(quiz) if quiz else []
+    better = found["higher_is_better"]
     for name, task in others.items():
-        chance = _chance_of(task, found["samples"][name])
-        scores += _of_results(name, found["results"][name], found["n-samples"][name]["effective"], chance)
+        rows = found["samples"][name]
+        n = found["n-samples"][name]["effective"]
+        scores += _of_results(name, found["results"][name], n, rows, better.get(name), _chance_of(task, rows))
     for name, results in found.get("groups", {}).items():
-        scores += _of_results(name, results, results.get("sample_len", 0), None)
+        members = [task.task_name for task in loaded["groups"][name].get_all_tasks()]
+        rows = [row for member in members for row in found["samples"][member]]
+        scores += _of_results(name, results, results.get("sample_len", 0), rows, better.get(name), None)
     return scores, {row["doc"]["id"]: bool(row["acc"]) for row in quiz}
 
 
@@ -209,21 +221,46 @@ def _chance_of(task: Any, rows: Sequence[dict[str, Any]]) -> float | None:
     return sum(1 / len(task.doc_to_choice(row["doc"])) for row in rows) / len(rows)
 
 
-def _of_results(task: str, results: Mapping[str, Any], n: int, chance: float | None) -> list[Score]:
-    """Return what the harness found in a task or a group, under the names that it gives to metrics and filters."""
+def _of_results(
+    task: str,
+    results: Mapping[str, Any],
+    n: int,
+    rows: Sequence[Mapping[str, Any]],
+    better: Mapping[str, bool | None] | None,
+    chance: float | None,
+) -> list[Score]:
+    """Return what the harness found in a task or a group, under the names that it gives to metrics and filters.
+
+    Parameters
+    ----------
+    rows
+        What it found for each question.
+    better
+        For each metric, whether a larger value is a better one.
+    """
     scores = []
     for key, value in results.items():
         metric, comma, filtered = key.partition(",")
         if not comma or metric.endswith("_stderr") or isinstance(value, str):
             continue
-        error = results.get(f"{metric}_stderr,{filtered}")
         name = metric if filtered == "none" else f"{metric} ({filtered})"
-        ends: tuple[float | None, float | None] = (None, None)
-        if metric in _SHARES and n and 0 <= value <= 1 and chance is not None:
-            ends = wilson_interval(value * n, n)
-        elif isinstance(error, float):
-            ends = (value - Z95 * error, value + Z95 * error)
-        better = (results.get("higher_is_better") or {}).get(metric, metric in _SHARES)
+        values = [row[metric] for row in rows if row["filter"] == filtered and metric in row]
+        ends = _interval(metric, value, results.get(f"{metric}_stderr,{filtered}"), values)
+        is_better = bool((better or {}).get(metric, metric in _SHARES))
         own_chance = chance if metric in _SHARES else None
-        scores.append(Score(task, "all", name, float(value), int(n), *ends, own_chance, bool(better)))
+        scores.append(Score(task, "all", name, float(value), int(n), *ends, own_chance, is_better))
     return scores
+
+
+def _interval(
+    metric: str, value: float, error: Any, values: Sequence[Any]
+) -> tuple[float | None, float | None]:
+    """Return the 95 % interval of what a metric makes of one value per question; None, None if none can be told."""
+    numbers = [float(each) for each in values if isinstance(each, int | float | np.number | np.bool_)]
+    are_shares = 0 < len(numbers) == len(values) and all(0 <= each <= 1 for each in numbers)
+    if are_shares and {*numbers} <= {0, 1} and math.isclose(value, sum(numbers) / len(numbers), abs_tol=1e-9):
+        return wilson_interval(sum(numbers), len(numbers))
+    if not isinstance(error, float) or not error > 0:
+        return None, None  # values that are all alike do not tell how far apart others would be
+    least, most = (0.0, 1.0) if are_shares else _RANGES.get(metric, (-math.inf, math.inf))
+    return max(least, value - Z95 * error), min(most, value + Z95 * error)

@@ -74,6 +74,7 @@ def _of_part(part: str, losses: Sequence[tuple[float, int]], n_bytes: int) -> li
     total, mean = sum(nats), sum(nats) / sum(n_tokens)
     per_byte = sum(n_tokens) / n_bytes / math.log(2)  # from nats per token to bits per byte
     low, high = ratio_interval(nats, n_tokens) or (None, None)
+    low = None if low is None else max(0.0, low)  # no loss is below 0
     return [
         Score(
             "text",
