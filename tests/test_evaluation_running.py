@@ -325,3 +325,10 @@ def test_the_harness_says_of_which_metrics_more_is_better(checkpoints, harness_w
     (model,) = evaluate(checkpoints[:1], harness_with(judged=task), progress=False).models
     better = {score.metric: score.higher_is_better for score in model.scores}
     assert better == {"exact_match": True, "overlap": True, "distance": False}
+
+
+def test_weights_in_8_bits_count_as_parameters(tmp_path):
+    model = tiny_model()
+    model.quantized().save(tmp_path / "int8")
+    _, facts = open_model(tmp_path / "int8", device="cpu")
+    assert facts["parameters"] == sum(each.numel() for each in model.parameters())

@@ -65,11 +65,10 @@ def open_model(
         dtype = torch.float32 if target.type == "cpu" else None
         model = MiniLLM.load_from_checkpoint(path, device=target, dtype=dtype, verify=verify)
         lm: Any = HarnessModel(model, batch_size=batch_size, progress=progress)
-        weights, reader = model.parameters(), "minillm_lib"
+        n_parameters, reader = model.config.n_parameters, "minillm_lib"
     else:
         lm = _with_transformers(path, str(target), batch_size, reason)
-        weights, reader = lm.model.parameters(), f"transformers ({reason})"
-    n_parameters = sum(each.numel() for each in weights)
+        n_parameters, reader = lm.model.num_parameters(), f"transformers ({reason})"
     facts = {"parameters": n_parameters, "context": lm.max_length, "device": str(target), "reader": reader}
     return lm, facts
 
