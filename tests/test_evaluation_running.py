@@ -15,6 +15,7 @@ from lm_eval.tasks import TaskManager
 from served_model import CONTEXT, tiny_model
 
 from minillm_lib.evaluation import running, tasks
+from minillm_lib.evaluation.harness_model import HarnessModel
 from minillm_lib.evaluation.models import open_model
 from minillm_lib.evaluation.quiz import quiz_questions
 from minillm_lib.evaluation.results import Evaluation
@@ -257,6 +258,59 @@ def harness_with(monkeypatch):
         return list(items)
 
     return give
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What each model is asked, in the order of the calls."""
+    calls = []
+    for kind in ("loglikelihood", "generate_until"):
+        monkeypatch.setattr(HarnessModel, kind, _recorded(getattr(HarnessModel, kind), calls))
+    return calls
+
+
+def _recorded(own, calls):
+    def record(self, requests, *arguments, **options):
+        calls.append([request.args for request in requests])
+        return own(self, requests, *arguments, **options)
+
+    return record
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_models_that_are_compared_see_the_same_solved_examples(checkpoints, asked, chat):
+    found = evaluate(checkpoints, limit=4, n_shots=2, chat=chat, progress=False)
+    first, second = asked
+    assert first == second
+    assert found.settings["num_fewshot_of_tasks"] == {"course-quiz-en": 2, "course-quiz-zh": 2}
+    assert found.notes == []
+
+
+def test_tasks_that_keep_to_their_own_number_of_solved_examples_are_named(
+    checkpoints, asked, harness_with, tmp_path
+):
+    fixed = local_task("fixed", num_fewshot=0)
+    whole = local_task(
+        "whole", output_type="loglikelihood_rolling", doc_to_text="", generation_kwargs=None,
+        metric_list=[{"metric": "bits_per_byte"}],
+    )  # fmt: skip
+    names = harness_with(fixed=fixed, whole=whole, free=local_task("free", num_fewshot=1))
+    found = evaluate(checkpoints[:1], names, n_shots=3, progress=False)
+    assert found.settings["num_fewshot_of_tasks"] == {"fixed": 0, "whole": 0, "free": 3}
+    (note,) = found.notes
+    assert note == "the number of solved examples is fixed, and not 3, in 2 tasks: fixed (0), whole (0)"
+    n_questions = {request[0].count("what is") for call in asked for request in call}
+    assert n_questions == {1, 4}
+    assert Evaluation.load(found.save(tmp_path / "eval.json")).notes == found.notes
+    assert evaluate(checkpoints[:1], ["fixed"], n_shots=0, progress=False).notes == []
+    names = harness_with(free=local_task("free", num_fewshot=1))
+    assert evaluate(checkpoints[:1], names, progress=False).settings["num_fewshot_of_tasks"] == {"free": 1}
+
+
+def test_many_tasks_are_counted_and_not_all_named():
+    (note,) = running._notes_on_shots({f"task-{i}": 0 for i in range(57)}, 5)
+    assert "57 tasks: task-0 (0)" in note
+    assert note.endswith("task-4 (0) and 52 more")
 
 
 @pytest.mark.parametrize("right", [[0] * 12, [1] * 12, [1, *[0] * 11], [0, 1] * 6])

@@ -220,6 +220,8 @@ def show(result: Evaluation) -> None:
         if metric in _EXPLAINED:
             notes.print(f"{metric}: {_EXPLAINED[metric]}")
     notes.print("In brackets: 95 % intervals. --output writes every metric of every part.")
+    for note in result.notes:
+        notes.print(note)
     for model in result.models:
         notes.print(f"{model.name}: {model.facts['parameters']:,} parameters, {model.seconds:.0f} s")
         for note in model.notes:

@@ -119,14 +119,17 @@ class Evaluation:
     models
         In the order in which they were given.
     settings
-        The options of the call: tasks, texts, limit, shots, template, stride.
+        The options of the call: tasks, texts, limit, shots, template, stride; and how many shots each task had.
     made_with
         Versions of Python and of the packages, and the date.
+    notes
+        What holds for all models, in words: options that some tasks do not follow, and models that are missing.
     """
 
     models: Sequence[ModelScores]
     settings: Mapping[str, Any] = field(default_factory=dict)
     made_with: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def rows(self) -> list[tuple[Score, list[Score | None]]]:
         """Return each figure that some model has: one of its scores, and that of each model or None."""
@@ -147,6 +150,7 @@ class Evaluation:
             If it cannot be written.
         """
         content = {"format": FORMAT, "made_with": dict(self.made_with), "settings": dict(self.settings)}
+        content["notes"] = list(self.notes)
         models = [asdict(model) for model in self.models]
         text = json.dumps(content | {"models": models}, indent=2, ensure_ascii=False)
         write_atomically(Path(path), f"{text}\n".encode())
@@ -173,4 +177,6 @@ class Evaluation:
             ]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{path}: not the results of minillm eval: {error}") from error
-        return cls(models, content.get("settings", {}), content.get("made_with", {}))
+        return cls(
+            models, content.get("settings", {}), content.get("made_with", {}), content.get("notes", ())
+        )

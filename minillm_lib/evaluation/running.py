@@ -20,9 +20,10 @@ from minillm_lib.evaluation.models import hashes, open_model
 from minillm_lib.evaluation.quiz import LANGUAGES, N_CHOICES, QUIZ
 from minillm_lib.evaluation.results import Evaluation, ModelScores, Score
 from minillm_lib.evaluation.statistics import Z95, wilson_interval
-from minillm_lib.evaluation.tasks import LOCAL_TASKS, METRICS, load_tasks, offline, quiet_harness
+from minillm_lib.evaluation.tasks import LOCAL_TASKS, METRICS, SEED, load_tasks, offline, quiet_harness
 from minillm_lib.evaluation.texts import score_texts
 from minillm_lib.io.optional import installed_version
+from minillm_lib.io.wording import number_of
 
 _PACKAGES = ("torch", "lm-eval", "datasets", "transformers", "tokenizers", "sentencepiece", "numpy")
 _SHARES = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match")
@@ -32,6 +33,7 @@ _RANGES = {  # of metrics whose values for single questions do not show it
     "bits_per_byte": (0.0, math.inf),
     "mcc": (-1.0, 1.0),
 }
+_MOST_NAMES = 5
 _COUNTS = {
     "cut": "contexts that did not fit and lost their beginning: {}, and tokens that they lost: {}",
     "merged": "tokens across the border between a question and its answer, which count for the answer: {}",
@@ -71,7 +73,8 @@ def evaluate(
     limit
         The most questions of each task; None for all.
     n_shots
-        How many solved examples come before each question; None for what each task says.
+        How many solved examples come before each question; None for what each task says. Tasks that do not follow it
+        are named in the notes.
     chat
         Whether questions are put as turns of a conversation, by the model's own template.
     batch_size
@@ -103,29 +106,32 @@ def evaluate(
         if number is not None and number < (name == "limit"):
             raise ValueError(f"{name} is {number}; allowed is a number from {int(name == 'limit')}")
     with offline(all(task in LOCAL_TASKS for task in tasks)), quiet_harness(progress):
-        loaded = load_tasks(tasks, n_shots=n_shots, chat=chat) if tasks else {}
+        loaded = load_tasks(tasks, n_shots=n_shots, chat=chat) if tasks else {"tasks": {}}
         models = []
         for path, name in zip(paths, names, strict=True):
             lm, facts = open_model(
                 path, device=device, batch_size=batch_size, progress=progress, verify=verify
             )
             start, scores, right = time.perf_counter(), list[Score](), dict[str, bool]()
-            if loaded:
+            if tasks:
                 scores, right = _run(lm, loaded, limit, chat)
             if texts:
                 scores += score_texts(lm, texts, stride=stride)
             seconds, notes = round(time.perf_counter() - start, 1), list(_notes(lm.counts))
             models.append(ModelScores(name, str(path), hashes(path), facts, scores, notes, seconds, right))
+    shots = {name: task.get_config("num_fewshot") for name, task in loaded["tasks"].items()}
+    notes = [] if n_shots is None else list(_notes_on_shots(shots, n_shots))
     settings = {
         "tasks": list(tasks),
         "texts": {name: _facts(documents) for name, documents in (texts or {}).items()},
         "stride": stride,
         "limit": limit,
         "num_fewshot": n_shots,
+        "num_fewshot_of_tasks": shots,
         "apply_chat_template": chat,
         "batch_size": batch_size,
     }
-    return Evaluation(models, settings, _made_with())
+    return Evaluation(models, settings, _made_with(), notes)
 
 
 def _short_names(paths: Sequence[Path]) -> list[str]:
@@ -152,6 +158,17 @@ def _notes(counts: Counter[str]) -> Iterator[str]:
             yield words.format(f"{counts[kind]:,}", f"{counts[f'{kind} tokens']:,}")
 
 
+def _notes_on_shots(shots: Mapping[str, int], wanted: int) -> Iterator[str]:
+    """Name the tasks that do not take as many solved examples as wanted."""
+    if others := [f"{name} ({n})" for name, n in shots.items() if n != wanted]:
+        named = ", ".join(others[:_MOST_NAMES])
+        more = f" and {len(others) - _MOST_NAMES:,} more" if len(others) > _MOST_NAMES else ""
+        yield (
+            f"the number of solved examples is fixed, and not {wanted:,}, in {number_of(len(others), 'task')}: "
+            f"{named}{more}"
+        )
+
+
 def _made_with() -> dict[str, Any]:
     versions = {package: installed_version(package) for package in _PACKAGES}
     return {
@@ -172,6 +189,8 @@ def _run(
     from lm_eval.evaluator import evaluate as run_harness
 
     others = {name: task for name, task in loaded["tasks"].items() if not name.startswith(QUIZ)}
+    for task in loaded["tasks"].values():
+        task.set_fewshot_seed(SEED)  # for each model again: drawing changes the sampler
     found = run_harness(
         lm,
         loaded,

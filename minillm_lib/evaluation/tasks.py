@@ -28,7 +28,8 @@ METRICS = ("acc", "acc_bytes", "acc_mutual_info")
 per UTF-8 byte; by how much the question raises it over that of the same answer as a text of its own."""
 
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-_SEED = 1234
+SEED = 1234
+"""The seed with which each model draws its solved examples."""
 
 
 class UnknownTaskError(ValueError):
@@ -98,7 +99,8 @@ def load_tasks(names: Sequence[str], *, n_shots: int | None, chat: bool) -> dict
     names
         Local tasks, and names or patterns of the harness's own.
     n_shots
-        How many solved examples come first; None for what each task says, which is none for the quiz.
+        How many solved examples come first; None for what each task says, which is none for the quiz. Tasks that say
+        that there are none, and those of whole texts, keep to it.
     chat
         Whether the questions become turns of a conversation.
 
@@ -131,9 +133,9 @@ def load_tasks(names: Sequence[str], *, n_shots: int | None, chat: bool) -> dict
         for key in loaded:
             loaded[key] |= part[key]
     for task in loaded["tasks"].values():
-        fixed = task.get_config("num_fewshot")
-        task.set_config("num_fewshot", (fixed or 0) if n_shots is None or fixed == 0 else n_shots)
-        task.set_fewshot_seed(_SEED)
+        own = task.get_config("num_fewshot")
+        fixed = own == 0 or task.OUTPUT_TYPE == "loglikelihood_rolling"  # which reads whole texts, one by one
+        task.set_config("num_fewshot", (own or 0) if n_shots is None or fixed else n_shots)
     return loaded
 
 

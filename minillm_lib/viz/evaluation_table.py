@@ -79,7 +79,7 @@ def evaluation_beside(folder: str | os.PathLike[str]) -> Path | None:
 
 
 def _reading(evaluation: Evaluation) -> Iterator[str]:
-    """Yield, for whole tasks, which models are above chance, and of which two one is better."""
+    """Yield, for whole tasks, which models are above chance, and of which two one is better; then what to know."""
     seen = set()
     for score, values in evaluation.rows():
         if score.metric not in ("acc", "bits_per_byte") or score.task in seen:
@@ -94,6 +94,8 @@ def _reading(evaluation: Evaluation) -> Iterator[str]:
                 yield f"{score.task}: {_paired(first, second)}."
             else:
                 yield f"{score.task}: {_compared(first.name, one, second.name, two)}, by {score.metric}."
+    for note in evaluation.notes:
+        yield f"{note[:1].upper()}{note[1:]}."
 
 
 def _against_chance(value: Score, chance: float) -> str:
