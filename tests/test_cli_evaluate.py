@@ -130,3 +130,30 @@ def test_texts_are_read_as_the_options_say(minillm, checkpoints, tmp_path):
     result = minillm("eval", "--ckpt", checkpoints[0], *options, "--max-faulty", "0.6")
     assert result.returncode == 0, result.stderr
     assert "perplexity" in result.stdout
+
+
+def test_an_error_in_a_later_model_loses_no_results(minillm, checkpoints, tmp_path, monkeypatch):
+    from minillm_lib.evaluation import running
+
+    def fail_at_the_second(lm, *arguments, run=running._run):
+        if output.exists():
+            raise ValueError("the second model cannot be measured")
+        return run(lm, *arguments)
+
+    output = tmp_path / "new" / "eval.json"
+    monkeypatch.setattr(running, "_run", fail_at_the_second)
+    models = [option for path in checkpoints for option in ("--ckpt", path)]
+    result = minillm("eval", *models, "--limit", 1, "-o", output)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].endswith("the second model cannot be measured")
+    assert "chance 25.0 %" in result.stdout
+    assert f"written: {output}" in result.stdout.replace("\n", "")
+    assert "the evaluation is not finished; not measured: chat" in result.stderr
+    assert [model.name for model in Evaluation.load(output).models] == ["base"]
+
+
+def test_a_folder_is_no_output_and_that_is_said_first(minillm, checkpoints, tmp_path):
+    result = minillm("eval", "--ckpt", checkpoints[0], "-o", tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].endswith("is a folder; give the name of a file")
+    assert "chance" not in result.stdout

@@ -1,5 +1,6 @@
 """Evaluations from checkpoints to figures: the quiz, texts, comparisons, files, and no network."""
 
+import copy
 import json
 import os
 import socket
@@ -23,6 +24,8 @@ from minillm_lib.evaluation.running import evaluate
 from minillm_lib.evaluation.statistics import wilson_interval
 from minillm_lib.evaluation.tasks import TaskDataError, UnknownTaskError, load_tasks, offline
 from minillm_lib.io.optional import MissingPackageError
+from minillm_lib.model.checkpoint import save_checkpoint
+from minillm_lib.viz.evaluation_table import EvaluationTable
 
 LIMIT = 12
 
@@ -379,6 +382,65 @@ def test_the_harness_says_of_which_metrics_more_is_better(checkpoints, harness_w
     (model,) = evaluate(checkpoints[:1], harness_with(judged=task), progress=False).models
     better = {score.metric: score.higher_is_better for score in model.scores}
     assert better == {"exact_match": True, "overlap": True, "distance": False}
+
+
+def damaged(path, what):
+    """A copy of a checkpoint with which something is wrong."""
+    other = path.parent / f"damaged {what}"
+    model = tiny_model(3)
+    if what == "weights":
+        model.save(other)
+        weights = other / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-4])
+    elif what == "no tokenizer":
+        save_checkpoint(without_tokenizer(model), other)
+    else:
+        tiny_model(3, max_seq_len=8).save(other)
+    return other
+
+
+def without_tokenizer(model):
+    model = copy.copy(model)
+    model.tokenizer = None
+    return model
+
+
+@pytest.mark.parametrize(("what", "message"), [
+    ("weights", "damaged weights"),
+    ("no tokenizer", "tokenizer"),
+    ("short context", "stride is 40"),
+])  # fmt: skip
+def test_a_mistake_in_a_later_model_is_told_before_the_first_one_runs(
+    checkpoints, monkeypatch, what, message
+):
+    monkeypatch.setattr(running, "_run", lambda *_: pytest.fail("a model has run"))
+    with pytest.raises(ValueError, match=message):
+        evaluate([checkpoints[0], damaged(checkpoints[0], what)], texts={"t": ["a rose"]}, stride=40)
+
+
+def test_what_was_found_before_an_error_is_given_away_and_says_what_is_missing(checkpoints, monkeypatch):
+    found, run = [], running._run
+
+    def fail_at_the_second(lm, *arguments):
+        if found:
+            raise MemoryError("no room")
+        return run(lm, *arguments)
+
+    monkeypatch.setattr(running, "_run", fail_at_the_second)
+    with pytest.raises(MemoryError):
+        evaluate(checkpoints, limit=1, progress=False, after_each=found.append)
+    (partial,) = found
+    assert [model.name for model in partial.models] == ["one"]
+    assert partial.notes == ["the evaluation is not finished; not measured: two"]
+    assert EvaluationTable.of(partial).reading[-1].startswith("The evaluation is not finished")
+
+
+def test_the_last_of_the_results_so_far_is_the_whole(checkpoints):
+    found = []
+    result = evaluate(checkpoints, limit=1, progress=False, after_each=found.append)
+    assert [len(each.models) for each in found] == [1, 2]
+    assert result.models == found[-1].models
+    assert result.notes == []
 
 
 def test_weights_in_8_bits_count_as_parameters(tmp_path):

@@ -115,7 +115,11 @@ def evaluate(
     device: Device = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write all figures, versions and hashes to this JSON file."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write all figures, versions and hashes to this JSON file, after each model.",
+        ),
     ] = None,
     list_tasks: Annotated[
         bool,
@@ -136,6 +140,8 @@ def evaluate(
     from minillm_lib.evaluation.quiz import QUIZ
     from minillm_lib.evaluation.running import evaluate as run
 
+    if output is not None and output.is_dir():
+        raise ValueError(f"--output {output} is a folder; give the name of a file")
     show_warnings_plainly()
     read: dict[str, list[str]] = {}
     if text:
@@ -149,21 +155,32 @@ def evaluate(
             strip_markup=False,
         )
         read = _texts_of(reading)
-    result = run(
-        ckpt or [own_or_shipped("chat")],
-        names or ([] if read else [QUIZ]),
-        texts=read,
-        stride=stride,
-        limit=limit,
-        n_shots=num_fewshot,
-        chat=apply_chat_template,
-        batch_size=batch_size,
-        device=device,
-        verify=not no_verify,
-    )
-    show(result)
-    if output is not None:
-        say(f"written: {result.save(output)}")
+    finished: list[Evaluation] = []
+
+    def keep(result: Evaluation) -> None:
+        finished.append(result)
+        if output is not None:
+            result.save(output)
+
+    try:
+        run(
+            ckpt or [own_or_shipped("chat")],
+            names or ([] if read else [QUIZ]),
+            texts=read,
+            stride=stride,
+            limit=limit,
+            n_shots=num_fewshot,
+            chat=apply_chat_template,
+            batch_size=batch_size,
+            device=device,
+            verify=not no_verify,
+            after_each=keep,
+        )
+    finally:
+        if finished:
+            show(finished[-1])
+            if output is not None:
+                say(f"written: {finished[-1].save(output)}")
 
 
 def _list(patterns: Sequence[str]) -> None:

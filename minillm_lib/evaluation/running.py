@@ -8,7 +8,7 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from minillm_lib.evaluation.quiz import LANGUAGES, N_CHOICES, QUIZ
 from minillm_lib.evaluation.results import Evaluation, ModelScores, Score
 from minillm_lib.evaluation.statistics import Z95, wilson_interval
 from minillm_lib.evaluation.tasks import LOCAL_TASKS, METRICS, SEED, load_tasks, offline, quiet_harness
-from minillm_lib.evaluation.texts import score_texts
+from minillm_lib.evaluation.texts import checked_stride, score_texts
 from minillm_lib.io.optional import installed_version
 from minillm_lib.io.wording import number_of
 
@@ -55,10 +55,12 @@ def evaluate(
     device: str | None = None,
     progress: bool = True,
     verify: bool = True,
+    after_each: Callable[[Evaluation], object] | None = None,
 ) -> Evaluation:
     """Measure what models know, on the same tasks.
 
-    If all tasks are part of this package, the network is not used.
+    If all tasks are part of this package, the network is not used. Before the first model is measured, the others are
+    opened as well, so that a mistake in one of them is told at once.
 
     Parameters
     ----------
@@ -85,6 +87,8 @@ def evaluate(
         Whether bars are shown.
     verify
         Whether damage to the checkpoints is looked for: see :func:`~minillm_lib.model.checkpoint.load_checkpoint`.
+    after_each
+        Called after each model with what has been found so far, so that an error in a later one does not lose it.
 
     Raises
     ------
@@ -105,13 +109,34 @@ def evaluate(
     for name, number in (("limit", limit), ("n_shots", n_shots)):
         if number is not None and number < (name == "limit"):
             raise ValueError(f"{name} is {number}; allowed is a number from {int(name == 'limit')}")
+
+    def opened(path: Path) -> tuple[Any, dict[str, Any]]:
+        lm, facts = open_model(path, device=device, batch_size=batch_size, progress=progress, verify=verify)
+        if chat:
+            lm.apply_chat_template([{"role": "user", "content": "?"}])
+        if texts:
+            checked_stride(lm, texts, stride)
+        return lm, facts
+
     with offline(all(task in LOCAL_TASKS for task in tasks)), quiet_harness(progress):
         loaded = load_tasks(tasks, n_shots=n_shots, chat=chat) if tasks else {"tasks": {}}
-        models = []
+        shots = {name: task.get_config("num_fewshot") for name, task in loaded["tasks"].items()}
+        settings = {
+            "tasks": list(tasks),
+            "texts": {name: _facts(documents) for name, documents in (texts or {}).items()},
+            "stride": stride,
+            "limit": limit,
+            "num_fewshot": n_shots,
+            "num_fewshot_of_tasks": shots,
+            "apply_chat_template": chat,
+            "batch_size": batch_size,
+        }
+        said = [] if n_shots is None else list(_notes_on_shots(shots, n_shots))
+        for path in paths[1:]:
+            opened(path)
+        models: list[ModelScores] = []
         for path, name in zip(paths, names, strict=True):
-            lm, facts = open_model(
-                path, device=device, batch_size=batch_size, progress=progress, verify=verify
-            )
+            lm, facts = opened(path)
             start, scores, right = time.perf_counter(), list[Score](), dict[str, bool]()
             if tasks:
                 scores, right = _run(lm, loaded, limit, chat)
@@ -119,19 +144,12 @@ def evaluate(
                 scores += score_texts(lm, texts, stride=stride)
             seconds, notes = round(time.perf_counter() - start, 1), list(_notes(lm.counts))
             models.append(ModelScores(name, str(path), hashes(path), facts, scores, notes, seconds, right))
-    shots = {name: task.get_config("num_fewshot") for name, task in loaded["tasks"].items()}
-    notes = [] if n_shots is None else list(_notes_on_shots(shots, n_shots))
-    settings = {
-        "tasks": list(tasks),
-        "texts": {name: _facts(documents) for name, documents in (texts or {}).items()},
-        "stride": stride,
-        "limit": limit,
-        "num_fewshot": n_shots,
-        "num_fewshot_of_tasks": shots,
-        "apply_chat_template": chat,
-        "batch_size": batch_size,
-    }
-    return Evaluation(models, settings, _made_with(), notes)
+            left = names[len(models) :]
+            unfinished = [f"the evaluation is not finished; not measured: {', '.join(left)}"] if left else []
+            result = Evaluation(list(models), settings, _made_with(), [*said, *unfinished])
+            if after_each is not None:
+                after_each(result)
+    return result
 
 
 def _short_names(paths: Sequence[Path]) -> list[str]:

@@ -40,13 +40,7 @@ def score_texts(lm: Any, texts: Mapping[str, Sequence[str]], *, stride: int | No
     ValueError
         For a stride out of range, or if there is no text.
     """
-    stride = max(1, lm.max_length // 2) if stride is None else stride
-    if not 1 <= stride <= lm.max_length:
-        raise ValueError(
-            f"stride is {stride}; allowed is a number from 1 to the model's context, {lm.max_length}"
-        )
-    if not any(text for documents in texts.values() for text in documents):
-        raise ValueError("there is no text to evaluate a model on")
+    stride = checked_stride(lm, texts, stride)
     windows = [
         (name, window)
         for name, documents in texts.items()
@@ -65,6 +59,21 @@ def score_texts(lm: Any, texts: Mapping[str, Sequence[str]], *, stride: int | No
         everything = [loss for own in losses.values() for loss in own]
         scores = _of_part("all", everything, sum(n_bytes.values())) + scores
     return scores
+
+
+def checked_stride(lm: Any, texts: Mapping[str, Sequence[str]], stride: int | None) -> int:
+    """Return the stride with which a model reads texts, before it reads any.
+
+    The parameters and errors are those of :func:`score_texts`.
+    """
+    stride = max(1, lm.max_length // 2) if stride is None else stride
+    if not 1 <= stride <= lm.max_length:
+        raise ValueError(
+            f"stride is {stride}; allowed is a number from 1 to the model's context, {lm.max_length}"
+        )
+    if not any(text for documents in texts.values() for text in documents):
+        raise ValueError("there is no text to evaluate a model on")
+    return stride
 
 
 def _of_part(part: str, losses: Sequence[tuple[float, int]], n_bytes: int) -> list[Score]:
