@@ -8,6 +8,8 @@ from recorded_run import recorded_run, write_run
 from served_model import tiny_model
 
 from minillm_lib.evaluation.results import Evaluation, ModelScores, Score
+from minillm_lib.model.checkpoint import save_checkpoint
+from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.viz.evaluation_table import EvaluationTable
 
 
@@ -157,3 +159,21 @@ def test_a_folder_is_no_output_and_that_is_said_first(minillm, checkpoints, tmp_
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1].endswith("is a folder; give the name of a file")
     assert "chance" not in result.stdout
+
+
+def test_a_tokenizer_can_be_given_as_the_error_says(minillm, tmp_path):
+    path = tmp_path / "model.pt"
+    tiny_model().save(path)
+    bare = MiniLLM.load_from_checkpoint(path, tokenizer=False)
+    save_checkpoint(bare, tmp_path / "bare.pt")
+    tokenizer = tiny_model().tokenizer.save(tmp_path / "tokenizer")
+    arguments = ("eval", "--ckpt", tmp_path / "bare.pt", "--limit", 1)
+    refused = minillm(*arguments)
+    assert refused.returncode == 2
+    assert "--tokenizer" in refused.stderr
+    for given in (tokenizer, tokenizer.parent):
+        result = minillm(*arguments, "--tokenizer", given, "-o", tmp_path / "eval.json")
+        assert result.returncode == 0, result.stderr
+        recorded = Evaluation.load(tmp_path / "eval.json").settings["tokenizer"]
+        assert recorded["path"] == str(given)
+        assert recorded["files"]["tokenizer.model"] == hashlib.sha256(tokenizer.read_bytes()).hexdigest()

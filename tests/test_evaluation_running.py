@@ -1,6 +1,7 @@
 """Evaluations from checkpoints to figures: the quiz, texts, comparisons, files, and no network."""
 
 import copy
+import hashlib
 import json
 import os
 import socket
@@ -9,6 +10,7 @@ import sys
 import datasets
 import pytest
 import torch
+from foreign_models import save_tokenizer
 from lm_eval.api.group import Group
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.config.group import AggMetricConfig
@@ -448,3 +450,48 @@ def test_weights_in_8_bits_count_as_parameters(tmp_path):
     model.quantized().save(tmp_path / "int8")
     _, facts = open_model(tmp_path / "int8", device="cpu")
     assert facts["parameters"] == sum(each.numel() for each in model.parameters())
+
+
+def test_another_tokenizer_can_be_given_and_is_recorded(tmp_path):
+    save_checkpoint(without_tokenizer(tiny_model()), tmp_path / "bare")
+    file = tiny_model().tokenizer.save(tmp_path / "tokenizer")
+    with pytest.raises(ValueError, match="tokenizer"):
+        evaluate([tmp_path / "bare"], limit=1, progress=False)
+    found = evaluate([tmp_path / "bare"], limit=1, tokenizer=file, progress=False)
+    assert found.models[0].scores
+    assert found.settings["tokenizer"] == {
+        "path": str(file),
+        "files": {"tokenizer.model": hashlib.sha256(file.read_bytes()).hexdigest()},
+    }
+
+
+@pytest.fixture(scope="module")
+def gpt2(tmp_path_factory):
+    """A model that only transformers read, without a tokenizer."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    path = tmp_path_factory.mktemp("gpt2")
+    torch.manual_seed(0)
+    GPT2LMHeadModel(
+        GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=310, n_positions=64)
+    ).save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def tokenizers(tmp_path_factory):
+    """Folders of tokenizers: one that suits the models here, and one that is too large for them."""
+    folder = tmp_path_factory.mktemp("tokenizers")
+    tiny_model().tokenizer.save_hugging_face(folder / "own")
+    return folder / "own", save_tokenizer(folder / "large")
+
+
+def test_transformers_take_another_tokenizer_if_it_is_a_folder_and_suits_the_weights(gpt2, tokenizers):
+    own, large = tokenizers
+    lm, facts = open_model(gpt2, tokenizer=own, device="cpu")
+    assert lm.tok_encode("a rose") == tiny_model().tokenizer.encode("a rose")
+    assert facts["parameters"] == sum(each.numel() for each in lm.model.parameters())
+    with pytest.raises(ValueError, match=r"folder of a tokenizer, not .*tokenizer\.model"):
+        open_model(gpt2, tokenizer=own / "tokenizer.model", device="cpu")
+    with pytest.raises(ValueError, match=r"large has 40\d ids, but the weights have rows for only 310"):
+        open_model(gpt2, tokenizer=large, device="cpu")

@@ -16,6 +16,7 @@ from rich.table import Table
 from minillm_lib.cli.options import (
     Device,
     NoVerify,
+    TokenizerOption,
     console,
     notes,
     own_or_shipped,
@@ -60,6 +61,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    tokenizer: TokenizerOption = None,
     no_verify: NoVerify = False,
     tasks: Annotated[
         str | None,
@@ -166,6 +168,7 @@ def evaluate(
         run(
             ckpt or [own_or_shipped("chat")],
             names or ([] if read else [QUIZ]),
+            tokenizer=tokenizer,
             texts=read,
             stride=stride,
             limit=limit,

@@ -23,6 +23,7 @@ _DECISIVE = ("*.safetensors", "*.bin", "*.json", "*.model", "*.jinja", "*.txt")
 def open_model(
     path: Path,
     *,
+    tokenizer: Path | None = None,
     device: str | None = None,
     batch_size: int = 16,
     progress: bool = True,
@@ -35,6 +36,9 @@ def open_model(
     path
         A checkpoint of this package, or a directory of Hugging Face. What this package does not read is opened by the
         harness's own ``hf``, with transformers.
+    tokenizer
+        Another tokenizer than the checkpoint's own: see :func:`~minillm_lib.model.checkpoint.load_checkpoint`. What
+        transformers read needs a folder.
     device
         By default the best one; a CPU computes in float32.
     batch_size
@@ -55,7 +59,7 @@ def open_model(
     CheckpointError
         If the checkpoint is damaged.
     ValueError
-        If the device is not available, or the model has no tokenizer.
+        If the device is not available, the model has no tokenizer, or transformers cannot use the given one.
     MissingPackageError
         If the checkpoint is for transformers, and a package is missing.
     """
@@ -63,11 +67,13 @@ def open_model(
     reason = _why_foreign(path)
     if reason is None:
         dtype = torch.float32 if target.type == "cpu" else None
-        model = MiniLLM.load_from_checkpoint(path, device=target, dtype=dtype, verify=verify)
+        model = MiniLLM.load_from_checkpoint(
+            path, device=target, dtype=dtype, tokenizer=tokenizer or True, verify=verify
+        )
         lm: Any = HarnessModel(model, batch_size=batch_size, progress=progress)
         n_parameters, reader = model.config.n_parameters, "minillm_lib"
     else:
-        lm = _with_transformers(path, str(target), batch_size, reason)
+        lm = _with_transformers(path, tokenizer, str(target), batch_size, reason)
         n_parameters, reader = lm.model.num_parameters(), f"transformers ({reason})"
     facts = {"parameters": n_parameters, "context": lm.max_length, "device": str(target), "reader": reader}
     return lm, facts
@@ -103,7 +109,7 @@ def _why_foreign(path: Path) -> str | None:
     return None
 
 
-def _with_transformers(path: Path, device: str, batch_size: int, reason: str) -> Any:
+def _with_transformers(path: Path, tokenizer: Path | None, device: str, batch_size: int, reason: str) -> Any:
     try:
         from lm_eval.models.huggingface import HFLM
     except ModuleNotFoundError as error:
@@ -129,7 +135,21 @@ def _with_transformers(path: Path, device: str, batch_size: int, reason: str) ->
             found: list[tuple[float, bool]] = super()._loglikelihood_tokens(requests, **options)
             return found
 
-    dtype = "float32" if device == "cpu" else "auto"
-    model = TransformersModel(pretrained=str(path), device=device, dtype=dtype, batch_size=batch_size)
+    if tokenizer is not None and not tokenizer.is_dir():
+        raise ValueError(
+            f"{path}: {reason}. transformers read it, and they need the folder of a tokenizer, not {tokenizer}"
+        )
+    model = TransformersModel(
+        pretrained=str(path),
+        tokenizer=None if tokenizer is None else str(tokenizer),
+        device=device,
+        dtype="float32" if device == "cpu" else "auto",
+        batch_size=batch_size,
+    )
+    n_ids, n_rows = len(model.tokenizer), model.model.get_input_embeddings().num_embeddings
+    if tokenizer is not None and n_ids > n_rows:
+        raise ValueError(
+            f"{path}: the tokenizer in {tokenizer} has {n_ids:,} ids, but the weights have rows for only {n_rows:,}"
+        )
     model.counts = Counter()
     return model

@@ -46,6 +46,7 @@ def evaluate(
     checkpoints: Sequence[str | os.PathLike[str]],
     tasks: Sequence[str] = (QUIZ,),
     *,
+    tokenizer: str | os.PathLike[str] | None = None,
     texts: Mapping[str, Sequence[str]] | None = None,
     stride: int | None = None,
     limit: int | None = None,
@@ -68,6 +69,8 @@ def evaluate(
         As :func:`~minillm_lib.evaluation.models.open_model` takes them.
     tasks
         :data:`~minillm_lib.evaluation.tasks.LOCAL_TASKS`, and names of the harness's own tasks.
+    tokenizer
+        Another tokenizer than the checkpoints' own, for all of them.
     texts
         Documents to measure bits per byte on, by the name of their file.
     stride
@@ -109,9 +112,12 @@ def evaluate(
     for name, number in (("limit", limit), ("n_shots", n_shots)):
         if number is not None and number < (name == "limit"):
             raise ValueError(f"{name} is {number}; allowed is a number from {int(name == 'limit')}")
+    given = None if tokenizer is None else Path(tokenizer)
 
     def opened(path: Path) -> tuple[Any, dict[str, Any]]:
-        lm, facts = open_model(path, device=device, batch_size=batch_size, progress=progress, verify=verify)
+        lm, facts = open_model(
+            path, tokenizer=given, device=device, batch_size=batch_size, progress=progress, verify=verify
+        )
         if chat:
             lm.apply_chat_template([{"role": "user", "content": "?"}])
         if texts:
@@ -123,6 +129,7 @@ def evaluate(
         shots = {name: task.get_config("num_fewshot") for name, task in loaded["tasks"].items()}
         settings = {
             "tasks": list(tasks),
+            "tokenizer": None if given is None else {"path": str(given), "files": hashes(given)},
             "texts": {name: _facts(documents) for name, documents in (texts or {}).items()},
             "stride": stride,
             "limit": limit,
