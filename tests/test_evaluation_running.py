@@ -12,6 +12,7 @@ import pytest
 import torch
 from foreign_models import save_tokenizer
 from lm_eval.api.group import Group
+from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.config.group import AggMetricConfig
 from lm_eval.tasks import TaskManager
@@ -495,3 +496,25 @@ def test_transformers_take_another_tokenizer_if_it_is_a_folder_and_suits_the_wei
         open_model(gpt2, tokenizer=own / "tokenizer.model", device="cpu")
     with pytest.raises(ValueError, match=r"large has 40\d ids, but the weights have rows for only 310"):
         open_model(gpt2, tokenizer=large, device="cpu")
+
+
+def test_prompts_that_transformers_cut_are_counted_and_answers_without_room_refused(gpt2, tokenizers):
+    lm, _ = open_model(gpt2, tokenizer=tokenizers[0], device="cpu", batch_size=2)
+
+    def ask(*prompts, **options):
+        options = {"until": ["\n"], "max_gen_toks": 16, **options}
+        asked = [(prompt, options) for prompt in prompts]
+        requests = [Instance("generate_until", {}, each, i) for i, each in enumerate(asked)]
+        return lm.generate_until(requests, disable_tqdm=True)
+
+    exact = "a rose is " * 60
+    while len(lm.tok_encode(exact)) > 64 - 16:
+        exact = exact[1:]
+    ask("a rose", exact)
+    assert not lm.counts["cut prompts"]
+    ask("a rose", f"a {exact}", exact * 3)
+    assert lm.counts["cut prompts"] == 2
+    drawn = {"do_sample": True, "temperature": 1.0}
+    assert ask("a rose", "what", **drawn) == ask("a rose", "what", **drawn)
+    with pytest.raises(ValueError, match=r"answers of 64 tokens, for which there is no room in .* 64"):
+        ask("a rose", max_gen_toks=64)

@@ -112,6 +112,7 @@ def _why_foreign(path: Path) -> str | None:
 def _with_transformers(path: Path, tokenizer: Path | None, device: str, batch_size: int, reason: str) -> Any:
     try:
         from lm_eval.models.huggingface import HFLM
+        from lm_eval.models.utils import normalize_gen_kwargs
     except ModuleNotFoundError as error:
         raise MissingPackageError(
             f"{path}: {reason}. The harness reads it with transformers, and the package {error.name} is not installed: "
@@ -133,6 +134,22 @@ def _with_transformers(path: Path, tokenizer: Path | None, device: str, batch_si
                 if (cut := len(context) + len(tokens) - self.max_length - 1) > 0:
                     self.counts.update({"cut": 1, "cut tokens": cut})
             found: list[tuple[float, bool]] = super()._loglikelihood_tokens(requests, **options)
+            return found
+
+        def generate_until(self, requests: Any, disable_tqdm: bool = False) -> list[str]:
+            for request in requests:
+                prompt, options = request.args
+                n_tokens = normalize_gen_kwargs(options, self.max_gen_toks)["max_gen_toks"]
+                room = self.max_length - n_tokens
+                if room < 1:
+                    raise ValueError(
+                        f"{path}: a task has answers of {n_tokens:,} tokens, for which there is no room in the model's "
+                        f"context of {self.max_length:,}"
+                    )
+                self.counts["cut prompts"] += len(self.tok_encode(prompt)) > room
+            with torch.random.fork_rng():
+                torch.manual_seed(0)  # what is drawn is the same each time
+                found: list[str] = super().generate_until(requests, disable_tqdm=disable_tqdm)
             return found
 
     if tokenizer is not None and not tokenizer.is_dir():
