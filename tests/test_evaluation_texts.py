@@ -6,6 +6,7 @@ import pytest
 import torch
 from served_model import CONTEXT, tiny_model
 
+from minillm_lib.evaluation import texts
 from minillm_lib.evaluation.harness_model import HarnessModel
 from minillm_lib.evaluation.texts import score_texts
 from minillm_lib.model.decoder import MiniLLM
@@ -77,3 +78,9 @@ def test_a_model_that_knows_nothing_needs_the_logarithm_of_the_vocabulary():
     assert found["t", "perplexity"].low == pytest.approx(found["t", "perplexity"].high)
     expected = n_tokens * math.log2(vocab_size) / len(LONG.encode())
     assert found["t", "bits_per_byte"].value == pytest.approx(expected)
+
+
+def test_an_interval_holds_no_loss_below_0():
+    bits, perplexity = texts._of_part("t", [(0.1, 50), (300.0, 50)], 200)
+    assert (bits.low, perplexity.low) == (0, 1)
+    assert bits.high > bits.value > 0
