@@ -518,3 +518,14 @@ def test_prompts_that_transformers_cut_are_counted_and_answers_without_room_refu
     assert ask("a rose", "what", **drawn) == ask("a rose", "what", **drawn)
     with pytest.raises(ValueError, match=r"answers of 64 tokens, for which there is no room in .* 64"):
         ask("a rose", max_gen_toks=64)
+
+
+def test_the_beginning_of_an_answer_that_a_task_gives_is_continued_in_a_conversation(
+    checkpoints, asked, harness_with
+):
+    names = harness_with(begun=local_task("begun", gen_prefix="The answer is"))
+    evaluate(checkpoints[:1], names, chat=True, n_shots=1, progress=False)
+    (prompts,) = ([context for context, _ in call] for call in asked)
+    assert len(prompts) == len(ROWS)
+    assert all(prompt.endswith("<|end|><|assistant|>The answer is") for prompt in prompts)
+    assert all(prompt.count("<|assistant|>The answer is") == 2 for prompt in prompts)
