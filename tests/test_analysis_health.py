@@ -107,6 +107,24 @@ def test_fine_tuning_that_begins_from_nothing(tmp_path):
     assert pretrained.about("initial loss").severity == "ok"
 
 
+def test_pretraining_that_goes_on_from_a_checkpoint_is_not_measured_by_untrained_weights(tmp_path):
+    recorded = write_run(tmp_path / "recorded", recorded_run(seed=7))
+    reference_band(recorded, name="results/26m").save(tmp_path / "results" / "26m" / FILE_NAME)
+    continued, fresh = {**CONFIG, "ckpt": "checkpoints/pretrain.pt"}, {**CONFIG, "ckpt": None}
+    records = loss_changed(lambda step, loss: 2.5 + loss / 100, peak=1e-5)
+    report = examined(records, tmp_path, config=continued)
+    assert alarms(report) == {}
+    assert report.about("initial loss").found.endswith("the pretrained model's knowledge is there")
+    assert "start from random weights, and this one from ckpt" in report.about("reference").found
+    assert {"initial loss", "reference", "learning rate"} <= alarms(
+        examined(records, tmp_path, config=fresh)
+    ).keys()
+    too_high = examined(recorded_run(peak=0.015), tmp_path, config=continued)
+    assert "initial weights" not in too_high.about("learning rate").found
+    begun_anew = examined(recorded_run(), tmp_path, config=continued).about("initial loss")
+    assert (begun_anew.severity, "new to the model" in begun_anew.advice) == ("look", True)
+
+
 @pytest.mark.parametrize(
     ("offset", "severity"), [(0.0, "ok"), (0.3, "look"), (1.0, "wrong"), (-1.0, "look"), (-0.1, "ok")]
 )
@@ -227,6 +245,44 @@ def test_a_block_unlike_the_others(tmp_path, norms, severity, words):
     finding = examined(records, tmp_path).about("blocks")
     assert finding.severity == severity
     assert words in finding.found
+
+
+def with_overflows(steps, precision):
+    """A healthy run in which the gradient of some steps, and of the blocks there, is not finite."""
+    records = changed(recorded_run(), lambda each: {"grad_norm": None} if each["step"] in steps else {})
+    blocks = {"layer_grad_norms": [None, None, 0.15, 0.2]}
+    records = changed(
+        records, lambda each: blocks if each["step"] in steps and "layer_grad_norms" in each else {}
+    )
+    return changed(records, lambda _: {"precision": precision}, "start")
+
+
+def test_a_step_that_the_scaler_of_fp16_skips_now_and_then_is_no_fault(tmp_path):
+    report = examined(with_overflows({300, 400}, "fp16"), tmp_path)
+    assert alarms(report) == {}
+    assert (
+        "2 of 381 steps after the warm-up have a gradient that is not finite"
+        in report.about("gradient norm").found
+    )
+    assert report.about("blocks").found.endswith("left out: 2 of 20, whose gradients are not finite")
+    one = examined(with_overflows({300}, "fp16"), tmp_path).about("gradient norm").found
+    assert one.endswith(
+        "; 1 of 381 steps after the warm-up has a gradient that is not finite, which the scaler of fp16 skipped"
+    )
+
+
+@pytest.mark.parametrize(
+    ("steps", "precision"), [(set(range(25, 400, 20)), "fp16"), ({300}, "bf16"), ({300}, "float32")]
+)
+def test_many_of_them_are_and_any_without_a_scaler(tmp_path, steps, precision):
+    finding = examined(with_overflows(steps, precision), tmp_path).about("gradient norm")
+    assert finding.severity == "wrong"
+    assert ("with fp16" in finding.advice) == (precision == "fp16")
+
+
+def test_blocks_whose_gradients_are_never_finite_say_nothing(tmp_path):
+    finding = examined(with_overflows(set(range(1, 401)), "fp16"), tmp_path).about("blocks")
+    assert (finding.severity, "not finite in any" in finding.found) == ("unsure", True)
 
 
 @pytest.mark.parametrize(("epochs", "severity"), [(0.5, "wrong"), (8, "look")])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.stats import spearmanr
 
@@ -16,19 +18,30 @@ _FAR_ABOVE_CLIP = 10.0
 _GROWN, _GROWN_MUCH = 3.0, 30.0
 _STILL_FALLING = 0.1  # nats; gradients may grow while the model learns
 _UNLIKE_OTHERS, _DEAD = 30.0, 1000.0
+# Of steps with fp16: torch doubles the scale of the loss every 2,000 good steps, and finds it by overflows at first.
+_SKIPPED, _SKIPPED_SHARE = 5, 0.01
 
 
 def check_gradient_norms(metrics: RunResult) -> Finding:
     """Look for gradients that have vanished or grow, and count how many were clipped."""
     norms = metrics.values("grad_norm")[metrics.warmup_end :]
     is_finite = np.isfinite(norms)
-    if not is_finite.all():
-        return Finding(
-            _GRADIENTS,
-            "wrong",
-            f"{int((~is_finite).sum())} of {len(norms)} steps after the warm-up have a gradient that is not finite",
-            "Lower train.lr; with fp16 a few such steps are normal, since the scaler skips them.",
-        )
+    n_infinite, n_steps = int((~is_finite).sum()), len(norms)
+    have = "has" if n_infinite == 1 else "have"
+    found = f"{n_infinite} of {n_steps} steps after the warm-up {have} a gradient that is not finite"
+    is_scaled = metrics.start.get("precision") == "fp16"
+    if n_infinite > (max(_SKIPPED, _SKIPPED_SHARE * n_steps) if is_scaled else 0):
+        normal = "A few such steps are normal with fp16, since the scaler skips them, but not so many. "
+        advice = f"{normal * is_scaled}Lower train.lr."
+        return Finding(_GRADIENTS, "wrong", found, advice)
+    finding = _norms(metrics, norms[is_finite])
+    if n_infinite:
+        finding = replace(finding, found=f"{finding.found}; {found}, which the scaler of fp16 skipped")
+    return finding
+
+
+def _norms(metrics: RunResult, norms: FloatArray) -> Finding:
+    """Judge norms that are all finite."""
     if len(norms) < _FEWEST_STEPS:
         return Finding(_GRADIENTS, "unsure", f"too early to tell: {len(norms)} steps since the warm-up")
     last = float(np.median(norms[-len(norms) // 5 :]))
@@ -84,7 +97,15 @@ def check_blocks(metrics: RunResult) -> Finding:
     recorded = [record["layer_grad_norms"] for record in metrics.steps if "layer_grad_norms" in record]
     if not recorded or len(recorded[-1]) < 3:
         return Finding(_BLOCKS, "unsure", "this check needs the gradients of at least three blocks")
-    norms = np.median(np.array(recorded[len(recorded) // 2 :], dtype=np.float64), axis=0)
+    every = np.array(recorded, dtype=np.float64)
+    finite = every[np.isfinite(every).all(axis=1)]  # a step that fp16 skipped says nothing of its blocks
+    if not len(finite):
+        return Finding(
+            _BLOCKS, "unsure", "the gradients are not finite in any of the steps that recorded them"
+        )
+    norms = np.median(finite[len(finite) // 2 :], axis=0)
+    n_skipped = len(every) - len(finite)
+    skipped = f"; left out: {n_skipped} of {len(every)}, whose gradients are not finite" * bool(n_skipped)
     typical = float(np.median(norms))
     ratios = norms / typical if typical > 0 else np.zeros_like(norms)
     weak = [f"{i} ({norm:.1e})" for i, norm in enumerate(norms) if not ratios[i] > 1 / _UNLIKE_OTHERS]
@@ -108,5 +129,5 @@ def check_blocks(metrics: RunResult) -> Finding:
     return Finding(
         _BLOCKS,
         "ok",
-        f"the gradients of all {len(norms)} blocks are between {norms.min():.2g} and {norms.max():.2g}",
+        f"the gradients of all {len(norms)} blocks are between {norms.min():.2g} and {norms.max():.2g}{skipped}",
     )

@@ -31,10 +31,15 @@ _UNCHANGED = 0.05
 Sign = tuple[Severity, str]
 
 
+def _is_continued(metrics: RunResult) -> bool:
+    """Return whether a pretraining run starts from the weights of a checkpoint rather than from random ones."""
+    return metrics.stage == "pretrain" and metrics.setting("ckpt") is not None
+
+
 def check_initial_loss(metrics: RunResult) -> Finding:
     """Compare the first loss with that of a uniform guess, ``ln(vocab_size)``, since fresh weights know nothing.
 
-    The presets begin 0.01 to 0.12 nats above it. A fine-tuning run begins far below.
+    The presets begin 0.01 to 0.12 nats above it. A run that starts from a checkpoint begins far below.
     """
     vocab_size = metrics.start.get("vocab_size")
     first = metrics.steps[0] if metrics.steps else {}
@@ -42,13 +47,15 @@ def check_initial_loss(metrics: RunResult) -> Finding:
         return Finding(_INITIAL, "unsure", "the first step or the size of the vocabulary is not recorded")
     loss, uniform = float(first["loss"]), math.log(vocab_size)
     state = f"{loss:.2f}; a uniform guess among {vocab_size:,} tokens is {uniform:.2f}"
-    if metrics.stage == "sft":
+    is_continued = _is_continued(metrics)
+    if metrics.stage == "sft" or is_continued:
         if loss > uniform - _NEAR_UNIFORM:
+            advice = "Look at ckpt: is it the pretrained model, with its own tokenizer?"
             return Finding(
                 _INITIAL,
-                "wrong",
+                "look" if is_continued else "wrong",
                 f"{state}: as if the model had learned nothing before",
-                "Look at ckpt: is it the pretrained model, with its own tokenizer?",
+                advice + " Text in a language that is new to the model has such a loss too." * is_continued,
             )
         return Finding(_INITIAL, "ok", f"{state}: the pretrained model's knowledge is there")
     if loss > uniform + _FAR_FROM_UNIFORM:
@@ -72,6 +79,10 @@ def check_initial_loss(metrics: RunResult) -> Finding:
 
 def check_reference(metrics: RunResult, band: ReferenceBand | None) -> Finding:
     """Compare the smoothed loss with the band of recorded runs of the same size and stage."""
+    if _is_continued(metrics):
+        return Finding(
+            _REFERENCE, "unsure", "the recorded runs start from random weights, and this one from ckpt"
+        )
     if band is None:
         return Finding(_REFERENCE, "unsure", "no recorded run has this stage, size and vocabulary")
     if band.corpora != corpora_of(metrics):
@@ -164,7 +175,8 @@ def check_learning_rate(metrics: RunResult) -> Finding:
             f"too high? {'; '.join(words for _, words in too_high)}",
             "Try a third of train.lr, a longer train.schedule.warmup_steps, or model.qk_norm.",
         )
-    too_low = [*_small_way(metrics, rates), *_hardly_fell(loss)]
+    is_continued = _is_continued(metrics)  # then there may be little left to learn
+    too_low = [] if is_continued else [*_small_way(metrics, rates), *_hardly_fell(loss)]
     if too_low:
         return Finding(
             _RATE,
@@ -172,12 +184,14 @@ def check_learning_rate(metrics: RunResult) -> Finding:
             f"too low? {'; '.join(words for _, words in too_low)}",
             "Try 3 and 10 times train.lr for some hundred steps each, and keep the one with the lowest loss.",
         )
-    return Finding(_RATE, "ok", f"{np.nanmax(rates):.2g} at its peak; the loss falls without jumps")
+    course = "has no jumps" if is_continued else "falls without jumps"
+    return Finding(_RATE, "ok", f"{np.nanmax(rates):.2g} at its peak; the loss {course}")
 
 
 def _scale_of_weights(metrics: RunResult) -> float | None:
     """Return the standard deviation of the initial weights; None for a run that does not begin with them."""
-    return metrics.setting("model", "initializer_range") if metrics.stage == "pretrain" else None
+    is_fresh = metrics.stage == "pretrain" and not _is_continued(metrics)
+    return metrics.setting("model", "initializer_range") if is_fresh else None
 
 
 def _large_steps(metrics: RunResult, rates: FloatArray) -> Iterator[Sign]:
