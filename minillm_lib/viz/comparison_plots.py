@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 import numpy.typing as npt
@@ -96,7 +97,7 @@ def plot_lines(
     with style():
         figure = StyledFigure(7.5, 3.2)
         axis = figure.subplots()
-        for (name, values), colour in zip(lines.items(), _COLOURS, strict=False):
+        for (name, values), colour in zip(lines.items(), cycle(_COLOURS), strict=False):
             axis.plot(x, values, "o-", color=_OF_NAME.get(name, colour), label=name)
         if line is not None:
             axis.axhline(line[0], color=INK, linestyle=":", label=line[1])

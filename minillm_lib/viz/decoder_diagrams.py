@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import torch
@@ -68,7 +69,9 @@ def plot_census(counts: Mapping[str, Mapping[str, int]]) -> Figure:
         figure = StyledFigure(8, 2.8)
         axis = figure.subplots()
         left = [0.0] * len(counts)
-        for part, colour in zip(next(iter(counts.values())), (PALE, BLUE, ORANGE, GREEN), strict=False):
+        for part, colour in zip(
+            next(iter(counts.values())), cycle((PALE, BLUE, ORANGE, GREEN)), strict=False
+        ):
             shares = [100 * parts[part] / sum(parts.values()) for parts in counts.values()]
             bars = axis.barh(list(counts), shares, left=left, color=colour, label=part)
             labels = [f"{share:.0f}%" if share > 1 else "" for share in shares]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def plot_losses_by_size(
         Whether the axis of the loss is logarithmic.
     """
     ax = axes_for(ax, 7, 3.6)
-    for n, colour in zip(losses, (INK, BLUE, ORANGE, GREEN, PURPLE, VERMILLION), strict=False):
+    for n, colour in zip(losses, cycle((INK, BLUE, ORANGE, GREEN, PURPLE, VERMILLION)), strict=False):
         sizes, values = zip(*losses[n].items(), strict=True)
         ax.plot(sizes, values, marker="o", markersize=4, color=colour, label=f"n = {n}")
     if floor is not None:
@@ -75,7 +76,7 @@ def plot_losses_by_position(
     with style():
         figure = StyledFigure(9, 3.2)
         for ax, models in zip(figure.subplots(1, len(panels)), panels, strict=True):
-            for (name, runs), colour in zip(models.items(), (INK, BLUE, ORANGE), strict=False):
+            for (name, runs), colour in zip(models.items(), cycle((INK, BLUE, ORANGE)), strict=False):
                 for number, losses in enumerate(runs):
                     label = None if number else name
                     ax.plot(positions, losses, marker="o", markersize=3.5, color=colour, label=label)
@@ -98,7 +99,7 @@ def plot_gains(
     """
     ax = axes_for(ax, 6, 2.8)
     for number, ((kind, values), colour) in enumerate(
-        zip(by_kind.items(), (BLUE, ORANGE, GREEN), strict=False)
+        zip(by_kind.items(), cycle((BLUE, ORANGE, GREEN)), strict=False)
     ):
         at = np.arange(len(values)) + (number - (len(by_kind) - 1) / 2) / 8
         ends = np.abs(values[:, 1:] - values[:, :1]).T

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,7 +98,7 @@ def plot_seeds(
     with style():
         figure = StyledFigure(1.6 + 1.4 * len(results), 2.8)
         ax = figure.subplots()
-        for (name, values), colour in zip(results.items(), colours, strict=False):
+        for (name, values), colour in zip(results.items(), cycle(colours), strict=False):
             own = np.atleast_1d(np.asarray(values, dtype=float))
             ax.bar(name, own.mean(), color=colour, width=0.6)
             ax.plot([name] * len(own), own, "o", color=INK, markersize=4)

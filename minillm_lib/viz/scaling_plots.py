@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 import numpy.typing as npt
@@ -113,7 +114,7 @@ def plot_isoflop(parameters: Sequence[int], losses: Mapping[float, Sequence[floa
     with style():
         figure = StyledFigure(6.5, 3.2)
         axis = figure.subplots()
-        for (budget, values), colour in zip(losses.items(), _COLOURS, strict=False):
+        for (budget, values), colour in zip(losses.items(), cycle(_COLOURS), strict=False):
             curve = np.polyfit(np.log(np.asarray(parameters, dtype=float)), values, 2)
             optimum = isoflop_optimum(parameters, values)
             lowest.append((optimum, np.polyval(curve, np.log(optimum))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 from minillm_lib.io.optional import optional_imports
 from minillm_lib.viz.style import BLUE, GREEN, INK, ORANGE, PALE, StyledFigure, style
@@ -100,7 +101,7 @@ def plot_compression(compression: Mapping[str, Mapping[tuple[str, int], float]])
         axes = figure.subplots(1, len(compression), sharey=True)
         for axis, (language, values) in zip(axes, compression.items(), strict=True):
             names = dict.fromkeys(name for name, _ in values)
-            for name, colour in zip(names, (BLUE, ORANGE, GREEN), strict=False):
+            for name, colour in zip(names, cycle((BLUE, ORANGE, GREEN)), strict=False):
                 curve = {size: value for (trained_on, size), value in values.items() if trained_on == name}
                 axis.plot(curve.keys(), curve.values(), marker="o", markersize=4, color=colour, label=name)
             axis.set(title=f"{language} text", xscale="log", xlabel="size of the vocabulary", ylim=(0, 4.2))
