@@ -34,6 +34,7 @@ BEFORE, AFTER = "The sampler draws one topic at a time.", "It stops after a thou
         "京ICP备12345678号-1",
         "Copyright (c) 2020 The Authors. All rights reserved.",
         "© 2021 Some Company",
+        "(c) 2019, 2020 by Somebody",
         "版权所有 2020 某公司",
         "未经授权，不得转载",
         "# SPDX-License-Identifier: MIT",
@@ -58,6 +59,12 @@ def test_a_line_of_boilerplate_goes_and_its_neighbours_stay(line):
         "Copyright law protects works for decades.",
         "| home | 3 |\n| away | 4 |",
         "# Comments\n#\n# are kept\nx = 1",
+        "(a) 1914\n(b) 1915\n(c) 1916\n(d) 1917\nAnswer: (b)",
+        "When did it end?\n\n(c) 1916\n\nAnswer: (c)",
+        "(b) 1915 Ypres\n\n(c) 1916 Somme\n\n(d) 1917 Arras",
+        "(c) 1916 Somme\n(d) 1917 Arras",
+        "It was founded in\n(c) 1916 London as a club, and is one still.",
+        "(c) 1916 was a leap year.\nSo was 1920.",
     ],
 )
 def test_prose_about_the_same_things_stays(text):
@@ -83,3 +90,20 @@ def test_prose_about_the_same_things_stays(text):
 )
 def test_a_licence_goes_to_the_end_of_its_comment_and_the_code_stays(header, code):
     assert remove_boilerplate(header + code).strip() == code.strip()
+
+
+@pytest.mark.parametrize("notice", ["Copyright 2001 Somebody", "© 2001 Somebody", "(c) 2001-2003 Anna"])
+def test_a_notice_takes_what_follows_with_it_only_if_that_is_a_licence(notice):
+    assert remove_boilerplate(f"{notice}\n{BEFORE}\n{AFTER}") == f"{BEFORE}\n{AFTER}"
+    licence = f"{notice}\nof some town.\nPermission is hereby granted, free of charge, to all."
+    assert remove_boilerplate(f"{licence}\n\n{AFTER}") == f"\n{AFTER}"
+
+
+def test_an_item_of_a_list_that_looks_like_a_notice_leaves_the_others():
+    assert (
+        remove_boilerplate("* Copyright 1976 Act\n* Patent Act\n* Design Act") == "* Patent Act\n* Design Act"
+    )
+
+
+def test_a_list_of_notices_is_read_once():
+    assert remove_boilerplate("Copyright 2001 Somebody\n" * 50_000) == ""

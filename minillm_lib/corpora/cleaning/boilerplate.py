@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from itertools import takewhile
 
 COPYRIGHT_NOTICE = r"(?:(?:copyright|©)\s*(?:\(c\)|©|\d{4})|\(c\) \d{4})"
 LICENCE_PHRASES = (
@@ -31,7 +33,12 @@ _LICENCE_CLAUSES = (
 _COMMENT_MARK = r"#+|//+|/?\*+|--|;+|%+"
 _MARK = rf"(?P<indent>[ \t]*)(?P<mark>{_COMMENT_MARK}|)[ \t]*"
 _NOTICE = re.compile(_MARK + COPYRIGHT_NOTICE, re.IGNORECASE)
+# "(c) 1916" is also the third answer of a question. A notice has a name behind the year, and no neighbours (b) and (d).
+_BARE_C = re.compile(rf"{_MARK}\(c\)", re.IGNORECASE)
+_BARE_NOTICE = re.compile(rf"{_MARK}\([cC]\) \d{{4}}(?:\s*[-–,]\s*\d{{4}})*,?\s+(?:by\s+\w|[^\W\d_a-z])")
+_ANSWER = re.compile(r"\s*\([bd]\)", re.IGNORECASE)
 _LICENCE = re.compile(rf"{_MARK}(?:\d\. )?(?:{'|'.join(LICENCE_PHRASES + _LICENCE_CLAUSES)})", re.IGNORECASE)
+_ANY_PHRASE = re.compile("|".join(LICENCE_PHRASES), re.IGNORECASE)
 _BARE_COMMENT = re.compile(r"[ \t]*(?:#+|//+|\*+/?|--|;+|%+)[ \t]*")
 
 _MENU_ITEM = (
@@ -70,14 +77,16 @@ _LINES = (
 )
 _LINE = re.compile(rf"(?:{'|'.join(_LINES)})[ .!。！]*", re.IGNORECASE)
 _LONGEST_LINE = 300
+_NEAR = 20  # lines behind a notice among which a phrase of its licence is looked for
 _MARKS_AND_BLANKS = " \t#/*-;%"
 
 
 def remove_boilerplate(text: str) -> str:
     """Remove the lines that surround the text of a page or file: licences, menus, cookie notices, calls to share.
 
-    A *licence* is removed by the paragraph: from a copyright notice, or from the beginning of a paragraph that starts
-    like those of the common licences, to the next empty line (in a comment, to the end of the comment's paragraph).
+    A *licence* is removed by the paragraph: from the beginning of one that starts like those of the common licences, or
+    from a copyright notice if there is a phrase of these licences behind it, to the next empty line. Of a comment in
+    code, what follows a notice is removed to the end of the comment's paragraph; otherwise, a notice is a line.
     Everything else is removed by the line, and only if the *entire* line matches a known pattern (menus, navigation,
     cookies, sharing, scripts, "read more", Chinese site registration), in English or Chinese. A sentence of prose that
     contains more than such a pattern stays.
@@ -88,16 +97,38 @@ def remove_boilerplate(text: str) -> str:
     while position < len(lines):
         line = lines[position]
         starts_paragraph = position == 0 or not lines[position - 1].strip(_MARKS_AND_BLANKS)
-        licence = _NOTICE.match(line) or (_LICENCE.match(line) if starts_paragraph else None)
+        notice = _NOTICE.match(line)
+        if notice and _BARE_C.match(line) and not (starts_paragraph and _is_bare_notice(lines, position)):
+            notice = None
+        licence = notice or (_LICENCE.match(line) if starts_paragraph else None)
         position += 1
         if licence:
-            while position < len(lines) and _goes_on(lines[position], licence):
+            is_code = (
+                licence["mark"].strip("*") != ""
+            )  # rather than a paragraph of prose, or an item of a list
+            is_paragraph = (
+                not notice or is_code or _has_phrase(lines[position - 1 : position + _NEAR], licence)
+            )
+            while is_paragraph and position < len(lines) and _goes_on(lines[position], licence):
                 position += 1
             while licence["mark"] and position < len(lines) and _BARE_COMMENT.fullmatch(lines[position]):
                 position += 1
         elif not _is_boilerplate(line):
             kept.append(line)
     return "\n".join(kept)
+
+
+def _is_bare_notice(lines: Sequence[str], position: int) -> bool:
+    """Return whether a line that begins with "(c)" is a notice, rather than an answer among others."""
+    around = (range(position - 1, -1, -1), range(position + 1, len(lines)))
+    neighbours = [next((lines[place] for place in places if lines[place].strip()), "") for places in around]
+    return not any(map(_ANSWER.match, neighbours)) and _BARE_NOTICE.match(lines[position]) is not None
+
+
+def _has_phrase(lines: Sequence[str], licence: re.Match[str]) -> bool:
+    """Return whether a paragraph, of which these are the first lines, has a phrase of the common licences."""
+    further = takewhile(lambda line: _goes_on(line, licence), lines[1:])
+    return _ANY_PHRASE.search(" ".join([lines[0], *further])) is not None
 
 
 def _goes_on(line: str, licence: re.Match[str]) -> bool:
