@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,7 +12,13 @@ from gensim.models import CoherenceModel
 from scipy import sparse
 from scipy.special import gammaln
 
-from minillm_lib.topics.evaluation import coherence, left_to_right_perplexity, r_hat, split_tokens
+from minillm_lib.topics.evaluation import (
+    coherence,
+    completion_perplexity,
+    left_to_right_perplexity,
+    r_hat,
+    split_tokens,
+)
 from minillm_lib.topics.gibbs_sampler import Tokens
 
 
@@ -97,6 +104,23 @@ def test_left_to_right_equals_the_exact_probability():
         exact += np.log(total)
     estimate = left_to_right_perplexity(tokens, phi, alpha, n_particles=20_000, seed=3)
     assert np.log(estimate) == pytest.approx(-exact / X.sum(), rel=2e-3)
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.5])
+def test_the_memory_for_held_out_tokens_does_not_grow_with_their_number(weight):
+    rng = np.random.default_rng(4)
+    n_topics, n_tokens = 200, 200_000  # 640 MB, if all shares were there at once
+    phi, theta = rng.dirichlet(np.ones(50), size=n_topics), rng.dirichlet(np.ones(n_topics), size=20)
+    terms = rng.integers(50, size=n_tokens).astype(np.int32)
+    weights = np.where(np.arange(n_tokens) % 3, 1.0, weight)
+    tokens = Tokens(terms, np.arange(0, n_tokens + 1, n_tokens // 20), weights if weight < 1 else None, 50)
+    tracemalloc.start()
+    perplexity = completion_perplexity(theta, phi, tokens)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 * 2**20
+    log_probabilities = np.log(theta @ phi)[tokens.documents, terms]
+    assert perplexity == pytest.approx(np.exp(-(weights * log_probabilities).sum() / weights.sum()))
 
 
 def test_split_deals_each_document_in_two_whatever_its_neighbours():

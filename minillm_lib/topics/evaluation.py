@@ -20,6 +20,7 @@ _AGREED, _NEARLY_AGREED = 1.01, 1.1
 _WINDOW_SIZES = {"c_npmi": 10, "c_v": 110}
 _EPSILON = 1e-12
 
+_SHARES_AT_A_TIME = 1 << 22  # of tokens by topics, 32 MiB
 
 def split_tokens(tokens: Tokens, seed: int) -> tuple[Tokens, Tokens]:
     """Split each document's tokens at random into an observed and a hidden half.
@@ -58,9 +59,14 @@ def completion_perplexity(doc_topic: FloatArray, topic_word: FloatArray, hidden:
     """
     if not len(hidden):
         raise ValueError("the held-out documents have no tokens to predict")
-    by_token = np.einsum("ik,ki->i", doc_topic[hidden.documents], topic_word[:, hidden.terms])
-    weights = np.ones(len(hidden)) if hidden.weights is None else hidden.weights
-    return float(np.exp(-(weights * np.log(by_token)).sum() / weights.sum()))
+    documents, total = hidden.documents, 0.0
+    at_a_time = max(_SHARES_AT_A_TIME // len(topic_word), 1)
+    for first in range(0, len(hidden), at_a_time):
+        part = slice(first, first + at_a_time)
+        by_token = np.einsum("ik,ki->i", doc_topic[documents[part]], topic_word[:, hidden.terms[part]])
+        weights = 1.0 if hidden.weights is None else hidden.weights[part]
+        total += float((weights * np.log(by_token)).sum())
+    return float(np.exp(-total / hidden.total_weight))
 
 
 def left_to_right_perplexity(
