@@ -13,6 +13,7 @@ import pytest
 from scipy import sparse
 
 from minillm_lib import GibbsLDA
+from minillm_lib.topics.evaluation import coherence
 from minillm_lib.topics.model_selection import compare_topic_counts
 from minillm_lib.topics.summary import summarize_topics
 
@@ -107,6 +108,19 @@ def test_a_bag_of_words_is_its_counts_with_names(bag):
         warnings.simplefilter("error")  # scikit-learn would warn of missing names
         np.testing.assert_array_equal(by_bag.transform(bag.counts), by_bag.transform(bag))
     np.testing.assert_array_equal(plain.transform(bag), by_bag.transform(bag))
+    by_matrix = by_bag.coherence(X, n_terms=2)
+    np.testing.assert_array_equal(by_bag.coherence(bag, n_terms=2), by_matrix)
+    np.testing.assert_array_equal(
+        coherence([WORDS[:2]], bag), coherence([[0, 1]], X, vocabulary=range(len(WORDS)))
+    )
+    other = SimpleNamespace(counts=bag.counts, vocabulary=np.array(WORDS[::-1]))
+    with pytest.raises(ValueError, match="the bag has another vocabulary than the model"):
+        by_bag.coherence(other)
+    frame = pd.DataFrame(np.asarray(X, dtype=float), columns=WORDS)
+    by_frame = GibbsLDA(3, n_sweeps=9, random_state=0).fit(frame)
+    np.testing.assert_array_equal(by_frame.coherence(frame, n_terms=2), by_matrix)
+    for each in (frame, frame.astype(pd.SparseDtype(float, 0))):
+        np.testing.assert_array_equal(coherence([WORDS[:2]], each), coherence([WORDS[:2]], bag))
     by_bag.fit(X)
     assert not hasattr(by_bag, "feature_names_in_")
 

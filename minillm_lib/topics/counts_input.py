@@ -32,7 +32,7 @@ def checked_counts(model: BaseEstimator, X: Any, *, reset: bool) -> sparse.csr_m
         terms are not those of the model.
     """
     vocabulary = None
-    if _is_bag(X):
+    if is_bag(X):
         X, vocabulary = X.counts, np.asarray(X.vocabulary, dtype=object)
     if sparse.issparse(X):
         X = intact(X)
@@ -74,12 +74,13 @@ def plain_counts(X: Any) -> sparse.csr_matrix:
     ValueError
         If a sparse matrix is broken.
     """
-    if _is_bag(X):
+    if is_bag(X):
         X = X.counts
     return sparse.csr_matrix(intact(X) if sparse.issparse(X) else X)
 
 
-def _is_bag(X: Any) -> bool:
+def is_bag(X: Any) -> bool:
+    """Return whether this is a bag of words rather than a matrix."""
     return hasattr(X, "counts") and hasattr(X, "vocabulary") and not hasattr(X, "shape")
 
 

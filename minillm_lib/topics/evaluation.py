@@ -8,8 +8,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse, stats
+from sklearn.utils import check_array
 
-from minillm_lib.topics.counts_input import intact
+from minillm_lib.topics.counts_input import intact, is_bag
 from minillm_lib.topics.gibbs_sampler import FloatArray, Tokens
 from minillm_lib.topics.kernels import folding
 
@@ -19,8 +20,8 @@ _AGREED, _NEARLY_AGREED = 1.01, 1.1
 # gensim's default window sizes in terms, and its guard against the logarithm of zero.
 _WINDOW_SIZES = {"c_npmi": 10, "c_v": 110}
 _EPSILON = 1e-12
-
 _SHARES_AT_A_TIME = 1 << 22  # of tokens by topics, 32 MiB
+
 
 def split_tokens(tokens: Tokens, seed: int) -> tuple[Tokens, Tokens]:
     """Split each document's tokens at random into an observed and a hidden half.
@@ -117,10 +118,10 @@ def coherence(
     topics
         The terms of each topic, most probable first; at least two terms per topic.
     documents
-        Lists of terms in reading order, or a document–term matrix together with ``vocabulary``. A matrix holds no
-        order, so each whole document is then one window.
+        Lists of terms in reading order; or a bag of words, a data frame with a column per term, or a document–term
+        matrix together with ``vocabulary``. Counts hold no order, so each whole document is then one window.
     vocabulary
-        The term of each column, if ``documents`` is a matrix.
+        The term of each column of counts; by default, that of the bag or the data frame.
     measure
         ``"u_mass"``, ``"c_npmi"`` or ``"c_v"``.
     window_size
@@ -136,6 +137,11 @@ def coherence(
         raise ValueError(f"measure={measure!r} is not one of {', '.join(get_args(CoherenceMeasure))}")
     if short := [i for i, topic in enumerate(topics) if len(topic) < 2]:
         raise ValueError(f"topic {short[0]} has fewer than two terms, so there is no pair to compare")
+    if is_bag(documents):
+        documents, vocabulary = documents.counts, documents.vocabulary if vocabulary is None else vocabulary
+    elif hasattr(documents, "columns"):
+        vocabulary = list(documents.columns) if vocabulary is None else vocabulary
+        documents = check_array(documents, accept_sparse="csr", dtype=np.float64)
     terms = sorted({term for topic in topics for term in topic})
     if sparse.issparse(documents) or isinstance(documents, np.ndarray):
         presence = _presence_in_rows(documents, terms, vocabulary)

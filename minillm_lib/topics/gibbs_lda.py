@@ -24,7 +24,7 @@ from minillm_lib.io.progress_bar import progress_bar
 from minillm_lib.io.wording import number_of, shown
 from minillm_lib.topics import evaluation
 from minillm_lib.topics.chains import Chain, Chains, ChainTrace, consensus
-from minillm_lib.topics.counts_input import checked_counts, number_of_tokens
+from minillm_lib.topics.counts_input import checked_counts, is_bag, number_of_tokens
 from minillm_lib.topics.fit_checkpoint import FitCheckpoint, fingerprint
 from minillm_lib.topics.gibbs_sampler import (
     FloatArray,
@@ -499,7 +499,8 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         Parameters
         ----------
         documents
-            A document–term matrix over the model's terms or, with ``vocabulary``, lists of terms in reading order.
+            Counts over the model's terms, as for :meth:`transform`, or, with ``vocabulary``, lists of terms in reading
+            order.
         vocabulary
             The model's terms, in the order of its columns.
         measure, window_size
@@ -514,6 +515,8 @@ class GibbsLDA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             terms.
         """
         check_is_fitted(self)
+        if is_bag(documents) or hasattr(documents, "columns"):
+            documents = checked_counts(self, documents, reset=False)
         n_features = self.topic_word_.shape[1]
         if vocabulary is not None and len(vocabulary) != n_features:
             raise ValueError(f"vocabulary has {len(vocabulary)} terms, but the model has {n_features}")
