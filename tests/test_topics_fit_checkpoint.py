@@ -96,11 +96,14 @@ def test_without_a_seed_the_checkpoint_brings_its_own(tmp_path):
         ({"n_chains": 3}, X, "n_chains=2, and not 3"),
         ({"seed_terms": np.ones((4, 40))}, X, "other seed_terms"),
         ({}, X[::-1], "of a fit with other data"),
+        ({"n_chains": 1, "n_threads": 2}, X, r"n_threads=4, and not 2 \(--threads\)"),
     ],
 )
 def test_a_checkpoint_of_another_fit_is_refused(tmp_path, changed, data, message):
     path = tmp_path / "state"
     parameters = {"n_topics": 4, "n_sweeps": 20, "beta": 0.1, "n_chains": 2, "random_state": 0}
+    if "n_threads" in changed:
+        parameters |= {"n_chains": 1, "n_threads": 4}
     stopped_after(GibbsLDA(**parameters, checkpoint=path), 5)
     before = path.read_bytes()
     with pytest.raises(ValueError, match=message):

@@ -131,4 +131,6 @@ def _difference(name: str, theirs: dict[str, Any], ours: dict[str, Any]) -> str:
         return "other seed_terms"
     if name == "random_state":
         return "another random_state"
+    if name == "n_blocks":  # a chain is sampled in as many as there are threads
+        return f"n_threads={theirs.get(name)!r}, and not {ours[name]!r} (--threads)"
     return f"{name}={theirs.get(name)!r}, and not {ours[name]!r}"
