@@ -50,6 +50,14 @@ def test_a_step_is_told_in_chinese_even_if_an_older_report_has_not_kept_its_kind
     assert (told.affected, told.total, told.examples) == (1, 2, ("x",))
 
 
+@pytest.mark.parametrize(
+    ("limit", "shown"), [("500.5", "500.5"), ("1e+06", "1e+06"), ("1.2345e-05", "1.2345e-05"), ("7", "7")]
+)
+def test_a_limit_of_an_older_report_may_be_any_number(limit, shown):
+    step = CleaningStep("max_df=0.5", f"in more than {limit} documents", "terms", 1, 2)
+    assert in_chinese(step).why == f"出现在超过 {shown} 篇文档中"
+
+
 def test_a_step_in_words_of_its_own_stays_as_it_is():
     step = CleaningStep("my step", "my reason", "documents", 1, 2)
     assert in_chinese(step) == step

@@ -53,6 +53,9 @@ REPAIRS = {
 
 
 def in_chinese(step: CleaningStep) -> CleaningStep:
+_NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")  # as `g` writes one, such as 500.5 and 1e+06
+
+
     """Return a step with its name, reason and unit in Chinese; one of no known kind as it is."""
     key, values = _kind_of(step)
     if key not in CLEANING_STEPS:
@@ -89,4 +92,7 @@ def _fitting(pattern: str, text: str) -> dict[str, str | float] | None:
 def _number_or_text(value: str) -> str | float:
     if value.endswith("%"):
         return float(value[:-1]) / 100
-    return int(value.replace(",", "")) if value.replace(",", "").isdecimal() else value
+    plain = value.replace(",", "")
+    if plain.isdecimal():
+        return int(plain)
+    return float(plain) if _NUMBER.fullmatch(plain) else value
