@@ -16,7 +16,9 @@ from hypothesis import given, settings, strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
 from minillm_lib.corpora.document import Document
+from minillm_lib.topics.counts.counting import LONGEST_WORD
 from minillm_lib.topics.counts.document_input import snippet_of
+from minillm_lib.topics.counts.vocabulary import Cuts
 from minillm_lib.topics.document_term import BagOfWords, bag_of_words
 
 TEXTS = [
@@ -49,6 +51,35 @@ def test_the_matrix_holds_how_often_each_document_says_each_term() -> None:
     assert row_as_counts(bag, 2)["policy"] == 2
     for row, text in enumerate(TEXTS):
         assert row_as_counts(bag, row) == Counter(bag.recipe.terms(text))
+
+
+def test_what_is_too_long_for_a_word_is_counted_and_takes_no_room() -> None:
+    dump = "acgt" * 5_000
+    texts = [f"{text} {dump} {dump[:LONGEST_WORD]} {dump[4:]}" for text in TEXTS]
+    bag = bag_of_words(texts, **EVERYTHING)
+    assert dump[:LONGEST_WORD] in bag.vocabulary
+    assert bag.vocabulary.itemsize == 4 * LONGEST_WORD
+    [step] = [step for step in bag.report.steps if step.key == "long words"]
+    assert (step.name, step.why, step.affected) == ("long words", "longer than 200 characters", 10)
+    assert step.examples == (f"{dump[:39]}…",) * 2
+    assert (bag.encode(texts).counts != bag.counts).nnz == 0
+    plain = bag_of_words([f"{text} {dump[:LONGEST_WORD]}" for text in TEXTS], **EVERYTHING)
+    assert plain.vocabulary.tolist() == bag.vocabulary.tolist()
+    assert any(dump in term for term in bag_of_words(texts, keep=[dump], **EVERYTHING).vocabulary)
+    with pytest.raises(
+        ValueError, match=r"no terms remain of the 0 found in 2 documents; earlier(.|\n)*long words"
+    ):
+        bag_of_words([dump, dump], deduplicate=False, **EVERYTHING)
+
+
+def test_a_share_of_documents_is_a_whole_number_of_them_where_it_looks_like_one() -> None:
+    assert Cuts(0.07, 0.29).least_and_most(100) == (7, 29)
+    for n in range(1, 101):
+        assert Cuts(n / 100, n / 100).least_and_most(100) == (n, n)
+        assert Cuts(1 / n, 1.0).least_and_most(n) == (1, n)
+    texts = [f"each {'common' * (i < 29)} {'rare' * (i < 7)}" for i in range(100)]
+    bag = bag_of_words(texts, min_df=0.07, max_df=0.29, deduplicate=False, phrases=False, language="en")
+    assert bag.vocabulary.tolist() == ["common", "rare"]
 
 
 def test_shape_type_and_order() -> None:

@@ -25,6 +25,7 @@ CLEANING_STEPS: dict[str, tuple[str, str]] = {
     "near duplicates of some": ("近似重复：部分比较", "与超过 {limit:,} 篇文档共有罕见的词"),
     "numbers": ("数字和单个字符", "不是词"),
     "single Chinese characters": ("单个汉字", "除非在短语中，歧义太大，不宜作词"),
+    "long words": ("过长的词", "超过 {limit} 个字符"),
     "stop words": ("停用词", "与内容无关"),
     "spellings": ("拼写", "计入另一种写法"),
     "phrases": ("短语", "计入短语"),
@@ -52,10 +53,10 @@ REPAIRS = {
 """The repairs of a text, in Chinese, by their names in :data:`~minillm_lib.corpora.cleaning.repair.REPAIRS`."""
 
 
-def in_chinese(step: CleaningStep) -> CleaningStep:
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")  # as `g` writes one, such as 500.5 and 1e+06
 
 
+def in_chinese(step: CleaningStep) -> CleaningStep:
     """Return a step with its name, reason and unit in Chinese; one of no known kind as it is."""
     key, values = _kind_of(step)
     if key not in CLEANING_STEPS:

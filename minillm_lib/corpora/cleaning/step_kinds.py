@@ -80,6 +80,13 @@ STEP_KINDS: Mapping[str, StepKind] = {
     "numbers": StepKind(
         "numbers, single characters", "no word", "tokens", 0.3, "name those that matter in keep"
     ),
+    "long words": StepKind(
+        "long words",
+        "longer than {limit} characters",
+        "tokens",
+        0.05,
+        "look whether these documents are text, in a script with spaces between words",
+    ),
     "stop words": StepKind(
         "stop words",
         "says nothing of the subject",

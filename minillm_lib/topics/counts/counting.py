@@ -21,6 +21,9 @@ from minillm_lib.topics.terms import TermRecipe, unite_spellings
 from minillm_lib.topics.words.lemmas import to_the_last
 from minillm_lib.topics.words.phrases import Numbers, find_phrases, join_phrases
 
+LONGEST_WORD = 200
+"""Characters of the longest word, unless a longer one is to be kept."""
+
 _MOST_CANDIDATES = 200
 _N_TITLES = 3
 
@@ -140,6 +143,7 @@ def count_terms(
 ) -> tuple[TermRecipe, TermCounts]:
     """Learn the corpus's spellings and phrases; return the complete recipe and the counts of all terms."""
     _report_on_dropped(words, report)
+    words = _without_long_words(words, recipe, report)
     n_words = _n_words(words)
     if recipe.lemmatize:
         recipe = replace(recipe, spellings=_unite_spellings(words))
@@ -207,6 +211,16 @@ def _report_on_dropped(words: NumberedWords, report: CleaningReport) -> None:
     for kind, count in dropped.items():
         examples = frequent(words.tally.stop_words) if kind == "stop words" else []
         report.count(kind, count, total, examples)
+
+
+def _without_long_words(words: NumberedWords, recipe: TermRecipe, report: CleaningReport) -> NumberedWords:
+    """Leave a gap where a word is too long to be one, such as a hex dump; in a vocabulary, all are as wide as it."""
+    is_long = [len(word) > LONGEST_WORD and word not in recipe.keep for word in words.words]
+    is_gone = np.array([*is_long, False])[words.numbers]
+    gone = Counter(words.words[number] for number in words.numbers[is_gone].tolist())
+    examples = [shortened(word) for word in frequent(gone)]
+    report.count("long words", gone.total(), _n_words(words), examples, limit=LONGEST_WORD)
+    return replace(words, numbers=np.where(is_gone, np.int32(-1), words.numbers))
 
 
 def _unite_spellings(words: NumberedWords) -> dict[str, str]:

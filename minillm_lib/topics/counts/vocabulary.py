@@ -53,8 +53,10 @@ class Cuts:
             raise ValueError(f"max_terms is {self.max_terms!r}; it must be at least 1, or None for no limit")
 
     def least_and_most(self, n_documents: int) -> tuple[float, float]:
-        """Return ``min_df`` and ``max_df`` as numbers of documents."""
-        least, most = (df if _is_count(df) else df * n_documents for df in (self.min_df, self.max_df))
+        """Return ``min_df`` and ``max_df`` as numbers of documents; 29 % of 100 are 29, and not 28.999999999999996."""
+        least, most = (
+            df if _is_count(df) else round(df * n_documents, 6) for df in (self.min_df, self.max_df)
+        )
         return least, most
 
 
