@@ -183,3 +183,18 @@ def test_bad_seed_words_are_named(arguments, message):
 def test_bad_prior_counts_are_named(seeds, message):
     with pytest.raises(ValueError, match=message):
         GibbsLDA(2, n_sweeps=2, seed_terms=seeds).fit([[1, 2], [2, 1]])
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float64])
+@pytest.mark.parametrize("form", ["csr", "csc", "coo"])
+def test_the_seed_terms_of_the_user_stay_as_they_are(dtype, form):
+    """Also those that are not in order, have an entry twice, or hold a zero."""
+    parts = (np.array([2, 0, 3, 4], dtype=dtype), (np.array([0, 0, 1, 1]), np.array([2, 1, 0, 0])))
+    seeds = sparse.coo_matrix(parts, shape=(2, 3)).asformat(form)
+    if form == "csr":
+        seeds = sparse.csr_matrix((parts[0], np.array([2, 1, 0, 0]), np.array([0, 2, 4])), shape=(2, 3))
+    arrays = [seeds.data, *(seeds.coords if form == "coo" else (seeds.indices, seeds.indptr))]
+    before = [array.copy() for array in arrays]
+    GibbsLDA(2, n_sweeps=2, n_chains=1, seed_terms=seeds).fit([[1, 2, 3], [3, 0, 1]])
+    for array, old in zip(arrays, before, strict=True):
+        np.testing.assert_array_equal(array, old)

@@ -111,7 +111,7 @@ def checked_seed_terms(seed_terms: Any, n_topics: int, n_terms: int) -> sparse.c
     if sparse.issparse(seed_terms):
         seed_terms = intact(seed_terms, "seed_terms")
     try:
-        seeds = sparse.csr_matrix(seed_terms, dtype=np.float64)
+        seeds = sparse.csr_matrix(seed_terms, dtype=np.float64, copy=True)
     except (TypeError, ValueError) as error:
         raise ValueError(f"seed_terms must be a matrix of whole numbers: {error}") from None
     if seeds.shape != (n_topics, n_terms):
