@@ -15,7 +15,6 @@ from minillm_lib.io.tables import (
     check_table_path,
     safe_cell,
     save_table,
-    scalar_columns,
     table_format,
     to_frame,
     write_csv,
@@ -75,12 +74,6 @@ def test_a_column_of_several_types_becomes_text_in_parquet(tmp_path: Path) -> No
     assert read["mixed"].tolist()[:2] == ["1", "two"]
     assert read["numbers"].tolist()[:2] == [1.0, 2.5]
     assert read["plain"].tolist() == [True, False, True]
-
-
-def test_only_plain_values_become_columns() -> None:
-    records = [{"a": 1, "b": [1]}, {"a": 2, "c": "x"}, {"b": {"d": 1}}]
-    assert scalar_columns(records) == {"a": [1, 2, None], "c": [None, "x", None]}
-    assert scalar_columns(records, leave_out=["a"]) == {"c": [None, "x", None]}
 
 
 def test_results_have_six_digits_and_what_people_wrote_has_all() -> None:

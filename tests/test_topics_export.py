@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import gensim
@@ -56,7 +57,8 @@ def folder(model: TopicModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_tables_have_titles_and_names(model: TopicModel, folder: Path) -> None:
     documents = pd.read_csv(folder / "document_topics.csv")
     names = [f"topic {k}: {name}" for k, name in enumerate(model.topic_names)]
-    assert list(documents) == ["document", "title", "year", "n_tokens", *names]
+    assert list(documents) == ["document", "title", "year", "tags", "n_tokens", *names]
+    assert set(documents["tags"]) == {'["a"]'}
     assert names[0] == "topic 0: Ships"
     np.testing.assert_allclose(documents[names].to_numpy(), model.lda.doc_topic_, rtol=1e-5)
     assert documents["title"][3] == "'=Note 3", "Excel would take it for a formula"
@@ -68,6 +70,24 @@ def test_tables_have_titles_and_names(model: TopicModel, folder: Path) -> None:
     best = pd.read_csv(folder / "topic_terms.csv")
     for topic, summary in enumerate(model.summaries(n_terms=5)):
         assert best[best["topic"] == topic]["term"].tolist()[:5] == list(summary.terms)
+
+
+def test_no_column_is_lost_for_its_name_or_a_list_in_it(model: TopicModel) -> None:
+    share = f"topic 0: {model.topic_names[0]}"
+    own = {"document": "A-7", "n_tokens": "many", share: "none", "document (yours)": 1, "tags": "plain"}
+    meta = [{**facts, **own} for facts in model.bag.meta]
+    meta[0]["tags"] = {"a": [1, float("nan")]}
+    changed = TopicModel(model.lda, replace(model.bag, meta=meta), model.labels)
+    table = changed.document_topics()
+    assert table["document"].tolist() == list(range(14))
+    assert table["n_tokens"].tolist() == model.document_topics()["n_tokens"].tolist()
+    np.testing.assert_array_equal(table[share], model.lda.doc_topic_[:, 0])
+    assert set(table["n_tokens (yours)"]) == {"many"}
+    assert set(table[f"{share} (yours)"]) == {"none"}
+    assert {name: table[name][0] for name in table if name.startswith("document (")} == {
+        "document (yours)": "A-7", "document (yours) (yours)": 1
+    }  # fmt: skip
+    assert table["tags"].tolist() == ['{"a": [1, null]}', *["plain"] * 13]
 
 
 def test_topics_are_json(model: TopicModel, folder: Path) -> None:

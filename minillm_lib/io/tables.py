@@ -137,19 +137,6 @@ def to_frame(columns: Columns) -> Any:
     return needed("pandas", "report", "to return tables as data frames").DataFrame(dict(columns))
 
 
-def scalar_columns(
-    records: Sequence[Mapping[str, Any]], leave_out: Iterable[str] = ()
-) -> dict[str, list[Any]]:
-    """Return a column for each key of some records whose values are texts, numbers or dates, not lists or mappings."""
-    names = dict.fromkeys(key for record in records for key in record)
-    columns = {name: [record.get(name) for record in records] for name in names if name not in set(leave_out)}
-    return {
-        name: column
-        for name, column in columns.items()
-        if not any(isinstance(value, Mapping | list | tuple) for value in column)
-    }
-
-
 def _uniform(column: Sequence[Any] | np.ndarray) -> Any:
     """Return a column of one type, as Parquet needs it: texts where there are several."""
     if isinstance(column, np.ndarray):

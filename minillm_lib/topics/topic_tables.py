@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minillm_lib.io.tables import scalar_columns
+from minillm_lib.topics.counts.document_input import as_json_value
 from minillm_lib.topics.summary import document_lengths, expected_term_frequency, rank_terms
 
 if TYPE_CHECKING:
@@ -23,18 +24,42 @@ def share_columns(doc_topic: NDArray[np.floating], labels: Sequence[str]) -> dic
     return {f"topic {k}: {label}": doc_topic[:, k] for k, label in enumerate(labels)}
 
 
-def document_columns(meta: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
-    """Return what is known of each document, with its number and title first; without the beginnings of the texts."""
-    known = scalar_columns(meta, leave_out=("snippet",))
-    title = known.pop("title", [None] * len(meta))
-    return {"document": list(range(len(meta))), "title": title, **known}
+def document_columns(meta: Sequence[Mapping[str, Any]], others: Iterable[str] = ()) -> dict[str, Column]:
+    """Return what is known of each document, with its number and title first; without the beginnings of the texts.
+
+    Lists and mappings are written as JSON.
+
+    Parameters
+    ----------
+    others
+        Names of further columns. What is known under one of these, or as ``document``, is called ``document (yours)``.
+    """
+    columns: dict[str, Column] = {
+        "document": list(range(len(meta))),
+        "title": [facts.get("title") for facts in meta],
+    }
+    taken = {*columns, *others}
+    for name in dict.fromkeys(key for facts in meta for key in facts if key not in ("title", "snippet")):
+        own = name
+        while own in taken:
+            own = f"{own} (yours)"
+        taken.add(own)
+        columns[own] = [_cell(facts.get(name)) for facts in meta]
+    return columns
+
+
+def _cell(value: Any) -> Any:
+    is_nested = isinstance(value, Mapping | list | tuple | set | frozenset | np.ndarray)
+    return json.dumps(as_json_value(value), ensure_ascii=False) if is_nested else value
 
 
 def document_topic_columns(model: GibbsLDA, bag: BagOfWords, labels: Sequence[str]) -> dict[str, Column]:
     """Return a row per document: what is known of it, its number of tokens, and the share of each topic."""
-    n_tokens = document_lengths(model, bag).astype(np.int64)
-    columns = {**document_columns(bag.meta), "n_tokens": n_tokens}
-    return {**columns, **share_columns(model.doc_topic_, labels)}
+    results = {
+        "n_tokens": document_lengths(model, bag).astype(np.int64),
+        **share_columns(model.doc_topic_, labels),
+    }
+    return {**document_columns(bag.meta, others=results), **results}
 
 
 def term_topic_columns(model: GibbsLDA, bag: BagOfWords, labels: Sequence[str]) -> dict[str, Column]:
