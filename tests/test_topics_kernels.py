@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 from scipy.special import gammaln
 
-from minillm_lib.topics.kernels import dense, random_numbers, register, simd, sparse, tables
+from minillm_lib.topics.kernels import dense, folding, random_numbers, register, simd, sparse, tables
 
 
 @numba.njit
@@ -190,6 +190,17 @@ def change(entries, firsts, lengths, terms, olds, news, unused, known):
             entry = sparse._find(entries, first, np.int64(lengths[terms[i]]), news[i])
         entry = sparse._remove(entries, first, lengths, terms[i], olds[i], unused, entry)
         sparse._add(entries, first, lengths, terms[i], news[i], entry)
+
+
+def test_the_shares_of_a_document_of_millions_of_tokens_add_up():
+    n = 6_000_000
+    terms, weights = np.zeros(n, dtype=np.int32), np.full(n, 0.3)
+    mean_counts = np.zeros((1, 1))
+    table, alpha = np.zeros((1, folding.LANES), dtype=np.float32), np.zeros(folding.LANES, dtype=np.float32)
+    table[0, -1], alpha[-1] = 1, 0.1
+    starts = np.array([0, n])
+    folding.fold_in(starts, terms, terms, weights, table, alpha, 1, 0, np.uint64(0), mean_counts)
+    assert mean_counts[0, 0] == pytest.approx(0.3 * n, rel=1e-3)
 
 
 def test_lists_of_topics_count_like_a_table():

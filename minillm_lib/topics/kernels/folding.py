@@ -20,6 +20,8 @@ from minillm_lib.topics.kernels.simd import (
 )
 
 LANES = 16
+AT_A_TIME = 1 << 16
+"""Tokens whose shares are summed in float32, to which those of millions would add nothing any more."""
 
 
 @compiled(error_model="numpy")
@@ -48,36 +50,37 @@ def fold_in(starts, terms, rows, weights, term_topic, alpha, n_sweeps, burn_in, 
         counts[:] = 0.0
         by_document[:] = alpha
         for step in range(n_sweeps):
-            for i in range(first, last):
-                if weights is not None:
-                    weight = weights[i]
-                old = topics[i - first]
-                if old >= 0:
-                    counts[old] -= weight
-                    by_document[old] = counts[old] + alpha[old]
+            for start in range(first, last, AT_A_TIME):
+                for i in range(start, min(start + AT_A_TIME, last)):
+                    if weights is not None:
+                        weight = weights[i]
+                    old = topics[i - first]
+                    if old >= 0:
+                        counts[old] -= weight
+                        by_document[old] = counts[old] + alpha[old]
 
-                row = rows[i] * width
-                total = spread(float32(0.0), LANES)
-                for v in range(0, width, LANES):
-                    total = total + load(by_document, v, LANES) * load(table, row + v, LANES)
-                    store(sums, v, total)
-                running = running_sum(total)
-                everything = lane(running, int32(LANES - 1))
-                state += GOLDEN_GAMMA
-                new = _draw(running, uniform32(state) * everything, n_vectors, sums)
-
-                if step >= burn_in:
-                    scale = spread(float32(weight / everything), LANES)
+                    row = rows[i] * width
+                    total = spread(float32(0.0), LANES)
                     for v in range(0, width, LANES):
-                        share = load(by_document, v, LANES) * load(table, row + v, LANES) * scale
-                        store(expected, v, load(expected, v, LANES) + share)
-                topics[i - first] = new
-                counts[new] += weight
-                by_document[new] = counts[new] + alpha[new]
-            if step >= burn_in:
-                for k in range(n_topics):
-                    mean_counts[document, k] += expected[padding + k] / (n_sweeps - burn_in)
-                expected[:] = 0.0
+                        total = total + load(by_document, v, LANES) * load(table, row + v, LANES)
+                        store(sums, v, total)
+                    running = running_sum(total)
+                    everything = lane(running, int32(LANES - 1))
+                    state += GOLDEN_GAMMA
+                    new = _draw(running, uniform32(state) * everything, n_vectors, sums)
+
+                    if step >= burn_in:
+                        scale = spread(float32(weight / everything), LANES)
+                        for v in range(0, width, LANES):
+                            share = load(by_document, v, LANES) * load(table, row + v, LANES) * scale
+                            store(expected, v, load(expected, v, LANES) + share)
+                    topics[i - first] = new
+                    counts[new] += weight
+                    by_document[new] = counts[new] + alpha[new]
+                if step >= burn_in:
+                    for k in range(n_topics):
+                        mean_counts[document, k] += expected[padding + k] / (n_sweeps - burn_in)
+                    expected[:] = 0.0
 
 
 @numba.njit(inline="always")
