@@ -73,7 +73,7 @@ def test_clean_writes_documents_and_an_account_of_what_went(tmp_path):
     source.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     output = run(
         "data", "clean", "files", tmp_path / "clean.jsonl", "--option", f"paths={source}",
-        "--split", "all", "--jobs", 1, "--step", "control characters", "--step", "exact duplicates",
+        "--jobs", 1, "--step", "control characters", "--step", "exact duplicates",
     )  # fmt: skip
     kept = [
         json.loads(line)["text"]
@@ -84,6 +84,30 @@ def test_clean_writes_documents_and_an_account_of_what_went(tmp_path):
     assert "exact duplicates" in output
     assert json.loads((tmp_path / "clean.report.json").read_text(encoding="utf-8"))
     assert (tmp_path / "clean.report.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_files_of_ones_own_are_cleaned_and_shown_in_full_unless_a_split_is_kept_out(tmp_path):
+    text = "\n\n".join(f"{i} boats wait in the harbour until the tide comes in." for i in range(40))
+    (tmp_path / "own.txt").write_text(text)
+    options = ["--option", f"paths={tmp_path / 'own.txt'}", "--option", "documents=file"]
+    cleaning = [
+        "data",
+        "clean",
+        "files",
+        tmp_path / "clean.jsonl",
+        *options,
+        "--jobs",
+        1,
+        "--step",
+        "encoding",
+    ]
+    run(*cleaning)
+    assert json.loads((tmp_path / "clean.jsonl").read_text())["text"] == text
+    assert "39 boats wait" in run("data", "show", "files", *options)
+    assert "files (train)" in run(*cleaning, "--step", "test text", "--against", "test")
+    kept = json.loads((tmp_path / "clean.jsonl").read_text())
+    assert text.startswith(kept["text"])
+    assert kept["text"] != text
 
 
 def test_a_tokenizer_learns_from_all_of_your_own_text_whatever_its_hash(tmp_path):

@@ -230,6 +230,17 @@ def test_a_consumer_may_stop_early_and_a_pipeline_be_used_again():
     assert cleaning.report.documents_kept == 100
 
 
+def test_no_column_of_a_table_is_lost_for_its_name(tmp_path):
+    meta = {"source": "Daily News", "text": "the raw text", "file": "p. 3"}
+    clean_corpus(
+        [Document("a clean text", "news.csv, line 2", meta)], tmp_path / "clean.jsonl", steps=[], n_jobs=1
+    )
+    assert json.loads((tmp_path / "clean.jsonl").read_bytes()) == {
+        "text": "a clean text", "file 2": "news.csv, line 2", "source": "Daily News", "file": "p. 3",
+        "text (metadata)": "the raw text",
+    }  # fmt: skip
+
+
 def test_source_and_meta_travel_with_the_text():
     document = Document("some text  ", "here:1", {"year": 2020})
     assert list(clean([document], ["blank lines"])) == [replace(document, text="some text")]

@@ -183,10 +183,9 @@ def open_documents(
 
 
 def _with_sources(documents: Iterator[Document]) -> Iterator[Document]:
-    """Yield the documents with their source among what is known of them, so that results can name it.
+    """Yield the documents with their source among what is known of them, so that results can name it."""
+    from minillm_lib.corpora.document import name_of_source
 
-    Where a table has a column of that name, which may be a newspaper, it is called ``file``.
-    """
     for document in documents:
-        name = "file" if "source" in document.meta else "source"
-        yield replace(document, meta={**document.meta, name: document.source})
+        meta = {**document.meta, name_of_source(document.meta): document.source}
+        yield replace(document, meta=meta)

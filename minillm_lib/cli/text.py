@@ -41,6 +41,12 @@ _Corpora = Annotated[
     str, typer.Option("--corpus", help="A corpus of `minillm data list`, or several: docstrings,grammar.")
 ]
 _Documents = Annotated[int, typer.Option(min=1, help="At most this many documents of each corpus, sampled.")]
+_OwnSplit = Annotated[
+    str | None,
+    typer.Option(
+        help="train, validation, test or all. By default train, or all of the corpus files, your own texts."
+    ),
+]
 _SHADES = ("on grey85", "on grey70")
 
 
@@ -70,7 +76,7 @@ def fetch(name: _Name, option: CorpusOptions = None) -> None:
 @data_app.command("show")
 def show_documents(
     name: _Name,
-    split: Split = "train",
+    split: _OwnSplit = None,
     n: Annotated[int, typer.Option("--number", "-n", min=1, help="How many documents.")] = 3,
     skip: Annotated[int, typer.Option(min=0, help="How many to skip first.")] = 0,
     option: CorpusOptions = None,
@@ -78,6 +84,7 @@ def show_documents(
     """Print documents of a corpus, with their metadata."""
     from minillm_lib.corpora.registry import load_corpus
 
+    split = _split_of(name, split)
     documents = load_corpus(name, split=split, **parse_options(option))
     chosen = list(islice(documents, skip, skip + n))
     if not chosen:
@@ -119,7 +126,7 @@ def stats(
 def clean(
     name: _Name,
     output: Annotated[Path, typer.Argument(help="Where the cleaned documents go, as JSON lines.")],
-    split: Split = "train",
+    split: _OwnSplit = None,
     step: Annotated[
         list[str] | None,
         typer.Option(help="A step to take, in this order; may be given several times. All by default."),
@@ -139,6 +146,7 @@ def clean(
     from minillm_lib.io.progress_bar import progress_bar
 
     options = parse_options(option)
+    split = split or ("train" if against else _split_of(name, None))  # a split shares all with itself
     held_out = () if against is None else load_corpus(name, split=against, **options)
     loaded = load_corpus(name, split=split, **options)
     with progress_bar(loaded, unit=" documents", desc="Cleaning") as documents:
@@ -222,12 +230,7 @@ def train(
     output: Annotated[Path, typer.Argument(help="A .model file, or a folder for it.")],
     corpora: _Corpora = "docstrings",
     documents: _Documents = 20_000,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            help="train, validation, test or all. By default train, or all of the corpus files, your own texts."
-        ),
-    ] = None,
+    split: _OwnSplit = None,
     vocab_size: Annotated[
         int | None,
         typer.Option(
@@ -247,7 +250,7 @@ def train(
     """Learn a vocabulary from corpora."""
     from minillm_lib.tokenizer import Tokenizer
 
-    splits = {name: split or ("all" if name == "files" else "train") for name in corpora.split(",")}
+    splits = {name: _split_of(name, split) for name in corpora.split(",")}
     texts = [each.text for name, own in splits.items() for each in _sample(name, own, documents, option)]
     if not any(map(str.strip, texts)):
         named = ", ".join(f"{name} (split {own})" for name, own in splits.items())
@@ -312,6 +315,10 @@ def compare(
             sizes = (f"{own.bytes_per_token(texts):.2f}" for own in tokenizers.values())
             table.add_row(name, language, *sizes)
     console.print(table)
+
+
+def _split_of(corpus: str, split: str | None) -> str:
+    return split or ("all" if corpus == "files" else "train")
 
 
 def _sample(corpus: str, split: str, most: int, option: list[str] | None) -> list[Document]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from heapq import nsmallest
-from itertools import chain, islice
+from itertools import chain, count, islice
 from typing import Any, Literal
 
 Split = Literal["train", "validation", "test"]
@@ -37,6 +37,16 @@ class Document:
     text: str
     source: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+def name_of_source(meta: Mapping[str, Any]) -> str:
+    """Return the key under which the source of a document stands beside its metadata, of which it replaces nothing.
+
+    It is ``"source"``; where a table has a column of that name, which may be a newspaper, ``"file"``, or else
+    ``"file 2"`` and so on.
+    """
+    names = chain(("source", "file"), (f"file {number}" for number in count(2)))
+    return next(name for name in names if name not in meta)
 
 
 def split_of(text: str) -> Split:

@@ -55,7 +55,7 @@ from minillm_lib.corpora.cleaning.filters import (
 )
 from minillm_lib.corpora.cleaning.repair import undo_mojibake
 from minillm_lib.corpora.cleaning.report import PipelineReport, around_first_difference
-from minillm_lib.corpora.document import Document
+from minillm_lib.corpora.document import Document, name_of_source
 from minillm_lib.io.atomic_write import open_atomically
 from minillm_lib.io.parallel import parallel_map
 
@@ -179,8 +179,10 @@ def clean_corpus(
 ) -> PipelineReport:
     """Clean documents into a JSON lines file, and return a report.
 
-    Each line is an object with the ``text``, the ``source``, and what ``meta`` holds under other keys. The file
-    appears when it is complete; if anything fails before, an existing file stays as it was.
+    Each line is an object with the ``text``, the ``source``, and what ``meta`` holds. Where ``meta`` has a source of
+    its own, such as a newspaper, that of the document is called ``file``; a ``text`` in ``meta`` is called
+    ``text (metadata)``. The file appears when it is complete; if anything fails before, an existing file stays as it
+    was.
 
     Parameters
     ----------
@@ -336,8 +338,10 @@ def _step_named(name: str, test_documents: Iterable[Document]) -> Step:
 
 
 def _json_line(document: Document) -> bytes:
-    record = {"text": document.text, "source": document.source}
-    record |= {key: value for key, value in document.meta.items() if key not in record}
+    meta = dict(document.meta)
+    if "text" in meta:
+        meta["text (metadata)"] = meta.pop("text")
+    record = {"text": document.text, name_of_source(meta): document.source, **meta}
     # A lone surrogate has no UTF-8 form; escaped by a backslash, it is valid JSON.
     return (json.dumps(record, ensure_ascii=False, default=str) + "\n").encode("utf-8", "backslashreplace")
 
