@@ -13,7 +13,9 @@ import pytest
 
 from minillm_lib.corpora.document import Document
 from minillm_lib.topics import GibbsLDA, TopicModel, bag_of_words
+from minillm_lib.topics.export import export_model
 from minillm_lib.topics.topic_model import check_model_folder
+from minillm_lib.viz.lda_report import ReportError, write_lda_report
 
 THEMES = ["river harbour boat anchor sailor tide", "bread flour oven yeast dough baker"]
 
@@ -147,7 +149,10 @@ def test_what_is_not_a_model_is_never_overwritten(model: TopicModel, saved: Path
     with pytest.raises(ValueError, match=r"holds cat\.jpg, no part of a model"):
         model.save(tmp_path / "photos")
     (saved / "notes.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"holds notes\.txt"):
+    (saved / "report.html").write_text("mine", encoding="utf-8")
+    with pytest.raises(
+        ValueError, match=r"holds notes\.txt and 1 more, no part of a model; move that elsewhere"
+    ):
         check_model_folder(saved)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "model.json").write_text("{}", encoding="utf-8")
@@ -159,6 +164,25 @@ def test_what_is_not_a_model_is_never_overwritten(model: TopicModel, saved: Path
         check_model_folder(tmp_path / "photos" / "cat.jpg" / "model")
     assert (tmp_path / "photos" / "cat.jpg").read_bytes() == b"cat"
     assert (saved / "notes.txt").exists()
+
+
+def test_what_file_managers_leave_in_a_folder_is_no_obstacle(
+    model: TopicModel, saved: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "new").mkdir()
+    for folder in (saved, tmp_path / "new"):
+        for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._model.json"):
+            (folder / name).write_bytes(b"?")
+        assert TopicModel.load(model.save(folder)).n_topics == 2
+
+
+def test_nothing_else_is_written_into_the_folder_of_a_model(model: TopicModel, saved: Path) -> None:
+    for inside in (saved, saved / "deep" / "results"):
+        with pytest.raises(ValueError, match="is a saved topic model; name a place outside of it"):
+            export_model(model, inside)
+        with pytest.raises(ReportError, match="is a saved topic model; name a place outside of it"):
+            write_lda_report(inside / "report.html", model.lda, model.bag)
+    check_model_folder(saved)
 
 
 def test_a_failed_save_leaves_the_earlier_model(

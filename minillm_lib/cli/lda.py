@@ -134,6 +134,11 @@ def lda(
         check_model_folder(save)
     if export is not None:
         check_export_folder(export, export_format)
+        for option, path in (("--output", output), ("--export", export), ("--checkpoint", checkpoint)):
+            if path is not None and path.absolute().is_relative_to(save.absolute()):
+                raise ValueError(
+                    f"{option} {path} is in the folder of the model, --save {save}; name another place"
+                )
     if own:
         cleaning = options.cleaning_of_options(
             language=language,

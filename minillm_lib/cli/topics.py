@@ -73,6 +73,7 @@ def apply(
     model knows is listed, and its shares are left empty.
     """
     from minillm_lib.io.tables import check_table_path, save_table
+    from minillm_lib.topics.topic_model import check_outside_models
 
     new = [*(paths or ()), *(text or ())]
     if not new:
@@ -80,7 +81,7 @@ def apply(
             "there are no new documents: give files or folders, as in minillm topics apply model/ new/"
         )
     if output != "-":
-        check_table_path(output)
+        check_outside_models(check_table_path(output), f"cannot write a table to {output}")
     loaded = _load(model)
     reading = open_documents(
         new,

@@ -16,6 +16,7 @@ from minillm_lib.io.atomic_write import check_folder, write_atomically
 from minillm_lib.io.optional import needed
 from minillm_lib.io.tables import TableFormat, save_table, write_text
 from minillm_lib.io.terminal import printable
+from minillm_lib.topics.topic_model import check_outside_models
 from minillm_lib.topics.topic_tables import (
     document_columns,
     document_topic_columns,
@@ -53,7 +54,7 @@ def check_export_folder(folder: str | os.PathLike[str], table_format: TableForma
     Raises
     ------
     ValueError
-        If the format is unknown, or the folder is a file or cannot be written to.
+        If the format is unknown, or the folder is a file, cannot be written to, or is that of a saved model.
     MissingPackageError
         For Parquet, if pyarrow is not installed.
     """
@@ -63,6 +64,7 @@ def check_export_folder(folder: str | os.PathLike[str], table_format: TableForma
     if table_format == "parquet":
         needed("pyarrow", "files", "to write Parquet")
     check_folder(folder, f"cannot export to {folder}")
+    check_outside_models(folder, f"cannot export to {folder}")
     return folder
 
 

@@ -43,6 +43,8 @@ _ABOUT, _LDA, _BAG = "model.json", "topics.lda", "documents.jsonl"
 _PARTS = (_LDA, _BAG)
 # With other versions of these, a text may be split into other words.
 _CLEANERS = ("ftfy", "icu4py", "jieba", "py3langid", "regex", "simplemma")
+# What file managers leave in every folder that they show.
+_OF_FILE_MANAGERS = (".DS_Store", "Thumbs.db", "desktop.ini", ".directory")
 _N_NAMED = 5
 _MOST_ABOUT = 1 << 26  # bytes
 
@@ -356,15 +358,36 @@ def check_model_folder(folder: str | os.PathLike[str]) -> Path:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"cannot save the model to {folder}: it is a file; name a folder")
     if folder.is_dir():
-        foreign = sorted(path.name for path in folder.iterdir() if path.name not in (_ABOUT, *_PARTS))
-        if foreign:
+        own = (_ABOUT, *_PARTS, *_OF_FILE_MANAGERS)
+        held = [path.name for path in folder.iterdir()]
+        if foreign := sorted(name for name in held if name not in own and not name.startswith("._")):
+            more = f" and {len(foreign) - 1} more" * (len(foreign) > 1)
+            advice = "move that elsewhere" if _ABOUT in held else "name a new folder"
             raise ValueError(
-                f"cannot save the model to {folder}: it holds {foreign[0]}, no part of a model; name a new folder"
+                f"cannot save the model to {folder}: it holds {foreign[0]}{more}, no part of a model; {advice}"
             )
-        if any(folder.iterdir()):
+        if not {_ABOUT, *_PARTS}.isdisjoint(held):
             _read_about(folder, purpose="cannot save the model there: ")
     check_folder(folder.resolve().parent, f"cannot save the model to {folder}")
     return folder
+
+
+def check_outside_models(path: Path, purpose: str) -> None:
+    """Refuse a path inside the folder of a saved model, which could not be saved again with anything else in it.
+
+    Parameters
+    ----------
+    purpose
+        How the message begins, such as ``"cannot export to results"``.
+
+    Raises
+    ------
+    ValueError
+        If the path is such a folder, or in one.
+    """
+    for folder in (path, *path.absolute().parents):
+        if (folder / _LDA).is_file() and (folder / _ABOUT).is_file():
+            raise ValueError(f"{purpose}: {folder} is a saved topic model; name a place outside of it")
 
 
 def _read_about(folder: Path, purpose: str = "") -> Mapping[str, Any]:

@@ -32,6 +32,7 @@ from minillm_lib.topics.summary import (
     summarize_topics,
     topic_similarity,
 )
+from minillm_lib.topics.topic_model import check_outside_models
 from minillm_lib.viz.cleaning_words import in_chinese
 from minillm_lib.viz.lda_report_words import WORDS
 from minillm_lib.viz.pictures import Picture
@@ -124,7 +125,7 @@ def check_report_path(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     ReportError
-        If ``path`` is a folder, or the nearest existing parent of ``path`` is not a writable folder.
+        If ``path`` is a folder or in that of a saved model, or its nearest existing parent is not a writable folder.
     """
     path = Path(path)
     if path.is_dir():
@@ -134,6 +135,7 @@ def check_report_path(path: str | os.PathLike[str]) -> Path:
         )
     try:
         check_folder(path.absolute().parent, f"cannot write the report to {path}")
+        check_outside_models(path, f"cannot write the report to {path}")
     except ValueError as error:
         raise ReportError(str(error)) from None
     return path
