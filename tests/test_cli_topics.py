@@ -166,7 +166,42 @@ def test_seed_words_may_name_topics_by_their_numbers(minillm, notes, tmp_path):
     (tmp_path / "seeds.txt").write_text("2: river, boat\n", encoding="utf-8")
     refused = minillm("lda", notes, *QUICK, "--seed-words", "seeds.txt", cwd=tmp_path)
     assert refused.returncode == 2
-    assert "words for topic 2, but there are 2 topics, 0 to 1" in refused.stderr
+    assert "words for topic '2', but there are 2 topics, 0 to 1" in refused.stderr
+
+
+def test_a_comparison_says_that_it_is_without_seed_words(minillm, notes, tmp_path):
+    (tmp_path / "seeds.txt").write_text("Baking: bread, flour\n", encoding="utf-8")
+    for seeds in ([], ["--seed-words", "seeds.txt"]):
+        result = minillm("lda", notes, *QUICK, "--compare", "2", *seeds, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert ("The comparison is without the seed words." in result.stdout) == bool(seeds)
+
+
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [(2, "--compare needs at least 3 documents, and there are 2: nothing is compared"), (3, " – ")],
+)
+def test_few_documents_are_compared_as_far_as_they_can_be_and_then_fitted(minillm, tmp_path, n, said):
+    lines = (json.dumps({"text": text}) for text in texts(n))
+    (tmp_path / "few.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    result = minillm(
+        "lda", "few.jsonl", *QUICK, "--compare", "2", "--min-df", "1", "--max-df", "1.0", cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    assert said in result.stdout
+
+
+def test_nothing_is_written_into_the_folder_of_a_saved_model(minillm, saved, notes, tmp_path):
+    copy = TopicModel.load(saved).save(tmp_path / "copy")
+    for arguments in (
+        ["export", copy, copy],
+        ["report", copy, "-o", copy / "r.html"],
+        ["apply", copy, notes, "-o", copy / "t.csv"],
+    ):
+        result = minillm("topics", *arguments)
+        assert result.returncode == 2
+        assert "is a saved topic model; name a place outside of it" in result.stderr
+    assert len(list(copy.iterdir())) == 3
 
 
 def test_paths_may_be_many_and_globs(minillm, notes, tmp_path):
@@ -218,6 +253,21 @@ def test_too_many_topics_are_warned_of(minillm, notes, tmp_path):
         (["--encoding", "utf-99"], "utf-99"),
         (["--save", "full"], "no part of a model"),
         (["--save", "file"], "it is a file"),
+        (
+            ["--save", "m", "--export", "m"],
+            "--export m is in the folder of the model, --save m; name another place",
+        ),
+        (["--save", "m", "-o", "m/report.html"], "--output m/report.html is in the folder of the model"),
+        (["--save", "m", "--checkpoint", "m/c"], "--checkpoint m/c is in the folder of the model"),
+        (
+            ["--seed-words", "mixed"],
+            "'3' is the number of a topic, and 'health' is a label; write numbers in all",
+        ),
+        (["--seed-words", "twice"], "two lines are for topic 1; write one"),
+        (
+            ["--seed-words", "far"],
+            "has words for topic '99999999999999999999', but there are 10 topics, 0 to 9",
+        ),
         (["--export", "file"], "is a file, not a folder"),
         (["-o", "full"], "is a folder"),
         (["--checkpoint", "full"], "--checkpoint full is a folder"),
@@ -230,6 +280,10 @@ def test_every_option_is_checked_before_anything_is_read(minillm, tmp_path, monk
     (tmp_path / "full" / "other").touch()
     (tmp_path / "file").write_text("words", encoding="utf-8")
     (tmp_path / "notes.txt").write_text("\n\n".join(texts(4)), encoding="utf-8")
+    (tmp_path / "mixed").write_text("3: tax, budget\nhealth: hospital", encoding="utf-8")
+    (tmp_path / "twice").write_text("1: tax, budget\n01: hospital", encoding="utf-8")
+    (tmp_path / "far").write_text(f"{'9' * 20}: tax", encoding="utf-8")
+    before = sorted(tmp_path.iterdir())
 
     def too_late(*arguments, **options):
         raise AssertionError("the documents were read")
@@ -238,7 +292,7 @@ def test_every_option_is_checked_before_anything_is_read(minillm, tmp_path, monk
     result = minillm("lda", "notes.txt", *options, cwd=tmp_path)
     assert result.returncode == 2
     assert message in " ".join(re.sub("[│╭╰╮╯─]", " ", result.stderr).split())
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full", "notes.txt"]
+    assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize("option", [["--min-df", "3"], ["--text-key", "body"], ["--no-lemmas"]])

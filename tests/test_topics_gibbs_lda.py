@@ -458,3 +458,12 @@ def test_comparing_topic_counts_says_what_is_wrong():
         compare_topic_counts(X, [])
     with pytest.raises(ValueError, match="n_folds=1"):
         compare_topic_counts(X, [2], n_folds=1)
+
+
+@pytest.mark.parametrize(
+    "X", [np.eye(3, 5) + 1, np.c_[np.ones(6), np.zeros((6, 2))]], ids=["document", "term"]
+)
+def test_the_coherence_of_a_single_document_or_term_is_no_number(X):
+    (score,) = compare_topic_counts(X, [2], estimator=GibbsLDA(2, n_sweeps=4, n_chains=1))
+    assert np.isfinite([score.perplexity, score.stability]).all()
+    assert np.isnan([score.coherence, score.coherence_error]).all()

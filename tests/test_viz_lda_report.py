@@ -548,6 +548,17 @@ def test_what_was_read_and_the_compared_numbers_of_topics_are_shown():
     assert sum("for each number of topics" in alt for alt in alts) == 3
 
 
+def test_what_could_not_be_measured_is_not_drawn():
+    none, nan = (1.0, 0.1), float("nan")
+    first = TopicCountScore(5, *none, nan, nan, *none)
+    alts = [
+        [image["alt"] for image in _Page(lda_report_html(*with_years(), scores=scores)).all("img")]
+        for scores in ([first], [first, TopicCountScore(10, *none, 0.25, nan, *none)])
+    ]
+    assert [sum("for each number of topics" in alt for alt in own) for own in alts] == [2, 3]
+    assert "Coherence (NPMI): higher is better for each number of topics: 10: 0.25." in alts[1]
+
+
 def test_what_was_read_is_told_in_the_language_of_the_page():
     reading = ReadReport(files=7, documents=40, empty_files=["a.txt"])
     reading.pass_over("<b>photo</b>.png", "an image")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,6 +53,7 @@ _VERDICTS = {
 _INTERRUPTED = 130
 _SNIPPET_LENGTH = 200
 _MOST_PRINTED = 40
+_MOST_DIGITS = 9
 
 
 @lda_app.command(cls=options.FilledIn)
@@ -132,13 +134,13 @@ def lda(
     write_report = _report_writer(output)
     if save is not None:
         check_model_folder(save)
-    if export is not None:
-        check_export_folder(export, export_format)
         for option, path in (("--output", output), ("--export", export), ("--checkpoint", checkpoint)):
             if path is not None and path.absolute().is_relative_to(save.absolute()):
                 raise ValueError(
                     f"{option} {path} is in the folder of the model, --save {save}; name another place"
                 )
+    if export is not None:
+        check_export_folder(export, export_format)
     if own:
         cleaning = options.cleaning_of_options(
             language=language,
@@ -199,17 +201,29 @@ def lda(
 
 def _seeds(path: Path | None, n_topics: int) -> dict[Any, list[str]]:
     """Return the seed words of each label or, if all labels are whole numbers, of each number of a topic."""
+    from minillm_lib.io.wording import number_of, shown
     from minillm_lib.topics.words.word_files import read_seed_words
 
     seeds: dict[Any, list[str]] = {} if path is None else read_seed_words(path)
-    if all(label.isdecimal() for label in seeds):
-        wrong = [label for label in seeds if int(label) >= n_topics]
-        if wrong:
-            raise ValueError(
-                f"--seed-words {path} has words for topic {wrong[0]}, but there are {n_topics} topics, "
-                f"0 to {n_topics - 1}"
-            )
-        return {int(label): words for label, words in seeds.items()}
+    numbered = [label for label in seeds if label.isdecimal()]
+    if 0 < len(numbered) < len(seeds):
+        other = next(label for label in seeds if label not in numbered)
+        raise ValueError(
+            f"--seed-words {path}: {shown(numbered[0])} is the number of a topic, and {shown(other)} is a label; "
+            "write numbers in all lines or in none"
+        )
+    if numbered:
+        by_number: dict[Any, list[str]] = {}
+        for label, words in seeds.items():
+            if len(label) > _MOST_DIGITS or (number := int(label)) >= n_topics:
+                raise ValueError(
+                    f"--seed-words {path} has words for topic {shown(label)}, but there are "
+                    f"{number_of(n_topics, 'topic')}, 0 to {n_topics - 1}"
+                )
+            if number in by_number:
+                raise ValueError(f"--seed-words {path}: two lines are for topic {number}; write one")
+            by_number[number] = words
+        return by_number
     if len(seeds) > n_topics:
         raise ValueError(
             f"--seed-words {path} has words for {len(seeds)} topics, but the model has {n_topics}"
@@ -312,7 +326,7 @@ def _compare(model: GibbsLDA, bag: BagOfWords, candidates: Sequence[int]) -> lis
     from rich.table import Table
     from sklearn.base import clone
 
-    from minillm_lib.topics.model_selection import compare_topic_counts
+    from minillm_lib.topics.model_selection import N_FOLDS, compare_topic_counts
 
     columns = ("topics", "held-out perplexity", "coherence (NPMI)", "stability")
     table = Table(*columns, title="How many topics?", title_justify="left")
@@ -320,17 +334,33 @@ def _compare(model: GibbsLDA, bag: BagOfWords, candidates: Sequence[int]) -> lis
     def show(score: TopicCountScore) -> None:
         table.add_row(
             str(score.n_topics),
-            f"{score.perplexity:,.0f} ± {score.perplexity_error:.0f}",
-            f"{score.coherence:.3f} ± {score.coherence_error:.3f}",
-            f"{score.stability:.2f} ± {score.stability_error:.2f}",
+            _with_error(score.perplexity, score.perplexity_error, ",.0f"),
+            _with_error(score.coherence, score.coherence_error, ".3f"),
+            _with_error(score.stability, score.stability_error, ".2f"),
         )
 
+    n_documents = bag.counts.shape[0]
+    if n_documents < N_FOLDS:
+        least = (
+            f"at least {N_FOLDS} documents, and there {'is' if n_documents == 1 else 'are'} {n_documents:,}"
+        )
+        console.print(f"--compare needs {least}: nothing is compared", style="yellow", highlight=False)
+        return []
+    if model.seed_terms is not None:
+        say("The comparison is without the seed words.")
     estimator = clone(model).set_params(checkpoint=None, seed_terms=None)
     try:
         return compare_topic_counts(bag.counts, candidates, estimator=estimator, progress=show, verbose=True)
     finally:  # also after Ctrl-C, with those that are done
         if table.row_count:
             console.print(table)
+
+
+def _with_error(mean: float, error: float, form: str) -> str:
+    """Return a mean and its error, ``–`` for one that could not be measured."""
+    if math.isnan(mean):
+        return "–"
+    return f"{mean:{form}}" + ("" if math.isnan(error) else f" ± {error:{form}}")
 
 
 def _fit(model: GibbsLDA, bag: BagOfWords) -> tuple[float, bool]:

@@ -19,6 +19,9 @@ from minillm_lib.topics.evaluation import coherence
 from minillm_lib.topics.gibbs_lda import GibbsLDA
 from minillm_lib.topics.stability import match_chains
 
+N_FOLDS = 3
+"""Number of parts of the documents, each of which is held out once, unless another is given."""
+
 
 @dataclass(frozen=True)
 class TopicCountScore:
@@ -31,7 +34,7 @@ class TopicCountScore:
     perplexity
         Held-out perplexity; lower is better.
     coherence
-        Mean NPMI coherence; higher is better.
+        Mean NPMI coherence; higher is better. NaN if no fold has two documents and two terms to measure it in.
     stability
         Mean stability of the topics, from 0 to 1; higher is better.
     perplexity_error, coherence_error, stability_error
@@ -52,7 +55,7 @@ def compare_topic_counts(
     candidates: Sequence[int] = (5, 10, 20, 40),
     *,
     estimator: GibbsLDA | None = None,
-    n_folds: int = 3,
+    n_folds: int = N_FOLDS,
     random_state: int = 0,
     progress: Callable[[TopicCountScore], None] | None = None,
     verbose: bool = False,
@@ -135,11 +138,19 @@ def _stabilities(models: Sequence[GibbsLDA]) -> list[float]:
 
 
 def _coherence_where_seen(model: GibbsLDA, counts: sparse.csr_matrix, n_terms: int = 10) -> float:
-    """Return the mean coherence in ``counts`` of each topic's most probable terms among those that occur there."""
+    """Return the mean coherence in ``counts`` of each topic's most probable terms among those that occur there.
+
+    A single document or a single term has none: NaN.
+    """
     seen = np.flatnonzero(counts.getnnz(axis=0))
+    if counts.shape[0] < 2 or len(seen) < 2:
+        return float("nan")
     best = np.argsort(-model.topic_word_[:, seen], axis=1, kind="stable")[:, :n_terms]
     return float(coherence(seen[best].tolist(), counts, vocabulary=range(counts.shape[1])).mean())
 
 
 def _mean_and_error(values: Sequence[float]) -> tuple[float, float]:
-    return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))
+    """Return the mean of the values that are numbers, and its standard error; NaN where there are too few."""
+    known = [value for value in values if not np.isnan(value)]
+    error = np.std(known, ddof=1) / np.sqrt(len(known)) if len(known) > 1 else np.nan
+    return float(np.mean(known)) if known else np.nan, float(error)

@@ -405,14 +405,17 @@ def _topic_counts(
     scores: Sequence[TopicCountScore], words: Mapping[str, str]
 ) -> Iterator[dict[str, str | Picture]]:
     """Yield a panel for each measure of the compared numbers of topics."""
-    for name in MEASURES if scores else ():
+    for name in MEASURES:
+        measured = [score for score in scores if not np.isnan(getattr(score, name))]
+        if not measured:
+            continue
 
-        def draw(panel: Axes, name: str = name) -> None:
-            draw_topic_counts(panel, scores, name)
+        def draw(panel: Axes, name: str = name, measured: Sequence[TopicCountScore] = measured) -> None:
+            draw_topic_counts(panel, measured, name)
             panel.set_xlabel(words["axis_n_topics"])
 
         heading = words[f"measure_{name}"]
-        values = words["comma"].join(f"{score.n_topics}: {getattr(score, name):.4g}" for score in scores)
+        values = words["comma"].join(f"{score.n_topics}: {getattr(score, name):.4g}" for score in measured)
         yield {
             "heading": heading,
             "image": Picture.small(draw),
