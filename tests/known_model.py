@@ -52,6 +52,7 @@ def known_model(
         shown="consensus",
         n_sweeps=20,
         burn_in=None,
+        thin=10,
         random_state=0,
     )
     return model, bag

@@ -577,6 +577,35 @@ def test_dates_that_cannot_be_read_are_counted_and_named():
     )
 
 
+@pytest.mark.parametrize("dates", [[1016491200] * 40, ["2001-05"] * 10 + ["soon"] * 30])
+def test_dates_that_cannot_be_read_are_told_where_nothing_else_is(dates):
+    page = lda_report_html(*known_model(date=dates))
+    [caption] = cells(page, "#over_time > p")
+    n, example = (dates.count(dates[-1]), dates[-1])
+    assert caption.startswith("The dates that could be read are of fewer than two periods")
+    assert caption.endswith(f"Documents whose date could not be read: {n} (such as {example}).")
+    assert f"日期无法读懂的文档：{n} 篇" in lda_report_html(*known_model(date=dates), language="zh")
+    assert not cells(lda_report_html(*known_model(date=["2001-05"] * 40)), "#over_time > p")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_fit_that_was_stopped_says_so_and_speaks_of_averages_only_if_there_are_some(language):
+    model, bag = known_model()
+    words = WORDS[language]
+
+    def told(n_planned, **parameters):
+        vars(model).update(n_sweeps=n_planned, **parameters)
+        page = lda_report_html(model, bag, language=language)
+        return [words[name] in page for name in ("averages", "no_averages")], words["stopped"].format(
+            n_planned=n_planned
+        ) in page
+
+    assert told(20) == ([True, False], False)
+    assert told(1000) == ([False, True], True)
+    assert told(30, burn_in=5) == ([True, False], True)
+    assert told(20, burn_in=15) == ([False, True], False), "no sweep is a sample, as thin is 10"
+
+
 def test_of_many_topics_the_largest_are_drawn_and_all_are_in_the_table(monkeypatch):
     monkeypatch.setattr("minillm_lib.viz.lda_report.MOST_DRAWN", 3)
     model, bag = with_years(6)

@@ -332,7 +332,8 @@ def _facts(
     yield words["tokens"], f"{model.n_tokens_:,.0f}"
     yield words["n_topics"], str(len(model.topic_word_))
     chains = words["chains"].format(n_chains=n_chains, n_sweeps=n_sweeps)
-    yield words["sweeps"], chains if n_chains > 1 else str(n_sweeps)
+    stopped = words["stopped"].format(n_planned=model.n_sweeps) if n_sweeps < model.n_sweeps else ""
+    yield words["sweeps"], (chains if n_chains > 1 else str(n_sweeps)) + stopped
     yield words["alpha"], _range(f"{model.alpha_.min():.3g}", f"{model.alpha_.max():.3g}")
     yield words["beta"], f"{model.beta_:.3g}"
     seed = model.random_state
@@ -354,10 +355,14 @@ def _over_time(
     words: Mapping[str, str],
     capped_note: str,
 ) -> dict[str, Any] | None:
-    """Return the heading, caption and panels of the topics over time; None if there is nothing to compare."""
+    """Return the heading, caption and panels of the topics over time; None if there is nothing to compare or to say."""
     found = topic_shares_over_time(model.doc_topic_, document_lengths(model, bag), dates.periods)
-    if len(topics) < 2 or len(found.periods) < 2:
+    heading = words["over_the_months" if dates.is_monthly else "over_the_years"]
+    not_dated = _not_dated(dates, words)
+    if len(topics) < 2 or (len(found.periods) < 2 and not dates.unusable):
         return None
+    if len(found.periods) < 2:
+        return {"heading": heading, "caption": words["too_few_periods"] + not_dated, "panels": []}
     growth = found.shares[-1] - found.shares[0]
     up, down = growth.argmax(), growth.argmin()
     caption = words["over_the_years_note"].format(
@@ -368,11 +373,7 @@ def _over_time(
         down_from=found.shares[0, down],
         down_to=found.shares[-1, down],
     )
-    if dates.n_undated:
-        caption += words["undated"].format(n=dates.n_undated)
-    if dates.unusable:
-        examples = words["comma"].join(dict.fromkeys(text[:30] for text in dates.unusable[:_N_EXAMPLES]))
-        caption += words["unusable_dates"].format(n=len(dates.unusable), examples=examples)
+    caption += not_dated
     # the panels share one scale, so that they can be compared
     columns = [topic.topic for topic in drawn]
     shares, low, high = (values[:, columns] for values in (found.shares, found.low, found.high))
@@ -397,8 +398,16 @@ def _over_time(
                 ),
             }
         )
-    heading = words["over_the_months" if dates.is_monthly else "over_the_years"]
     return {"heading": heading, "caption": caption + capped_note, "panels": panels}
+
+
+def _not_dated(dates: DocumentPeriods, words: Mapping[str, str]) -> str:
+    """Say how many documents have no date, and how many one that could not be read."""
+    said = words["undated"].format(n=dates.n_undated) if dates.n_undated else ""
+    if dates.unusable:
+        examples = words["comma"].join(dict.fromkeys(text[:30] for text in dates.unusable[:_N_EXAMPLES]))
+        said += words["unusable_dates"].format(n=len(dates.unusable), examples=examples)
+    return said
 
 
 def _topic_counts(
@@ -435,6 +444,7 @@ def _figures(
 def _convergence(model: GibbsLDA, words: Mapping[str, str]) -> _ReportFigure:
     n_sweeps = len(model.log_likelihoods_)
     burn_in = model.n_sweeps // 2 if model.burn_in is None else model.burn_in
+    has_averages = n_sweeps - burn_in >= model.thin
 
     def draw(axes: Axes) -> None:
         plot_convergence(
@@ -452,7 +462,7 @@ def _convergence(model: GibbsLDA, words: Mapping[str, str]) -> _ReportFigure:
     return _ReportFigure(
         name="convergence",
         heading=words["convergence"],
-        caption=words["convergence_note"].format(chains=chains),
+        caption=words["convergence_note"] + words["averages" if has_averages else "no_averages"] + chains,
         alt=words["convergence_alt"].format(first=first, last=last, n_sweeps=n_sweeps),
         image=Picture.of(draw, height=3.4, wide=5.8),
     )

@@ -14,6 +14,7 @@ WORDS: dict[str, dict[str, str]] = {
         "n_topics": "Topics",
         "sweeps": "Sweeps",
         "chains": "{n_chains} chains of {n_sweeps}",
+        "stopped": " (stopped; {n_planned:,} were planned)",
         "alpha": "Alpha",
         "beta": "Beta",
         "seed": "Seed",
@@ -76,8 +77,10 @@ WORDS: dict[str, dict[str, str]] = {
         "tokens, and circles that are closer together have more similar words. Click a circle to see its terms, or "
         "point at a term to see which topics use it.",
         "convergence": "Convergence",
-        "convergence_note": "Where the curve is flat, further sweeps change the topics little. Averages are taken over "
-        "the sweeps to the right of the dotted line.{chains}",
+        "convergence_note": "Where the curve is flat, further sweeps change the topics little.",
+        "averages": " Averages are taken over the sweeps to the right of the dotted line.",
+        "no_averages": " The fit ended before averages were taken: what is shown are the topics after its last sweep, "
+        "which another one would change.",
         "convergence_central": " The topics come from the blue chain, the most central one.",
         "convergence_consensus": " The topics are those of the blue chain, the most central one, each averaged with "
         "the topics of the other chains that match it.",
@@ -95,6 +98,7 @@ WORDS: dict[str, dict[str, str]] = {
         "over_the_years_alt": "Topic {topic}: its share of the tokens goes from {share_from:.1%} in {first} to "
         "{share_to:.1%} in {last}.",
         "over_the_months": "Topics over the months",
+        "too_few_periods": "The dates that could be read are of fewer than two periods, so there is no change to show.",
         "undated": " Documents without a date: {n:,}.",
         "unusable_dates": " Documents whose date could not be read: {n:,} (such as {examples}).",
         "top_terms": "Top terms",
@@ -126,6 +130,7 @@ WORDS: dict[str, dict[str, str]] = {
         "n_topics": "主题数",
         "sweeps": "采样轮数",
         "chains": "{n_chains} 条链，各 {n_sweeps} 轮",
+        "stopped": "（提前停止，原定 {n_planned:,} 轮）",
         "alpha": "先验 α",
         "beta": "先验 β",
         "seed": "随机种子",
@@ -183,7 +188,9 @@ WORDS: dict[str, dict[str, str]] = {
         "explore_note": "每个圆是一个主题，编号与下表一致：圆越大，解释的词例越多；两圆越近，用词越相似。"
         "点击圆可查看它的词，指向某个词可查看哪些主题使用它。",
         "convergence": "收敛",
-        "convergence_note": "曲线平坦之处，继续采样对主题的影响已很小；虚线右侧用于取平均。{chains}",
+        "convergence_note": "曲线平坦之处，继续采样对主题的影响已很小。",
+        "averages": "虚线右侧用于取平均。",
+        "no_averages": "拟合在取平均之前就结束了：所示的是最后一轮之后的主题，再采样一轮就会改变。",
         "convergence_central": "蓝线是居中的那条链，主题即取自它。",
         "convergence_consensus": "蓝线是居中的那条链；所示主题以它为准，并与其他链中相匹配的主题取平均。",
         "convergence_alt": "折线图：经过 {n_sweeps} 轮采样，每个词例的对数似然从 {first:.2f} 变为 {last:.2f} 奈特。",
@@ -196,6 +203,7 @@ WORDS: dict[str, dict[str, str]] = {
         "占比从 {up_from:.1%} 到 {up_to:.1%}；下降最多的是主题 {down}，从 {down_from:.1%} 到 {down_to:.1%}。",
         "over_the_years_alt": "主题 {topic}：占词例的比例从 {first} 的 {share_from:.1%} 到 {last} 的 {share_to:.1%}。",
         "over_the_months": "主题的逐月变化",
+        "too_few_periods": "能读懂的日期不足两个时期，无法显示变化。",
         "undated": "没有日期的文档：{n:,} 篇。",
         "unusable_dates": "日期无法读懂的文档：{n:,} 篇（例如 {examples}）。",
         "top_terms": "主题词",
