@@ -460,6 +460,15 @@ def test_comparing_topic_counts_says_what_is_wrong():
         compare_topic_counts(X, [2], n_folds=1)
 
 
+def test_a_zero_in_a_sparse_matrix_is_no_occurrence_of_a_term():
+    X = np.ones((9, 4))
+    X[1:, 3] = 0  # two folds have no document with this term
+    stored = sparse.csr_matrix(X + 1)
+    stored.data -= 1
+    options = {"candidates": [2], "estimator": GibbsLDA(2, n_sweeps=4, n_chains=1)}
+    assert compare_topic_counts(stored, **options) == compare_topic_counts(X, **options)
+
+
 @pytest.mark.parametrize(
     "X", [np.eye(3, 5) + 1, np.c_[np.ones(6), np.zeros((6, 2))]], ids=["document", "term"]
 )

@@ -142,7 +142,7 @@ def _coherence_where_seen(model: GibbsLDA, counts: sparse.csr_matrix, n_terms: i
 
     A single document or a single term has none: NaN.
     """
-    seen = np.flatnonzero(counts.getnnz(axis=0))
+    seen = np.flatnonzero((counts > 0).getnnz(axis=0))
     if counts.shape[0] < 2 or len(seen) < 2:
         return float("nan")
     best = np.argsort(-model.topic_word_[:, seen], axis=1, kind="stable")[:, :n_terms]
