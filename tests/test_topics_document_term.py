@@ -72,6 +72,12 @@ def test_what_is_too_long_for_a_word_is_counted_and_takes_no_room() -> None:
         bag_of_words([dump, dump], deduplicate=False, **EVERYTHING)
 
 
+def test_a_column_called_snippet_is_kept_beside_the_beginning_of_the_text() -> None:
+    documents = [Document(text, meta={"snippet": f"mine {i}"}) for i, text in enumerate(TEXTS)]
+    facts = bag_of_words(documents, snippet_length=20, **EVERYTHING).meta[1]
+    assert (facts["snippet"], facts["snippet (yours)"]) == ("Gradient descent…", "mine 1")
+
+
 def test_a_share_of_documents_is_a_whole_number_of_them_where_it_looks_like_one() -> None:
     assert Cuts(0.07, 0.29).least_and_most(100) == (7, 29)
     for n in range(1, 101):

@@ -294,6 +294,8 @@ def _join(
         for document, beginning in enumerate(chunk.beginnings, first):
             facts[document] = with_title(facts[document], beginning)
             if splitting.snippet_length:
+                if "snippet" in facts[document]:  # a column of that name
+                    facts[document]["snippet (yours)"] = facts[document]["snippet"]
                 facts[document]["snippet"] = chunk.snippets[document - first]
         bar.update(len(chunk.lengths))
     return NumberedWords(
