@@ -38,7 +38,7 @@ def test_readme(readme):
 
 def test_both_readmes_show_the_same_commands_code_and_figures():
     texts = [readme.read_text(encoding="utf-8") for readme in READMES]
-    for pattern in (r"\d+\.\d %", r"^(?:make|minillm) [a-z]+", r"^(?:lda|bag|papers)\b[^#\n]*\S"):
+    for pattern in (r"\d+\.\d ?%", r"^(?:make|minillm) [a-z]+", r"^(?:lda|bag|papers)\b[^#\n]*\S"):
         found = [re.findall(pattern, text, re.MULTILINE) for text in texts]
         assert found[0], pattern
         assert found[0] == found[1], pattern
