@@ -6,6 +6,7 @@ from hypothesis import given, settings, strategies as st
 from served_model import CONTEXT, tiny_model
 
 from minillm_lib.generation.decoding import generate
+from minillm_lib.generation.fast_path import FastDecoder
 from minillm_lib.generation.sampling import SamplingConfig
 from minillm_lib.serving.batch import Batch
 from minillm_lib.serving.served_text import ServedText
@@ -18,6 +19,19 @@ SAMPLINGS = [
     {"temperature": 0, "repetition_penalty": 1.5},
     {"temperature": 0.9, "repetition_penalty": 1.2, "seed": 7},
 ]
+
+
+@pytest.fixture
+def fast_steps(monkeypatch):
+    """Collect the tokens that are decoded on the fast path."""
+    tokens, step = [], FastDecoder.__call__
+
+    def recorded(self, token):
+        tokens.append(token)
+        return step(self, token)
+
+    monkeypatch.setattr(FastDecoder, "__call__", recorded)
+    return tokens
 
 
 def write_all(batch, arrivals, chance):
@@ -155,3 +169,20 @@ def test_a_full_context_ends_a_text():
     text = ServedText(model, [9] * (CONTEXT - 1), SamplingConfig(temperature=0, max_new_tokens=None))
     ((_, update),) = Batch(model, fast=False).add([text])
     assert update.finish_reason in ("context", "stop")
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+def test_ids_without_a_piece_are_neither_drawn_nor_named(fast_steps, penalty):
+    model = tiny_model.__wrapped__(vocab_size=400, tied_embeddings=False)
+    with torch.no_grad():
+        model.lm_head.weight[310:] *= 1000
+    how = SamplingConfig(temperature=1.5, seed=0, repetition_penalty=penalty, max_new_tokens=25)
+    text, batch = ServedText(model, [30, 31], how, n_alternatives=5), Batch(model)
+    updates = batch.add([text])
+    while batch.texts:
+        updates = batch.step()
+    ((_, update),) = updates
+    assert text.generation == generate(model, [[30, 31]], how, fast=False)[0]
+    assert fast_steps == text.generation.ids[: len(fast_steps)]
+    assert len(fast_steps) > 2
+    assert all(token < 310 for score in update.scores for token, _ in score.alternatives)

@@ -158,7 +158,7 @@ def generation_steps(
             if graph is not None:
                 logits = graph(input_ids)[:, : model.n_ids]
             elif fast_decoder is not None:
-                logits = fast_decoder(int(input_ids))[:, : model.n_ids]
+                logits = fast_decoder(int(input_ids))
             else:
                 hidden = in_eval_mode(model).hidden_states(
                     input_ids, attention_mask=attention_mask, cache=cache

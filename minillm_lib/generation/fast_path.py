@@ -92,7 +92,7 @@ class FastDecoder:
 
     @torch.inference_mode()
     def __call__(self, token: int) -> Tensor:
-        """Append a token to the cache, and return the logits of the one after it, ``(1, vocab)`` in float32.
+        """Append a token to the cache, and return the logits of the one after it, ``(1, n_ids)`` in float32.
 
         Raises
         ------
@@ -121,7 +121,7 @@ class FastDecoder:
         work_together(self.n_threads, compute, at_the_end=lambda: self._free.append(work))
         self._keys[:, :, past] = work.keys
         self._values[:, :, past] = work.qkv[:, -work.keys[0].size :].reshape(work.keys.shape)
-        return torch.from_numpy(work.logits.copy())[None]
+        return torch.from_numpy(work.logits[: self._model.n_ids].copy())[None]
 
     def is_current(self) -> bool:
         """Return whether the model still has the tensors and modules that it had, so that :meth:`__call__` is right."""
