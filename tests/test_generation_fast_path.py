@@ -226,8 +226,8 @@ def test_weights_that_fit_into_bfloat16_are_read_from_half_the_memory(shape):
         with torch.inference_mode():
             model(torch.tensor([PROMPT]), cache=cache)
         decoder = FastDecoder(model, cache)
-        decoder._table = WeightTable(model, halve=halve)
-        assert decoder._table.like.dtype == ("uint16" if halve else "float32")
+        decoder.table = WeightTable(model, halve=halve)
+        assert decoder.table.like.dtype == ("uint16" if halve else "float32")
         logits.append(decoder(5))
     torch.testing.assert_close(logits[0], logits[1], rtol=1e-6, atol=1e-6)
     with torch.no_grad():

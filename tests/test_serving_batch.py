@@ -1,13 +1,18 @@
+import gc
 import random
+import weakref
 
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from served_model import CONTEXT, tiny_model
 
+from minillm_lib.generation import decoding
 from minillm_lib.generation.decoding import generate
 from minillm_lib.generation.fast_path import FastDecoder
 from minillm_lib.generation.sampling import SamplingConfig
+from minillm_lib.model.decoder import MiniLLM
+from minillm_lib.serving import batch as batches
 from minillm_lib.serving.batch import Batch
 from minillm_lib.serving.served_text import ServedText
 
@@ -45,10 +50,10 @@ def write_all(batch, arrivals, chance):
     return [pieces[id(text)] for text in arrivals]
 
 
-@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize(("fast", "slots_at_first"), [(False, 256), (True, 256), (True, 2)])
 @given(seed=st.integers(0, 2**31))
 @settings(max_examples=8)
-def test_texts_that_come_and_go_are_what_generate_writes_for_each(fast, seed):
+def test_texts_that_come_and_go_are_what_generate_writes_for_each(fast, slots_at_first, seed):
     model, chance = tiny_model(), random.Random(seed)
     asked = [
         (
@@ -58,7 +63,9 @@ def test_texts_that_come_and_go_are_what_generate_writes_for_each(fast, seed):
         for _ in range(9)
     ]
     texts = [ServedText(model, prompt, SamplingConfig(**how), streams=True) for prompt, how in asked]
-    pieces = write_all(Batch(model, fast=fast), texts, chance)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(batches, "_SLOTS_AT_FIRST", slots_at_first)
+        pieces = write_all(Batch(model, fast=fast), texts, chance)
     for text, piece, (prompt, how) in zip(texts, pieces, asked, strict=True):
         (expected,) = generate(model, [prompt], SamplingConfig(**how), fast=False)
         assert text.generation == expected
@@ -186,3 +193,28 @@ def test_ids_without_a_piece_are_neither_drawn_nor_named(fast_steps, penalty):
     assert fast_steps == text.generation.ids[: len(fast_steps)]
     assert len(fast_steps) > 2
     assert all(token < 310 for score in update.scores for token, _ in score.alternatives)
+
+
+def test_a_text_that_is_alone_takes_memory_as_it_grows_and_gives_it_back(fast_steps, monkeypatch):
+    """However long the context is: most answers are short."""
+    model, made, new_cache = tiny_model(max_seq_len=50_000), [], MiniLLM.new_cache
+
+    def noted(self, *sizes, **more):
+        cache = new_cache(self, *sizes, **more)
+        made.append((cache.max_len, weakref.ref(cache)))
+        return cache
+
+    monkeypatch.setattr(decoding, "_default_end_ids", lambda model: ())
+    sampling = SamplingConfig(temperature=0, max_new_tokens=None)
+    (expected,) = generate(model, [[30, 31]], sampling, max_new_tokens=601, fast=False)
+    monkeypatch.setattr(MiniLLM, "new_cache", noted)
+    text, batch = ServedText(model, [30, 31], sampling), Batch(model)
+    batch.add([text])
+    for n_tokens in range(2, 602):
+        batch.step()
+        assert sum(size for size, cache in made if cache()) <= max(2 * n_tokens, 300)
+    assert text.generation.ids == expected.ids
+    assert len(fast_steps) == 600
+    batch.remove(text)
+    gc.collect()
+    assert not any(cache() for _, cache in made)

@@ -46,11 +46,15 @@ class FastDecoder:
         A cache for one row without padding, in float32 on the CPU.
     n_threads
         By default ``torch.get_num_threads()``, but at most 16, and one per 4 MiB of weights.
+    table
+        That of an earlier decoder of the model, which takes time to make; used if it is still true.
 
     Attributes
     ----------
     n_threads
         The number of threads.
+    table
+        Where the weights are, for further decoders.
 
     Raises
     ------
@@ -66,8 +70,14 @@ class FastDecoder:
     torch.Size([1, 6400])
     """
 
-    def __init__(self, model: MiniLLM, cache: KVCache, n_threads: int | None = None) -> None:
-        self._table = WeightTable(model, halve=True)
+    def __init__(
+        self,
+        model: MiniLLM,
+        cache: KVCache,
+        n_threads: int | None = None,
+        table: WeightTable | None = None,
+    ) -> None:
+        self.table = table if table is not None and table.is_current() else WeightTable(model, halve=True)
         from minillm_lib.generation import token_kernel  # here, because it loads numba
 
         self._kernel = token_kernel
@@ -75,17 +85,17 @@ class FastDecoder:
             has = f"{cache.batch_size} row{'s' * (cache.batch_size > 1)} in {cache.keys.dtype} on {cache.keys.device}"
             raise FastPathError(f"the cache is for {has}, but the fast path for 1 row in float32 on the CPU")
         self._model, self._cache = model, cache
-        most = min(_MOST_THREADS, 1 + self._table.n_bytes // _BYTES_PER_THREAD)
+        most = min(_MOST_THREADS, 1 + self.table.n_bytes // _BYTES_PER_THREAD)
         self.n_threads = n_threads or min(torch.get_num_threads(), most)
         self._keys, self._values = cache.keys[:, 0].numpy(), cache.values[:, 0].numpy()
         self._rotations, self._first_rotation = np.empty((0, 2, 0), np.float32), 0
         self._free: list[Workspace] = []
 
     @classmethod
-    def if_possible(cls, model: MiniLLM, cache: KVCache) -> Self | None:
+    def if_possible(cls, model: MiniLLM, cache: KVCache, table: WeightTable | None = None) -> Self | None:
         """Return a decoder, or ``None`` if only the layers can compute; then, a message at level DEBUG says why."""
         try:
-            return cls(model, cache)
+            return cls(model, cache, table=table)
         except FastPathError as error:
             _log.debug("the layers decode: %s", error)
             return None
@@ -99,7 +109,7 @@ class FastDecoder:
         ValueError
             If the cache or the table of learned positions is full, or the token is not in the vocabulary.
         """
-        past, config, table = self._cache.length, self._model.config, self._table
+        past, config, table = self._cache.length, self._model.config, self.table
         if not 0 <= token < config.vocab_size:
             raise ValueError(
                 f"token {token} is not in the vocabulary: ids are from 0 to {config.vocab_size - 1}"
@@ -125,10 +135,10 @@ class FastDecoder:
 
     def is_current(self) -> bool:
         """Return whether the model still has the tensors and modules that it had, so that :meth:`__call__` is right."""
-        return self._table.is_current()
+        return self.table.is_current()
 
     def _workspace(self) -> Workspace:
-        return self._kernel.new_workspace(self._table.shape, self.n_threads, self._cache.max_len)
+        return self._kernel.new_workspace(self.table.shape, self.n_threads, self._cache.max_len)
 
     def _rotation(self, position: int) -> np.ndarray:
         """Return cosines and sines of a position, ``(2, head_dim)``; those of the next ones are computed with it."""

@@ -13,12 +13,14 @@ from torch.nn.functional import linear
 from minillm_lib.generation.decoding import pad_left, tokenizer_of
 from minillm_lib.generation.fast_path import FastDecoder
 from minillm_lib.generation.sampling import SamplingConfig, choose_tokens
+from minillm_lib.generation.weight_table import WeightTable
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.kv_cache import ChangingCache, KVCache
 from minillm_lib.serving.served_text import ServedText, TokenScore, Update, token_starts
 
 Updates = list[tuple[ServedText, Update]]
 _POSITIONS_AT_A_TIME = 256  # whose logits are in memory at once
+_SLOTS_AT_FIRST = 256  # of a text that is alone, beyond its tokens; its memory is doubled when it is full
 
 
 class Batch:
@@ -51,8 +53,9 @@ class Batch:
         self._layers = _in_bfloat16(model) if bf16 else model
         weight = self._layers.embed_tokens.weight
         self._cache = ChangingCache(model.config, device=weight.device, dtype=weight.dtype)
-        self._may_be_fast, self._is_alone = fast, False
-        self._alone: tuple[FastDecoder, KVCache] | None = None  # holds the text's past while _is_alone
+        self._may_be_fast = fast
+        self._table: WeightTable | None = None
+        self._alone: tuple[FastDecoder, KVCache] | None = None  # of a text on the fast path, with its past
 
     @torch.inference_mode()
     def add(self, texts: Sequence[ServedText]) -> Updates:
@@ -63,10 +66,7 @@ class Batch:
         for text, states in zip(texts, hidden, strict=True):
             if text.with_prompt:
                 text.prompt_scores = self._prompt_scores(text, states[-len(text.prompt) :])
-        if self._is_alone and self._alone is not None:
-            self._cache.clear()
-            self._cache.add_rows(self._alone[1])
-            self._is_alone = False
+        self._leave_fast_path()
         self._cache.add_rows(prompts)
         self.texts += texts
         return self._advance(texts, self._logits(hidden[:, -1]))
@@ -86,17 +86,15 @@ class Batch:
         row = self.texts.index(text)
         self.texts[row] = self.texts[-1]
         self.texts.pop()
-        if self._is_alone:
-            self._is_alone = False
-            self._cache.clear()
-        else:
+        if self._alone is None:
             self._cache.remove_row(row)
+        self._alone = None
 
     def clear(self) -> None:
         """Stop writing all texts, whatever state they are in."""
         self.texts.clear()
         self._cache.clear()
-        self._is_alone = False
+        self._alone = None
 
     def _logits(self, hidden: Tensor) -> Tensor:
         weight = self.model.output_weight
@@ -118,33 +116,36 @@ class Batch:
         return updates
 
     def _fast_decoder(self) -> FastDecoder | None:
-        """Return a decoder of the only text, into whose cache its past has been moved; ``None`` if there is none."""
-        if self._alone is not None and self._is_alone:
-            return self._alone[0]
+        """Return a decoder of the only text, with room for a token in its cache; ``None`` if there is none."""
         if not self._may_be_fast:
             return None
-        (text,), (n_tokens,) = self.texts, self._cache.row_lengths
-        if (
-            self._alone is None
-            or self._alone[1].max_len < text.most_tokens
-            or not self._alone[0].is_current()
-        ):
-            cache = self.model.new_cache(
-                max_len=max(text.most_tokens, min(1024, self.model.config.context_length))
-            )
-            decoder = FastDecoder.if_possible(self.model, cache)
-            self._alone = None if decoder is None else (decoder, cache)
-            self._may_be_fast = decoder is not None
-        if self._alone is None:
+        past: KVCache = self._cache
+        n_free = _SLOTS_AT_FIRST
+        if self._alone is not None:
+            decoder, past = self._alone
+            if past.length < past.max_len:
+                return decoder
+            n_free = past.max_len
+        (text,), (n_tokens,) = self.texts, past.row_lengths
+        cache = self.model.new_cache(max_len=min(n_tokens + n_free, text.most_tokens))
+        new = FastDecoder.if_possible(self.model, cache, self._table)
+        if new is None:
+            self._may_be_fast = False
+            self._leave_fast_path()
             return None
-        decoder, cache = self._alone
-        cache.clear()
         cache.extend(1, n_tokens)
-        for layer, (keys, values) in enumerate(zip(*self._cache.newest(0, n_tokens), strict=True)):
+        for layer, (keys, values) in enumerate(zip(*past.newest(0, n_tokens), strict=True)):
             cache.update(layer, keys[None], values[None])
         self._cache.clear()
-        self._is_alone = True
-        return decoder
+        self._table, self._alone = new.table, (new, cache)
+        return new
+
+    def _leave_fast_path(self) -> None:
+        """Move the past of a text that was alone to where the layers decode."""
+        if self._alone is not None:
+            self._cache.clear()
+            self._cache.add_rows(self._alone[1])
+            self._alone = None
 
     def _prompt_scores(self, text: ServedText, hidden: Tensor) -> list[TokenScore]:
         """Score the tokens of a prompt, from hidden states ``(seq, hidden)``."""
