@@ -141,6 +141,8 @@ def test_zero_temperature_takes_the_likeliest_token_after_the_penalty():
         ({"top_p": 1.5}, "top_p"),
         ({"min_p": -0.1}, "min_p"),
         ({"repetition_penalty": 0}, "repetition_penalty"),
+        ({"repetition_penalty": 1e-40}, "greater than or equal to 0.000001"),
+        ({"repetition_penalty": 1e30}, "less than or equal to 1000000"),
         ({"max_new_tokens": 0}, "max_new_tokens"),
         ({"stop": [""]}, "stop"),
         ({"temprature": 1}, r"unknown key 'temprature' .*; did you mean 'temperature'"),
@@ -153,3 +155,12 @@ def test_a_wrong_option_is_named(options, message):
 
 def test_a_single_stop_string_need_not_be_in_a_list():
     assert SamplingConfig(stop="\n").stop == ("\n",)
+
+
+@pytest.mark.parametrize("penalty", [1e-6, 1e6])
+@pytest.mark.parametrize("temperature", [1e-6, 1.0, 1e300])
+def test_extremes_that_are_allowed_still_leave_a_distribution(penalty, temperature):
+    config = SamplingConfig(temperature=temperature, repetition_penalty=penalty, seed=0)
+    logits = torch.tensor([[-1e5, -3.0, 0.0, 2.0, 1e5], [-4.0, -3.0, -2.0, -1.0, -1e5]])
+    drawn = choose_tokens(logits, config, torch.ones(2, 5, dtype=torch.bool), [generator(), generator()])
+    assert drawn.max() < 5

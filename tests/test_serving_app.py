@@ -4,6 +4,7 @@ import json
 import math
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import openai
 import pytest
@@ -288,6 +289,8 @@ def test_what_openai_has_and_would_change_nothing_is_accepted(client):
     ({"temperature": -1}, "temperature", "greater than or equal to 0"),
     ({"temperature": "hot"}, "temperature", "valid number"),
     ({"temperature": 1e-9}, "temperature", "write 0"),
+    ({"repetition_penalty": 1e-40}, "repetition_penalty", "greater than or equal to 0.000001"),
+    ({"repetition_penalty": 1e30}, "repetition_penalty", "less than or equal to 1000000"),
     ({"top_p": 0}, "top_p", "greater than 0"),
     ({"top_k": 0}, "top_k", "greater than 0"),
     ({"max_tokens": 0}, "max_tokens", "greater than or equal to 1"),
@@ -429,6 +432,36 @@ def test_a_full_queue_is_said_and_empties_again(held):
         for one in sockets:
             assert b"200 OK" in one.recv(4096)
             one.close()
+
+
+def test_a_prompt_that_cannot_be_read_ends_no_other_answer(held, monkeypatch):
+    read = MiniLLM.hidden_states
+
+    def with_little_memory(self, input_ids, **more):
+        if input_ids.shape[1] > 40:
+            raise RuntimeError("out of memory")
+        return read(self, input_ids, **more)
+
+    monkeypatch.setattr(MiniLLM, "hidden_states", with_little_memory)
+    model, prompts = tiny_model(), [[30, 31], [40], [9] * 50, [50, 51, 52]]
+    with running() as served, ThreadPoolExecutor() as pool:
+
+        def ask(prompt):
+            answer = served.client().completions.create(
+                model="tiny", prompt=prompt, temperature=0, max_tokens=30
+            )
+            return answer.choices[0].text
+
+        with held:
+            answers = [pool.submit(ask, prompts[0])]
+            eventually(lambda: served.engine.n_running == 1)
+            answers += [pool.submit(ask, prompt) for prompt in prompts[1:]]
+            eventually(lambda: served.engine.n_waiting == 3)
+        with pytest.raises(openai.InternalServerError, match="error inside the server"):
+            answers.pop(2).result()
+        for prompt, answer in zip([prompts[0], prompts[1], prompts[3]], answers, strict=True):
+            (text,) = generate(model, [prompt], temperature=0, max_new_tokens=30, fast=False)
+            assert answer.result() == text.text
 
 
 def test_more_texts_than_there_are_places_are_refused_at_once():

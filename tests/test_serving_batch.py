@@ -13,7 +13,7 @@ from minillm_lib.generation.fast_path import FastDecoder
 from minillm_lib.generation.sampling import SamplingConfig
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.serving import batch as batches
-from minillm_lib.serving.batch import Batch
+from minillm_lib.serving.batch import Batch, EngineError
 from minillm_lib.serving.served_text import ServedText
 
 SAMPLINGS = [
@@ -218,3 +218,47 @@ def test_a_text_that_is_alone_takes_memory_as_it_grows_and_gives_it_back(fast_st
     batch.remove(text)
     gc.collect()
     assert not any(cache() for _, cache in made)
+
+
+@pytest.mark.parametrize("joins", [False, True], ids=["in the batch", "as it joins"])
+def test_an_error_about_one_text_ends_only_that(joins, monkeypatch, caplog):
+    model, sampling = tiny_model(), SamplingConfig(temperature=0, max_new_tokens=9)
+    texts = [ServedText(model, prompt, sampling) for prompt in ([30, 31], [40], [50, 51, 52])]
+    append, n_before = ServedText.append, 0 if joins else 4
+
+    def wrong(self, *news):
+        if self is texts[1] and len(self.generation.ids) == n_before:
+            raise IndexError("no such token")
+        return append(self, *news)
+
+    monkeypatch.setattr(ServedText, "append", wrong)
+    batch, ends = Batch(model, fast=False), {}
+    updates = batch.add(texts)
+    while updates:
+        ends |= {id(text): update for text, update in updates if update.is_last}
+        updates = batch.step() if batch.texts else []
+    for text in (texts[0], texts[2]):
+        assert ends[id(text)].error is None
+        assert text.generation == generate(model, [text.prompt], sampling, fast=False)[0]
+    assert isinstance(ends[id(texts[1])].error, EngineError)
+    assert len(texts[1].generation.ids) == n_before
+    assert "an error ended 1 text\n" in caplog.text
+    assert "no such token" in caplog.text
+
+
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("where", ["minillm_lib.serving.batch.pad_left", "minillm_lib.serving.batch.choose"])
+def test_texts_that_cannot_join_leave_the_batch_as_it_was(where, fast, monkeypatch):
+    model, sampling = tiny_model(), SamplingConfig(temperature=0, max_new_tokens=20)
+    batch, text = Batch(model, fast=fast), ServedText(model, [30, 31], sampling)
+    batch.add([text])
+    for _ in range(5):
+        batch.step()
+    with monkeypatch.context() as patched:
+        patched.setattr(where, lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            batch.add([ServedText(model, [40], sampling), ServedText(model, [41, 42], sampling)])
+    assert batch.texts == [text]
+    while batch.texts:
+        batch.step()
+    assert text.generation == generate(model, [text.prompt], sampling, fast=False)[0]

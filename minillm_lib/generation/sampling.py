@@ -39,7 +39,7 @@ class SamplingConfig(StrictConfig):
     """Draw among the likeliest tokens of this total probability. See :func:`keep_top_p`."""
     min_p: float = Field(default=0.0, ge=0, le=1)
     """Draw among tokens at least this share as likely as the likeliest. See :func:`keep_min_p`."""
-    repetition_penalty: float = Field(default=1.0, gt=0)
+    repetition_penalty: float = Field(default=1.0, ge=1e-6, le=1e6)
     """Above 1 makes tokens that occurred before less likely. See :func:`penalise_repetition`."""
     max_new_tokens: PositiveInt | None = 256
     """The most tokens to write; null continues to the end of the context."""

@@ -13,7 +13,8 @@ from minillm_lib.generation.sampling import SamplingConfig
 from minillm_lib.generation.turns import is_fine_tuned
 from minillm_lib.io.optional import optional_imports
 from minillm_lib.serving.answering import ClientGoneError, in_our_shape, make_texts, respond, unless_gone
-from minillm_lib.serving.engine import Engine, EngineError, QueueFullError, StoppingError
+from minillm_lib.serving.batch import EngineError
+from minillm_lib.serving.engine import Engine, QueueFullError, StoppingError
 from minillm_lib.serving.errors import ApiError, check_model, from_validation
 from minillm_lib.serving.inspection import inspect_tokens
 from minillm_lib.serving.page import page_and_headers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -14,13 +15,19 @@ from minillm_lib.generation.decoding import pad_left, tokenizer_of
 from minillm_lib.generation.fast_path import FastDecoder
 from minillm_lib.generation.sampling import SamplingConfig, choose_tokens
 from minillm_lib.generation.weight_table import WeightTable
+from minillm_lib.io.wording import number_of
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.kv_cache import ChangingCache, KVCache
 from minillm_lib.serving.served_text import ServedText, TokenScore, Update, token_starts
 
+_log = logging.getLogger(__name__)
 Updates = list[tuple[ServedText, Update]]
 _POSITIONS_AT_A_TIME = 256  # whose logits are in memory at once
 _SLOTS_AT_FIRST = 256  # of a text that is alone, beyond its tokens; its memory is doubled when it is full
+
+
+class EngineError(Exception):
+    """A text could not be written; the log says why."""
 
 
 class Batch:
@@ -59,7 +66,7 @@ class Batch:
 
     @torch.inference_mode()
     def add(self, texts: Sequence[ServedText]) -> Updates:
-        """Read prompts together, and write the first token of each text."""
+        """Read prompts together, and write the first token of each text; after an error, the batch is as before."""
         input_ids, mask = pad_left([text.prompt for text in texts], self.model.device)
         prompts = self._layers.new_cache(*input_ids.shape)
         hidden = self._layers.hidden_states(input_ids, attention_mask=mask, cache=prompts)
@@ -69,7 +76,12 @@ class Batch:
         self._leave_fast_path()
         self._cache.add_rows(prompts)
         self.texts += texts
-        return self._advance(texts, self._logits(hidden[:, -1]))
+        try:
+            return self._advance(texts, self._logits(hidden[:, -1]))
+        except Exception:
+            for text in texts:
+                self.remove(text)
+            raise
 
     @torch.inference_mode()
     def step(self) -> Updates:
@@ -101,15 +113,18 @@ class Batch:
         return linear(hidden.to(weight.dtype), weight).float()
 
     def _advance(self, texts: Sequence[ServedText], logits: Tensor) -> Updates:
-        """Choose a token of each text from its logits, ``(texts, vocab)``."""
+        """Choose a token of each text from its logits, ``(texts, vocab)``; an error about one text ends only that."""
         tokens, scores = choose(texts, logits), score(texts, logits)
         updates = []
         for row, (text, token) in enumerate(zip(list(texts), tokens, strict=True)):
             log_probability, alternatives = None, list[tuple[int, float]]()
-            if row in scores:
-                log_p, alternatives = scores[row]
-                log_probability = float(log_p[token])
-            update = text.append(token, log_probability, alternatives)
+            try:
+                if row in scores:
+                    log_p, alternatives = scores[row]
+                    log_probability = float(log_p[token])
+                update = text.append(token, log_probability, alternatives)
+            except Exception as error:
+                ((_, update),) = ended_by(error, [text])
             if update.is_last:
                 self.remove(text)
             updates.append((text, update))
@@ -167,6 +182,12 @@ class Batch:
 def _in_bfloat16(model: MiniLLM) -> MiniLLM:
     """Return a copy of a model in bfloat16, with the same tokenizer."""
     return copy.deepcopy(model, {id(model.tokenizer): model.tokenizer}).to(torch.bfloat16)
+
+
+def ended_by(error: Exception, texts: Sequence[ServedText]) -> Updates:
+    """Log an error, and return what is reported of the texts that it ended."""
+    _log.error("an error ended %s", number_of(len(texts), "text"), exc_info=error)
+    return [(text, Update(error=EngineError())) for text in texts]
 
 
 def choose(texts: Sequence[ServedText], logits: Tensor) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -16,10 +15,9 @@ import torch
 from minillm_lib.generation.sampling import SamplingConfig
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.eval_view import in_eval_mode
-from minillm_lib.serving.batch import Batch, Updates
+from minillm_lib.serving.batch import Batch, Updates, ended_by
 from minillm_lib.serving.served_text import ServedText, Update
 
-_log = logging.getLogger(__name__)
 _PROMPT_TOKENS_AT_A_TIME = 1024  # read between two steps, while the texts in the batch wait
 _TEXTS_PER_STEP = (
     8  # for as many in the batch, a new one waits another step, so that more prompts are read together
@@ -34,10 +32,6 @@ class QueueFullError(Exception):
 
 class StoppingError(Exception):
     """The server is stopping, and takes no more texts."""
-
-
-class EngineError(Exception):
-    """A text could not be written; the log says why."""
 
 
 class Submission:
@@ -254,16 +248,15 @@ class Engine:
     def _attempt(self, new: list[ServedText]) -> None:
         """Add new texts to the batch or, if there are none, take a step; remove texts that nobody waits for.
 
-        If that fails, report it for all texts, and go on with an empty batch.
+        If a step fails, report it for all texts, and go on with an empty batch.
         """
         texts = [*self._batch.texts, *new]
         try:
             for text in [text for text in self._batch.texts if text.is_cancelled]:
                 self._batch.remove(text)
-            updates = self._batch.add(new) if new else self._batch.step() if self._batch.texts else []
-        except Exception:
-            _log.exception("an error ended %d texts", len(texts))
-            updates = [(text, Update(error=EngineError())) for text in texts]
+            updates = self._join(new) if new else self._batch.step() if self._batch.texts else []
+        except Exception as error:
+            updates = ended_by(error, texts)
             self._batch.clear()
         self._n_running = len(self._batch.texts)  # before the report, after which the next request may come
         sent = self._report(updates)
@@ -271,6 +264,15 @@ class Engine:
             # The threads of a step wait for the slowest of them: one whose core the event loop has taken.
             for each in sent:
                 each.wait(_MOST_SECONDS_TO_SEND)
+
+    def _join(self, new: list[ServedText]) -> Updates:
+        """Add new texts to the batch; if that fails for several, each is tried alone, as only one may be the reason."""
+        try:
+            return self._batch.add(new)
+        except Exception as error:
+            if len(new) == 1:
+                return ended_by(error, new)
+        return [update for text in new for update in self._join([text])]
 
     def _report(self, updates: Updates) -> list[threading.Event]:
         """Pass updates to the event loops that wait for them, all of a step at once; say when each has sent them."""
