@@ -204,3 +204,23 @@ def test_a_cleared_cache_is_as_a_new_one():
     cache.clear()
     torch.testing.assert_close(model(tokens, cache=cache), model(tokens), atol=1e-5, rtol=1e-5)
     assert cache.row_lengths == [7, 7]
+
+
+@pytest.mark.parametrize(
+    "sizes", [[(1, 2000), (20, 10)], [(20, 10), (1, 2000)]], ids=["long first", "long last"]
+)
+@torch.inference_mode()
+def test_many_short_rows_and_a_long_one_do_not_add_up_to_many_long_ones(sizes):
+    config = small_config(max_seq_len=4000)
+    cache = ChangingCache(config)
+    for n_rows, n_tokens in sizes:
+        new = KVCache(config, n_rows, n_tokens)
+        new.extend(n_rows, n_tokens)
+        cache.add_rows(new)
+        while cache.batch_size > 1:
+            cache.remove_row(0)
+        cache.extend(1, 1)
+        if n_rows == 1:
+            cache.remove_row(0)
+    _, n_rows, _, n_slots, _ = cache.keys.shape
+    assert n_rows * n_slots < 2 * 2100

@@ -280,8 +280,9 @@ class ChangingCache(KVCache):
         _, rows, heads, slots, head_dim = self.keys.shape
         if n_rows <= rows and n_tokens <= self._end <= slots - n_new:
             return
-        rows = rows if n_rows <= rows else max(n_rows, 2 * rows)
-        if n_tokens + n_new + self._SPARE_SLOTS // 2 > slots:
+        if n_rows > rows or n_tokens + n_new + self._SPARE_SLOTS // 2 > slots:
+            # For the present rows and tokens: of all that ever were, the most and the longest were not together.
+            rows = n_rows if n_rows <= rows else max(n_rows, 2 * rows)
             slots = n_tokens + n_new + self._SPARE_SLOTS
         shape = (self.keys.shape[0], rows, heads, slots, head_dim)
         self.keys, self.values = (self._moved(each, shape, n_tokens) for each in (self.keys, self.values))
