@@ -11,6 +11,7 @@ import openai
 import pytest
 from served_model import eventually, running, tiny_model
 
+from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.serving.app import Service
 from minillm_lib.serving.batch import Batch
 from minillm_lib.serving.server import check_reach, computes_in_bf16, listen, serve
@@ -175,3 +176,38 @@ def test_bfloat16_is_for_float32_weights_and_processors_that_compute_in_it(monke
 def test_weights_in_8_bits_are_not_served_in_bfloat16():
     with pytest.raises(ValueError, match=r"in 8 bits.*allowed: auto, float32"):
         serve(tiny_model().quantized(), Service("tiny"), precision="bf16")
+
+
+@pytest.fixture
+def offered(monkeypatch):
+    """Collect what the command would serve."""
+    calls = []
+    monkeypatch.setattr(
+        "minillm_lib.serving.server.serve", lambda model, service, **options: calls.append((model, service))
+    )
+    return calls
+
+
+@pytest.mark.parametrize(("file", "name"), [
+    ("Qwen3-0.6B", "Qwen3-0.6B"), ("v1.5.run", "v1.5.run"), ("small.pt", "small"), ("small-1.5.pt", "small-1.5"),
+])  # fmt: skip
+def test_the_name_is_that_of_the_folder_or_of_the_file_without_its_suffix(
+    minillm, offered, tmp_path, monkeypatch, file, name
+):
+    tiny_model().save(tmp_path / file)
+    assert minillm("serve", "--ckpt", tmp_path / file).returncode == 0
+    monkeypatch.chdir(tmp_path)
+    if not file.endswith(".pt"):
+        monkeypatch.chdir(file)
+        assert minillm("serve", "--ckpt", ".").returncode == 0
+    assert {service.name for _, service in offered} == {name}
+
+
+def test_another_tokenizer_can_be_given(minillm, offered, tmp_path):
+    model, tokenizer = tiny_model(), tiny_model().tokenizer
+    MiniLLM(model.config).save(tmp_path / "untold.pt")  # it knows none
+    tokenizer.save(tmp_path)
+    result = minillm("serve", "--ckpt", tmp_path / "untold.pt", "--tokenizer", tmp_path)
+    assert result.returncode == 0, result.stderr
+    ((served, _),) = offered
+    assert served.tokenizer.vocabulary == tokenizer.vocabulary

@@ -12,6 +12,7 @@ from minillm_lib.cli.options import (
     Checkpoint,
     Device,
     NoVerify,
+    TokenizerOption,
     console,
     load_model,
     notes,
@@ -31,6 +32,7 @@ EXAMPLES = ("attention-what", "lda-transformer-differences", "tok-what")
 @serve_app.command()
 def serve(
     ckpt: Checkpoint = None,
+    tokenizer: TokenizerOption = None,
     no_verify: NoVerify = False,
     port: Annotated[int, typer.Option(help="Where to listen; 0 takes a free port.")] = 8000,
     host: Annotated[
@@ -75,10 +77,10 @@ def serve(
 
     check_reach(host, api_key)
     path = ckpt or own_or_shipped("chat")
-    model = load_model(path, "chat", device, verify=not no_verify)
+    model = load_model(path, "chat", device, tokenizer, verify=not no_verify)
     is_shipped = is_course_model(model)
     service = Service(
-        name=name or (_SHIPPED_NAME if is_shipped else path.resolve().stem),
+        name=name or (_SHIPPED_NAME if is_shipped else _name_of(path.resolve())),
         examples=course_examples(EXAMPLES) if is_shipped else {},
         api_key=api_key,
     )
@@ -98,6 +100,10 @@ def serve(
         on_start=announce,
     )
     say("The server has stopped.")
+
+
+def _name_of(checkpoint: Path) -> str:
+    return checkpoint.name if checkpoint.is_dir() else checkpoint.stem  # Qwen3-0.6B ends in no suffix
 
 
 def _warn_of_a_base_model(model: MiniLLM) -> None:
