@@ -509,6 +509,11 @@ def test_the_page_learns_what_it_is_about():
     assert config["defaults"]["temperature"] == 0
 
 
+def test_weights_in_8_bits_are_counted_too():
+    with running(tiny_model().quantized()) as served:
+        assert served.get("/config").json()["parameters"] == tiny_model().config.n_parameters
+
+
 def test_a_reply_can_be_looked_into(served):
     model = tiny_model()
     prompt = model.tokenizer.apply_chat_template(HELLO, add_generation_prompt=True)

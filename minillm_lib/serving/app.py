@@ -86,7 +86,7 @@ def make_app(engine: Engine, service: Service) -> App:
         return {
             "model": service.name,
             "context_length": model.config.context_length,
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "parameters": model.config.n_parameters,
             "n_layers": model.config.n_layers,
             "n_heads": model.config.n_heads,
             "vocab_size": model.n_ids,
