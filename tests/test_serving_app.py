@@ -5,6 +5,7 @@ import math
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import openai
 import pytest
@@ -18,6 +19,8 @@ from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.metadata import ChatDefaults
 from minillm_lib.serving.batch import Batch
 from minillm_lib.serving.page import policy
+from minillm_lib.serving.responses import ChatShape, CompletionShape
+from minillm_lib.serving.served_text import TokenScore
 
 HELLO = [{"role": "user", "content": "what is a rose?"}]
 
@@ -228,7 +231,31 @@ def test_an_echo_brings_the_prompt_and_its_probabilities(client, stream):
     assert log_p[0] is None
     assert all(math.isfinite(each) and each <= 0 for each in log_p[1:])
     for token, offset in zip(tokens, offsets, strict=True):
-        assert "\ufffd" in token or text[offset:].startswith(token)
+        assert token.startswith("bytes:") or text[offset:].startswith(token)
+
+
+def test_alternatives_have_names_of_their_own():
+    """Parts of characters have no text, and a byte may be written as a letter."""
+    tokenizer = tiny_model().tokenizer
+    parts = tokenizer.encode("潜")
+    letter = tokenizer.encode("a")[0]
+    byte = tokenizer.vocabulary.index("<0x61>")
+    best = [(token, -float(place)) for place, token in enumerate([*parts, letter, byte])]
+    shape = CompletionShape("tiny", tokenizer, {})
+    named = shape.choice(0, "", [TokenScore(parts[0], 0, -1.0, best)], None, is_chunk=True)["logprobs"]
+    assert named["tokens"] == [r"bytes:\xe6"]
+    assert named["top_logprobs"] == [
+        {r"bytes:\xe6": 0.0, r"bytes:\xbd": -1.0, r"bytes:\x9c": -2.0, "a": -3.0, f"token_id:{byte}": -4.0}
+    ]
+
+
+def test_a_token_of_several_bytes_that_are_no_character_has_them():
+    tokenizer = SimpleNamespace(decode=lambda ids: "\ufffd", vocabulary=["<0x20><0xE6><0xBD>"])
+    score = TokenScore(0, 0, -1.0, [])
+    chat, text = (kind("tiny", tokenizer, {}) for kind in (ChatShape, CompletionShape))
+    (entry,) = chat.choice(0, "", [score], None, is_chunk=True)["logprobs"]["content"]
+    assert entry["bytes"] == [0x20, 0xE6, 0xBD]
+    assert text.choice(0, "", [score], None, is_chunk=True)["logprobs"]["tokens"] == [r"bytes:\x20\xe6\xbd"]
 
 
 def test_only_the_prompt_is_scored_if_nothing_is_to_be_written(client):

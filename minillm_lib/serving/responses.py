@@ -19,7 +19,7 @@ FINISH_REASONS: dict[FinishReason, str] = {
     "length": "length",
     "context": "length",
 }
-_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
+_BYTES = re.compile(r"(?:<0x[0-9A-F]{2}>)+")
 _NO_LOG_PROBABILITY = -9999.0  # OpenAI's own number for a token that is next to impossible
 
 
@@ -114,8 +114,8 @@ class ResponseShape:
         text = self._tokenizer.decode([token])
         if "\ufffd" not in text:
             return list(text.encode())
-        byte = _BYTE.fullmatch(self._tokenizer.vocabulary[token])
-        return [int(byte[1], 16)] if byte else None
+        numbers = self._tokenizer.vocabulary[token]  # such as <0xE7><0x8E>
+        return list(bytes.fromhex(re.sub("<0x|>", "", numbers))) if _BYTES.fullmatch(numbers) else None
 
 
 class ChatShape(ResponseShape):
@@ -165,18 +165,30 @@ class CompletionShape(ResponseShape):
 
     def _logprobs(self, scores: Sequence[TokenScore]) -> dict[str, Any]:
         return {
-            "tokens": [self._token(score.token) for score in scores],
+            "tokens": [self._name(score.token) for score in scores],
             "token_logprobs": [
                 None if score.log_probability is None else _number(score.log_probability) for score in scores
             ],
             "top_logprobs": [
-                {self._token(token): _number(log_p) for token, log_p in score.alternatives}
-                if score.log_probability is not None
-                else None
+                None if score.log_probability is None else self._by_name(score.alternatives)
                 for score in scores
             ],
             "text_offset": [score.start for score in scores],
         }
+
+    def _name(self, token: int) -> str:
+        r"""Return the text of a token or, as OpenAI does, its bytes where it is part of a character: ``bytes:\xe7``."""
+        text = self._token(token)
+        own = self._bytes(token) if "\ufffd" in text else None
+        return text if own is None else "bytes:" + "".join(f"\\x{byte:02x}" for byte in own)
+
+    def _by_name(self, alternatives: Sequence[tuple[int, float]]) -> dict[str, float]:
+        """Return log probabilities by token; of two with the same text, the less likely is called by its id."""
+        named: dict[str, float] = {}
+        for token, log_probability in alternatives:
+            name = self._name(token)
+            named[f"token_id:{token}" if name in named else name] = _number(log_probability)
+        return named
 
 
 def usage(texts: Sequence[ServedText], n_per_prompt: int) -> dict[str, int]:
