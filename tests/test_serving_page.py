@@ -291,6 +291,27 @@ def test_the_key_is_asked_for_and_kept_for_the_tab(visit):
         assert page.evaluate("Object.keys(localStorage).length") == 0
 
 
+@pytest.mark.parametrize("odd", ["“secret”", "secret\u200b", "密钥", "schlüssel"])
+def test_a_key_that_no_header_can_hold_is_not_taken(visit, odd):
+    with running(api_key="secret", examples=EXAMPLES) as guarded:
+        page = visit(guarded.url)
+        dialog = page.get_by_role("dialog")
+        page.locator("#key").fill(odd)
+        page.locator("#key").press("Enter")
+        page.get_by_text("only printable ASCII characters").wait_for()
+        assert dialog.is_visible()
+        page.locator("#key").fill("wrong")
+        page.locator("#key").press("Enter")
+        page.get_by_text("That was not the key.").wait_for()
+        assert not page.get_by_text("only printable ASCII characters").is_visible()
+        page.evaluate("odd => keep(sessionStorage, 'key', odd)", odd)
+        page.reload()
+        dialog.wait_for()
+        page.locator("#key").fill("secret")
+        page.locator("#key").press("Enter")
+        page.locator(".examples").wait_for()
+
+
 def test_without_the_key_the_page_says_so(visit):
     with running(api_key="secret") as guarded:
         page = visit(guarded.url)
