@@ -17,6 +17,7 @@ from minillm_lib.generation.decoding import generate
 from minillm_lib.generation.turns import is_fine_tuned
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.metadata import ChatDefaults
+from minillm_lib.serving import inspection
 from minillm_lib.serving.batch import Batch
 from minillm_lib.serving.page import policy
 from minillm_lib.serving.responses import ChatShape, CompletionShape
@@ -531,6 +532,7 @@ def test_the_page_learns_what_it_is_about():
     assert config["model"] == "tiny"
     assert config["context_length"] == CONTEXT
     assert config["parameters"] == sum(p.numel() for p in tiny_model().parameters())
+    assert config["most_inspected"] == CONTEXT
     assert config["examples"] == {"en": ["What is a rose?"]}
     assert config["takes_turns"] == is_fine_tuned(tiny_model())
     assert config["defaults"]["temperature"] == 0
@@ -578,6 +580,16 @@ def test_what_cannot_be_looked_into_is_refused(served, change, param, words):
     assert answer.status_code == 400
     assert words in answer.json()["error"]["message"]
     assert answer.json()["error"]["param"] == param
+
+
+def test_what_is_too_long_to_be_looked_into_is_not_said_to_be_too_long_for_the_model(monkeypatch):
+    monkeypatch.setattr(inspection, "MOST_TOKENS", 20)
+    with running() as served:
+        answer = served.post("/inspect", {"messages": HELLO, "reply": "a rose " * 9})
+        assert served.get("/config").json()["most_inspected"] == 20
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "too_long_to_inspect"
+    assert "at most 20" in answer.json()["error"]["message"]
 
 
 def test_an_answer_says_how_sure_the_model_is(served, monkeypatch):

@@ -6,6 +6,8 @@ import pytest
 from chat_page import EXAMPLES, PHONE, QUESTION, ask, finished, pages, user
 from served_model import CONTEXT, running, tiny_model
 
+from minillm_lib.serving import inspection
+
 
 @pytest.fixture(scope="module")
 def served():
@@ -119,6 +121,21 @@ def test_a_look_inside_that_fails_is_said_and_can_be_tried_again(visit, served):
     page.locator("#panel .trouble", has_text="connection").wait_for()
     page.locator("#panel").get_by_role("button", name="Try again").click()
     page.locator(".heat").wait_for()
+
+
+def test_a_token_that_is_too_far_to_be_looked_at_is_said_to_be_so(visit, monkeypatch):
+    n_prompt = len(tiny_model().tokenizer.apply_chat_template([user(QUESTION)], add_generation_prompt=True))
+    monkeypatch.setattr(inspection, "MOST_TOKENS", n_prompt + 2)
+    with running(examples=EXAMPLES) as served:
+        page = visit(served.url)
+        look_inside(page, served)
+        page.locator(".token").first.click()
+        page.locator(".heat").wait_for()
+        page.locator(".token").last.click()
+        trouble = page.locator("#panel .trouble")
+        trouble.filter(has_text=f"Only the first {n_prompt + 2} tokens").wait_for()
+        page.locator("#language").click()
+        assert f"最前面的 {n_prompt + 2} 个词元" in trouble.text_content()
 
 
 def test_what_was_forgotten_is_said_and_is_not_looked_at(visit, served):

@@ -16,7 +16,7 @@ from minillm_lib.serving.answering import ClientGoneError, in_our_shape, make_te
 from minillm_lib.serving.batch import EngineError
 from minillm_lib.serving.engine import Engine, QueueFullError, StoppingError
 from minillm_lib.serving.errors import ApiError, check_model, from_validation
-from minillm_lib.serving.inspection import inspect_tokens
+from minillm_lib.serving.inspection import inspect_tokens, most_inspected
 from minillm_lib.serving.page import page_and_headers
 from minillm_lib.serving.prompts import chat_prompt, checked_prompts, ids_to_inspect
 from minillm_lib.serving.protection import BODY_LIMIT, App, Protection
@@ -86,6 +86,7 @@ def make_app(engine: Engine, service: Service) -> App:
         return {
             "model": service.name,
             "context_length": model.config.context_length,
+            "most_inspected": most_inspected(model),
             "parameters": model.config.n_parameters,
             "n_layers": model.config.n_layers,
             "n_heads": model.config.n_heads,

@@ -17,6 +17,11 @@ MOST_TOKENS = 2048
 _POSITIONS_AT_A_TIME = 256  # whose logits are in memory at once
 
 
+def most_inspected(model: MiniLLM) -> int:
+    """Return how many tokens a conversation may have to be looked into."""
+    return min(MOST_TOKENS, model.config.context_length)
+
+
 @torch.inference_mode()
 def inspect_tokens(
     model: MiniLLM, ids: list[int], n_prompt: int, token: int | None, top: int
@@ -47,13 +52,13 @@ def inspect_tokens(
     ApiError
         If there are too many tokens, or there is no such token.
     """
-    most = min(MOST_TOKENS, model.config.context_length)
+    most = most_inspected(model)
     if len(ids) > most:
         raise ApiError(
             400,
             f"the conversation has {len(ids)} tokens; at most {most} can be looked into",
             param="messages",
-            code="context_length_exceeded",
+            code="too_long_to_inspect",
         )
     if token is not None and token >= len(ids):
         raise ApiError(
