@@ -40,7 +40,20 @@ def test_a_page_whose_name_was_made_to_point_here_is_refused(served, host):
     assert answer.json()["error"]["type"] == "permission_error"
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost", "http://localhost:1"])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://evil.example",
+        "null",
+        "",
+        "http://localhost",
+        "http://localhost:1",
+        "http://[",
+        "http://[::1",
+        "]",
+        "//[x]",
+    ],
+)
 def test_a_page_of_another_site_is_refused(served, origin):
     for answer in (
         served.post("/v1/chat/completions", ASK, headers={"Origin": origin}),
@@ -106,3 +119,15 @@ def test_a_body_that_does_not_come_is_given_up(monkeypatch):
     asyncio.run(Protection(None)(scope, never, send))
     assert sent[0]["status"] == 408
     assert (b"connection", b"close") in sent[0]["headers"]
+
+
+@pytest.mark.parametrize("origin", [b"null", b"http://[", b""])
+def test_a_page_without_a_place_is_refused_though_the_request_names_no_host_either(origin):
+    sent = []
+
+    async def send(event):
+        sent.append(event)
+
+    scope = {"type": "http", "path": "/", "headers": [(b"origin", origin)]}
+    asyncio.run(Protection(None, is_local=False)(scope, None, send))
+    assert sent[0]["status"] == 403

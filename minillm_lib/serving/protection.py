@@ -97,11 +97,11 @@ class Protection:
                 f"the request was sent to {host!r}; this server only answers to localhost and 127.0.0.1",
                 code="wrong_host",
             )
-        origin = headers.get(b"origin")
-        if origin is not None and urlsplit(origin.decode("latin-1")).netloc != host:
+        origin = headers[b"origin"].decode("latin-1") if b"origin" in headers else None
+        if origin is not None and _place(origin) != host:
             raise ApiError(
                 403,
-                f"the page of {origin.decode('latin-1')!r} may not use this server, only its own page may",
+                f"the page of {origin!r} may not use this server, only its own page may",
                 code="wrong_origin",
             )
 
@@ -151,6 +151,14 @@ def _host_name(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
+
+
+def _place(origin: str) -> str | None:
+    """Return the host and port of an ``Origin``; ``None`` if it has none, as "null", or is malformed."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None
 
 
 async def _refuse(error: ApiError, send: Send) -> None:
