@@ -102,6 +102,36 @@ def test_quit_ends_the_conversation(tokenizer, command):
     assert asked(talk) == []
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "什么是主题模型？\n".encode("gbk"),
+        b"caf\xe9?\n",
+        b"a\0?\0\n",
+        b"\0\n",
+        b"/reset \xff\n",
+        b"half \xe4\xbd",
+    ],
+)
+def test_a_line_that_is_no_text_is_refused_and_the_others_are_answered(tokenizer, capsys, line):
+    talk = Talk(tokenizer, script(tokenizer, "a rose", "is a rose"))
+    given = b"\xef\xbb\xbfwhat?\n" + line.removesuffix(b"\n") + b"\nand?\r\n"
+    talk.read_lines(io.TextIOWrapper(io.BytesIO(given), "utf-8", errors="surrogateescape"))
+    assert asked(talk) == ["what?", "and?"]
+    assert capsys.readouterr().out == "a rose\nis a rose\n"
+    (notice,) = talk.notices
+    assert notice.startswith("(line 2 is not utf-8: ")
+    assert talk.n_refused == 1
+
+
+def test_utf_16_is_refused_line_by_line(tokenizer):
+    talk = Talk(tokenizer, [])
+    given = io.BytesIO("what?\n什么？\nand?\n".encode("utf-16"))
+    talk.read_lines(io.TextIOWrapper(given, "utf-8", errors="surrogateescape"))
+    assert talk.n_refused == len(talk.notices) >= 3
+    assert asked(talk) == []
+
+
 def test_an_unknown_command_is_refused_with_the_known_ones(tokenizer):
     talk = Talk(tokenizer, [])
     talk.take("/etc/passwd is a file")
@@ -292,16 +322,20 @@ def test_messages_of_a_pipe_are_answered_line_by_line(talkative, tmp_path):
             input=lines,
             capture_output=True,
             encoding="utf-8",
+            errors="surrogateescape",
             env={**os.environ, "XDG_STATE_HOME": str(tmp_path), "PYTHONIOENCODING": "utf-8"},
             check=False,
         )
 
-    result = piped("a boat?\n\n/reset\na boat?\n/nonsense\n", "--max-new-tokens", "7", "--exact")
+    result = piped(
+        "a boat?\n\n\udcce\udcd2\n/reset\na boat?\n/nonsense\n", "--max-new-tokens", "7", "--exact"
+    )
     model = MiniLLM.load_from_checkpoint(talkative, dtype=torch.float32)
     answer = model.chat("a boat?", max_new_tokens=7, fast=False)
     assert result.stdout == f"{answer}\n{answer}\n"
     assert result.returncode == 2
     assert "there is no command /nonsense" in result.stderr
+    assert "line 3 is not utf-8" in result.stderr
     assert "not fine-tuned" in result.stderr
     assert "\x1b" not in result.stderr
     assert list(tmp_path.iterdir()) == []

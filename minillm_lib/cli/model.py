@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -135,7 +136,9 @@ def chat(
         _at_the_keyboard(terminal_chat, keeps_history=history)
         return
     else:
-        terminal_chat.read_lines(sys.stdin)
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="surrogateescape")  # what is no text is refused line by line
+        terminal_chat.read_lines(sys.stdin, sys.stdin.encoding or "utf-8")
     if terminal_chat.n_refused:
         raise typer.Exit(2)
 

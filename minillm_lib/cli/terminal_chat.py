@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -16,6 +17,7 @@ from minillm_lib.io.word_wrap import WordWrapper
 from minillm_lib.training.overrides import in_one_line
 
 QUOTES = '"""'
+_NO_TEXT = re.compile("[\0\udc80-\udcff]")  # NUL, as in UTF-16, and bytes that could not be decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,24 @@ class TerminalChat:
             except KeyboardInterrupt:
                 self._say("(stopped)")
 
-    def read_lines(self, lines: Iterable[str]) -> None:
-        """Answer each line of a file or pipe, until its end or ``/quit``."""
-        for line in lines:
-            self.take(line)
+    def read_lines(self, lines: Iterable[str], encoding: str = "utf-8") -> None:
+        """Answer each line of a file or pipe, until its end or ``/quit``; refuse those that are no text.
+
+        Parameters
+        ----------
+        lines
+            Bytes that could not be decoded are half surrogates in them, as ``errors="surrogateescape"`` makes them.
+        encoding
+            In which they were read.
+        """
+        for number, line in enumerate(lines, start=1):
+            if _NO_TEXT.search(line):
+                self._refuse(
+                    f"line {number} is not {encoding}: convert the messages to it, for example with iconv -f gbk "
+                    f"-t {encoding}"
+                )
+            else:
+                self.take(line.removeprefix("\ufeff"))
             if self._is_over:
                 return
 
