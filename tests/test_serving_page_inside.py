@@ -177,6 +177,15 @@ def test_tokens_that_are_parts_of_a_character_are_shown_together(visit, piece, t
     assert [token["text"] for cell in found for token in cell["tokens"]] == tokens
 
 
+def test_of_parts_of_characters_which_look_alike_one_is_the_token(visit):
+    page = visit()
+    token = {"text": "\ufffd", "id": 7, "p": 0.1, "others": [["\ufffd", 0.5, 5], ["\ufffd", 0.3, 6]]}
+    shown = page.evaluate("token => bars(othersOf(token), token.id).innerHTML", token)
+    assert shown.count("<li") == 3
+    assert shown.count("taken") == 1
+    assert shown.index("taken") < shown.index("10 %") < shown.index("50 %")
+
+
 def test_tokens_together_are_the_reply(visit, served):
     page = visit()
     look_inside(page, served)
