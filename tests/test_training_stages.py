@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 
 import numpy as np
@@ -11,7 +12,8 @@ import yaml
 from quick_runs import quick_pretraining, quick_sft, write_conversations, write_documents
 
 import minillm_lib
-from minillm_lib.training.config import ConfigError
+from minillm_lib.training.config import ConfigError, PretrainConfig
+from minillm_lib.training.overrides import load_config, with_overrides
 from minillm_lib.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("known_speed")
@@ -178,20 +180,34 @@ def test_a_run_that_resumes_with_more_steps_keeps_its_schedule(tmp_path, documen
     assert result.series("lr")[1][12] > rates[5], "unless another one is asked for"
 
 
-def test_more_steps_at_a_rate_of_zero_are_refused(tmp_path, documents):
+def test_more_steps_at_a_rate_of_zero_are_refused_and_what_is_advised_is_possible(tmp_path, documents):
     config = quick_pretraining(tmp_path, documents, steps=3)
-    values = config.as_json()
-    values["train"]["schedule"]["final_share"] = 0.0
-    minillm_lib.pretrain(type(config).model_validate(values), progress=False)
-    values["train"]["steps"] = 5
-    longer = type(config).model_validate(values)
-    with pytest.raises(
-        ValueError, match=r"falls to 0 by step 3, and train.steps is 5.*train.schedule.steps to 5"
-    ):
-        minillm_lib.pretrain(longer, resume=True, progress=False)
-    values["train"]["schedule"]["steps"] = 5
-    result = minillm_lib.pretrain(type(config).model_validate(values), resume=True, progress=False)
-    assert result.series("lr")[1][3] > 0
+    begun = with_overrides(config, {"train.schedule.final_share": 0.0})
+    minillm_lib.pretrain(begun, progress=False)
+    own_config = config.run / "config.yaml"
+    for before, steps in ((3, 5), (5, 7)):  # the second time, its own configuration has train.schedule.steps
+        longer = load_config(PretrainConfig, own_config, {"train.steps": steps})
+        with pytest.raises(
+            ValueError, match=f"falls to 0 by step {before}, and train.steps is {steps}"
+        ) as raised:
+            minillm_lib.pretrain(longer, resume=True, progress=False)
+        advised = dict(re.findall(r"(train\.[\w.]+) to ([\d.]+)", str(raised.value)))
+        named = set(re.findall(r"train\.[\w.]*\w", str(raised.value)))
+        assert named == {"train.steps", *advised} == {"train.steps", "train.schedule.steps"}
+        for key, value in advised.items():
+            followed = with_overrides(longer, {key: value})
+            result = minillm_lib.pretrain(followed, resume=True, progress=False)
+            assert result.is_finished
+            assert result.series("lr")[1][before] > 0
+
+
+def test_a_run_that_was_to_end_at_a_rate_of_zero_resumes(tmp_path, documents):
+    schedule = {"steps": 2, "final_share": 0.0, "warmup_steps": 1}
+    values = quick_pretraining(tmp_path, documents, steps=4).as_json()
+    values["train"]["schedule"] = schedule
+    config = PretrainConfig.model_validate(values)
+    minillm_lib.pretrain(config, progress=False)
+    assert minillm_lib.pretrain(config, resume=True, progress=False).is_finished
 
 
 @pytest.mark.parametrize("n_questions", [1, 2])

@@ -122,14 +122,15 @@ def with_its_schedule(config: Config, folder: RunFolder) -> Config:
     """
     train = config.train
     before = folder.config().get("train", {})
-    length = before.get("schedule", {}).get("steps") or before.get("steps", train.steps)
-    if train.schedule.steps is not None or train.schedule.name == "constant" or length >= train.steps:
+    steps_before = before.get("steps", train.steps)
+    length = train.schedule.steps or before.get("schedule", {}).get("steps") or steps_before
+    if train.schedule.name == "constant" or length >= train.steps:
         return config
-    if not train.schedule.final_share:
+    if not train.schedule.final_share and steps_before < train.steps:
         raise ConfigError(
             f"the run's learning rate falls to 0 by step {length:,}, and train.steps is {train.steps:,}: the steps "
-            f"after {length:,} would change nothing; set train.schedule.steps to {train.steps} to let the rate fall "
-            "over the whole run anew, or train.schedule.final_share to a rate that is kept"
+            f"after {length:,} would change nothing; set train.schedule.steps to {train.steps}, and the rate falls "
+            "over all of them"
         )
     return config.replace(train=train.replace(schedule=train.schedule.replace(steps=length)))
 
