@@ -78,6 +78,25 @@ def test_a_missing_compiler_is_named(monkeypatch):
         check_compiler(CPU)
 
 
+def test_a_missing_c_compiler_is_named_before_triton_needs_it(monkeypatch, tmp_path):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    with pytest.raises(
+        ConfigError, match=r"needs the C compiler gcc or clang, and it was not found; .* CC, or"
+    ):
+        check_compiler(CUDA)
+    for name in ("clang", "tcc"):
+        (tmp_path / name).touch(mode=0o755)
+    check_compiler(CUDA)
+    monkeypatch.setenv("CC", "tcc")
+    check_compiler(CUDA)
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(ConfigError, match="needs the C compiler no-such-compiler"):
+        check_compiler(CUDA)
+
+
 def test_a_missing_triton_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="needs the package triton on CUDA"):

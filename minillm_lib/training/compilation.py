@@ -27,7 +27,7 @@ def compile_parts(model: MiniLLM) -> None:
 
 
 def check_compiler(device: torch.device) -> None:
-    """Check that ``torch.compile`` has what it needs: a C++ compiler for a CPU, Triton for CUDA.
+    """Check that ``torch.compile`` has what it needs: a C++ compiler for a CPU, Triton and a C compiler for CUDA.
 
     Raises
     ------
@@ -39,13 +39,18 @@ def check_compiler(device: torch.device) -> None:
             raise ConfigError(
                 "train.compile is true, which needs the package triton on CUDA; install it, or leave train.compile out"
             )
-        return
-    usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
-    compiler = os.environ.get("CXX", usual)
-    if shutil.which(compiler) is None:
+        if sys.platform == "win32":  # there, Triton brings a C compiler along
+            return
+        language, variable, compilers = "C", "CC", ["gcc", "clang"]  # builds what calls Triton's kernels
+    else:
+        usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
+        language, variable, compilers = "C++", "CXX", [usual]
+    if variable in os.environ:
+        compilers = [os.environ[variable]]
+    if not any(map(shutil.which, compilers)):
         raise ConfigError(
-            f"train.compile is true, which needs the C++ compiler {compiler}, and it was not found; install it, name "
-            "another one in the environment variable CXX, or leave train.compile out"
+            f"train.compile is true, which needs the {language} compiler {' or '.join(compilers)}, and it was not "
+            f"found; install it, name another one in the environment variable {variable}, or leave train.compile out"
         )
 
 
