@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 import yaml
 
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.training.config import PretrainConfig, SFTConfig
 from minillm_lib.training.data import prepare_conversations
 from minillm_lib.training.overrides import load_config
-from minillm_lib.training.parallel import Processes, joined_processes
+from minillm_lib.training.parallel import LostProcessError, Processes, joined_processes
 from minillm_lib.training.rows import rows_of_step
 from minillm_lib.training.stages import pretrain, sft
 
@@ -175,6 +176,66 @@ def test_what_one_process_finds_wrong_is_not_buried_under_the_complaints_of_the_
     assert any("a run has already begun here" in line for line in errors)
     assert "error: another process of this run has ended; see its own message" in errors
     assert "minillm_lib/" not in finished.stderr, "no traceback of ours"
+
+
+_WAITING = """
+import sys, time
+from datetime import timedelta
+from minillm_lib.training import parallel
+
+parallel._PATIENCE = timedelta(seconds=2)
+with parallel.joined_processes("cpu") as processes:
+    processes.wait()
+    if processes.is_first:
+        time.sleep(5)
+    processes.wait()
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_does_not_answer_is_not_said_to_have_ended(tmp_path):
+    (tmp_path / "waiting.py").write_text(_WAITING)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    finished = subprocess.run(
+        [*command, str(tmp_path / "waiting.py")],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert "another process of this run has not answered for 0:00:02" in finished.stderr, finished.stderr[
+        -3000:
+    ]
+
+
+def test_processes_wait_for_days_while_the_first_prepares_the_text(monkeypatch):
+    """The usual limit is 30 minutes between CPUs, and 10 between GPUs."""
+    joined = {}
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(dist, "init_process_group", lambda backend, **options: joined.update(options))
+    monkeypatch.setattr(dist, "get_rank", lambda: 0)
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: None)
+    with joined_processes("cpu"):
+        assert joined["timeout"].days >= 1
+
+
+@pytest.mark.parametrize(
+    ("problem", "message"),
+    [
+        (
+            "[gloo/transport/tcp/unbound_buffer.cc:81] Timed out waiting 2000ms for recv operation",
+            "has not answered",
+        ),
+        ("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:21211", "has ended"),
+    ],
+)
+def test_waiting_in_vain_and_a_lost_process_are_told_apart(monkeypatch, problem, message):
+    def fail():
+        raise RuntimeError(problem)
+
+    monkeypatch.setattr(dist, "barrier", fail)
+    with pytest.raises(LostProcessError, match=f"another process of this run {message}"):
+        Processes(0, 2, torch.device("cpu")).wait()
 
 
 def test_one_process_is_its_own_total():

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -25,6 +27,9 @@ from minillm_lib.model.devices import best_device
 from minillm_lib.training.compilation import compile_parts, keep_freed_memory
 from minillm_lib.training.config import TrainConfig
 from minillm_lib.training.rows import IGNORE_INDEX, Batch, batch_loss
+
+_PATIENCE = timedelta(days=7)
+"""How long processes wait for one another: preparing a large text, which the first does alone, may take days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ def joined_processes(device: str | None = None) -> Iterator[Processes]:
         return
     started_here = not dist.is_initialized()
     if started_here:
-        dist.init_process_group("nccl" if target.type == "cuda" else "gloo")
+        dist.init_process_group("nccl" if target.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:
         yield Processes(dist.get_rank(), count, target)
     finally:
@@ -188,7 +193,7 @@ class Replica:
 
 
 class LostProcessError(ValueError):
-    """Another of the processes that train together has ended, and this one cannot continue alone."""
+    """Another of the processes that train together has ended or does not answer; this one cannot continue alone."""
 
 
 @contextmanager
@@ -197,6 +202,11 @@ def _words_for_a_lost_process() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        if re.search("timeout|timed out", str(error), re.IGNORECASE):
+            raise LostProcessError(
+                f"another process of this run has not answered for {_PATIENCE}: it may have been stopped or hang; end "
+                "all processes, and start them again with --resume"
+            ) from error
         raise LostProcessError("another process of this run has ended; see its own message") from error
 
 
