@@ -14,8 +14,11 @@ from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.training import divergence, trainer
 from minillm_lib.training.checkpoints import CheckpointFolder
 from minillm_lib.training.data import prepare_pretraining_data
-from minillm_lib.training.divergence import TrainingDivergedError, find_problem
+from minillm_lib.training.divergence import BadBatches, Problem, TrainingDivergedError, find_problem
+from minillm_lib.training.metrics import Metrics
+from minillm_lib.training.parallel import Processes
 from minillm_lib.training.precision import Precision
+from minillm_lib.training.progress import Progress
 from minillm_lib.training.rows import rows_of_step
 from minillm_lib.training.run_folder import RunFolder
 from minillm_lib.training.stages import pretrain
@@ -137,6 +140,14 @@ class Killed(BaseException):
     """Ends a run without its doing anything more."""
 
 
+def killed_after(step):
+    def end(record):
+        if record["kind"] == "step" and record["step"] == step:
+            raise Killed
+
+    return end
+
+
 @pytest.fixture
 def rolled_back(tmp_path, documents, poison):
     """A run of eight steps that went back over batch 5."""
@@ -179,7 +190,7 @@ def test_a_run_that_stopped_goes_on_without_the_batch(tmp_path, documents, rolle
 def test_after_five_batches_the_cause_is_not_the_data(tmp_path, documents, poison):
     poison(*range(5, 20))
     config = quick_pretraining(tmp_path, documents, on_nan="rollback")
-    with pytest.raises(TrainingDivergedError, match="5 batches have been left out already"):
+    with pytest.raises(TrainingDivergedError, match="5 batches near it have been left out already"):
         pretrain(config, progress=False)
     folder = RunFolder(config.run)
     reactions = [warning["reaction"] for warning in folder.records("warning")]
@@ -262,6 +273,74 @@ def test_a_spike_is_met_as_configured(tmp_path, documents, poison, reaction, mon
     assert (max(losses[1:]) > 20) == (reaction == "warn"), "a rollback leaves no trace of it in the losses"
     facts = checkpoints.verified_metadata(16)
     assert max(facts["progress"]["recent_losses"][1:]) < 20, "a spike is no measure for what is usual"
+
+
+@pytest.mark.parametrize("pattern", ["all", "nine of ten"])
+def test_a_loss_that_stays_high_is_said_once_and_its_batches_are_no_longer_kept(
+    tmp_path, documents, monkeypatch, capsys, pattern
+):
+    """It is played: a run of 80 usual steps, and 300 whose loss is three times as high."""
+    config = quick_pretraining(tmp_path, documents).train
+    processes = Processes(0, 1, torch.device("cpu"))
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    data = prepare_pretraining_data(quick_pretraining(documents, documents).data, progress=False)
+    rows = data.windows("train", 32)
+    metrics = Metrics(config, folder, processes, show_bar=False, on_record=None)
+    bad = BadBatches(
+        config, folder, metrics, rows, data.tokenizer, Precision("float32", processes.device, True)
+    )
+    progress, usual = Progress(), iter(USUAL * 10)
+    for step in range(1, 381):
+        is_high = step > 80 and (pattern == "all" or step % 10 > 0)
+        loss = next(usual) * (3 if is_high else 1)
+        found = bad.find_problem(step, loss, 1.0, progress.recent_losses)
+        if found is not None:
+            assert bad.take(found, step, step - 1, np.array([0, 1])) == "warn"
+        progress.add_step(loss, 1, is_usual=found is None)
+    assert len(list(folder.bad_batches_path.iterdir())) == 20
+    said = capsys.readouterr().out
+    assert said.count("the loss stays high, with 20 spikes in the last 100 steps") == 1
+    assert [record["problem"].startswith("the loss jumped") for record in folder.records("warning")] == [
+        *[True] * 20,
+        False,
+    ]
+    assert max(progress.recent_losses) > 8, "what is usual now"
+    assert bad.find_problem(381, 300.0, 1.0, progress.recent_losses).kind == "spike", (
+        "a further jump is found"
+    )
+
+
+def test_batches_that_were_left_out_long_ago_do_not_end_a_run(tmp_path, documents, poison):
+    poison(6)
+    config = quick_pretraining(tmp_path, documents, steps=8, on_nan="rollback")
+    with pytest.raises(Killed):
+        pretrain(config, progress=False, on_record=killed_after(4))
+    folder = RunFolder(config.run)
+    for number in range(1000, 1005):
+        folder.keep_bad_batch(number, {"batch": number, "reaction": "rollback"})
+    assert pretrain(config, resume=True, progress=False).is_finished
+    assert folder.skipped_batches() == [6, *range(1000, 1005)]
+
+
+@pytest.mark.parametrize("kind", ["nan", "spike"])
+@pytest.mark.parametrize("n_skipped", [1, 5])
+def test_each_way_to_go_on_is_named(tmp_path, documents, monkeypatch, kind, n_skipped):
+    found = Problem(kind, "played")
+    monkeypatch.setattr(divergence, "find_problem", lambda *_, **__: found)
+    reaction = {f"on_{kind}": "stop"}
+    config = quick_pretraining(tmp_path, documents, steps=8, **reaction)
+    folder = RunFolder(config.run)
+    for number in range(1, 1 + n_skipped):
+        folder.keep_bad_batch(number, {"batch": number, "reaction": "rollback"})
+    with pytest.raises(TrainingDivergedError) as raised:
+        pretrain(config, progress=False)
+    message = str(raised.value)
+    assert (f"resume without it (--resume --train.on_{kind} rollback), " in message) == (n_skipped < 5)
+    assert ("5 batches near it have been left out already" in message) == (n_skipped == 5)
+    assert ("resume with it (--resume --train.on_spike warn), or start again" in message) == (kind == "spike")
+    assert message.endswith("start again with a lower train.lr or a longer warm-up")
+    assert " 1 batches" not in message
 
 
 def test_going_back_also_works_with_a_loss_scaler(tmp_path, documents, poison, monkeypatch):

@@ -16,7 +16,8 @@ from minillm_lib.training.rows import IntArray, Rows
 from minillm_lib.training.run_folder import RunError, RunFolder, checkpoint_steps
 
 _LEAST_DEVIATION = 0.02  # so that a small jump is no spike where the losses happen to lie close together
-_MOST_SKIPPED = 5
+_MOST_SKIPPED = 5  # batches near one another; with more, the cause is not in the data
+_MOST_SPIKES = 20  # within as many steps as losses are remembered; with more, the loss has risen to stay
 
 Reaction = Literal["warn", "stop", "rollback"]
 
@@ -90,16 +91,24 @@ class BadBatches:
         self.config, self.folder, self.metrics = config, folder, metrics
         self.rows, self.tokenizer, self.precision = rows, tokenizer, precision
         self.skipped = folder.skipped_batches()
+        self._spikes: set[int] = set()
 
-    def find_problem(self, loss: float, grad_norm: float, recent_losses: Sequence[float]) -> Problem | None:
-        """Find what is wrong with a step; return None if nothing is."""
-        return find_problem(
+    def find_problem(
+        self, step: int, loss: float, grad_norm: float, recent_losses: Sequence[float]
+    ) -> Problem | None:
+        """Find what is wrong with a step; return None if nothing is, or there is a spike after many others."""
+        found = find_problem(
             loss,
             grad_norm,
             recent_losses,
             spike_deviations=self.config.spike_deviations,
             skips_infinite_gradients=self.precision.skips_infinite_gradients,
         )
+        is_one_of_many = found is not None and found.kind == "spike" and self._stays_high(step)
+        return None if is_one_of_many else found
+
+    def _stays_high(self, step: int) -> bool:
+        return sum(each > step - RECENT for each in self._spikes) >= _MOST_SPIKES
 
     def take(self, problem: Problem, step: int, number: int, rows: IntArray) -> Reaction:
         """Record a batch and what was wrong with it, in the folder and in the metrics; return how the run reacts.
@@ -114,7 +123,7 @@ class BadBatches:
         TrainingDivergedError
             If the run is to stop, or has already left out as many batches as it may.
         """
-        reaction = self._reaction(problem)
+        reaction = self._reaction(problem, number)
         facts = {"problem": problem.description, "reaction": reaction, "step": step, "batch": number}
         if self.metrics.is_on:
             ids = self.rows[rows].input_ids.tolist()
@@ -123,23 +132,37 @@ class BadBatches:
             self.metrics.record({"kind": "warning", **facts, "batch": str(path)})
         what = f"step {step}, batch {number}: {problem.description}"
         if reaction == "stop":
-            raise TrainingDivergedError(f"{what}. {self._how_to_go_on(problem)}")
+            raise TrainingDivergedError(f"{what}. {self._how_to_go_on(problem, number)}")
         if reaction == "rollback":
             self.skipped.append(number)
         self.metrics.say(
             f"{what} ({'rolling back, and leaving that batch out' if reaction == 'rollback' else 'continuing'})"
         )
+        if reaction == "warn":
+            self._spikes.add(step)
+            if self._stays_high(step):
+                self.metrics.warn(
+                    step,
+                    f"step {step}: the loss stays high, with {_MOST_SPIKES} spikes in the last {RECENT} steps: from "
+                    "here on, such losses count as usual, and their batches are not kept",
+                )
         return reaction
 
-    def _reaction(self, problem: Problem) -> Reaction:
+    def _reaction(self, problem: Problem, number: int) -> Reaction:
         wanted: Reaction = self.config.on_spike if problem.kind == "spike" else self.config.on_nan
-        return "stop" if wanted == "rollback" and len(self.skipped) >= _MOST_SKIPPED else wanted
+        return "stop" if wanted == "rollback" and self._n_skipped_near(number) >= _MOST_SKIPPED else wanted
 
-    def _how_to_go_on(self, problem: Problem) -> str:
-        saved = checkpoint_steps(self.folder.path)[-1]
-        advice = f"resume without it with --resume --train.on_{problem.kind} rollback, or "
-        if self.skipped:
-            advice = f"{len(self.skipped)} batches have been left out already, so the cause lies elsewhere: "
+    def _n_skipped_near(self, number: int) -> int:
+        return sum(abs(each - number) <= RECENT for each in self.skipped)
+
+    def _how_to_go_on(self, problem: Problem, number: int) -> str:
+        saved, n_skipped = checkpoint_steps(self.folder.path)[-1], self._n_skipped_near(number)
+        advice = f"resume without it (--resume --train.on_{problem.kind} rollback), "
+        if n_skipped >= _MOST_SKIPPED:
+            advice = f"{n_skipped} batches near it have been left out already, so the cause lies elsewhere: "
+        if problem.kind == "spike":
+            advice += "resume with it (--resume --train.on_spike warn), "
+        advice += "or " * advice.endswith(", ")
         return (
             f"Nothing of that step was saved: the checkpoint of step {saved} is intact, and the batch is in "
             f"{self.folder.bad_batches_path}; {advice}start again with a lower train.lr or a longer warm-up"

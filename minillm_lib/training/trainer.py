@@ -150,7 +150,7 @@ class Trainer:
         is_examined = (step + 1) % self.config.evaluation.every == 0
         layer_grad_norms = self.replica.grad_norms_by_layer() if is_examined else None
         grad_norm = self.replica.clip_gradients(train.clip_norm)
-        problem = self.bad_batches.find_problem(loss, grad_norm, self.progress.recent_losses)
+        problem = self.bad_batches.find_problem(step + 1, loss, grad_norm, self.progress.recent_losses)
         if problem is not None and self._react(problem, step):
             return None
         self.precision.step(self.optimizers, grad_norm)
