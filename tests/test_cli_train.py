@@ -159,7 +159,7 @@ def test_help_says_what_there_is(minillm):
         "train.optimizer",
     ):
         assert part in text, part
-    assert "torchrun --nproc_per_node 2 -m minillm_lib pretrain" in text
+    assert "torchrun --nproc_per_node 2 -m minillm_lib pretrain …, where --run is called --run_folder" in text
 
 
 def wait_for(records, kind, step=0):

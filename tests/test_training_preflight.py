@@ -224,6 +224,35 @@ def test_a_folder_with_a_run_needs_to_be_told_what_to_do(begun):
 
 
 @pytest.mark.usefixtures("nothing_is_computed")
+def test_checkpoints_without_a_configuration_are_not_taken_for_those_of_a_new_run(tmp_path, begun):
+    shutil.copytree(begun.run, tmp_path / "copy")
+    (tmp_path / "copy" / "config.yaml").unlink()
+    assert_refused(
+        pretrain,
+        begun.replace(run=tmp_path / "copy"),
+        r"a run has already begun here \(it has reached step 4\): its config.yaml is missing: start again with --over",
+    )
+
+
+@pytest.mark.usefixtures("nothing_is_computed")
+@pytest.mark.parametrize(("rank", "option"), [(None, "--run"), ("0", "--run_folder")])
+def test_the_option_that_is_advised_is_one_that_torchrun_passes_on(
+    begun, documents, monkeypatch, rank, option
+):
+    if rank is None:
+        monkeypatch.delenv("RANK", raising=False)
+    else:
+        monkeypatch.setenv("RANK", rank)
+    option = rf"{option}\b(?!_)"
+    assert_refused(pretrain, begun, f"another folder with {option}")
+    assert_refused(pretrain, changed(begun, train={"seed": 1}), f"another {option}", resume=True)
+    with RunFolder(begun.run).locked():
+        assert_refused(pretrain, begun, f"another folder with {option}")
+    say_free(monkeypatch, {0: 10})
+    assert_refused(pretrain, begun, f"another {option} or --output", overwrite=True)
+
+
+@pytest.mark.usefixtures("nothing_is_computed")
 @pytest.mark.parametrize(
     ("sections", "message"),
     [

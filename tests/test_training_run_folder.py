@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -163,6 +167,67 @@ def test_clearing_removes_the_run_and_nothing_else(folder):
     (folder.path / "notes.md").write_text("mine")
     folder.clear()
     assert [path.name for path in folder.path.iterdir()] == ["notes.md"]
+
+
+def test_clearing_empties_the_folder_behind_a_link_of_what_runs_write(folder, tmp_path):
+    written = {
+        "checkpoints": [
+            "step-000001/model.safetensors",
+            "damaged-step-000002/config.json",
+            ".step-000003.removed/a",
+        ],
+        "bad-batches": ["batch-000001.json"],
+        "tensorboard": ["events.out.tfevents.17.host"],
+    }
+    folder.write_config({})
+    for name, files in written.items():
+        (folder.path / name).symlink_to(tmp_path / f"disk-{name}")
+        for file in (*files, "mine/notes.md"):
+            path = tmp_path / f"disk-{name}" / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("a")
+    folder.clear()
+    assert not folder.has_run
+    for name in written:
+        assert (folder.path / name).is_symlink()
+        assert [path.name for path in (tmp_path / f"disk-{name}").iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "bad-batches", "tensorboard", "metrics.jsonl"])
+def test_what_cannot_be_cleared_is_named_and_the_folder_still_holds_a_run(folder, name, monkeypatch):
+    """The system's refusal is played, since a superuser is refused nothing."""
+
+    def refusing(remove):
+        def refuse(path, *rest, **options):
+            if path == folder.path / name:
+                raise PermissionError(13, "Permission denied", str(path))
+            remove(path, *rest, **options)
+
+        return refuse
+
+    folder.write_config({})
+    for each in ("checkpoints", "bad-batches", "tensorboard"):
+        (folder.path / each / "step-000001").mkdir(parents=True)
+    monkeypatch.setattr(shutil, "rmtree", refusing(shutil.rmtree))
+    monkeypatch.setattr(Path, "unlink", refusing(Path.unlink))
+    with pytest.raises(RunError, match=f"{folder.path / name}, .* cannot be removed: Permission denied"):
+        folder.clear()
+    assert folder.has_run
+
+
+def test_a_mount_point_that_is_emptied_is_cleared(folder, monkeypatch):
+    """It cannot be removed itself, which is played."""
+    sound, checkpoints = os.rmdir, folder.path / "checkpoints"
+
+    def rmdir(path, **options):
+        if Path(path) == checkpoints:
+            raise OSError(errno.EBUSY, "Device or resource busy", str(path))
+        sound(path, **options)
+
+    (checkpoints / "step-000001").mkdir(parents=True)
+    monkeypatch.setattr(os, "rmdir", rmdir)
+    folder.clear()
+    assert list(checkpoints.iterdir()) == []
 
 
 def test_a_folder_belongs_to_one_run_at_a_time_and_to_none_after_a_kill(tmp_path):

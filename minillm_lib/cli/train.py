@@ -49,7 +49,7 @@ _EPILOG = (
     "listed below.\n\n"
     "Ctrl-C finishes the step and saves; a run that was stopped or killed resumes with the same command and "
     "--resume.\n\n"
-    "In several processes: torchrun --nproc_per_node 2 -m minillm_lib {command} …"
+    "In several processes: torchrun --nproc_per_node 2 -m minillm_lib {command} …, where --run is called --run_folder."
 )
 _SPARK_LEVELS = " ▁▂▃▄▅▆▇█"
 _CURVE_WIDTH = 60

@@ -19,7 +19,7 @@ from minillm_lib.training.metrics import check_loggers
 from minillm_lib.training.overrides import differences
 from minillm_lib.training.parallel import Processes
 from minillm_lib.training.precision import Precision
-from minillm_lib.training.run_folder import RunError, RunFolder, checkpoint_steps
+from minillm_lib.training.run_folder import RunError, RunFolder, checkpoint_steps, run_option
 
 Config = TypeVar("Config", bound=RunConfig)
 
@@ -72,17 +72,19 @@ def check_folder(
     Raises
     ------
     RunError
-        If the folder holds a run and neither ``resume`` nor ``overwrite`` is given; or if ``resume`` is given and the
-        folder holds no run, or one whose configuration differs in a key that affects the weights.
+        If the folder holds a run, or checkpoints of one, and neither ``resume`` nor ``overwrite`` is given; or if
+        ``resume`` is given and the folder holds no run, or one whose configuration differs in a key that affects the
+        weights.
     """
     if resume:
         return _changed_keys(config, folder)
-    if folder.has_run and not overwrite:
-        steps = checkpoint_steps(folder.path)
+    steps = checkpoint_steps(folder.path)
+    if (folder.has_run or steps) and not overwrite:
         last = f" (it has reached step {steps[-1]})" if steps else ""
+        resume_it = "resume it with --resume, " if folder.has_run else "its config.yaml is missing: "
         raise RunError(
-            f"{folder.path}: a run has already begun here{last}: resume it with --resume, start again with "
-            "--overwrite, or give another folder with --run"
+            f"{folder.path}: a run has already begun here{last}: {resume_it}start again with "
+            f"--overwrite, or give another folder with {run_option()}"
         )
     return {}
 
@@ -105,7 +107,7 @@ def _changed_keys(config: RunConfig, folder: RunFolder) -> dict[str, list[object
     if refused:
         raise RunError(
             f"{folder.path}: the configuration differs from that of the run: {'; '.join(refused)}. "
-            "Give the values that it began with, or begin a new run with --overwrite or another --run"
+            f"Give the values that it began with, or begin a new run with --overwrite or another {run_option()}"
         )
     return changes
 
@@ -184,7 +186,7 @@ def check_room(config: RunConfig, model: ModelConfig, folder: RunFolder) -> None
             own[0][0],
             sum(n_bytes for _, _, n_bytes in own),
             ", ".join(f"{what} ({size(n_bytes)})" for _, what, n_bytes in own),
-            "keep fewer checkpoints with --checkpoint.keep_last, or give another --run or --output",
+            f"keep fewer checkpoints with --checkpoint.keep_last, or give another {run_option()} or --output",
         )
 
 

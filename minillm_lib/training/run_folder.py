@@ -40,6 +40,11 @@ _REMOVED = re.compile(r"\.step-\d{6,}\.removed")
 _BAD_BATCH = re.compile(r"batch-(\d{6,})\.json")
 _LARGEST_BAD_BATCH = 1 << 26
 _REACTIONS = ("warn", "stop", "rollback")
+_WRITTEN_IN = {
+    "checkpoints": ("step-*", ".step-*", "damaged-step-*"),
+    "bad-batches": ("batch-*", ".batch-*"),
+    "tensorboard": ("events.out.tfevents.*",),
+}
 _RECORDED_AGAIN = ("step", "evaluation", "sample")  # after going back; the other kinds tell what has happened
 
 
@@ -71,7 +76,8 @@ class RunFolder:
             lock.acquire()
         except Timeout:
             raise RunError(
-                f"{self.path}: another run is writing here; wait for it, or give another folder with --run"
+                f"{self.path}: another run is writing here; wait for it, or give another folder with "
+                f"{run_option()}"
             ) from None
         except OSError as error:
             raise RunError(f"{self.path}: nothing can be written here: {error.strerror}") from error
@@ -106,11 +112,32 @@ class RunFolder:
             write_atomically(self.path / "config.yaml", sealed_yaml(values))
 
     def clear(self) -> None:
-        """Remove an earlier run: its checkpoints and records, nothing else."""
-        for name in ("config.yaml", "metrics.jsonl", self.unreadable_path.name, "wandb-id"):
-            (self.path / name).unlink(missing_ok=True)
-        for name in ("checkpoints", "bad-batches", "tensorboard"):
-            shutil.rmtree(self.path / name, ignore_errors=True)
+        """Remove an earlier run: its checkpoints and records, nothing else.
+
+        Where one of its folders is a link, the link stays, and what runs write is removed from the folder behind it.
+
+        Raises
+        ------
+        RunError
+            If something cannot be removed. The folder still holds a run then, since its configuration goes last.
+        """
+        records = ("metrics.jsonl", self.unreadable_path.name, "wandb-id", "config.yaml")
+        for path in (*self._written_in_folders(), *(self.path / name for name in records)):
+            try:
+                _remove(path)
+            except OSError as error:
+                raise RunError(
+                    f"{path}, which belongs to the run that is to be overwritten, cannot be removed: {error.strerror}; "
+                    f"remove it yourself, or give another folder with {run_option()}"
+                ) from error
+
+    def _written_in_folders(self) -> Iterator[Path]:
+        for name, written in _WRITTEN_IN.items():
+            folder = self.path / name
+            if folder.is_symlink():
+                yield from sorted(path for pattern in written for path in folder.glob(pattern))
+            else:
+                yield folder
 
     def remove_leftovers(self) -> list[Path]:
         """Remove what a killed process has left half-written in the folder, and return the paths that were removed.
@@ -213,6 +240,23 @@ class RunFolder:
             f"({', '.join(_REACTIONS)}). The run left this batch out if the reaction was rollback: restore the file, "
             f'or write {{"batch": {number}, "reaction": "rollback"}} into it, or remove it if the batch was read'
         )
+
+
+def run_option() -> str:
+    """Return the option that names the folder of a run: torchrun takes ``--run`` for one of its own."""
+    return "--run_folder" if "RANK" in os.environ else "--run"
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, a link, or a folder with what it holds; an empty folder may stay, as a mount point does."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    try:
+        shutil.rmtree(path)
+    except OSError:
+        if any(path.iterdir()):
+            raise
 
 
 def checkpoint_steps(run: Path) -> list[int]:
