@@ -8,13 +8,14 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 import yaml
 from quick_runs import quick_pretraining, quick_sft, write_conversations, write_documents
 
 from minillm_lib.model.decoder import MiniLLM
-from minillm_lib.training.checkpoints import CheckpointFolder
+from minillm_lib.training.checkpoints import CheckpointFolder, Checkpoints
 from minillm_lib.training.config import PretrainConfig
 from minillm_lib.training.run_folder import RunFolder
 
@@ -104,6 +105,21 @@ def test_overwrite_begins_anew(minillm, tmp_path, config_file):
         assert status == 0, err
     assert RunFolder(tmp_path / "run").config()["train"]["seed"] == 3
     assert len(RunFolder(tmp_path / "run").records("step")) == 2
+
+
+def test_what_is_reported_at_the_end_is_the_model_that_was_saved(minillm, config_file, monkeypatch):
+    """The best checkpoint is played to be damaged, so that it is the last model."""
+    sound = Checkpoints.export_best
+
+    def export_last(self, progress, output):
+        assert progress.best_step == 0, "such a learning rate makes the model worse"
+        return sound(self, replace(progress, best_step=progress.step), output)
+
+    monkeypatch.setattr(Checkpoints, "export_best", export_last)
+    options = ("--train.lr", 3.0, "--train.warmup_steps", 1)
+    status, out, err = minillm("pretrain", "--config", config_file, *options)
+    assert status == 0, err
+    assert "bits per byte) at step 4; the model: " in out
 
 
 @pytest.mark.parametrize("command", ["pretrain", "sft"])

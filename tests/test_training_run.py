@@ -83,3 +83,17 @@ def test_what_became_of_a_run_follows_from_its_records(tmp_path):
         _ = RunResult(records).output
     with pytest.raises(RunError, match="no evaluation"):
         _ = RunResult([]).best
+    with pytest.raises(RunError, match="mine: the run has not reached its last step"):
+        _ = killed.saved
+
+
+def test_the_saved_model_is_the_one_that_the_end_names():
+    *records, end = recorded_run(40, every=20)
+    assert RunResult([*records, end]).saved["step"] == end["best_step"] == 40
+    assert RunResult([*records, {**end, "best_step": 20}]).saved["step"] == 20
+    unmeasured = [
+        {**each, "loss": None} if (each["kind"], each["step"]) == ("evaluation", 20) else each
+        for each in records
+    ]
+    with pytest.raises(RunError, match="no finite held-out loss of the saved model, of step 20"):
+        _ = RunResult([*unmeasured, {**end, "best_step": 20}]).saved

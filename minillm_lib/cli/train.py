@@ -142,10 +142,10 @@ def _finish(result: RunResult, use: str) -> None:
     """Say how a run ended; one that was stopped ends with the status of its signal, 130 or 143."""
     is_first = os.environ.get("RANK", "0") == "0"
     if is_first and result.is_finished:
-        best = result.best
+        saved = result.saved
         say(
-            f"held-out perplexity {best['perplexity']:,.2f} ({best['bits_per_byte']:.3f} bits per byte) "
-            f"at step {best['step']}; the model: {result.output}"
+            f"held-out perplexity {saved['perplexity']:,.2f} ({saved['bits_per_byte']:.3f} bits per byte) "
+            f"at step {saved['step']}; the model: {result.output}"
         )
         say(f"try it: minillm {use} --ckpt {result.output}")
     status = 128 + result.stopped_by if is_first and result.stopped_by is not None else 0

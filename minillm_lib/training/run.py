@@ -123,7 +123,9 @@ class RunResult:
 
     @property
     def best(self) -> Record:
-        """The evaluation with the lowest held-out loss.
+        """The evaluation with the lowest held-out loss, among those that read as many tokens as the last one.
+
+        The others are from before ``evaluation.max_tokens`` was changed, and do not compare.
 
         Raises
         ------
@@ -133,7 +135,27 @@ class RunResult:
         if not self.measured:
             what = "" if not self.evaluations else " with a finite loss"
             raise RunError(f"{self.name}: no evaluation on held-out text{what} has been recorded yet")
-        return min(self.measured, key=lambda record: record["loss"])
+        n_tokens = self.measured[-1].get("n_tokens")
+        comparable = [record for record in self.measured if record.get("n_tokens") == n_tokens]
+        return min(comparable, key=lambda record: record["loss"])
+
+    @property
+    def saved(self) -> Record:
+        """The evaluation of the model in :attr:`output`: the best, unless its checkpoint was damaged at the end.
+
+        Raises
+        ------
+        RunError
+            If the run has not reached its last step, or has recorded no evaluation of that model with a finite loss.
+        """
+        self._check_finished()
+        step = self.of_kind("end")[-1].get("best_step", self.best["step"])
+        found = [record for record in self.measured if record["step"] == step]
+        if not found:
+            raise RunError(
+                f"{self.name}: no finite held-out loss of the saved model, of step {step}, has been recorded"
+            )
+        return found[-1]
 
     def load_model(self) -> MiniLLM:
         """Load the best model, with its tokenizer, for use.
@@ -143,11 +165,14 @@ class RunResult:
         RunError
             If the run has not reached its last step.
         """
+        self._check_finished()
+        return MiniLLM.load_from_checkpoint(self.output)
+
+    def _check_finished(self) -> None:
         if not self.is_finished:
             raise RunError(
                 f"{self.name}: the run has not reached its last step: continue it with resume=True"
             )
-        return MiniLLM.load_from_checkpoint(self.output)
 
     @property
     def start(self) -> Record:
