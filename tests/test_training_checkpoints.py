@@ -16,11 +16,14 @@ from quick_runs import quick_pretraining, quick_sft, write_conversations, write_
 
 from minillm_lib.model.checkpoint import CheckpointError
 from minillm_lib.model.decoder import MiniLLM
-from minillm_lib.training import checkpoints
+from minillm_lib.tokenizer import Tokenizer
+from minillm_lib.training import checkpoints, divergence
 from minillm_lib.training.checkpoints import CheckpointFolder
 from minillm_lib.training.data import prepare_pretraining_data
+from minillm_lib.training.divergence import Problem
+from minillm_lib.training.evaluation import HeldOut, Score
 from minillm_lib.training.run_folder import RunError, RunFolder
-from minillm_lib.training.stages import pretrain
+from minillm_lib.training.stages import pretrain, sft
 
 SIGKILL = -9
 
@@ -228,6 +231,7 @@ def test_a_damaged_best_checkpoint_is_replaced_by_the_last_one_and_that_is_said(
     assert damaged
     assert result.best["step"] in damaged
     assert result.of_kind("end")[0]["best_step"] == 12
+    assert result.saved["step"] == 12, "what is reported is the model that was saved"
     assert "the model of the last step is saved" in result.of_kind("warning")[0]["problem"]
     last = MiniLLM.load_from_checkpoint(checkpoints.path_of(12))
     assert flat(result.load_model().state_dict()) == flat(last.state_dict())
@@ -405,6 +409,74 @@ def test_nothing_but_a_run_of_this_data_is_gone_on_with(tmp_path, documents):
         pretrain(config, resume=True, progress=False)
     write_documents(own)
     assert pretrain(config, resume=True, progress=False).is_finished
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rope_theta": 5000.0}, "rope_theta was 10000.0, is 5000.0"),
+        ({"norm_eps": 1e-6}, "norm_eps was 1e-05, is 1e-06"),
+        ({"max_seq_len": 64}, "max_seq_len was 32, is 64"),
+        ({"dropout": 0.2}, "dropout was 0.1, is 0.2"),
+        ({"intermediate_size": 64}, "intermediate_size was 48, is 64"),
+        ({"n_layers": 3, "qk_norm": True}, "n_layers was 2, is 3; qk_norm was False, is True"),
+        (None, "the tokenizer is another one"),
+    ],
+)
+def test_a_fine_tuning_goes_on_only_with_the_model_that_it_began_with(
+    tmp_path, documents, pretrained, change, message
+):
+    """The file at ckpt is made again meanwhile."""
+    ckpt = shutil.copy(pretrained, tmp_path / "base.pt")
+    config = quick_sft(tmp_path, ckpt, write_conversations(tmp_path / "conversations.jsonl"), steps=4)
+    sft(config.replace(train=config.train.replace(steps=2)), progress=False)
+    before = MiniLLM.load_from_checkpoint(ckpt)
+    tokenizer = before.tokenizer
+    if change is None:
+        tokenizer = Tokenizer.train(documents.read_text().splitlines()[:60], vocab_size=320)
+    MiniLLM(before.config.replace(**change or {})).save(ckpt, tokenizer)
+    records = RunFolder(config.run).records()
+    with pytest.raises(
+        RunError, match=rf"ckpt=.*base.pt is not the model that the run began with \({message}\)"
+    ):
+        sft(config, resume=True, progress=False)
+    assert RunFolder(config.run).records() == records
+    MiniLLM(before.config.replace(initializer_range=0.01)).save(ckpt, before.tokenizer)
+    assert sft(config, resume=True, progress=False).is_finished, "what a resumed run does not use may differ"
+
+
+def test_the_best_is_chosen_again_among_losses_that_compare(tmp_path, documents, monkeypatch, capsys):
+    """With another evaluation.max_tokens, losses are of other text: those from before are lower here.
+
+    What has been measured since is remembered in going back to the checkpoint that was loaded.
+    """
+    losses = iter([0.01, 0.02, 0.5, 0.6])
+    monkeypatch.setattr(
+        HeldOut, "_score", lambda self, rows: Score(next(losses), self.config.evaluation.max_tokens, 900)
+    )
+    problems = iter([None] * 5 + [Problem("nan", "the loss is nan")] + [None] * 3)
+    monkeypatch.setattr(divergence, "find_problem", lambda *_, **__: next(problems))
+    config = quick_pretraining(tmp_path, documents, steps=4, on_nan="rollback")
+    config = config.replace(evaluation={"every": 100, "max_tokens": 256}, checkpoint={"every": 100})
+    assert pretrain(config, progress=False).best["step"] == 0
+    longer = config.replace(train=config.train.replace(steps=7), evaluation={"every": 100, "max_tokens": 512})
+    result = pretrain(longer, resume=True, progress=False)
+    said = capsys.readouterr().out
+    assert (
+        said.count("evaluation.max_tokens was 256 and is 512: held-out losses from before do not compare")
+        == 1
+    )
+    assert len(result.of_kind("warning")) == 1, "it went back"
+    evaluations = result.of_kind("evaluation")
+    assert [(each["step"], each["loss"]) for each in evaluations] == [
+        (0, 0.01),
+        (4, 0.02),
+        (4, 0.5),
+        (7, 0.6),
+    ]
+    assert result.of_kind("end")[-1]["best_step"] == 4
+    assert result.best == result.saved == evaluations[2]
+    assert pretrain(longer, resume=True, progress=False).of_kind("evaluation") == evaluations, "once only"
 
 
 def test_a_checkpoint_opens_like_any_other_model(finished):

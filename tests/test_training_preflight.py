@@ -235,6 +235,16 @@ def test_checkpoints_without_a_configuration_are_not_taken_for_those_of_a_new_ru
 
 
 @pytest.mark.usefixtures("nothing_is_computed")
+def test_a_run_has_at_least_the_steps_that_it_has_taken(begun):
+    assert_refused(
+        pretrain,
+        changed(begun, train={"steps": 3}),
+        r"the run has already taken 4 steps, and train.steps is 3; give train.steps of at least 4",
+        resume=True,
+    )
+
+
+@pytest.mark.usefixtures("nothing_is_computed")
 @pytest.mark.parametrize(("rank", "option"), [(None, "--run"), ("0", "--run_folder")])
 def test_the_option_that_is_advised_is_one_that_torchrun_passes_on(
     begun, documents, monkeypatch, rank, option
@@ -246,6 +256,7 @@ def test_the_option_that_is_advised_is_one_that_torchrun_passes_on(
     option = rf"{option}\b(?!_)"
     assert_refused(pretrain, begun, f"another folder with {option}")
     assert_refused(pretrain, changed(begun, train={"seed": 1}), f"another {option}", resume=True)
+    assert_refused(pretrain, changed(begun, train={"steps": 3}), f"another {option}", resume=True)
     with RunFolder(begun.run).locked():
         assert_refused(pretrain, begun, f"another folder with {option}")
     say_free(monkeypatch, {0: 10})

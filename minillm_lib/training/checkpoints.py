@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.distributed.checkpoint.state_dict import (
@@ -38,7 +38,7 @@ from minillm_lib.model.checkpoint import (
 from minillm_lib.model.config import ModelConfig
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.model.weights import torch_load
-from minillm_lib.training.config import CheckpointConfig
+from minillm_lib.training.config import RunConfig
 from minillm_lib.training.parallel import Processes
 from minillm_lib.training.precision import Precision
 from minillm_lib.training.progress import Progress
@@ -47,6 +47,7 @@ from minillm_lib.training.run_folder import (
     RunFolder,
     checkpoint_steps,
     explain_write_errors,
+    run_option,
     strays_among_checkpoints,
     what_is_safe,
 )
@@ -61,6 +62,8 @@ _STATE_KEYS: dict[str, tuple[type, str]] = {
     "precision": (dict, "an object"),
 }
 
+_NOT_RESUMED = {"initializer_range", "scale_residual_init", "activation_checkpointing"}
+"""Keys of a model that affect only its initial weights, or the memory that it takes."""
 _ON_CPU = StateDictOptions(full_state_dict=True, cpu_offload=True)
 _FULL = StateDictOptions(full_state_dict=True)
 
@@ -253,6 +256,16 @@ def _digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+class Loaded(NamedTuple):
+    """What :meth:`Checkpoints.load_newest` has loaded: how far the run has come, and what is to be said of it."""
+
+    progress: Progress
+    problems: list[str]
+    """What is wrong with newer checkpoints."""
+    max_tokens: int
+    """``evaluation.max_tokens`` of the run when it was saved, with which its held-out losses were measured."""
+
+
 class Checkpoints:
     """Saves a run's model, optimizers, scaler and progress to its :class:`CheckpointFolder`, and loads them in place.
 
@@ -270,9 +283,9 @@ class Checkpoints:
         optimizers: Sequence[Optimizer],
         precision: Precision,
         data_fingerprint: Mapping[str, Any],
-        settings: CheckpointConfig,
+        config: RunConfig,
     ) -> None:
-        self.folder, self.processes, self.settings = CheckpointFolder(folder.path), processes, settings
+        self.folder, self.processes, self.config = CheckpointFolder(folder.path), processes, config
         self.model, self.optimizers, self.precision = model, optimizers, precision
         self.data_fingerprint = dict(data_fingerprint)
         with torch.device("meta"):
@@ -299,6 +312,7 @@ class Checkpoints:
             metadata = {
                 "progress": asdict(progress),
                 "data": self.data_fingerprint,
+                "max_tokens": self.config.evaluation.max_tokens,
                 "precision": self.precision.state(),
                 "processes": self.processes.count,
             }
@@ -308,21 +322,21 @@ class Checkpoints:
 
     def _to_keep(self, best_step: int) -> list[int]:
         """Return the steps of the last few, the best by held-out loss, and those at regular intervals."""
-        saved, every = self.folder.steps(), self.settings.keep_every
-        kept = {best_step, *saved[-self.settings.keep_last :]}
+        saved, every = self.folder.steps(), self.config.checkpoint.keep_every
+        kept = {best_step, *saved[-self.config.checkpoint.keep_last :]}
         if every is not None:
             kept |= {step for step in saved if step > 0 and step % every == 0}
         return sorted(kept)
 
-    def load_newest(self) -> tuple[Progress, list[str]]:
-        """Load the newest intact checkpoint in place; return its progress, and what is wrong with newer ones.
+    def load_newest(self) -> Loaded:
+        """Load the newest intact checkpoint in place.
 
         Raises
         ------
         CheckpointError
             If none is intact.
         RunError
-            If the data is not what the run began with.
+            If the data, or the model that the run starts from, is not what it began with.
         """
         step, problems = self.folder.newest_intact() if self.processes.is_first else (0, [])
         step = int(self.processes.total(step)[0])
@@ -333,12 +347,13 @@ class Checkpoints:
             raise CheckpointError(
                 f"{self.folder.path_of(step)}: of another version of this package: {error}"
             ) from None
-        self._check_data(metadata["data"])
+        saved = MiniLLM.load_from_checkpoint(self.folder.path_of(step))
+        self._check_beginning(saved.config, metadata["data"])
         self._set_optimizer_state(self.folder.load_optimizer_state(step))
-        weights = MiniLLM.load_from_checkpoint(self.folder.path_of(step)).state_dict()
-        set_model_state_dict(self.model, weights, options=_FULL)
+        set_model_state_dict(self.model, saved.state_dict(), options=_FULL)
         self.precision.load_state(metadata["precision"])
-        return progress, problems
+        now = self.config.evaluation.max_tokens  # checkpoints of earlier versions do not record it
+        return Loaded(progress, problems, metadata.get("max_tokens", now))
 
     def export_best(self, progress: Progress, output: Path) -> tuple[int, list[str]]:
         """Save the model with the lowest held-out loss to ``output``, without the trainer's state; return its step.
@@ -373,14 +388,28 @@ class Checkpoints:
         if state is not None:
             set_optimizer_state_dict(self.model, self.optimizers, state, options=_FULL)
 
-    def _check_data(self, began_with: Mapping[str, Any]) -> None:
-        changed = [
-            key
-            for key in {**began_with, **self.data_fingerprint}
-            if began_with.get(key) != self.data_fingerprint.get(key)
+    def _check_beginning(self, model: ModelConfig, data: Mapping[str, Any]) -> None:
+        """Check that the run resumes with a model of the same configuration, and with the same data."""
+        own, before = self.model.config.model_dump(), model.model_dump()
+        of_model = [
+            f"{key} was {before[key]!r}, is {own[key]!r}"
+            for key in own
+            if key not in _NOT_RESUMED and own[key] != before[key]
         ]
-        if changed:
+        of_data = [
+            key
+            for key in {**data, **self.data_fingerprint}
+            if data.get(key) != self.data_fingerprint.get(key)
+        ]
+        begin = f"or begin a new run with --overwrite or another {run_option()}"
+        if self.config.ckpt is not None and (of_model or "tokenizer" in of_data):
+            what = "; ".join(of_model) or "the tokenizer is another one"
             raise RunError(
-                f"{self.folder.run}: the run began with other data (different: {', '.join(changed)}); restore the "
-                "text that it began with, or begin a new run with --overwrite or another --run"
+                f"{self.folder.run}: ckpt={self.config.ckpt} is not the model that the run began with ({what}); put "
+                f"that one there again, {begin}"
+            )
+        if of_model or of_data:
+            raise RunError(
+                f"{self.folder.run}: the run began with other data (different: {', '.join(of_data + of_model)}); "
+                f"restore the text that it began with, {begin}"
             )

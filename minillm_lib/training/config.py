@@ -278,7 +278,8 @@ class EvaluationConfig(StrictConfig):
     every: Count = 100
     """Steps between two evaluations."""
     max_tokens: Count = 100_000
-    """The most held-out tokens to read, spread evenly over the text."""
+    """The most held-out tokens to read, spread evenly over the text. A run that resumes with another number chooses its
+    best model again, among those from there on."""
     prompts: tuple[str, ...] = ()
     """Texts that the model continues (in pretraining) or answers (in fine-tuning) at each evaluation."""
     sample_tokens: Count = 48
@@ -324,6 +325,8 @@ class RunConfig(StrictConfig):
     """Saving."""
     log: LogConfig = LogConfig()
     """Other places for the metrics."""
+    ckpt: Path | None = None
+    """The model to start from."""
 
     @property
     def stage(self) -> Literal["pretrain", "sft"]:

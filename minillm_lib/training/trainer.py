@@ -11,6 +11,7 @@ processes, and the model in each of them), :mod:`.checkpoints`, :mod:`.evaluatio
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from signal import Signals
@@ -18,6 +19,7 @@ from typing import Any
 
 import torch
 
+from minillm_lib.io.wording import number_of
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.training.checkpoints import Checkpoints
 from minillm_lib.training.config import RunConfig
@@ -32,7 +34,7 @@ from minillm_lib.training.precision import Precision
 from minillm_lib.training.progress import Progress, batch_of_step
 from minillm_lib.training.rows import Batch, IntArray, Rows, rows_of_step
 from minillm_lib.training.run import RunResult
-from minillm_lib.training.run_folder import Record, RunError, RunFolder
+from minillm_lib.training.run_folder import Record, RunError, RunFolder, run_option
 
 _MOST_NAMED = 8
 
@@ -84,7 +86,7 @@ class Trainer:
             held_out, self.replica, model.tokenizer, config, processes, self.precision, self.rows_at_a_time
         )
         self.checkpoints = Checkpoints(
-            folder, processes, model, self.optimizers, self.precision, data_fingerprint, config.checkpoint
+            folder, processes, model, self.optimizers, self.precision, data_fingerprint, config
         )
         self.metrics = Metrics(config, folder, processes, show_bar=progress, on_record=on_record)
         self.bad_batches = BadBatches(train, folder, self.metrics, rows, model.tokenizer, self.precision)
@@ -110,8 +112,9 @@ class Trainer:
         says_so = self.processes.is_first
         with Interruption(says_so=says_so) as interruption, self.metrics.opened(self.progress.step):
             self._record_start()
-            if not self.checkpoints.exist:
+            if self.progress.best_loss == math.inf:
                 self._evaluate()
+            if not self.checkpoints.exist:
                 self.checkpoints.save(self.progress)
             while self.progress.step < n_steps:
                 record = self._step()
@@ -246,7 +249,8 @@ class Trainer:
         Raises
         ------
         RunError
-            If the checkpoints are gone, or the data is not what the run began with.
+            If the checkpoints are gone, the run has taken more steps than ``train.steps``, or the data or ``ckpt`` is
+            not what it began with.
         CheckpointError
             If no checkpoint is intact.
         """
@@ -258,6 +262,7 @@ class Trainer:
             )
         if self.checkpoints.exist:
             self._load()
+            self._check_steps()
         elif self.folder.records("step"):
             raise RunError(
                 f"{self.folder.path}: the checkpoints of this run are missing; start again with --overwrite"
@@ -266,9 +271,26 @@ class Trainer:
         record = {"kind": "resume", "step": self.progress.step, "processes": self.processes.count}
         self.metrics.record({**record, "changed": dict(changed_keys or {})})
 
+    def _check_steps(self) -> None:
+        taken, wanted = self.progress.step, self.config.train.steps
+        if taken > wanted:
+            raise RunError(
+                f"{self.folder.path}: the run has already taken {number_of(taken, 'step')}, and train.steps is "
+                f"{wanted:,}; give train.steps of at least {taken}, or begin a new run with --overwrite or another "
+                f"{run_option()}"
+            )
+
     def _load(self) -> None:
-        """Load the newest intact checkpoint, and warn if there were newer ones."""
-        self.progress, faults = self.checkpoints.load_newest()
+        """Load the newest intact checkpoint; say what was wrong with newer ones, and whether its best loss counts."""
+        before, now = self.progress, self.config.evaluation.max_tokens
+        self.progress, faults, max_tokens = self.checkpoints.load_newest()
+        if max_tokens != now:
+            self.progress.best_loss, self.progress.best_step = before.best_loss, before.best_step
+            if before.best_loss == math.inf:
+                self.metrics.say(
+                    f"evaluation.max_tokens was {max_tokens:,} and is {now:,}: held-out losses from before do not "
+                    f"compare, so the best model is chosen among those from step {self.progress.step:,} on"
+                )
         for fault in faults:
             text = (
                 f"{fault}; this checkpoint was set aside, and the run resumes from step {self.progress.step}"
