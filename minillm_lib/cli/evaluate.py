@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 eval_app = typer.Typer()
 
+_LONGEST_USUAL = len("25.9–38.3")
 _LINE = re.compile(r":\d+$")
 _EXPLAINED = {
     "acc": "the likeliest answer is the right one",
@@ -219,27 +220,36 @@ def show(result: Evaluation) -> None:
     """Print the figures of all models in a table, and what to know about them."""
     rows = result.main_rows()
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0))
+    is_tight = console.width < 50 + 12 * len(result.models)
     for name in ("", "metric"):
-        table.add_column(name)
-    for model in result.models:
-        table.add_column(model.name, justify="right")
-    table.add_column("n", justify="right")
+        table.add_column(name, overflow="fold", max_width=11 if is_tight else None)
+    shown = {
+        id(score): ["–" if value is None else value.with_interval() for value in values]
+        for score, values in rows
+    }
+    if is_tight:
+        shown = {row: [re.sub(r" \((.*)\)", r"\n\1", cell) for cell in cells] for row, cells in shown.items()}
+    words = (len(word) for cells in shown.values() for cell in cells for word in cell.split())
+    widest = min(_LONGEST_USUAL, max(words, default=1))
+    for model in result.models:  # names are folded before numbers are
+        table.add_column(model.name, justify="right", overflow="fold", min_width=widest)
+    table.add_column("n", justify="right", min_width=7)
     for task, own in groupby(rows, key=lambda row: row[0].task):
         table.add_section()
         chance = next((score for score, _ in rows if score.task == task and score.chance is not None), None)
         guessing = "" if chance is None else f"chance {chance.shown(chance.chance)}"
         table.add_row(styled((task, "bold")), guessing)
         previous = None
-        for score, values in own:
-            cells = ["–" if value is None else value.with_interval() for value in values]
+        for score, _ in own:
             part = "" if score.part == previous else f"  {score.part}"
-            table.add_row(part, score.metric, *cells, f"{score.n:,}")
+            table.add_row(part, score.metric, *shown[id(score)], f"{score.n:,}")
             previous = score.part
     console.print(table)
     for metric in dict.fromkeys(score.metric for score, _ in rows):
         if metric in _EXPLAINED:
             notes.print(f"{metric}: {_EXPLAINED[metric]}")
-    notes.print("In brackets: 95 % intervals. --output writes every metric of every part.")
+    where = "Below a figure: its" if is_tight else "In brackets: the"
+    notes.print(f"{where} 95 % interval. --output writes every metric of every part.")
     for note in result.notes:
         notes.print(note)
     for model in result.models:
