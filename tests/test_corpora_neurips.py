@@ -289,8 +289,8 @@ def test_a_list_cut_where_http_cannot_see_it_is_fetched_again(fetch, serve):
 @pytest.mark.parametrize("value", ["5", "[1]", '{"a": 1}', "true"])
 def test_a_list_with_other_values_than_texts_is_an_error(fetch, serve, key, value):
     server = serve(Reply())
-    rows = b'[{"title": "first"}, {"title": "second", "%s": %s}]' % (key.encode(), value.encode())
-    server.answers["/nips/nips2013.json"] = [Reply(rows)]
+    second = {"title": "second"} | {key: json.loads(value)}
+    server.answers["/nips/nips2013.json"] = [Reply(json.dumps([{"title": "first"}, second]).encode())]
     with pytest.raises(LayoutChanged, match=f"a text under '{key}' of paper 1 not found"):
         fetch(2013, "lists", base_url=server.url)
 
