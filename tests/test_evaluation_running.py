@@ -131,6 +131,7 @@ def test_the_switch_to_offline_is_undone(monkeypatch):
     assert os.environ["HF_DATASETS_OFFLINE"] == "0"
 
 
+@pytest.mark.slow
 def test_a_task_whose_data_cannot_be_fetched_says_what_needs_no_network(no_network, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(TaskDataError, match=r"arc_easy cannot be loaded.*course-quiz and --text need none"):
