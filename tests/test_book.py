@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import re
@@ -170,12 +171,12 @@ def test_every_public_name_is_at_home_once():
 
 
 def test_the_reference_says_which_notebook_builds_a_name():
-    every, _ = reference.entries(ROOT)
+    every, aliases = reference.entries(ROOT)
     course = {
         path.stem: (notebooks.sections(read(path), path.stem), notebooks.library_paths(read(path)))
         for path in NOTEBOOKS
     }
-    built = reference.built_in(every, course)
+    built = reference.built_in(every, aliases, course)
     (place,) = built["minillm_lib.model.GroupedQueryAttention"]
     assert place.words == "09, §4"
     assert [place.words for place in built["minillm_lib.model.KVCache"]] == ["09, §7", "15", "16"]
@@ -183,6 +184,38 @@ def test_the_reference_says_which_notebook_builds_a_name():
     assert {place.notebook for places in built.values() for place in places} >= {
         p.stem for p in NOTEBOOKS[1:17]
     }
+
+
+def test_what_a_notebook_uses_is_what_it_has_imported():
+    cells = [
+        "from tokenizers import Tokenizer as HuggingFaceTokenizer\n"
+        "import minillm_lib.topics as topics\nfrom minillm_lib.generation import chat, generate",
+        "rng.sample(3); grammar.generate(2); topics.terms.lemma('x'); HuggingFaceTokenizer()",
+        "def generate(): ...\ngenerate()\nchat = 1\nprint(chat)",
+    ]
+    imported: dict[str, str] = {}
+    used, defined = notebooks.names_in(map(ast.parse, cells), imported)
+    assert defined == {"generate"}
+    assert used >= {"minillm_lib.topics.terms.lemma", "tokenizers.Tokenizer"}
+    assert (
+        not {"minillm_lib.generation.chat", "minillm_lib.corpora.sample"}
+        & notebooks.names_in(map(ast.parse, cells[1:]), imported)[0]
+    )
+    assert set(imported) == {"HuggingFaceTokenizer", "topics"}
+
+
+def test_the_reference_does_not_say_that_a_notebook_uses_a_namesake():
+    every, aliases = reference.entries(ROOT)
+    course = {path.stem: (notebooks.sections(read(path), path.stem), []) for path in NOTEBOOKS}
+    used = {
+        path: [place.words for place in places]
+        for path, places in reference.used_in(every, aliases, course).items()
+    }
+    assert "minillm_lib.corpora.sample" not in used
+    assert "minillm_lib.generation.generate" not in used
+    assert "minillm_lib.tokenizer.HuggingFaceTokenizer" not in used
+    assert used["minillm_lib.topics.GibbsLDA"][0] == "02, §6"
+    assert used["minillm_lib.topics.default_stop_words"] == ["01, §2"]  # by way of the module that offers it
 
 
 def test_a_chinese_expression_is_searched_for_by_its_pairs():

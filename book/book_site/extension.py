@@ -65,8 +65,8 @@ class Course:
                 notebooks.sections(notebook, path.stem),
                 notebooks.library_paths(notebook),
             )
-        self.built = reference.built_in(self.entries, self.notebooks)
-        self.used = reference.used_in(self.entries, self.notebooks)
+        self.built = reference.built_in(self.entries, self.aliases, self.notebooks)
+        self.used = reference.used_in(self.entries, self.aliases, self.notebooks)
         self.titles = titles(ROOT / "README.zh-CN.md")
         self.hints: dict[str, Sequence[str]] = {
             name: getattr(check, name).hints for exercises in COURSE.values() for name in exercises

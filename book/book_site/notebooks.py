@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import html
 import re
@@ -53,7 +54,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Section:
-    """A heading of a notebook with the names that its code uses.
+    """A heading of a notebook with what its code uses and defines, up to the next heading.
 
     Attributes
     ----------
@@ -65,8 +66,10 @@ class Section:
         Number of the exercise ("" for the only one); None if it is no exercise.
     title
         The heading without its number.
-    names
-        Identifiers in the code cells up to the next heading.
+    used
+        What its code uses of what the notebook has imported, in full: ``minillm_lib.topics.GibbsLDA``.
+    defined
+        The functions and classes that it defines.
     checks
         Exercises that are checked there.
     """
@@ -75,7 +78,8 @@ class Section:
     number: str
     exercise: str | None
     title: str
-    names: frozenset[str]
+    used: frozenset[str]
+    defined: frozenset[str]
     checks: tuple[str, ...]
 
 
@@ -113,23 +117,65 @@ def _labels(notebook: str, headings: Iterable[re.Match[str]]) -> Iterator[tuple[
 def sections(notebook: Notebook, name: str) -> list[Section]:
     """Return the sections of a notebook in order."""
     found: list[tuple[re.Match[str], list[str]]] = []
+    imported: dict[str, str] = {}
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             found += [(heading, []) for heading in HEADING.finditer(text_of(cell))]
         elif found:
             found[-1][1].append(text_of(cell))
+        else:  # before the first heading
+            names_in([ast.parse(text_of(cell))], imported)
     labelled = _labels(name, [heading for heading, _ in found])
+    names = [names_in([ast.parse(cell) for cell in code], imported) for _, code in found]
     return [
         Section(
             label=label,
             number=number,
             exercise=(heading[3] or "") if heading[0].startswith("### Exercise") else None,
             title=re.sub(r" \(\d+ points?\)$", "", heading[4]),
-            names=frozenset(re.findall(r"[A-Za-z_]\w*", "\n".join(code))),
+            used=used,
+            defined=defined,
             checks=tuple(CHECK.findall("\n".join(code))),
         )
-        for (heading, label, number), (_, code) in zip(labelled, found, strict=True)
+        for (heading, label, number), (_, code), (used, defined) in zip(labelled, found, names, strict=True)
     ]
+
+
+def names_in(cells: Iterable[ast.Module], imported: dict[str, str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return what cells use of what has been imported, in full, and the functions and classes that they define.
+
+    Parameters
+    ----------
+    cells
+        The cells in order.
+    imported
+        From each name that former cells have imported to its full path; it is brought up to date. A name that is
+        given to something else counts as imported no longer.
+    """
+    used, defined = set[str](), set[str]()
+    for cell in cells:
+        for node in ast.walk(cell):
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                imported |= {each.asname or each.name: f"{node.module}.{each.name}" for each in node.names}
+            elif isinstance(node, ast.Import):
+                for each in node.names:
+                    top = each.name.partition(".")[
+                        0
+                    ]  # "import a.b" gives a name to a, "import a.b as c" to a.b
+                    imported[each.asname or top] = each.name if each.asname else top
+        for node in ast.walk(cell):
+            rest, root = "", node
+            while isinstance(root, ast.Attribute):
+                rest, root = f".{root.attr}{rest}", root.value
+            if isinstance(root, ast.Name) and isinstance(root.ctx, ast.Load) and root.id in imported:
+                used.add(imported[root.id] + rest)
+        for node in ast.walk(cell):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                defined.add(node.name)
+                imported.pop(node.name, None)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                imported.pop(node.id, None)
+    return frozenset(used), frozenset(defined)
 
 
 def library_paths(notebook: Notebook) -> list[str]:

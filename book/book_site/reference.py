@@ -120,18 +120,22 @@ def entries(root: Path) -> tuple[list[Entry], dict[str, str]]:
 
 
 def built_in(
-    all_entries: Iterable[Entry], notebooks: Mapping[str, tuple[Sequence[Section], Sequence[str]]]
+    all_entries: Iterable[Entry],
+    aliases: Mapping[str, str],
+    notebooks: Mapping[str, tuple[Sequence[Section], Sequence[str]]],
 ) -> dict[str, list[Place]]:
     """Return where each public name is built, and first used.
 
     A notebook says at its end which modules of the library hold what it built ("In the library"). Of the names that
-    these modules define, the section is the first one whose code uses the name. Where it says only the folder, that
-    counts for names that its code uses, and that no notebook before has built.
+    these modules define, the section is the first one whose code defines or uses it. Where it says only the folder,
+    that counts for names that its code defines or uses, and that no notebook before has built.
 
     Parameters
     ----------
     all_entries
         The public names.
+    aliases
+        The other paths that lead to them.
     notebooks
         The sections of each notebook, and the paths that its end names.
 
@@ -144,7 +148,9 @@ def built_in(
     for entry in all_entries:
         file = entry.module.replace(".", "/") + ".py"
         for notebook, (parts, paths) in notebooks.items():
-            first = next((part for part in parts if entry.name in part.names), None)
+            first = next(
+                (part for part in parts if entry.name in part.defined or _uses(part, entry, aliases)), None
+            )
             in_folder = any(path.endswith("/") and file.startswith(path) for path in paths)
             if file in paths or (in_folder and first and entry.path not in found):
                 found.setdefault(entry.path, []).append(Place(notebook, first))
@@ -152,18 +158,42 @@ def built_in(
 
 
 def used_in(
-    all_entries: Iterable[Entry], notebooks: Mapping[str, tuple[Sequence[Section], Sequence[str]]]
+    all_entries: Iterable[Entry],
+    aliases: Mapping[str, str],
+    notebooks: Mapping[str, tuple[Sequence[Section], Sequence[str]]],
 ) -> dict[str, list[Place]]:
-    """Return the first section of each notebook whose code uses a name; short common words do not count."""
+    """Return the first section of each notebook whose code uses a name that it has imported."""
     found: dict[str, list[Place]] = {}
     for entry in all_entries:
         for notebook, (parts, _) in notebooks.items():
-            first = next((part for part in parts if entry.name in part.names), None)
-            if first and (
-                len(entry.name) > 5 or entry.name in ("sft", "plan", "fit", "chat", "pack", "Muon")
-            ):
+            first = next((part for part in parts if _uses(part, entry, aliases)), None)
+            if first:
                 found.setdefault(entry.path, []).append(Place(notebook, first))
     return found
+
+
+def _uses(section: Section, entry: Entry, aliases: Mapping[str, str]) -> bool:
+    return any(
+        aliases.get(path, path) == entry.path
+        for used in section.used
+        if used.startswith(f"{PACKAGE}.")
+        for path in (used, _defined_at(used))
+    )
+
+
+@cache
+def _defined_at(path: str) -> str:
+    """Return where a function or class is defined that a module offers without a stub; "" for anything else."""
+    module, _, name = path.rpartition(".")
+    try:
+        value = getattr(importlib.import_module(module), name, None)
+    except ModuleNotFoundError:  # an attribute of a value
+        return ""
+    return (
+        f"{value.__module__}.{value.__qualname__}"
+        if inspect.isroutine(value) or inspect.isclass(value)
+        else ""
+    )
 
 
 def value_of(entry: Entry) -> Any:
