@@ -37,6 +37,12 @@ def test_the_result_reads_as_text_and_as_html():
     assert "<code>None</code>" in html
     assert "✗ failed" in html
     assert "<b>x</b>" not in replace(result, message="<b>x</b>")._repr_html_()
+    starred = replace(
+        result, message="The *whole `x`* is `a * b * c`, not 2 * 3 * 4; f(*args, *more), a*b*c."
+    )
+    assert starred._repr_html_().endswith(
+        "The <em>whole <code>x</code></em> is <code>a * b * c</code>, not 2 * 3 * 4; f(*args, *more), a*b*c.</div>"
+    )
 
 
 @pytest.mark.parametrize(

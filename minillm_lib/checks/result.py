@@ -31,7 +31,7 @@ class CheckResult:
     status
         Whether the answer is right.
     message
-        Explains the status, with code in backticks.
+        Explains the status, with code in backticks and emphasis between asterisks.
     function
         The learner's own answer if it passed, the library's otherwise: what the notebook goes on with. None where
         submissions are graded.
@@ -92,8 +92,18 @@ class Hint:
         return _box(_HINT_COLOUR, head, self.exercise, "", self.text)
 
 
+_MARKED = re.compile(r"`([^`]+)`|(?<![\w*])\*(?![\s*])((?:`[^`]+`|[^*`])+?)(?<![\s*])\*(?![\w*])")
+
+
+def _marked(text: str) -> str:
+    """Return HTML with code and *emphasis* in it; a star in code or between factors stays one."""
+    return _MARKED.sub(
+        lambda match: f"<code>{match[1]}</code>" if match[1] else f"<em>{_marked(match[2])}</em>", text
+    )
+
+
 def _box(colour: str, head: str, exercise: str, right: str, text: str) -> str:
-    message = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)).replace("\n", "<br>")
+    message = _marked(escape(text)).replace("\n", "<br>")
     return (
         f'<div style="border-left: 4px solid {colour}; padding: 0.3em 0.8em; line-height: 1.5">'
         f'<span style="color: {colour}; font-weight: 600">{head}</span>'
