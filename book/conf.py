@@ -60,6 +60,7 @@ locale_dirs = [str(HERE / "locale")]
 gettext_compact = False
 gettext_uuid = False
 gettext_location = False
+smartquotes_excludes = {"languages": [], "builders": ["man", "text"]}  # much of the edition is English
 
 # the site
 html_theme = "furo"
