@@ -217,6 +217,33 @@ def search_for(page, words, wanted):
     page.locator("#search-results li", has_text=wanted).first.wait_for()
 
 
+@pytest.mark.parametrize("edition", ["", "zh/"])
+@pytest.mark.parametrize("width", [390, 768, 1440])
+def test_the_page_of_search_has_a_heading_and_a_box(browser, site, edition, width):
+    with visit(browser, site / edition / "search.html", width=width, offline=True) as opened:
+        page = opened.page
+        assert page.locator("h1").bounding_box()["height"] > 20
+        box = page.locator("article input[name=q]")
+        box.fill("perplexity")
+        box.press("Enter")
+        page.locator("#search-results li").first.wait_for()
+        assert page.locator("article input[name=q]").input_value() == "perplexity"
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert opened.errors == []
+
+
+@pytest.mark.parametrize("name", ["02_lda_gibbs", "09_attention_gqa", "12_training_loop", "15_inference"])
+def test_the_number_of_an_equation_is_seen_on_a_narrow_page(browser, site, name):
+    with visit(browser, site / "course" / f"{name}.html", width=768) as opened:
+        opened.page.wait_for_selector("mjx-container")
+        opened.page.evaluate("MathJax.startup.promise")
+        wide = opened.page.evaluate(
+            "[...document.querySelectorAll('div.math:has(mjx-mlabeledtr, mjx-labels)')]"
+            ".filter((each) => each.scrollWidth > each.clientWidth + 1).map((each) => each.id || each.textContent)"
+        )
+        assert wide == []
+
+
 def test_search_works_from_a_plain_server_too(browser, site):
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_):
