@@ -17,7 +17,9 @@ from book_pages import BOOK
 from book_site import notebooks, reference
 from book_site.extension import (
     as_in_a_notebook,
+    give_classes,
     join_lines,
+    language_of,
     mended,
     saying_what_is_english,
     table_of_notebooks,
@@ -138,6 +140,46 @@ def test_chinese_lines_are_joined():
     document += [paragraph, nodes.literal_block("", "一\n二")]
     join_lines(document)
     assert document.astext() == "x\n一行，二行三行四行\nx\n\n一\n二"
+
+
+def test_what_is_escaped_stays_when_lines_are_joined():
+    """In reStructuredText, "``x``\\ [..." has a text that begins with a backslash, which is not seen."""
+    document = new_document("")
+    document += nodes.paragraph("", "", nodes.literal("", "Iterator"), nodes.Text("\0 [str]"))
+    join_lines(document)
+    assert document.astext() == "Iterator[str]"
+
+
+def test_only_python_is_coloured_as_python():
+    for code, language in (
+        ("make setup\nsource .venv/bin/activate", "none"),
+        ("minillm lda notes/ --topics 10", "none"),
+        ("n_heads = 4   MHA: n_kv_heads = 4", "none"),
+        ("cache = model.new_cache(...)\nlogits = model(ids, cache=cache)", "python"),
+        (">>> check.rms_norm(f)\nrms_norm: failed", "pycon"),
+    ):
+        assert language_of(code) == language
+
+
+def test_a_text_of_one_line_wraps_and_a_table_does_not():
+    document = new_document("")
+    outputs = ["words " * 40, "a    b" * 40, "words", "\u2502 x \u2502" * 40]
+    document += [nodes.literal_block("", text) for text in outputs]
+    give_classes(document)
+    assert [block["classes"] for block in document] == [["prose"], [], [], []]
+    inline = nodes.paragraph("", "", nodes.literal("", "--max-len"), nodes.literal("", "x" * 60))
+    document += inline
+    give_classes(document)
+    assert [each["classes"] for each in inline] == [["short"], []]
+
+
+def test_a_constant_shows_its_value_and_a_signature_nothing_private():
+    pages = reference.pages(ROOT)
+    assert ":value: ('en', 'zh')" in pages["reference/corpora-conversations.rst"]
+    assert ":value: Literal['en', 'zh']" in pages["reference/corpora-conversations.rst"]
+    assert not re.search(r"^   An? ``\w+``\.$", "\n".join(pages.values()), re.MULTILINE)
+    written = reference.with_short_types("(a: F = <class 'str'>, _b: dict[str, int] = ..., c: int = 1)")
+    assert reference.without_private(written) == "(a: F = str, c: int = 1)"
 
 
 def test_an_equation_with_rows_may_have_a_number():
@@ -270,6 +312,11 @@ def test_an_empty_header_becomes_a_cell():
     table = '<thead><tr><th class="head"><p></p></th><th class="head"><p>x</p></th><th></th></tr></thead>'
     wanted = '<thead><tr><td></td><th class="head"><p>x</p></th><td></td></tr></thead>'
     assert mended(table) == wanted
+
+
+def test_a_title_breaks_at_its_dots():
+    assert mended("<h1>a_b.c.d<a>#</a></h1>") == "<h1>a_b.<wbr>c.<wbr>d<a>#</a></h1>"
+    assert mended("<h1>Two words.<a>#</a></h1>") == "<h1>Two words.<a>#</a></h1>"
 
 
 def test_the_parameters_of_a_signature_are_lines():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shutil
@@ -28,6 +29,12 @@ _LANGUAGE_LINE = re.compile(r"^\*?\[(?:中文|中文说明|English)\]\([^)]*\.md
 
 
 _SMALL_ENOUGH = 640  # a figure's width in pixels: on a telephone, half of it is shown, and can be read
+
+_LONG_LINE = 160  # of an output: characters, half as many again as the page shows
+_GAP = re.compile(
+    r"\S(?: {3,}|\t)(?=\S)|[│┃|] "
+)  # between columns: a table has two in a line, a text one after its name
+_SHORT_CODE, _SHORT_NAME = 20, 16
 
 # Documents without a Chinese version; notebooks, too, say that they have none.
 _ONLY_ENGLISH = {"CHANGELOG", "CONTRIBUTING", "SECURITY", "results/26m/README", "results/26m/samples"}
@@ -143,19 +150,24 @@ def _separate_attributes(app: Sphinx, what: str, name: str, obj: Any, options: A
 
 
 def _says_nothing(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out what Python and Pydantic add to a class: "Alias for field number 0", and the settings of validation."""
+    """Leave out what Python and Pydantic add to a class: "Alias for field number 0", and the settings of validation.
+
+    Nor is a field whose default is a class an "alias" of it.
+    """
     added = name == "model_config" or (getattr(obj, "__doc__", None) or "").startswith(
         "Alias for field number"
     )
-    return True if added else None
+    is_default = what == "class" and isinstance(obj, type) and obj.__name__ != name
+    return True if added or is_default else None
 
 
 def _shorten_types(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str | None, returned: str | None
 ) -> tuple[str | None, str | None]:
-    """Name NumPy's types in a signature as its source does."""
+    """Name NumPy's types in a signature as its source does, and leave out what a class keeps for itself."""
     short = reference.with_short_types
-    return signature and short(signature), returned and short(returned)
+    shown = signature and short(signature)
+    return shown and reference.without_private(shown), returned and short(returned)
 
 
 def _shorten_types_of_attributes(
@@ -224,10 +236,48 @@ def _finish_page(app: Sphinx, doctree: nodes.document) -> None:
             reference_to += literal
     for equation in doctree.findall(nodes.math_block):
         as_in_a_notebook(equation)
+    for block in doctree.findall(nodes.literal_block):
+        if block.get("language") == "default":
+            block["language"] = language_of(block.astext())
+    give_classes(doctree)
     if app.env.docname == "course/GLOSSARY":
         for table in doctree.findall(nodes.table):
             table["classes"].append("glossary")
     join_lines(doctree)
+
+
+def language_of(code: str) -> str:
+    """Return what a block without a language is to be coloured as: Python if it is Python, which commands are not."""
+    if code.startswith(">>> "):
+        return "pycon"
+    try:
+        ast.parse(code)
+    except (SyntaxError, ValueError):
+        return "none"
+    return "python"
+
+
+def give_classes(doctree: nodes.document) -> None:
+    """Say by classes what may break into lines, and what may not.
+
+    The lines of an output that are text far longer than a page wrap, while a table scrolls as a whole; a short
+    expression of code and a short name of a row do not break.
+    """
+    for block in doctree.findall(nodes.literal_block):
+        lines = block.astext().splitlines()
+        is_table = any(len(_GAP.findall(line)) > 1 for line in lines)
+        if any(len(line) > _LONG_LINE for line in lines) and not is_table:
+            block["classes"].append("prose")
+    for literal in doctree.findall(nodes.literal):
+        if len(literal.astext()) <= _SHORT_CODE:
+            literal["classes"].append("short")
+    for row in doctree.findall(nodes.row):
+        if isinstance(row[0], nodes.entry) and 0 < _columns(row[0].astext()) <= _SHORT_NAME:
+            row[0]["classes"].append("short")
+
+
+def _columns(text: str) -> int:
+    return sum(2 if re.match(_CHINESE, character) else 1 for character in text)
 
 
 def as_in_a_notebook(equation: nodes.math_block) -> None:
@@ -244,9 +294,10 @@ def join_lines(doctree: nodes.document) -> None:
     ]
     edges = ["", *texts, ""]
     for before, text, after in zip(edges, texts, edges[2:], strict=False):
-        with_edges = f"{before[-1:]}\0{text}\0{after[:1]}"
+        said = text.astext()  # as a string, it would still have the backslashes of reStructuredText, as "\0"
+        with_edges = f"{before[-1:]}\0{said}\0{after[:1]}"
         joined = re.sub(rf"(?<={_CHINESE})(\0?)\n(\0?)(?={_CHINESE})", r"\1\2", with_edges).split("\0")[1]
-        if joined != text:
+        if joined != said:
             siblings = (
                 text.parent.children
             )  # equal texts are several nodes: this one is found by its identity
@@ -294,8 +345,11 @@ def mended(page: str) -> str:
     """Return HTML without what a screen reader stumbles over.
 
     An empty header cell of a table becomes an ordinary cell; the parameters of a signature are definitions
-    without terms as Sphinx writes them, and become lines.
+    without terms as Sphinx writes them, and become lines. A long name in the title of a page breaks at its dots.
     """
+    page = re.sub(
+        r"(?<=<h1>)[\w.]+(?=<)", lambda title: re.sub(r"\.(?=\w)", ".<wbr>", title[0]), page, count=1
+    )
     page = re.sub(r"<th(?=[\s>])[^>]*>\s*(?:<p>\s*</p>)?\s*</th>", "<td></td>", page)
     return re.sub(
         r"<dl>\s*(?:<dd>(?:(?!<d[dlt]\b).)*</dd>\s*)+</dl>", _without_definitions, page, flags=re.DOTALL

@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import re
 import types
+import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,7 @@ from sphinx.util.typing import stringify_annotation
 from book_site.notebooks import Section
 
 PACKAGE = "minillm_lib"
+_LONGEST_VALUE = 200  # of a constant, in characters
 
 # As autodoc writes them in signatures and under "Attributes", where "~" stands before what is cut to its last name.
 _ARRAY_LIKE = re.compile(
@@ -209,12 +211,31 @@ def _directive(entry: Entry) -> list[str]:
         return [f".. {kind}:: {entry.path}", "   :members:", *bases, ""]
     if inspect.isroutine(value):
         return [f".. autofunction:: {entry.path}", ""]
-    said = (
-        _said_of(entry)
-        or f"{'An' if type(value).__name__[0] in 'aeiou' else 'A'} ``{type(value).__name__}``."
-    )
-    said = " ".join(said.split())
-    return [f".. py:data:: {entry.name}", f"   :canonical: {entry.origin}", "", f"   {said}", ""]
+    said = " ".join(_said_of(entry).split())
+    shown = _shown(value)
+    if not said and not shown:  # what it is an instance of
+        said = f"{(inspect.getdoc(type(value)) or '').partition(chr(10) * 2)[0]}"
+    options = [f"   :canonical: {entry.origin}", *([f"   :value: {shown}"] if shown else [])]
+    return [
+        f".. py:data:: {entry.name}",
+        *options,
+        "",
+        *([f"   {' '.join(said.split())}", ""] if said else []),
+    ]
+
+
+def _shown(value: Any) -> str:
+    """Return the value of a constant as the source would write it, if it is short: a text, texts, or a type."""
+    if isinstance(value, str | int | float | tuple):
+        written = repr(value)
+    elif isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        written = f"{{{', '.join(f'{key!r}: ...' for key in value)}}}"
+    elif typing.get_origin(value):
+        written = stringify_annotation(value, "smart").replace("~", "")
+        written = re.sub(r"\b(?:[a-z_]\w*\.)+(?=\w)", "", written)
+    else:
+        return ""
+    return written if len(written) <= _LONGEST_VALUE else ""
 
 
 def _source(module: str) -> str:
@@ -282,8 +303,24 @@ def with_short_types(text: str) -> str:
     while (bare := _ANNOTATED.sub(r"\1", text)) != text:  # one within another
         text = bare
     text = re.sub(r"<(?:factory|function \w+)>", "...", text)
+    text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text)
     text = _LONG_DEFAULT.sub(lambda call: f"{call[1]}(...)" if len(call[0]) > 40 else call[0], text)
     return _NDARRAY.sub(r"NDArray[\1]", _ARRAY_LIKE.sub("ArrayLike", text)).replace("._csr.", ".")
+
+
+def without_private(signature: str) -> str:
+    """Return a signature without the parameters whose names begin with "_", which are not for callers to give."""
+    parts, depth, start = [], 0, 0
+    inside = signature[1:-1]
+    if not (signature.startswith("(") and signature.endswith(")")) or not re.search(r"[(,] ?_\w", signature):
+        return signature
+    for place, character in enumerate(inside):
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and not depth:
+            parts.append(inside[start:place].strip())
+            start = place + 1
+    parts.append(inside[start:].strip())
+    return f"({', '.join(part for part in parts if not part.startswith('_'))})"
 
 
 def _heading(text: str, mark: str) -> list[str]:
@@ -365,6 +402,8 @@ def pages(root: Path) -> dict[str, str]:
         said = (inspect.getdoc(value_of(entry)) or "").partition("\n\n")[0].replace("\n", " ")
         lines += [f"   * - :py:obj:`{name} <{home}>`", f"     - {said}"]
     lines += [""]
+    if own:
+        lines += _heading("Only importable from here", "-")
     for entry in own.values():
         lines += _directive(entry)
     lines += [".. toctree::", "   :hidden:", "", *(f"   {stem}" for stem in written), "   modules", ""]
