@@ -308,6 +308,17 @@ def test_a_page_of_the_chinese_edition_says_that_it_is_english():
             ) != in_chinese, name
 
 
+def test_chinese_text_has_its_own_quotes():
+    """A straight one beside a Chinese character would be taken for the end of a quotation."""
+    for name, path in sources("zh").items():
+        if name.endswith(".md"):
+            text = re.sub(r"^```.*?^```|`[^`]*`", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+            found = re.findall(
+                r"""[\u3000-\u9fff\uff00-\uffef]["'].*|.*["'][\u3000-\u9fff\uff00-\uffef]""", text
+            )
+            assert not found, (name, found)
+
+
 def test_an_empty_header_becomes_a_cell():
     table = '<thead><tr><th class="head"><p></p></th><th class="head"><p>x</p></th><th></th></tr></thead>'
     wanted = '<thead><tr><td></td><th class="head"><p>x</p></th><td></td></tr></thead>'
