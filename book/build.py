@@ -65,7 +65,7 @@ def gather(folder: Path, language: str) -> None:
     """Put the book's files into a folder, and nothing else."""
     shutil.rmtree(folder, ignore_errors=True)
     wanted = {name: path.read_bytes() for name, path in sources(language).items()}
-    wanted |= {name: text.encode() for name, text in pages(ROOT).items()}
+    wanted |= {name: text.encode() for name, text in pages(ROOT, language).items()}
     for name, content in wanted.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ from book_site.extension import (
     saying_what_is_english,
     table_of_notebooks,
     titles,
+    with_its_own_title,
 )
 from book_site.search_words import SearchBilingual, search_words
 from build import outside_links, sources
@@ -317,6 +318,25 @@ def test_chinese_text_has_its_own_quotes():
                 r"""[\u3000-\u9fff\uff00-\uffef]["'].*|.*["'][\u3000-\u9fff\uff00-\uffef]""", text
             )
             assert not found, (name, found)
+
+
+def test_the_readme_has_another_title_than_the_first_page_of_the_book():
+    for language in ("en", "zh"):
+        first, readme = (
+            sources(language)[name].read_text(encoding="utf-8") for name in ("index.md", "README.md")
+        )
+        title, _, rest = with_its_own_title(readme, language).partition("\n")
+        assert title.endswith(f"{notebooks.WORDS[language]['readme']}")
+        assert title != first.partition("\n")[0]
+        assert rest == readme.partition("\n")[2]
+
+
+def test_the_words_of_the_reference_are_those_of_the_edition():
+    for language, other in (("en", "zh"), ("zh", "en")):
+        text = "\n".join(reference.pages(ROOT, language).values())
+        for name in ("also here", "modules"):
+            assert notebooks.WORDS[language][name] in text
+            assert notebooks.WORDS[other][name] not in text
 
 
 def test_an_empty_header_becomes_a_cell():

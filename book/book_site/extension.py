@@ -102,6 +102,8 @@ def _prepare_notebook(app: Sphinx, docname: str, content: list[str]) -> None:
     content[0] = re.sub(r"\.zh-CN\.md(?=[)#])", ".md", content[0])
     if (ROOT / "book" / "pages" / f"{docname}.md").exists():  # they are the book's root
         content[0] = content[0].replace("](../../", "](")
+    if docname == "README":
+        content[0] = with_its_own_title(content[0], "zh" if _is_chinese(app) else "en")
     if docname == "index":
         readme = ROOT / ("README.zh-CN.md" if _is_chinese(app) else "README.md")
         content[0] = content[0].replace("<!-- table of notebooks -->", table_of_notebooks(readme))
@@ -120,6 +122,11 @@ def _prepare_notebook(app: Sphinx, docname: str, content: list[str]) -> None:
         repository=app.config.book_repository,
     )
     content[0] = json.dumps(page)
+
+
+def with_its_own_title(readme: str, language: str) -> str:
+    """Return the README under another title, since its own is that of the first page too."""
+    return re.sub(r"^# .+", f"# {notebooks.WORDS[language]['readme']}", readme, count=1, flags=re.MULTILINE)
 
 
 def saying_what_is_english(docname: str, source: str) -> str:

@@ -37,6 +37,9 @@ WORDS = {
         "figure": "Figure of the section “{section}”",
         "untranslated": "",
         "docstrings": "",
+        "readme": "About this repository (README)",
+        "also here": "Also importable from here",
+        "modules": "What each file of the package is for; those with public names lead to them.",
     },
     "zh": {
         "hint": "提示 {n}（共 {total} 条）",
@@ -48,6 +51,9 @@ WORDS = {
         "figure": "“{section}”一节的图",
         "untranslated": "本页正文暂无中文版，下面是英文原文。",
         "docstrings": "各名称的说明取自代码中的文档字符串，只有英文。",
+        "readme": "关于本仓库（README）",
+        "also here": "这里也可导入",
+        "modules": "软件包的每个文件各有什么用；有公开名称的可以点开。",
     },
 }
 

@@ -18,7 +18,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 from sphinx.util.typing import stringify_annotation
 
-from book_site.notebooks import Section
+from book_site.notebooks import WORDS, Section
 
 PACKAGE = "minillm_lib"
 _LONGEST_VALUE = 200  # of a constant, in characters
@@ -327,8 +327,9 @@ def _heading(text: str, mark: str) -> list[str]:
     return [text, mark * len(text.encode()), ""]
 
 
-def pages(root: Path) -> dict[str, str]:
+def pages(root: Path, language: str = "en") -> dict[str, str]:
     """Return the pages of the reference in reStructuredText: the index, one for each room, and the list of modules."""
+    words = WORDS[language]
     every, aliases = entries(root)
     by_room: dict[str, list[Entry]] = {}
     for entry in every:
@@ -365,12 +366,12 @@ def pages(root: Path) -> dict[str, str]:
             for entry in here:
                 lines += _directive(entry)
         if others:
-            lines += _heading("Also importable from here", "-")
+            lines += _heading(words["also here"], "-")
             lines += [f"* :py:obj:`{alias} <{home}>`" for alias, home in others] + [""]
         found[f"reference/{stem}.rst"] = "\n".join(lines)
 
     lines = [".. _reference-modules:", "", *_heading("All modules", "=")]
-    lines += ["What each file of the package is for; those with public names lead to them.", ""]
+    lines += [words["modules"], ""]
     for path in sorted(root.glob(f"{PACKAGE}/**/*.py")):
         module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
         if module == PACKAGE or module.split(".")[-1].startswith("__"):
