@@ -17,7 +17,9 @@ import minillm_lib
 from minillm_lib.checks import CheckResult, Exercise
 from minillm_lib.checks.storing import student_file
 from minillm_lib.cli.main import app
+from minillm_lib.corpora import faq_questions, load_course_faq, load_out_of_scope
 from minillm_lib.corpora.registry import find_corpus
+from minillm_lib.model import ModelConfig
 from minillm_lib.training.run import RunResult
 
 ROOT = Path(__file__).parent.parent
@@ -197,6 +199,42 @@ def test_the_figures_of_the_26_m_model_are_those_recorded(readme):
         summaries = (of_stage[stage] for stage in ("as_trained_summary", "fine_tuned_summary"))
         figures = [f"{each[part]:.1f}" for each in summaries for part in ("within", "last_quarter")]
         assert f"| {' | '.join(figures)} |" in everything
+
+
+def test_the_numbers_of_questions_and_wordings_are_those_of_the_corpora():
+    (questions,) = {len(faq_questions(language)) for language in ("en", "zh")}
+    (held_out,) = {len(load_course_faq("test", language)) for language in ("en", "zh")}
+    wordings, others = len(load_course_faq()), len(load_out_of_scope())
+    each = round(wordings / (2 * questions), -1)
+    texts = {
+        name: " ".join((ROOT / name).read_text(encoding="utf-8").split())
+        for name in ("README.md", "README.zh-CN.md", "results/26m/README.md", "CHANGELOG.md",
+                     "book/pages/measured.md", "book/pages/measured.zh-CN.md")
+    }  # fmt: skip
+    for name, said in (
+        ("README.md", f"`course-faq` holds {questions} questions"),
+        ("README.md", f"each in about {each:.0f} wordings"),
+        ("README.md", f"`out-of-scope` holds {others:,} questions"),
+        ("README.zh-CN.md", f"每个问题约有 {each:.0f} 种问法"),
+        ("README.zh-CN.md", f"`out-of-scope` 收有 {others:,} 个"),
+        ("results/26m/README.md", f"`course-faq` has {questions} questions"),
+        ("results/26m/README.md", f"in {wordings:,} wordings: some {each:.0f} for each question"),
+        ("results/26m/README.md", f"`out-of-scope` has {others:,} questions"),
+        ("results/26m/README.md", f"{held_out} held-out wordings"),
+        ("book/pages/measured.md", f"{held_out} held-out wordings"),
+        ("CHANGELOG.md", f"{questions} questions, each in about {each:.0f} wordings"),
+    ):
+        assert said in texts[name], said
+    for name, text in texts.items():
+        counts = re.findall(r"(\d+) (?:questions of `course-faq`|个问题的答案)", text)
+        assert set(counts) <= {str(questions)}, name
+
+
+def test_the_model_card_counts_the_parameters_of_both_blocks():
+    text = (ROOT / "results" / "26m" / "README.md").read_text(encoding="utf-8")
+    preset = ModelConfig.from_preset("26m-classic")
+    for config in (ModelConfig.from_preset("26m"), preset, preset.replace(max_seq_len=512)):
+        assert f"{config.n_parameters:,}" in text
 
 
 def test_both_pages_on_a_model_of_your_own_give_the_same_commands_options_and_messages():

@@ -103,7 +103,7 @@ def check_answers(
     """Ask a model questions, and find the reference answer nearest to each reply.
 
     The nearest is the one with the highest cosine similarity of the tf-idf weights of character 2- to 4-grams, among
-    the answers in the question's language. There are 213 of them in ``course-faq``, so a guess is right in under
+    the answers in the question's language. ``course-faq`` has so many of them that a guess is right in under
     0.5 % of cases.
 
     Parameters
