@@ -40,7 +40,7 @@ def test_readme(readme):
 
 def test_both_readmes_show_the_same_commands_code_and_figures():
     texts = [readme.read_text(encoding="utf-8") for readme in READMES]
-    for pattern in (r"\d+\.\d ?%", r"^(?:make|minillm) [a-z]+", r"^(?:lda|bag|papers)\b[^#\n]*\S"):
+    for pattern in (r"\d+\.\d\s?%", r"^(?:make|minillm) [a-z]+", r"^(?:lda|bag|papers)\b[^#\n]*\S"):
         found = [re.findall(pattern, text, re.MULTILINE) for text in texts]
         assert found[0], pattern
         assert found[0] == found[1], pattern
@@ -168,6 +168,11 @@ def test_every_command_is_one():
     assert commands <= known
 
 
+def per_cent(share):
+    """Write a share as the pages do, with a no-break space."""
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+
+
 def evaluations(run):
     metrics = RunResult.of(ROOT / "results" / "26m" / run)
     return metrics.evaluations[0], min(metrics.evaluations, key=lambda each: each["loss"])
@@ -188,17 +193,35 @@ def test_the_figures_of_the_26_m_model_are_those_recorded(readme):
     honesty = json.loads((ROOT / "results" / "26m" / "honesty.json").read_text(encoding="utf-8"))["figures"]
     for of_set, figure in (("in scope", "right"), ("out of scope", "declined"), ("dialogues", "right"),
                            ("held-out wordings", "right")):  # fmt: skip
-        row = " | ".join(f"{honesty[of_set][language][figure]:.1%}" for language in ("en", "zh"))
+        row = " | ".join(per_cent(honesty[of_set][language][figure]) for language in ("en", "zh"))
         assert f"| {row} |" in everything, of_set
     for of_set, figure in (("in scope", "right"), ("in scope", "declined"), ("out of scope", "declined")):
         for language in ("en", "zh"):
-            said = f"{honesty[of_set][language][figure]:.1%}"
+            said = per_cent(honesty[of_set][language][figure])
             assert said in (everything if (of_set, figure) == ("in scope", "declined") else text)
     context = json.loads((ROOT / "results" / "26m" / "long-context.json").read_text(encoding="utf-8"))
     for of_stage in context["scalings"].values():
         summaries = (of_stage[stage] for stage in ("as_trained_summary", "fine_tuned_summary"))
         figures = [f"{each[part]:.1f}" for each in summaries for part in ("within", "last_quarter")]
         assert f"| {' | '.join(figures)} |" in everything
+
+
+UNIT = r"(?:%|(?:[kMG]i?B(?:/s)?|ms|s|M)(?![A-Za-z]))"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*READMES, ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md", ROOT / "results" / "26m" / "README.md",
+     *sorted((ROOT / "book" / "pages").glob("*.md")), *sorted((ROOT / "course").glob("*.md"))],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)  # fmt: skip
+def test_no_line_ends_between_a_number_and_its_unit(page):
+    """A no-break space (U+00A0) stands between them, but not in code and headings, from which addresses are made."""
+    text = page.read_text(encoding="utf-8")
+    for code in (r"(?ms)^```.*?^```$", r"(?m)^(?:#| {4}\S).*$", r"`[^`]*`", r"\]\([^)\n]*\)"):
+        text = re.sub(code, "", text)
+    torn = re.findall(rf".*\d(?:[ \n]{UNIT}|%).*", text)
+    assert not torn, "write U+00A0 between number and unit in: " + "\n".join(torn)
 
 
 def test_the_numbers_of_questions_and_wordings_are_those_of_the_corpora():
