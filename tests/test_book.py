@@ -183,6 +183,15 @@ def test_a_constant_shows_its_value_and_a_signature_nothing_private():
     assert reference.without_private(written) == "(a: F = str, c: int = 1)"
 
 
+def test_chinese_punctuation_joins_lines_too():
+    document = new_document("")
+    document += nodes.paragraph(
+        "", "", nodes.Text("值；\nlog p\n（如\n"), nodes.literal("", "x"), nodes.Text("\n）和\ny")
+    )
+    join_lines(document)
+    assert document.astext() == "值；log p（如\nx）和\ny"
+
+
 def test_an_equation_with_rows_may_have_a_number():
     rows = r"\begin{pmatrix}a\\b\end{pmatrix} \tag{3}"
     for text, wanted in ((rows, rf"\[{rows}\]"), ("x", "x")):

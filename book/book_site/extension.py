@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 _CHINESE = "[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
+_FULL_WIDTH = "[\u3000-\u303f\uff00-\uffef]"  # punctuation, which has its own white space
 # The link to a page's other language, which every page of the book has in its margin.
 _LANGUAGE_LINE = re.compile(r"^\*?\[(?:中文|中文说明|English)\]\([^)]*\.md\)\*?\n\n", re.MULTILINE)
 
@@ -295,7 +296,7 @@ def as_in_a_notebook(equation: nodes.math_block) -> None:
 
 
 def join_lines(doctree: nodes.document) -> None:
-    """Take out the ends of lines between Chinese characters, which a browser would show as spaces."""
+    """Take out the ends of lines between Chinese characters, and at Chinese punctuation, which would show as spaces."""
     texts = [
         node for node in doctree.findall(nodes.Text) if not isinstance(node.parent, nodes.FixedTextElement)
     ]
@@ -303,7 +304,11 @@ def join_lines(doctree: nodes.document) -> None:
     for before, text, after in zip(edges, texts, edges[2:], strict=False):
         said = text.astext()  # as a string, it would still have the backslashes of reStructuredText, as "\0"
         with_edges = f"{before[-1:]}\0{said}\0{after[:1]}"
-        joined = re.sub(rf"(?<={_CHINESE})(\0?)\n(\0?)(?={_CHINESE})", r"\1\2", with_edges).split("\0")[1]
+        joined = re.sub(
+            rf"(?<={_CHINESE})\0?\n\0?(?={_CHINESE})|(?<={_FULL_WIDTH})\0?\n|\n\0?(?={_FULL_WIDTH})",
+            lambda end: end[0].replace("\n", ""),
+            with_edges,
+        ).split("\0")[1]
         if joined != said:
             siblings = (
                 text.parent.children
