@@ -22,11 +22,12 @@
 # %%
 import matplotlib.pyplot as plt
 import torch
+from matplotlib.colors import LinearSegmentedColormap
 from torch import nn
 
 from minillm_lib import check, course
 from minillm_lib.model import RMSNorm
-from minillm_lib.viz import BLUE, GREEN, ORANGE, PALE
+from minillm_lib.viz import BLUE, GREEN, ORANGE, PALE, PURPLE
 
 course.setup()
 
@@ -188,9 +189,10 @@ panels = {
     "RMSNorm(x)": RMSNorm(2, eps=1e-12)(points).detach(),
     "LayerNorm(x)": nn.LayerNorm(2, eps=1e-12)(points).detach(),
 }
+around = LinearSegmentedColormap.from_list("around", (BLUE, GREEN, ORANGE, PURPLE, BLUE))
 figure, axes = plt.subplots(1, 3, figsize=(9, 3.2), sharex=True, sharey=True)
 for axis, (title, shown) in zip(axes, panels.items(), strict=True):
-    axis.scatter(shown[:, 0], shown[:, 1], c=torch.atan2(*points.T.flip(0)), cmap="twilight", s=12)
+    axis.scatter(shown[:, 0], shown[:, 1], c=torch.atan2(*points.T.flip(0)), cmap=around, s=12)
     axis.axline((0, 0), slope=1, color=PALE, linewidth=1)
     axis.set(title=title, xlabel="first coordinate", aspect="equal", xlim=(-5, 5), ylim=(-5, 5))
 axes[0].set_ylabel("second coordinate")
@@ -419,7 +421,7 @@ for axis, (depth, scale) in zip(axes.flat, panels, strict=True):
         height = {"no norm": 40, "LayerNorm": 25, "RMSNorm": 16}[name]
         axis.plot(torch.tensor(RATES)[diverged], [height] * int(diverged.sum()), "x", color=colour)
     axis.set(xscale="log", yscale="log", title=f"{depth} blocks, inputs times {scale:g}")
-axes[0, 0].legend(loc="lower left")
+figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
 figure.supxlabel("learning rate")
 figure.supylabel("loss after 60 steps")
 plt.show()
