@@ -30,6 +30,15 @@ def test_topics_that_meet_as_often_as_by_chance_have_the_middle_colour():
     assert mesh.norm.vmin == -mesh.norm.vmax
 
 
+def test_the_colour_bar_is_labelled_with_the_ratio_that_the_cells_show():
+    figure = plot_topics_together(np.array([[1.0, 4.0], [0.5, 1.0]]), ["a 0", "b 1"])
+    bar = figure.axes[1]
+    ratios = {"¼": 0.25, "½": 0.5, "1": 1, "2": 2, "4": 4}
+    labels = [label.get_text() for label in bar.get_yticklabels()]
+    np.testing.assert_allclose(bar.get_yticks(), np.log2([ratios[label] for label in labels]))
+    assert bar.get_ylabel() == "ratio"
+
+
 def test_each_seed_has_its_line_and_a_dot_for_each_topic():
     rows = [
         {"seed": seed, "sweeps": sweeps, "r_hat": 1.5, "overlaps": [[0.5, 0.7], [0.8, 0.8]]}

@@ -117,6 +117,29 @@ def test_any_number_of_topics_can_be_drawn(n_topics):
         draw(figure)
 
 
+def test_letters_are_at_least_nine_pixels_high_in_a_column_of_640():
+    scores = [TopicCountScore(5, 900.0, 9.0, 0.1, 0.02, 0.9, 0.05)]
+    for figure in [*all_figures(10), plot_topic_counts(scores)]:
+        draw(figure)
+        smallest = min(
+            text.get_fontsize() for text in figure.findobj(matplotlib.text.Text) if text.get_text()
+        )
+        assert smallest / 72 * 640 / figure.get_figwidth() >= 9
+
+
+def test_a_title_is_clear_of_the_row_above():
+    _, shares, _, terms = all_figures(10)
+    for figure in (shares, terms):
+        draw(figure)
+        for above, panel in zip(figure.axes, figure.axes[3:], strict=False):
+            assert above.get_tightbbox().y0 - panel.get_tightbbox().y1 > 0.1 * figure.dpi
+
+
+def test_each_column_of_panels_has_its_years():
+    figure = all_figures(10)[1]
+    assert [panel.xaxis.get_tick_params()["labelbottom"] for panel in figure.axes] == 7 * [False] + 3 * [True]
+
+
 def test_given_axes_are_drawn_on():
     figure = Figure()
     left, right = figure.subplots(1, 2)
@@ -186,7 +209,7 @@ def test_points_with_intervals_are_joined_only_where_no_period_is_missing():
 def test_months_are_named():
     months = np.array(["2005-11", "2005-12", "2006-01"], dtype="datetime64[M]")
     figure = plot_topic_shares(months, np.full((3, 4), 0.25), summaries())
-    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == [
+    assert [label.get_text() for label in figure.axes[-1].get_xticklabels()] == [
         "2005-11",
         "2005-12",
         "2006-01",

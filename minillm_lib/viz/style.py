@@ -26,6 +26,7 @@ BLUE, ORANGE, GREEN, VERMILLION = "#0072b2", "#e69f00", "#009e73", "#d55e00"
 PURPLE, SKY, YELLOW = "#cc79a7", "#56b4e9", "#f0e442"
 PALETTE = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, YELLOW)
 INK, PALE = "#1f2933", "#c5ccd6"  # INK: text and important lines; PALE: grids and lines in the background
+ROW_GAP = 0.09  # inches above and below a row of panels: a title is clear of the labels of the row above it
 
 CJK_FONTS = (
     "Noto Sans CJK SC",

@@ -55,11 +55,12 @@ def plot_topics_together(ratio: FloatArray, names: Sequence[str]) -> Figure:
             vmax=2,
             cmap="vlag",
             yticklabels=names,
-            cbar_kws={"label": "log2 of the ratio"},
+            cbar_kws={"label": "ratio"},
             ax=axis,
         )
         axis.set(xlabel="topic", ylabel="topic")
-        axis.tick_params(axis="y", rotation=0, labelsize=8)
+        axis.tick_params(axis="y", rotation=0, labelsize=8.5)
+        figure.axes[-1].set_yticks(range(-2, 3), ["¼", "½", "1", "2", "4"])  # as the cells
         axis.grid(visible=False)
     return figure
 

@@ -18,7 +18,7 @@ from scipy.spatial.distance import squareform
 from minillm_lib.io.optional import optional_imports
 from minillm_lib.topics.periods import is_consecutive
 from minillm_lib.topics.summary import TopicSummary
-from minillm_lib.viz.style import BLUE, ORANGE, PALE, StyledFigure, axes_for, style
+from minillm_lib.viz.style import BLUE, ORANGE, PALE, ROW_GAP, StyledFigure, axes_for, style
 
 with optional_imports("report", "to draw figures"):
     import seaborn as sns
@@ -83,7 +83,7 @@ def plot_topic_shares(
     *,
     low: ArrayLike | None = None,
     high: ArrayLike | None = None,
-    n_columns: int = 5,
+    n_columns: int = 3,
     xlabel: str = "year",
     ylabel: str = "share of tokens",
 ) -> Figure:
@@ -184,7 +184,7 @@ def plot_topic_counts(
     if not scores:
         raise ValueError("there are no scores to draw")
     with style():
-        figure = StyledFigure(10.2, 2.8)
+        figure = StyledFigure(8.8, 2.8)
         for panel, name, title in zip(figure.subplots(1, 3), MEASURES, titles, strict=True):
             draw_topic_counts(panel, scores, name)
             panel.set_title(title, fontsize=9)
@@ -277,7 +277,7 @@ def plot_topic_similarity(
 def plot_top_terms(
     summaries: Sequence[TopicSummary],
     *,
-    n_columns: int = 5,
+    n_columns: int = 3,
     topic_name: str = "Topic",
     xlabel: str = "probability in the topic",
 ) -> Figure:
@@ -324,10 +324,14 @@ def _small_multiples(
     n_columns = min(n_columns, n_panels)
     n_rows = -(-n_panels // n_columns)
     figure = StyledFigure(2.5 * n_columns, height * n_rows + 0.4)
+    figure.set_layout_engine("constrained", h_pad=ROW_GAP)
     grid = figure.subplots(n_rows, n_columns, sharex=sharex, sharey=sharex, squeeze=False)
     for spare in grid.flat[n_panels:]:
         spare.remove()
-    return figure, list(grid.flat[:n_panels])
+    panels = list(grid.flat[:n_panels])
+    for lowest in panels[-n_columns:]:
+        lowest.tick_params(labelbottom=True)
+    return figure, panels
 
 
 def _clustered_order(distance: NDArray[np.float64]) -> NDArray[np.int32]:
