@@ -7,6 +7,7 @@ import json
 import numpy as np
 import torch
 from course_build import ROOT
+from matplotlib.text import Text
 
 from minillm_lib.checks.exercises.training_loop.bugs import BUGS
 from minillm_lib.viz import plot_broken_runs
@@ -71,3 +72,13 @@ def test_the_recorded_runs_have_the_letters_of_the_exercise_and_what_is_said_of_
     assert np.mean(by_bug["no warm-up"]["losses"][:5]) < np.mean(healthy["losses"][:5]) - 0.1
     assert max(by_bug["learning rate × 100"]["losses"]) > floor["ln_V"] + 2
     assert by_bug["learning rate / 100"]["losses"][-1] > 5
+
+
+def test_the_broken_runs_have_letters_of_nine_pixels_in_a_column_of_640_and_titles_clear_of_the_row_above():
+    run = {"losses": [3.0, 2.0], "norms": [1.0, 0.5], "held_out": 2.0}
+    figure = plot_broken_runs(dict.fromkeys("ABCDEFGH", run), run, floor=1.0, start=3.0)
+    figure.draw_without_rendering()
+    smallest = min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text())
+    assert smallest / 72 * 640 / figure.get_figwidth() >= 9
+    for above, panel in zip(figure.axes[4:8], figure.axes[8:12], strict=True):
+        assert above.get_tightbbox().y0 - panel.get_tightbbox().y1 > 0.1 * figure.dpi

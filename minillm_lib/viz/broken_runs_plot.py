@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minillm_lib.viz.style import BLUE, INK, ORANGE, PURPLE, StyledFigure, style
+from minillm_lib.viz.style import BLUE, INK, ORANGE, PURPLE, ROW_GAP, StyledFigure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,8 @@ def plot_broken_runs(
     """
     lines = -(-len(runs) // _COLUMNS)
     with style():
-        figure = StyledFigure(11, 3.7 * lines)
+        figure = StyledFigure(9.4, 3.7 * lines)
+        figure.set_layout_engine("constrained", h_pad=ROW_GAP)
         grid = figure.subplots(
             2 * lines, _COLUMNS, sharex=True, squeeze=False, gridspec_kw={"height_ratios": [2, 1] * lines}
         )
