@@ -567,7 +567,7 @@ budgets = (0.9e9, 1.9e9, 3.9e9)
 at_budget = {C: [np.interp(C, cost * tokens, losses) for _, cost, tokens, losses in race] for C in budgets}
 best = {C: [int(np.argmin(losses[:4])), int(np.argmin(losses[4:]))] for C, losses in at_budget.items()}
 print("smallest budget: the smallest model is the best, with both seeds:", best[budgets[0]] == [0, 0])
-print("largest budget: a larger one is:                                ", min(best[budgets[-1]]) > 0)
+print("largest budget: a larger one is, with both seeds:", min(best[budgets[-1]]) > 0)
 sizes, costs = zip(*[each[:2] for each in race], strict=True)
 optimum = [isoflop_optimum(sizes, losses) for losses in at_budget.values()]
 per_parameter = [C / np.interp(N, sizes[:4], costs[:4]) / N for C, N in zip(budgets, optimum, strict=True)]
