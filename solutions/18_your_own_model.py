@@ -352,7 +352,7 @@ check.best_rate(best_rate)
 rate = check.best_rate.function(rates, losses, 0.02)
 best_of_seeds = [rates[number] for number in np.argmin(losses, axis=0)]
 print("the same rate is the best with both seeds:", len(set(best_of_seeds)) == 1)
-print("it lies within the range:                ", min(rates) < best_of_seeds[0] < max(rates))
+print("it lies within the range:                 ", min(rates) < best_of_seeds[0] < max(rates))
 print("the seeds differ most at the highest rate:", np.argmax(np.ptp(losses, axis=1)) == len(rates) - 1)
 plot_sweep(rates, losses, rate)
 
