@@ -459,12 +459,12 @@ print(
 # %% [markdown]
 # The 26 M model of this course knows far more text before it comes to this point, and was taught 376 questions in two
 # languages, each in some hundred and fifty wordings and noisy copies of them (`results/26m/README.md`). Two wordings of
-# each question were held out, by the same authors as the others: it answers 86% of these rightly in English, and 84% in
-# Chinese. Then other authors, who had seen none of its training data, wrote 220 questions in each language in words of
-# their own: of these it answers 81% rightly in either language. A held-out wording by the hand that wrote the training
-# data flatters; ask strangers. And eight versions of the model were measured by the *same* 220 questions, one after the
-# other: that is no longer a test that is looked at once, and the mistake against which this section warns. The figures
-# are probably a little too good; how much, only questions could tell that nobody has looked at.
+# each question were held out, by the same authors as the others: it answers about six in seven of these rightly. Then
+# other authors, who had seen none of its training data, wrote 220 questions in each language in words of their own: of
+# these it answers four in five rightly, in English and in Chinese. A held-out wording by the hand that wrote the
+# training data flatters; ask strangers. And eight versions of the model were measured by the *same* 220 questions, one
+# after the other: that is no longer a test that is looked at once, and the mistake against which this section warns. The
+# figures are probably a little too good; how much, only questions could tell that nobody has looked at.
 #
 # ## 7 · Forgetting, and replay
 #
