@@ -17,7 +17,7 @@ from minillm_lib.checks.submission_process import Starter
 from minillm_lib.checks.work_clock import WorkClock
 
 TESTS = Path(__file__).parent
-WITH_GRADIENTS = {"counts_to_gradients", "decoder", "sft", "training_loop"}
+WITH_GRADIENTS = {"counts_to_gradients", "decoder", "training_loop"}
 
 
 @pytest.fixture(scope="module")
