@@ -110,3 +110,19 @@ def minillm(
         return subprocess.CompletedProcess(sys.argv, int(status or 0), out, err)
 
     return run
+
+
+@pytest.fixture
+def fast_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The tokens that went through the fast path."""
+    from minillm_lib.generation.fast_path import FastDecoder
+
+    tokens: list[int] = []
+    step = FastDecoder.__call__
+
+    def recorded(self: FastDecoder, token: int) -> Any:
+        tokens.append(token)
+        return step(self, token)
+
+    monkeypatch.setattr(FastDecoder, "__call__", recorded)
+    return tokens

@@ -65,19 +65,6 @@ def filled_cache(model, prompt=PROMPT):
     return cache
 
 
-@pytest.fixture
-def fast_steps(monkeypatch):
-    """The tokens that went through the fast path."""
-    tokens, step = [], FastDecoder.__call__
-
-    def recorded(self, token):
-        tokens.append(token)
-        return step(self, token)
-
-    monkeypatch.setattr(FastDecoder, "__call__", recorded)
-    return tokens
-
-
 @pytest.fixture(scope="module")
 def tokenizer():
     return Tokenizer.train(["a rose is a rose is a rose, one in 12 ÷ 3 = 4"] * 9, vocab_size=310)

@@ -9,7 +9,6 @@ from served_model import CONTEXT, tiny_model
 
 from minillm_lib.generation import decoding
 from minillm_lib.generation.decoding import generate
-from minillm_lib.generation.fast_path import FastDecoder
 from minillm_lib.generation.sampling import SamplingConfig
 from minillm_lib.model.decoder import MiniLLM
 from minillm_lib.serving import batch as batches
@@ -24,19 +23,6 @@ SAMPLINGS = [
     {"temperature": 0, "repetition_penalty": 1.5},
     {"temperature": 0.9, "repetition_penalty": 1.2, "seed": 7},
 ]
-
-
-@pytest.fixture
-def fast_steps(monkeypatch):
-    """Collect the tokens that are decoded on the fast path."""
-    tokens, step = [], FastDecoder.__call__
-
-    def recorded(self, token):
-        tokens.append(token)
-        return step(self, token)
-
-    monkeypatch.setattr(FastDecoder, "__call__", recorded)
-    return tokens
 
 
 def write_all(batch, arrivals, chance):

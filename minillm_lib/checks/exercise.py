@@ -282,12 +282,13 @@ class Exercise:
 
     def task(self) -> Task:
         """Return what is to be judged, with the hidden inputs."""
+        through = self._memory.get("through")
         return Task(
             name=self.answer or self.name,
             cases=self._cases(),
             names=self._parameters,
             reference=self.reference,
-            use=self.use if self._memory.get("through") is None else self._memory["through"](self.use),
+            use=self.use if through is None else through(self.use),
             may_change=self.may_change,
             differ=differ(self.compare, self.rtol, self.atol),
             must_hold=self.must_hold,

@@ -181,10 +181,9 @@ class Grader:
         return run.marks(ended), ended or run.lost
 
     def _fill(self, folder: Path, path: Path) -> None:
-        if (
-            self.assignment is None and (REPOSITORY / "configs").is_dir()
-        ):  # beside the course, where it expects them
-            shutil.copytree(REPOSITORY / "configs", folder.parent / "configs")
+        configs = REPOSITORY / "configs"
+        if self.assignment is None and configs.is_dir():  # the course expects them beside its folder
+            shutil.copytree(configs, folder.parent / "configs")
         with open(folder / "notebook.ipynb", "wb") as copy, open(path, "rb") as file:
             shutil.copyfileobj(file, copy)
         for name in self._stand_ins:
